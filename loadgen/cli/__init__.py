@@ -1,0 +1,1 @@
+"""The command line: parses, makes one call, renders, sets the exit code. Nothing else prints."""

@@ -1,0 +1,170 @@
+"""``loadgen``: the commands and their options.
+
+Heavy imports are made inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loadgen import __version__
+from loadgen.errors import LoadgenError, UsageError
+
+BUG = 70
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="loadgen",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?\n\n"
+    "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
+    "replays the recording, re-fires the same requests, and compares every answer.",
+    epilog="Exit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or it could not be done; "
+    "70 a bug in loadgen; 130 interrupted.",
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        print(f"loadgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def record(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A script that calls app.run(), or module:app. Default: the bundled server.",
+            show_default=False,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", "-c", min=1, max=1024, help="Virtual users. [default: 8]", show_default=False
+        ),
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            "--iterations", "-n", min=1, help="Iterations of each virtual user. [default: 10]", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
+    scenario: Annotated[
+        str, typer.Option(help="What a virtual user does: mixed, or walkthrough (one user, one iteration).")
+    ] = "mixed",
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Run virtual users against a server under the engine, and record all of it.
+
+    The server is started for the run, on a free port, with an empty database at $DB_FILE.
+    """
+    from loadgen.cli import show
+    from loadgen.client.scenario import find
+    from loadgen.record import Settings
+    from loadgen.record import record as call
+    from loadgen.runtimes.local import LocalRuntime
+    from loadgen.target import resolve
+
+    plan = find(scenario)
+    settings = Settings(
+        target=resolve(target),
+        scenario=plan,
+        concurrency=concurrency or plan.concurrency,
+        iterations=iterations or plan.iterations,
+        seed=seed,
+        timeout=timeout,
+        health_path=health_path,
+        folder=run,
+    )
+    with show.Progress(quiet=quiet or as_json) as progress:
+        recorded = show.interruptible(lambda stop: call(settings, LocalRuntime(), stop, progress))
+    print(show.manifest_json(recorded) if as_json else show.recorded(recorded))
+    if recorded.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if recorded.outcome.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def verify(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False)
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
+    ] = 30.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Replay a recorded run, send the same requests again, and compare every answer."""
+    from loadgen.cli import show
+    from loadgen.run_folder import RunFolder
+    from loadgen.runtimes.local import LocalRuntime
+    from loadgen.verify import verify as call
+
+    folder, manifest = RunFolder.open(run)
+    with show.Progress(quiet=quiet or as_json) as progress:
+        verified = show.interruptible(
+            lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress), at_once=True
+        )
+    print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+    raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+def main() -> Any:
+    """Run the command line; every way out has its exit code."""
+    try:
+        return app(standalone_mode=True)
+    except LoadgenError as error:
+        prefix = "usage: " if isinstance(error, UsageError) else ""
+        print(f"loadgen: {prefix}{error.message}", file=sys.stderr)
+        if error.advice:
+            print(f"  {error.advice}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("loadgen: interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:  # `loadgen verify --json | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print(
+            f"loadgen: this is a bug in loadgen {__version__}. Please report it with the lines above and the "
+            "run folder's run.json.",
+            file=sys.stderr,
+        )
+        raise SystemExit(BUG) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""What the commands show: live progress on stderr, results as text for stdout."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from io import StringIO
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import anyio
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.client.session import Stop
+from loadgen.core.verdict import Judgement
+from loadgen.record import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from loadgen.client.journal import Journal
+    from loadgen.core.verdict import Divergence
+    from loadgen.record import Recorded
+    from loadgen.run_folder import Manifest
+    from loadgen.verify import Verified
+
+T = TypeVar("T")
+SHOWN = 5
+"""Divergences that the terminal shows; verdict.json has more."""
+_COLOUR = {Judgement.IDENTICAL: "bold green", Judgement.DIVERGED: "bold red", Judgement.UNDETERMINED: "bold yellow"}
+
+
+def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
+    """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
+
+    Raises:
+        KeyboardInterrupt: it was ended.
+    """
+    stop = Stop()
+
+    async def supervised() -> T:
+        result: list[T] = []
+        interrupted = False
+
+        async def listen(scope: anyio.CancelScope) -> None:
+            nonlocal interrupted
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    if stop.requested or at_once:
+                        interrupted = True
+                        scope.cancel()
+                        return
+                    stop.requested = True
+                    print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen, group.cancel_scope)
+            try:
+                result.append(await call(stop))
+            finally:
+                group.cancel_scope.cancel()
+        if interrupted:
+            raise KeyboardInterrupt
+        return result[0]
+
+    try:
+        return anyio.run(supervised)
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
+class Progress(Watcher):
+    """Live figures on a terminal's stderr; nothing where stderr is none, but a scenario's story."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        self._stage = ""
+        self._journal: Journal | None = None
+        self._total: int | None = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and self._console.is_terminal:
+            self._live = Live(
+                console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._live is not None:
+            with suppress(RuntimeError):
+                self._live.stop()
+            self._live = None
+
+    def stage(self, what: str) -> None:
+        """Say that *what* begins."""
+        self._stage, self._journal = what, None
+
+    def journal(self, journal: Journal, total: int | None) -> None:
+        """Show the figures of *journal* from now on."""
+        self._journal, self._total = journal, total
+
+    def say(self, line: str) -> None:
+        """Tell a line of a scenario's story."""
+        if not self._quiet:
+            self._console.print(line, markup=False)
+
+    def _render(self) -> Text:
+        text = Text(f"{self._stage} …", style="bold")
+        journal = self._journal
+        if journal is not None and journal.requests:
+            of = f"/{self._total}" if self._total else ""
+            rate = journal.requests / max(journal.elapsed, 1e-9)
+            errors = sum(count for status, count in journal.statuses.items() if status >= 500)
+            p50, p99 = (journal.latency.percentile(percent) * 1000 for percent in (50, 99))
+            text.append(
+                f"  {journal.requests}{of} requests  {rate:.0f}/s  p50 {p50:.1f} ms  p99 {p99:.1f} ms",
+                style="not bold",
+            )
+            bad = journal.failures + errors
+            text.append(f"  {bad} errors", style="not bold red" if bad else "not bold")
+        return text
+
+
+def recorded(result: Recorded) -> str:
+    """Tell what was recorded."""
+    manifest, totals = result.manifest, result.manifest.totals
+    statuses = "  ".join(f"{status}: {count}" for status, count in totals["statuses"].items())
+    lines = [
+        f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {totals['seconds']:.2f} s"
+        f" ({totals['requests'] / max(totals['seconds'], 1e-9):.0f}/s; p50 {totals['p50_ms']} ms,"
+        f" p99 {totals['p99_ms']} ms)",
+        f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
+        f"run        {result.run.path}",
+    ]
+    if result.interrupted:
+        lines.append("interrupted: what was recorded until then is complete and can be verified")
+    if result.outcome.failed:
+        lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
+        lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
+    lines.append("next       loadgen verify" + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}"))
+    return "\n".join(lines)
+
+
+def verdict(result: Verified, manifest: Manifest) -> str:
+    """Tell a verdict, with what a reader needs to believe it."""
+    found = result.verdict
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
+    head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
+    match found.judgement:
+        case Judgement.IDENTICAL:
+            head.append(f"  all {found.requests} answers are the same", style="not bold default")
+        case Judgement.DIVERGED:
+            what = f"{found.diverged} of {found.compared} answers differ"
+            head.append(f"  {what if found.diverged else 'the server order differs'}", style="not bold default")
+        case Judgement.UNDETERMINED:
+            head.append("  it cannot be told whether the answers are the same", style="not bold default")
+    console.print(head)
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
+    facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    if found.order_steps is not None:
+        same = "differs" if found.order else "the same"
+        facts.add_row("order", f"{same}, {found.order_steps} steps of the server (requests entering and finishing)")
+    if not found.facts["database"]["exists"]:
+        facts.add_row("database", f"{found.facts['database']['path']} does not exist")
+    if seconds := found.facts.get("seconds"):
+        facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
+    facts.add_row("evidence", str(result.folder))
+    console.print(facts)
+
+    for reason in found.reasons:
+        console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
+        if reason.advice:
+            console.print(Text(f"  {reason.advice}"))
+    for number, divergence in enumerate(found.divergences[:SHOWN]):
+        console.print(_divergence(divergence, first=not number))
+    if found.diverged > SHOWN:
+        console.print(f"\n… and {found.diverged - SHOWN} more in {result.folder / 'verdict.json'}")
+    if found.order:
+        step = found.order.differences[0]
+        console.print(Text(f"\nserver order: first difference at {step.field}", style="bold"))
+        console.print(_sides(((step.field, step.recorded, step.replayed),)))
+    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+
+
+def _divergence(one: Divergence, *, first: bool) -> Table:
+    title = f"\nrequest {one.seq}  {one.method} {one.target}  (virtual user {one.user})"
+    table = Table.grid()
+    table.add_row(Text(title + ("  — the first to differ, in the server's order" if first else ""), style="bold"))
+    table.add_row(_sides(tuple((d.field, d.recorded, d.replayed) for d in one.differences)))
+    return table
+
+
+def _sides(rows: tuple[tuple[str, str, str], ...]) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("recorded", overflow="fold", ratio=1)
+    table.add_column("replayed", overflow="fold", ratio=1)
+    for field, recorded_side, replayed_side in rows:
+        table.add_row(Text(field), Text(recorded_side, style="green"), Text(replayed_side, style="red"))
+    return table
+
+
+def _width() -> int:
+    return Console().width if sys.stdout.isatty() else 120
+
+
+def manifest_json(result: Recorded) -> str:
+    """Render a run's manifest as JSON, with where it is."""
+    return json.dumps({**asdict(result.manifest), "path": str(result.run.path)}, indent=2)
+
+
+def verdict_json(result: Verified) -> str:
+    """Render a verdict as JSON, with where its evidence is."""
+    return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2, ensure_ascii=False)

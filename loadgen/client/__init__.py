@@ -1,0 +1,1 @@
+"""The load client: virtual users, scenarios, the recording transport, and the replay of a transcript."""

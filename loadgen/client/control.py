@@ -1,0 +1,101 @@
+"""Questions to the request boundary of a running server: how it is, and in which order it served."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from loadgen.errors import EngineFault
+
+if TYPE_CHECKING:
+    from loadgen.client.wire import WireTransport
+
+PROTOCOL = 1
+"""The boundary's protocol that this client speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the boundary says of itself."""
+
+    mode: str
+    """``record`` or ``replay``."""
+    open: tuple[int, ...]
+    """Requests that are inside."""
+    diverged: dict[int, str]
+    """Requests that left the tape, and what was seen there, in the order in which they did."""
+    tape: dict[str, Any] | None
+    first_thread: int
+
+    def waits_for(self) -> str:
+        """Say in a sentence what a replay waits for."""
+        if self.tape is None:
+            return "This is no replay."
+        waiting = ", ".join(self._who(thread) for thread in self.tape["waiting"]) or "nobody"
+        if self.tape["ended"]:
+            return f"The recording has ended ({self.tape['ended']}); waiting for more: {waiting}."
+        if self.tape["next"] is None:
+            return f"Nobody has asked for the next step of the tape; waiting: {waiting}."
+        return (
+            f"The tape's next step ({self.tape['item']}) is of {self._who(self.tape['next'])}; "
+            f"waiting for their turn: {waiting}; no step was taken for {self.tape['idle']:.0f} s."
+        )
+
+    def _who(self, thread: int) -> str:
+        if thread >= self.first_thread:
+            return f"request {thread - self.first_thread}"
+        return f"the application's thread {thread}" if thread else "the main thread"
+
+
+class Control:
+    """Talks to the boundary of the server at *url*."""
+
+    def __init__(self, url: str, wire: WireTransport) -> None:
+        self._url = url
+        self._wire = wire
+
+    async def state(self, timeout: float = 10) -> State:  # noqa: ASYNC109 - the transport's own limit
+        """Ask how it is.
+
+        Raises:
+            EngineFault: there is no boundary at this address, or not one that this client knows.
+            httpx.TransportError: nothing answers.
+        """
+        answer = await self._get("state", timeout)
+        if not isinstance(answer, dict) or answer.get("protocol") != PROTOCOL:
+            raise EngineFault(f"the request boundary at {self._url} speaks another protocol than {PROTOCOL}")
+        return State(
+            answer["mode"],
+            tuple(answer["open"]),
+            {int(seq): str(why) for seq, why in answer["diverged"].items()},
+            answer["tape"],
+            answer["first_thread"],
+        )
+
+    async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109
+        """Ask for the server's order: ``n`` where request *n* entered, ``-n`` where it finished."""
+        answer = await self._get("order", timeout)
+        assert isinstance(answer, list)
+        return answer
+
+    async def _get(self, name: str, timeout: float) -> Any:  # noqa: ASYNC109
+        request = httpx.Request(
+            "GET",
+            f"{self._url}/__loadgen__/{name}",
+            extensions={"timeout": {"connect": timeout, "read": timeout}},
+        )
+        answer = await self._wire.handle_async_request(request)
+        content = await answer.aread()
+        try:
+            if answer.status_code != httpx.codes.OK:
+                raise ValueError(answer.status_code)  # noqa: TRY301 - one handler for all that is no boundary
+            return json.loads(content)
+        except ValueError as error:
+            raise EngineFault(
+                f"the server at {self._url} runs without the request boundary: "
+                f"asked for its {name}, it answered {answer.status_code}",
+                advice="It must serve through Flask's own server (app.run or flask run).",
+            ) from error

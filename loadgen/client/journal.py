@@ -1,0 +1,115 @@
+"""The journal: writes a transcript through structlog, line by line, as things happen.
+
+It is the one owner of order: only it gives sequence numbers, and it appends each line, flushed, before the
+event loop can run anything else. What was written survives the death of this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from loadgen.core import transcript
+from loadgen.core.exchange import Failure, Headers, Request, Response
+from loadgen.core.latency import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+ORDER_PIECE = 1000
+"""Steps of the server's order in one line."""
+
+
+def _line(event: MutableMapping[str, Any], **_: object) -> bytes:
+    """Serialise one event, its name first: a transcript is read by people too."""
+    return json.dumps({"event": event.pop("event"), **event}, ensure_ascii=False).encode()
+
+
+class Journal:
+    """An open transcript, and the running figures of the session that it records."""
+
+    def __init__(self, path: Path, bodies: Path) -> None:
+        self._bodies = bodies
+        self._file = path.open("xb")
+        self._log = structlog.wrap_logger(
+            structlog.BytesLogger(self._file),
+            processors=[structlog.processors.JSONRenderer(serializer=_line)],
+            wrapper_class=structlog.make_filtering_bound_logger(0),
+            cache_logger_on_first_use=True,
+        )
+        self._began = time.monotonic()
+        self._sent: dict[int, float] = {}
+        self.requests = 0
+        self.failures = 0
+        self.statuses: dict[int, int] = {}
+        self.latency = Histogram()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the journal was opened."""
+        return time.monotonic() - self._began
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._sent)
+
+    def write(self, event: transcript.Event) -> float:
+        """Append one event and return its time, in seconds since the journal was opened."""
+        at = self.elapsed
+        name, fields = transcript.encode(event, self._keep)
+        self._log.info(name, at=round(at, 6), **fields)
+        return at
+
+    def issue(self, user: int, method: str, target: str, headers: Headers, body: bytes) -> Request:
+        """Number a request and write it down, before it is sent.
+
+        Number, time and line belong together: nothing in here awaits, so no other request comes between.
+        """
+        self.requests += 1
+        request = Request(self.requests, user, method, target, headers, body)
+        self.resume(request)
+        return request
+
+    def resume(self, request: Request) -> None:
+        """Write down a request that was numbered in an earlier run."""
+        self._sent[request.seq] = self.write(request)
+
+    def complete(self, outcome: Response | Failure) -> None:
+        """Write down how a request ended."""
+        at = self.write(outcome)
+        sent = self._sent.pop(outcome.seq)
+        if isinstance(outcome, Failure):
+            self.failures += 1
+        else:
+            self.statuses[outcome.status] = self.statuses.get(outcome.status, 0) + 1
+            self.latency.add(at - sent)
+
+    def end(self, order: list[int], requests: int) -> None:
+        """Write the server's order and the end."""
+        for start in range(0, len(order), ORDER_PIECE):
+            self.write(transcript.Order(tuple(order[start : start + ORDER_PIECE])))
+        self.write(transcript.End(requests))
+
+    def _keep(self, digest: str, body: bytes) -> None:
+        path = self._bodies / digest
+        if not path.exists():
+            self._bodies.mkdir(exist_ok=True)
+            beside = path.with_suffix(f".{os.getpid()}")
+            beside.write_bytes(body)
+            beside.rename(path)

@@ -1,0 +1,75 @@
+"""Recording happens at the transport: a scenario is plain httpx code and does not know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from loadgen.core.exchange import Failure, Headers, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadgen.client.journal import Journal
+
+SEQ_HEADER = "X-Loadgen-Seq"
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run is over, and this user with it
+    """No further requests are issued."""
+
+
+class RecordingTransport(httpx.AsyncBaseTransport):
+    """Numbers and journals what one virtual user sends through *inner*."""
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, journal: Journal, user: int, stopped: Callable[[], bool]
+    ) -> None:
+        self._inner = inner
+        self._journal = journal
+        self._user = user
+        self._stopped = stopped
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Issue *request*, and journal it before and after.
+
+        Raises:
+            Stopped: the run is over.
+            httpx.TransportError: there was no answer; the journal says so.
+        """
+        body = await request.aread()
+        if self._stopped():
+            raise Stopped
+        issued = self._journal.issue(
+            self._user,
+            request.method,
+            request.extensions.get("target", request.url.raw_path).decode("latin-1"),
+            _text(request.headers),
+            body,
+        )
+        request.headers[SEQ_HEADER] = str(issued.seq)
+        try:
+            answer = await self._inner.handle_async_request(request)
+            content = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
+            await answer.aclose()
+        except BaseException as error:
+            # Also when cancelled: a request is never left without an end while this process lives.
+            self._journal.complete(Failure(issued.seq, type(error).__name__, str(error)))
+            raise
+        self._journal.complete(Response(issued.seq, answer.status_code, _text(answer.headers), content))
+        return httpx.Response(
+            answer.status_code,
+            headers=answer.headers,
+            stream=httpx.ByteStream(content),
+            request=request,
+            extensions=answer.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close the transport underneath."""
+        await self._inner.aclose()
+
+
+def _text(headers: httpx.Headers) -> Headers:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw)

@@ -1,0 +1,171 @@
+"""The replay scheduler: re-fires a transcript in its own causal order.
+
+A request may be sent once every completion that the recording client had seen before it has been seen
+again. The transcript's order of events says exactly that, so one pass over it is the whole schedule: at a
+``request`` line, send; at a ``response`` line, wait until that request is answered again. Nothing waits for
+more, no think time is replayed, and as many requests are open at once as were while recording. Recorded and
+replayed answer meet at the second line, are compared and dropped: memory does not grow with the transcript.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from loadgen.client.recording import SEQ_HEADER
+from loadgen.core.comparison import OUTCOME_HEADER, header
+from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.transcript import Order
+from loadgen.errors import EngineFault, LoadgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anyio.abc import TaskGroup
+
+    from loadgen.client.control import Control, State
+    from loadgen.client.journal import Journal
+    from loadgen.client.wire import WireTransport
+    from loadgen.core.exchange import Outcome
+    from loadgen.core.transcript import Event
+    from loadgen.core.verdict import Judge
+
+
+@dataclass(slots=True)
+class _Sent:
+    request: Request
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    outcome: Outcome | None = None
+
+
+class Refire:
+    """One replay of one transcript against the server at *url*."""
+
+    def __init__(
+        self, url: str, wire: WireTransport, control: Control, journal: Journal, judge: Judge, timeout: float
+    ) -> None:
+        self._url = url
+        self._wire = wire
+        self._control = control
+        self._journal = journal
+        self._judge = judge
+        self._timeout = timeout
+        self._recorded_order = sha256()
+        self._replayed_order = sha256()
+        self._order: list[int] | None = None
+
+    @property
+    def client_order_same(self) -> bool:
+        """Whether the completions were seen in the recorded order, so far."""
+        return self._recorded_order.digest() == self._replayed_order.digest()
+
+    async def run(self, events: Iterable[Event]) -> None:
+        """Re-fire *events*, and let the judge see every pair of answers and the server's order.
+
+        Raises:
+            EngineFault: the replay is stuck, or stopped answering.
+            TranscriptFault: the transcript is damaged.
+        """
+        stopped: LoadgenError | None = None
+        async with anyio.create_task_group() as sending:
+            try:
+                await self._schedule(events, sending)
+            except LoadgenError as error:  # kept out of the group, which would wrap it
+                stopped = error
+                sending.cancel_scope.cancel()
+        if stopped is not None:
+            raise stopped
+
+    async def _schedule(self, events: Iterable[Event], sending: TaskGroup) -> None:
+        sent: dict[int, _Sent] = {}
+        for event in events:
+            match event:
+                case Request():
+                    sent[event.seq] = one = _Sent(event)
+                    self._journal.resume(event)
+                    sending.start_soon(self._send, one)
+                    await anyio.lowlevel.checkpoint()  # so that requests leave in their order
+                case Response() | Failure():
+                    await self._meet(sent.pop(event.seq), event)
+                case Order(steps=steps):
+                    self._judge.order_piece(steps, await self._server_order())
+                case _:
+                    pass
+        self._judge.order_end(await self._server_order())
+
+    async def finish_transcript(self, requests: int) -> None:
+        """Close the replay's own transcript."""
+        self._journal.end(await self._server_order(), requests)
+
+    async def _server_order(self) -> list[int]:
+        if self._order is None:
+            try:
+                self._order = await self._control.order()
+            except httpx.TransportError as error:
+                raise EngineFault(f"the replay server stopped answering at the end: {error}") from error
+        return self._order
+
+    async def _send(self, one: _Sent) -> None:
+        request = one.request
+        message = httpx.Request(
+            request.method,
+            self._url,
+            headers=[
+                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers),
+                (SEQ_HEADER.encode(), str(request.seq).encode()),
+            ],
+            stream=httpx.ByteStream(request.body),
+            extensions={
+                "target": request.target.encode("latin-1"),
+                "timeout": {"connect": self._timeout, "read": self._timeout * 2},
+            },
+        )
+        outcome: Outcome
+        try:
+            answer = await self._wire.handle_async_request(message)
+            body = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
+            await answer.aclose()
+            headers = tuple((key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw)
+            outcome = Response(request.seq, answer.status_code, headers, body)
+        except httpx.TransportError as error:
+            outcome = Failure(request.seq, type(error).__name__, str(error))
+        self._journal.complete(outcome)
+        self._replayed_order.update(b"%d," % request.seq)
+        one.outcome = outcome
+        one.answered.set()
+
+    async def _meet(self, one: _Sent, recorded: Outcome) -> None:
+        """Wait for the answer to a request that the recording has an end for, and judge the two."""
+        with anyio.move_on_after(self._timeout):
+            await one.answered.wait()
+        if one.outcome is None:
+            state = await self._state(one.request)
+            raise EngineFault(
+                f"the replay is stuck: no answer to {one.request} in {self._timeout:g} s. {state.waits_for()}",
+                advice="See the replay's server.log. A longer --timeout helps only if the machine was busy.",
+            )
+        evidence = ""
+        replayed = one.outcome
+        if isinstance(replayed, Failure) or header(replayed, OUTCOME_HEADER) is not None:
+            state = await self._state(one.request)
+            evidence = state.diverged.get(recorded.seq, "")
+            if isinstance(replayed, Failure) and not evidence and isinstance(recorded, Response):
+                raise EngineFault(
+                    f"the replay gave no answer to {one.request}: {replayed.kind} {replayed.message}",
+                    advice="See the replay's server.log.",
+                )
+        self._recorded_order.update(b"%d," % recorded.seq)
+        self._judge.pair(one.request, recorded, replayed, evidence)
+
+    async def _state(self, request: Request) -> State:
+        try:
+            return await self._control.state()
+        except httpx.TransportError as error:
+            raise EngineFault(
+                f"the replay server stopped answering at {request}: {type(error).__name__} {error}",
+                advice="See the replay's server.log.",
+            ) from error

@@ -1,0 +1,164 @@
+"""Comparison of one recorded with one replayed answer: status, headers as an ordered list, body bytes.
+
+What is left out is named by a rule, and every rule in force is written into the verdict.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core.exchange import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadgen.core.exchange import Headers, Outcome, Response
+
+SERVED_HEADER = "x-loadgen-served"
+"""Added by the boundary: in which mode, ``record`` or ``replay``, it served this answer."""
+OUTCOME_HEADER = "x-loadgen-outcome"
+"""Added by the boundary to an answer of its own: ``diverged`` or ``refused``."""
+OWN_HEADER = "x-loadgen-own"
+"""Added by the boundary: which of the headers that a live server adds the application has set itself."""
+SHOWN = 400
+"""Characters of a value that a difference quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Header fields that are not compared, by name, and why."""
+
+    name: str
+    why: str
+    headers: frozenset[str]
+
+
+RULES = (
+    Rule(
+        "live-server-headers",
+        "the HTTP server adds them, live in both phases; compared all the same where the application set them",
+        frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"}),
+    ),
+    Rule(
+        "boundary-headers",
+        "loadgen's request boundary adds them",
+        frozenset({SERVED_HEADER, OUTCOME_HEADER, OWN_HEADER}),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that differs."""
+
+    field: str
+    """``status``, ``header:<name>``, ``headers`` (their order), ``body``, ``body:<JSON path>``, ``outcome``."""
+    recorded: str
+    replayed: str
+
+
+def header(answer: Response, name: str) -> str | None:
+    """Return the value of the first header called *name*, given in lower case."""
+    return next((value for key, value in answer.headers if key.lower() == name), None)
+
+
+def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Headers:
+    """Return the headers that *rules* leave in."""
+    own = frozenset((header(answer, OWN_HEADER) or "").split(","))
+    out = frozenset().union(*(rule.headers for rule in rules)) - own
+    return tuple((name, value) for name, value in answer.headers if name.lower() not in out)
+
+
+def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:
+    """Return how *replayed* differs from *recorded*; nothing where they are the same."""
+    if isinstance(recorded, Failure) or isinstance(replayed, Failure):
+        if isinstance(recorded, Failure) and isinstance(replayed, Failure):
+            return ()
+        return (Difference("outcome", _outcome(recorded), _outcome(replayed)),)
+    differences = []
+    if recorded.status != replayed.status:
+        differences.append(Difference("status", str(recorded.status), str(replayed.status)))
+    differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
+    if recorded.body != replayed.body:
+        differences.append(_body(recorded.body, replayed.body))
+    return tuple(differences)
+
+
+def _outcome(outcome: Outcome) -> str:
+    if isinstance(outcome, Failure):
+        return f"no answer: {outcome.kind} {outcome.message}".rstrip()
+    return f"answered {outcome.status}"
+
+
+def _headers(recorded: Headers, replayed: Headers) -> Iterator[Difference]:
+    if recorded == replayed:
+        return
+    names = dict.fromkeys(name.lower() for name, _ in (*recorded, *replayed))
+    found = False
+    for name in names:
+        before = [value for key, value in recorded if key.lower() == name]
+        after = [value for key, value in replayed if key.lower() == name]
+        if before != after:
+            found = True
+            yield Difference(f"header:{name}", _values(before), _values(after))
+    if not found:
+        yield Difference("headers", _names(recorded), _names(replayed))
+
+
+def _values(values: list[str]) -> str:
+    return _shorten(", ".join(map(repr, values))) if values else "(absent)"
+
+
+def _names(headers: Headers) -> str:
+    return ", ".join(name for name, _ in headers)
+
+
+def _body(recorded: bytes, replayed: bytes) -> Difference:
+    try:
+        before, after = json.loads(recorded), json.loads(replayed)
+    except ValueError:
+        pass
+    else:
+        for path, left, right in _json(before, after, "$"):
+            return Difference(f"body:{path}", left, right)
+    pairs = zip(recorded, replayed, strict=False)
+    start = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(replayed)))
+    return Difference(f"body at byte {start}", _excerpt(recorded, start), _excerpt(replayed, start))
+
+
+def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
+    """Walk two JSON values and yield where they differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys((*before, *after)):
+            here = f"{path}.{key}" if key.isidentifier() else f"{path}[{json.dumps(key)}]"
+            if key not in after:
+                yield here, _value(before[key]), "(absent)"
+            elif key not in before:
+                yield here, "(absent)", _value(after[key])
+            else:
+                yield from _json(before[key], after[key], here)
+    elif isinstance(before, list) and isinstance(after, list):
+        for index, (left, right) in enumerate(zip(before, after, strict=False)):
+            yield from _json(left, right, f"{path}[{index}]")
+        if len(before) != len(after):
+            yield f"{path}.length", str(len(before)), str(len(after))
+    elif type(before) is not type(after) or before != after:
+        yield path, _value(before), _value(after)
+
+
+def _value(value: Any) -> str:
+    return _shorten(json.dumps(value, ensure_ascii=False))
+
+
+def _excerpt(body: bytes, at: int) -> str:
+    if not body:
+        return "(empty)"
+    start = max(0, at - 40)
+    text = body[start : start + SHOWN].decode("utf-8", "backslashreplace")
+    return _shorten(("…" if start else "") + text)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

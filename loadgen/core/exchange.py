@@ -1,0 +1,50 @@
+"""The vocabulary of values: what was asked and what was answered, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in wire order, names and values as sent, decoded as latin-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as it was issued."""
+
+    seq: int
+    """Sequence number: 1 for the first request issued in a run."""
+    user: int
+    """Number of the virtual user that issued it, from 0."""
+    method: str
+    target: str
+    """Request target as on the wire: path and query, still percent-encoded."""
+    headers: Headers
+    body: bytes = b""
+
+    def __str__(self) -> str:
+        return f"request {self.seq} ({self.method} {self.target})"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The server's answer to the request of the same sequence number."""
+
+    seq: int
+    status: int
+    headers: Headers
+    body: bytes = b""
+    """The body's bytes as they were on the wire, before content decoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer: the request was issued, and the client knows no more than that."""
+
+    seq: int
+    kind: str
+    """The client's error, such as ``ReadTimeout``."""
+    message: str
+
+
+Outcome = Response | Failure

@@ -1,0 +1,262 @@
+r"""The transcript: format ``loadgen-transcript/1``.
+
+A UTF-8 text file, one JSON object a line, each ended by ``\n``, in the order in which the recording client
+lived them. ``event`` says what a line is; ``at`` is seconds since the run began, on a monotonic clock.
+
+``run``
+    The first line. ``format``, ``run`` (its id), ``scenario``, ``seed``, ``concurrency``, ``iterations``,
+    ``started`` (UTC, ISO 8601).
+``request``
+    Written *before* the request is sent: ``seq`` (1, 2, 3, ... without gaps), ``user``, ``method``,
+    ``target``, ``headers`` (ordered list of pairs), ``body``.
+``response``, ``failure``
+    Written when the client has the whole answer, or knows that there will be none: ``seq`` of an open
+    request, then ``status``, ``headers``, ``body`` or ``kind``, ``message``.
+``order``
+    The server's own order, as its boundary saw it, in pieces, after the last answer: ``steps`` is a list of
+    sequence numbers, ``n`` where request *n* entered the application and ``-n`` where it finished.
+``end``
+    The last line, with the number of ``requests``. A transcript without it was cut short.
+
+A body is ``null`` (empty), ``{"text": ...}`` where it is UTF-8, ``{"base64": ...}`` where not, or, from
+:data:`INLINE_LIMIT` bytes on, ``{"sha256": ..., "size": ...}``, its bytes being in ``bodies/<sha256>``.
+
+A torn last line (no newline: the writer was killed) is left out and reported as :attr:`Reader.torn`. Any
+other damage is an error that names the line: a transcript is never repaired by guessing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core.exchange import Failure, Headers, Request, Response
+from loadgen.errors import TranscriptFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+FORMAT = "loadgen-transcript/1"
+INLINE_LIMIT = 64 * 1024
+"""Bodies of this many bytes and more are kept beside the transcript."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was run."""
+
+    run: str
+    scenario: str
+    seed: int
+    concurrency: int
+    iterations: int
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A piece of the server's order: ``n`` entered, ``-n`` finished."""
+
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The transcript is whole."""
+
+    requests: int
+
+
+Event = Run | Request | Response | Failure | Order | End
+
+
+def encode_body(body: bytes, keep: Callable[[str, bytes], None]) -> dict[str, Any] | None:
+    """Encode *body* for a line; a large one is given to *keep* under its hash."""
+    if not body:
+        return None
+    if len(body) >= INLINE_LIMIT:
+        digest = sha256(body).hexdigest()
+        keep(digest, body)
+        return {"sha256": digest, "size": len(body)}
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def decode_body(value: Any, fetch: Callable[[str], bytes]) -> bytes:
+    """Decode the ``body`` of a line; *fetch* returns a large one by its hash.
+
+    Raises:
+        ValueError: it is none of the forms of the format, or the fetched bytes are not those recorded.
+    """
+    match value:
+        case None:
+            return b""
+        case {"text": str(text)}:
+            return text.encode()
+        case {"base64": str(text)}:
+            return base64.b64decode(text, validate=True)
+        case {"sha256": str(digest), "size": int(size)}:
+            body = fetch(digest)
+            if len(body) != size or sha256(body).hexdigest() != digest:
+                raise ValueError(f"bodies/{digest} does not hold the recorded bytes")
+            return body
+    raise ValueError("body is neither text, base64 nor a reference")
+
+
+def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the fields of *event*'s line, without ``at``."""
+    match event:
+        case Run():
+            return "run", {
+                "format": FORMAT,
+                "run": event.run,
+                "scenario": event.scenario,
+                "seed": event.seed,
+                "concurrency": event.concurrency,
+                "iterations": event.iterations,
+                "started": event.started,
+            }
+        case Request():
+            return "request", {
+                "seq": event.seq,
+                "user": event.user,
+                "method": event.method,
+                "target": event.target,
+                "headers": event.headers,
+                "body": encode_body(event.body, keep),
+            }
+        case Response():
+            return "response", {
+                "seq": event.seq,
+                "status": event.status,
+                "headers": event.headers,
+                "body": encode_body(event.body, keep),
+            }
+        case Failure():
+            return "failure", {"seq": event.seq, "kind": event.kind, "message": event.message}
+        case Order():
+            return "order", {"steps": event.steps}
+        case End():
+            return "end", {"requests": event.requests}
+
+
+def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
+    """Return the event of one parsed line.
+
+    Raises:
+        ValueError: a field is missing or of another type than the format says.
+    """
+    match line:
+        case {"event": "run", "format": str(found)} if found != FORMAT:
+            raise ValueError(f"its format is {found!r}, and this loadgen reads {FORMAT!r}")
+        case {
+            "event": "run",
+            "format": str(),
+            "run": str(run),
+            "scenario": str(scenario),
+            "seed": int(seed),
+            "concurrency": int(concurrency),
+            "iterations": int(iterations),
+            "started": str(started),
+        }:
+            return Run(run, scenario, seed, concurrency, iterations, started)
+        case {"event": "request", "seq": int(seq), "user": int(user), "method": str(method), "target": str(t)}:
+            return Request(seq, user, method, t, _headers(line), decode_body(line.get("body"), fetch))
+        case {"event": "response", "seq": int(seq), "status": int(status)}:
+            return Response(seq, status, _headers(line), decode_body(line.get("body"), fetch))
+        case {"event": "failure", "seq": int(seq), "kind": str(kind), "message": str(message)}:
+            return Failure(seq, kind, message)
+        case {"event": "order", "steps": [*steps]} if all(isinstance(step, int) and step for step in steps):
+            return Order(tuple(steps))
+        case {"event": "end", "requests": int(requests)}:
+            return End(requests)
+        case {"event": str(name)}:
+            raise ValueError(f"a {name!r} event with missing, unknown or mistyped fields")
+    raise ValueError("no event")
+
+
+def _headers(line: Mapping[str, Any]) -> Headers:
+    headers: list[tuple[str, str]] = []
+    for pair in line.get("headers", ()):
+        match pair:
+            case [str(name), str(value)]:
+                headers.append((name, value))
+            case _:
+                raise ValueError("headers are not a list of pairs of text")
+    return tuple(headers)
+
+
+class Reader:
+    """Reads a transcript as a stream and holds it to its format; memory grows with open requests only."""
+
+    def __init__(self, lines: Iterable[bytes], fetch: Callable[[str], bytes], *, name: str) -> None:
+        self._lines = lines
+        self._fetch = fetch
+        self.name = name
+        self.torn = False
+        self.requests = 0
+        self.ended = False
+        self._open: set[int] = set()
+        self._number = 0
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events.
+
+        Raises:
+            TranscriptFault: a line, or the sequence of lines, is not what the format says.
+        """
+        for self._number, line in enumerate(self._lines, 1):
+            if not line.endswith(b"\n"):
+                self.torn = True
+                break
+            try:
+                parsed = json.loads(line)
+                if not isinstance(parsed, dict):
+                    raise ValueError("not an object")  # noqa: TRY004, TRY301 - one handler for all damage
+                event = decode(parsed, self._fetch)
+            except (ValueError, OSError) as error:
+                raise self._damage(str(error)) from error
+            self._check(event)
+            yield event
+        if not self._number:
+            raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
+
+    def _check(self, event: Event) -> None:
+        if self.ended:
+            raise self._damage("something follows the end")
+        if isinstance(event, Run) is not (self._number == 1):
+            raise self._damage("the first line, and only the first, must be the 'run' event")
+        match event:
+            case Request(seq=seq):
+                if seq <= self.requests:
+                    raise self._damage(f"request {seq} appears twice")
+                if seq != self.requests + 1:
+                    raise self._damage(f"request {self.requests + 1} is missing: request {seq} follows")
+                self.requests = seq
+                self._open.add(seq)
+            case Response(seq=seq) | Failure(seq=seq):
+                if seq not in self._open:
+                    why = "was answered twice" if 0 < seq <= self.requests else "was never issued"
+                    raise self._damage(f"request {seq} {why}")
+                self._open.remove(seq)
+            case Order(steps=steps):
+                for step in steps:
+                    if not 0 < abs(step) <= self.requests:
+                        raise self._damage(f"the server's order names request {abs(step)}, which is missing")
+            case End(requests=requests):
+                if requests != self.requests:
+                    raise self._damage(f"{requests} requests were recorded, {self.requests} are here")
+                if self._open:
+                    raise self._damage(f"request {min(self._open)} has no answer")
+                self.ended = True
+
+    def _damage(self, what: str) -> TranscriptFault:
+        return TranscriptFault(
+            f"{self.name}, line {self._number}: {what}",
+            advice="The file was changed or damaged. Restore it, or record again.",
+        )

@@ -1,0 +1,216 @@
+"""The verdict, and the judge that reaches it while the pairs of answers stream by.
+
+``identical`` needs evidence for everything: a whole transcript, every answer compared and equal, served from
+the tape, and the server's order equal. ``diverged`` needs one difference. Whatever is neither is
+``undetermined``, with the reason.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core.comparison import (
+    OUTCOME_HEADER,
+    RULES,
+    SERVED_HEADER,
+    Difference,
+    compare,
+    header,
+)
+from loadgen.core.exchange import Failure, Response
+
+if TYPE_CHECKING:
+    from loadgen.core.exchange import Outcome, Request
+    from loadgen.errors import LoadgenError
+
+FORMAT = "loadgen-verdict/1"
+KEPT = 1000
+"""Divergences of which the details are kept; all are counted."""
+
+
+class Judgement(enum.StrEnum):
+    """The three verdicts, and no fourth."""
+
+    IDENTICAL = "identical"
+    DIVERGED = "diverged"
+    UNDETERMINED = "undetermined"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells it to a shell."""
+        return {"identical": 0, "diverged": 1, "undetermined": 3}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it could not be told."""
+
+    fault: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One request that was answered differently."""
+
+    seq: int
+    user: int
+    method: str
+    target: str
+    differences: tuple[Difference, ...]
+    evidence: str = ""
+    """What the boundary saw when this request left the tape."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found, in the words of ``verdict.json``."""
+
+    judgement: Judgement
+    reasons: list[Reason] = field(default_factory=list)
+    requests: int = 0
+    """Requests in the recorded transcript, as far as it was read."""
+    compared: int = 0
+    """Answers that were compared."""
+    diverged: int = 0
+    divergences: list[Divergence] = field(default_factory=list)
+    """Details of the first ones, in the server's order where it is known."""
+    order: Divergence | None = None
+    """The first difference of the server's order, if that differs."""
+    order_steps: int | None = None
+    """Steps of the server's order that were compared; none if it was not."""
+    client_order_same: bool | None = None
+    """Whether clients saw completions in the same order: reported, not judged."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else is evidence: versions, the absent database, durations."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``verdict.json``."""
+        return {
+            "format": FORMAT,
+            "verdict": self.judgement.value,
+            "reasons": [asdict(reason) for reason in self.reasons],
+            "requests": self.requests,
+            "compared": self.compared,
+            "diverged": self.diverged,
+            "divergences": [asdict(divergence) for divergence in self.divergences],
+            "server_order": {
+                "same": None if self.order_steps is None else self.order is None,
+                "steps": self.order_steps,
+                "first_difference": asdict(self.order) if self.order else None,
+            },
+            "client_order_same": self.client_order_same,
+            "rules": [
+                {"name": rule.name, "why": rule.why, "leaves_out": sorted(rule.headers)} for rule in RULES
+            ],
+            **self.facts,
+        }
+
+
+class Judge:
+    """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
+
+    def __init__(self) -> None:
+        self._reasons: list[Reason] = []
+        self._divergences: dict[int, Divergence] = {}
+        self._diverged = 0
+        self._compared = 0
+        self._order: Divergence | None = None
+        self._steps: int | None = None
+        self._entered: dict[int, int] = {}
+
+    @property
+    def diverged(self) -> int:
+        """Divergences so far."""
+        return self._diverged
+
+    def doubt(self, error: LoadgenError) -> None:
+        """Note why the question cannot be answered, or not fully."""
+        self._reasons.append(Reason(error.fault, error.message, error.advice))
+
+    def pair(self, request: Request, recorded: Outcome, replayed: Outcome, evidence: str = "") -> None:
+        """Compare the two answers to one request."""
+        if isinstance(recorded, Failure):
+            self._reasons.append(
+                Reason(
+                    "recording",
+                    f"{request} got no answer while recording ({recorded.kind}): nothing to compare with",
+                    "Record again with a longer --timeout or less load.",
+                )
+            )
+            return
+        self._compared += 1
+        if isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER) == "diverged":
+            left = Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}")
+            differences: tuple[Difference, ...] = (left,)
+        elif isinstance(replayed, Failure) and evidence:
+            differences = (Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}"),)
+        else:
+            differences = compare(recorded, replayed)
+            if isinstance(replayed, Response) and header(replayed, SERVED_HEADER) != "replay":
+                served = header(replayed, SERVED_HEADER) or "a server outside the replay"
+                differences += (Difference("served", "by the recorded server", f"by {served}, not the tape"),)
+        if not differences:
+            return
+        self._diverged += 1
+        if len(self._divergences) < KEPT:
+            self._divergences[request.seq] = Divergence(
+                request.seq, request.user, request.method, request.target, differences, evidence
+            )
+
+    def order_piece(self, recorded: tuple[int, ...], replayed: list[int]) -> None:
+        """Compare the next piece of the recorded server order with the whole replayed one."""
+        done = self._steps or 0
+        for at, step in enumerate(recorded, done):
+            if step in self._divergences:
+                self._entered.setdefault(step, at)
+            if self._order is None and (at >= len(replayed) or replayed[at] != step):
+                self._order_differs(at, step, replayed[at] if at < len(replayed) else None)
+        self._steps = done + len(recorded)
+
+    def order_end(self, replayed: list[int]) -> None:
+        """Note steps that the replay took beyond the recorded ones."""
+        if self._order is None and self._steps is not None and len(replayed) > self._steps:
+            self._order_differs(self._steps, None, replayed[self._steps])
+
+    def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
+        difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
+        self._order = Divergence(abs(recorded or replayed or 0), 0, "", "", (difference,))
+
+    def verdict(self, *, requests: int, whole: bool, client_order_same: bool | None) -> Verdict:
+        """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
+        if self._diverged or self._order:
+            judgement = Judgement.DIVERGED
+        elif (
+            self._reasons or not whole or not requests or self._compared != requests or self._steps is None
+        ):
+            judgement = Judgement.UNDETERMINED
+            if not self._reasons:
+                self._reasons.append(
+                    Reason("harness", f"only {self._compared} of {requests} answers were compared")
+                )
+        else:
+            judgement = Judgement.IDENTICAL
+        late = self._steps or 0  # after every one whose place is known
+        return Verdict(
+            judgement,
+            self._reasons,
+            requests=requests,
+            compared=self._compared,
+            diverged=self._diverged,
+            divergences=sorted(
+                self._divergences.values(), key=lambda one: (self._entered.get(one.seq, late), one.seq)
+            ),
+            order=self._order,
+            order_steps=self._steps,
+            client_order_same=client_order_same,
+        )
+
+
+def _step(step: int | None) -> str:
+    if step is None:
+        return "(nothing)"
+    return f"request {step} enters" if step > 0 else f"request {-step} finishes"

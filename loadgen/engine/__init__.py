@@ -1,0 +1,1 @@
+"""The record/replay engine, Retrace: the one place that knows its command lines, versions and messages."""

@@ -1,0 +1,119 @@
+"""Retrace's command lines and environment, and what must be the same for a recording to be replayed.
+
+The engine checks its own files and ``sys.version``; it checks neither our boundary nor the recording's
+content. Both are checked here, before it is started: a replay unpickles what the recording holds, and runs
+the command line that it names.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadgen import __version__
+from loadgen.errors import MachineFault, RecordingFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PACKAGE = "retracesoftware"
+SUPPORTED = "0.2.30"
+TRACED = Path(__file__).parent.parent / "traced"
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+"""Environment variables that the server gets from ours. The recording keeps all of its environment in clear
+text, so what may hold a secret is not passed on unasked."""
+
+READ_TIMEOUT_MS = 100
+"""How long the engine waits at the recording's end for more, in milliseconds."""
+
+
+def versions() -> dict[str, str]:
+    """Return what a recording depends on: all of it must be the same at replay.
+
+    Raises:
+        MachineFault: the engine is missing, or is not the build that the boundary was made for.
+    """
+    try:
+        installed = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        installed = "none"
+    if installed != SUPPORTED:
+        raise MachineFault(
+            f"loadgen {__version__} was made for {PACKAGE} {SUPPORTED}, and found {installed}",
+            advice=f"Install it: pip install {PACKAGE}=={SUPPORTED}",
+        )
+    return {
+        "loadgen": __version__,
+        "engine": f"{PACKAGE} {installed}",
+        "boundary": _digest(TRACED),
+        "python": sys.version,
+        "platform": platform.platform(),
+    }
+
+
+_MUST_MATCH = {
+    "engine": "another engine",
+    "python": "another Python",
+    "boundary": "another request boundary (another loadgen)",
+}
+
+
+def check_versions(recorded: Mapping[str, str]) -> None:
+    """Refuse a recording that this installation cannot replay.
+
+    Raises:
+        RecordingFault: it was made by another engine, Python or boundary.
+    """
+    here = versions()
+    for name, what in _MUST_MATCH.items():
+        if recorded.get(name) != here[name]:
+            raise RecordingFault(
+                f"the recording was made with {what}: {recorded.get(name)!r}, and here is {here[name]!r}",
+                advice="Verify with the installation that recorded it, or record again.",
+            )
+
+
+def _digest(folder: Path) -> str:
+    """Return a digest of the sources in *folder*: the engine checks its own files, not ours."""
+    digest = sha256()
+    for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.toml"))):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
+    """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs."""
+    return {
+        **{name: os.environ[name] for name in INHERITED if name in os.environ},
+        "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": python_path,
+        "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
+        **server,
+    }
+
+
+def _command(listen: Sequence[str], health_path: str, engine: Sequence[str]) -> list[str]:
+    return [
+        sys.executable, "-m", "loadgen.traced", *listen, "--health-path", health_path, "--", *engine
+    ]  # fmt: skip
+
+
+def record_command(
+    recording: Path, target: Sequence[str], *, listen: Sequence[str], health_path: str
+) -> list[str]:
+    """Return the command line that records *target*."""
+    engine = ("--recording", str(recording), "--format", "unframed_binary", "--", *target)
+    return _command(listen, health_path, engine)
+
+
+def replay_command(recording: Path, *, listen: Sequence[str], health_path: str) -> list[str]:
+    """Return the command line that replays *recording*; what ran is in the recording."""
+    engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
+    return _command(listen, health_path, engine)

@@ -1,0 +1,80 @@
+"""Everything that can go wrong and is not a bug, as one tree; the branch says at whose door it lies.
+
+::
+
+    LoadgenError
+    ├── UsageError          the command line: exit code 2
+    └── Undetermined        it could not be done, or not be told: exit code 3
+        ├── MachineFault    this machine: no port, no engine, another Python
+        ├── ServerFault     the server under test: did not start, died, stopped answering
+        ├── EngineFault     the engine: crashed, refused the recording, lost the tape
+        ├── RecordingFault  the recording or the run folder: missing, truncated, changed
+        ├── TranscriptFault the transcript: missing, empty, damaged
+        └── HarnessFault    loadgen itself: a limit of its own was reached
+
+A message says what happened and where; :attr:`LoadgenError.advice` what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LoadgenError(Exception):
+    """Root of all expected errors."""
+
+    exit_code: ClassVar[int] = 3
+    fault: ClassVar[str] = "loadgen"
+    """Whose fault it is, as written into a verdict."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+
+class UsageError(LoadgenError):
+    """The command line asks for something that does not exist or makes no sense."""
+
+    exit_code = 2
+    fault = "usage"
+
+
+class Undetermined(LoadgenError):
+    """The question could not be answered."""
+
+
+class MachineFault(Undetermined):
+    """This machine cannot do it."""
+
+    fault = "machine"
+
+
+class ServerFault(Undetermined):
+    """The server under test did not start, died or stopped answering."""
+
+    fault = "server"
+
+
+class EngineFault(Undetermined):
+    """The record/replay engine failed."""
+
+    fault = "engine"
+
+
+class RecordingFault(Undetermined):
+    """The recording or its run folder is missing, truncated, changed or from another version."""
+
+    fault = "recording"
+
+
+class TranscriptFault(Undetermined):
+    """A transcript is missing, empty or damaged."""
+
+    fault = "transcript"
+
+
+class HarnessFault(Undetermined):
+    """A limit of loadgen's own was reached."""
+
+    fault = "harness"

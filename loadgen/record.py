@@ -1,0 +1,163 @@
+"""Record: run a scenario against a server under the engine, and keep all of it in a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+
+from loadgen.client.journal import Journal
+from loadgen.client.session import Outcome, Stop, fire
+from loadgen.core.transcript import Run
+from loadgen.engine import retrace
+from loadgen.errors import ServerFault
+from loadgen.run_folder import Manifest, RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.client.scenario import Scenario
+    from loadgen.runtimes import Runtime
+    from loadgen.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What to record."""
+
+    target: Target
+    scenario: Scenario
+    concurrency: int
+    iterations: int
+    seed: int
+    timeout: float
+    """Seconds until a request is given up."""
+    health_path: str
+    folder: Path | None
+    """Where to put the run; by default a new folder under ``runs/``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A finished recording."""
+
+    run: RunFolder
+    manifest: Manifest
+    outcome: Outcome
+    interrupted: bool
+
+
+class Watcher:
+    """What a caller may want to see while it happens; by default nothing."""
+
+    def stage(self, what: str) -> None:
+        """Say that *what* begins."""
+
+    def journal(self, journal: Journal, total: int | None) -> None:
+        """Show the figures of *journal* from now on; *total* requests are expected, if that is known."""
+
+    def say(self, line: str) -> None:
+        """Tell a line of a scenario's story."""
+
+
+async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watcher) -> Recorded:
+    """Record a session; setting *stop* ends it early, with what was recorded until then.
+
+    Raises:
+        LoadgenError: the run folder then says ``failed``, and keeps what there is.
+    """
+    versions = retrace.versions()
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%d-%H%M%S}-c{settings.concurrency}-s{settings.seed}"
+    run = RunFolder.create(settings.folder, name)
+    manifest = Manifest(
+        id=run.path.name,
+        created=now.isoformat(timespec="seconds"),
+        runtime=runtime.name,
+        target=settings.target.name,
+        argv=list(settings.target.argv),
+        scenario=settings.scenario.name,
+        seed=settings.seed,
+        concurrency=settings.concurrency,
+        iterations=settings.iterations,
+        timeout=settings.timeout,
+        health_path=settings.health_path,
+        database=runtime.database(),
+        versions=versions,
+    )
+    run.save(manifest)
+    try:
+        with Journal(run.transcript, run.bodies) as journal:
+            journal.write(
+                Run(
+                    manifest.id,
+                    settings.scenario.name,
+                    settings.seed,
+                    settings.concurrency,
+                    settings.iterations,
+                    manifest.created,
+                )
+            )
+            outcome = await _session(settings, runtime, run, manifest, journal, stop, watcher)
+        manifest.files = run.digests()
+        manifest.state = "complete"
+    except BaseException as error:
+        manifest.state = "failed"
+        manifest.error = str(error) or type(error).__name__
+        raise
+    finally:
+        run.save(manifest)
+    if settings.folder is None:
+        run.make_latest()
+    return Recorded(run, manifest, outcome, stop.requested)
+
+
+async def _session(
+    settings: Settings,
+    runtime: Runtime,
+    run: RunFolder,
+    manifest: Manifest,
+    journal: Journal,
+    stop: Stop,
+    watcher: Watcher,
+) -> Outcome:
+    watcher.stage(f"starting {settings.target.name} under the engine")
+    async with runtime.record(settings.target, run, manifest) as server:
+        watcher.stage("recording")
+        watcher.journal(journal, None)
+        began = journal.elapsed
+        outcome = await fire(
+            server.url,
+            settings.scenario,
+            journal,
+            concurrency=settings.concurrency,
+            iterations=settings.iterations,
+            seed=settings.seed,
+            timeout=settings.timeout,
+            stop=stop,
+            say=watcher.say,
+        )
+        manifest.totals = {
+            "requests": journal.requests,
+            "failures": journal.failures,
+            "seconds": round(journal.elapsed - began, 3),
+            "statuses": {str(status): count for status, count in sorted(journal.statuses.items())},
+            "p50_ms": round(journal.latency.percentile(50) * 1000, 2),
+            "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
+        }
+        try:
+            journal.end(await server.control.order(), journal.requests)
+        except httpx.TransportError as error:
+            how = await server.obituary() or f"{type(error).__name__}: {error}"
+            raise ServerFault(
+                f"the recorded server is gone after {journal.requests} requests: {how}",
+                advice=f"See {run.log}. The transcript so far is kept.",
+            ) from error
+        watcher.stage("finishing the recording")
+        await server.stop()
+    if not journal.requests:
+        raise ServerFault("nothing was recorded: the scenario issued no request")
+    return outcome

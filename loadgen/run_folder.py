@@ -1,0 +1,223 @@
+"""The run folder: everything about one recorded session. Format ``loadgen-run/1``.
+
+::
+
+    runs/<time>-c8-s1/
+        run.json            manifest: state, what ran, versions, digests of the files below
+        transcript.jsonl    see loadgen.core.transcript; large bodies in bodies/<sha256>
+        recording.bin       the engine's tape
+        server.log          what the server printed
+        verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
+    runs/latest             link to the newest complete run
+
+Files are appended and flushed, or written beside and renamed. ``run.json`` is rewritten as the state changes
+from ``recording`` to ``complete`` or ``failed``: a folder never claims more than it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core.transcript import Reader
+from loadgen.errors import RecordingFault, TranscriptFault, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+FORMAT = "loadgen-run/1"
+DEFAULT_PARENT = Path("runs")
+LATEST = "latest"
+
+
+@dataclass(slots=True, kw_only=True)
+class Manifest:
+    """The content of ``run.json``."""
+
+    format: str = FORMAT
+    id: str
+    state: str = "recording"
+    """``recording``, ``complete`` or ``failed``."""
+    created: str
+    command: list[str] = field(default_factory=lambda: ["loadgen", *sys.argv[1:]])
+    runtime: str
+    target: str
+    argv: list[str]
+    scenario: str
+    seed: int
+    concurrency: int
+    iterations: int
+    timeout: float
+    health_path: str
+    database: str
+    """Where the server's database was while recording; it must not exist when the run is verified."""
+    versions: dict[str, str]
+    totals: dict[str, Any] = field(default_factory=dict)
+    """Requests, failures, seconds, statuses, latency; empty until the session has ended."""
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each file; empty until the run is complete."""
+    error: str = ""
+    """Why the run failed."""
+
+
+class RunFolder:
+    """A run folder on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.transcript = path / "transcript.jsonl"
+        self.recording = path / "recording.bin"
+        self.log = path / "server.log"
+        self.bodies = path / "bodies"
+
+    @classmethod
+    def create(cls, wanted: Path | None, name: str) -> RunFolder:
+        """Make a new, empty run folder: *wanted*, or one called like *name* under ``runs/``.
+
+        Raises:
+            UsageError: *wanted* exists and is not empty, or cannot be made.
+        """
+        try:
+            if wanted is not None:
+                wanted.mkdir(parents=True, exist_ok=True)
+                if any(wanted.iterdir()):
+                    raise UsageError(
+                        f"{wanted} is not empty", advice="Recorded runs are never overwritten: name another folder."
+                    )
+                return cls(wanted)
+            DEFAULT_PARENT.mkdir(exist_ok=True)
+            for path in _candidates(DEFAULT_PARENT / name):
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                return cls(path)
+        except OSError as error:
+            raise UsageError(f"cannot make the run folder: {error}", advice="Name another: --run DIR") from error
+        raise AssertionError("unreachable")
+
+    @classmethod
+    def open(cls, given: Path | None) -> tuple[RunFolder, Manifest]:
+        """Open an existing run folder, by default the latest one, and read its manifest.
+
+        Raises:
+            UsageError: there is none there.
+            RecordingFault: its manifest is damaged, or is of another format.
+        """
+        path = given or DEFAULT_PARENT / LATEST
+        manifest = path / "run.json"
+        if not manifest.is_file():
+            what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
+            raise UsageError(what, advice="Record one: loadgen record")
+        try:
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            found = content.get("format")
+            if found != FORMAT:
+                raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
+            return cls(path.resolve() if given is None else path), Manifest(**content)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
+
+    def save(self, manifest: Manifest) -> None:
+        """Write ``run.json``."""
+        write_json(self.path / "run.json", asdict(manifest))
+
+    def make_latest(self) -> None:
+        """Let ``latest`` beside this folder point to it."""
+        beside = self.path.parent / f".{LATEST}-{os.getpid()}"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(self.path.name)
+        beside.replace(self.path.parent / LATEST)
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that make up the recording."""
+        return {path.name: digest(path) for path in (self.transcript, self.recording)}
+
+    def check_recording(self, manifest: Manifest) -> None:
+        """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.
+
+        Raises:
+            RecordingFault: the run is not complete, or its recording is missing, empty or changed.
+        """
+        again = "Record again: loadgen record"
+        if manifest.state != "complete":
+            why = manifest.error or "it was interrupted before its recording was complete"
+            raise RecordingFault(f"the run is {manifest.state}, not complete: {why}", advice=again)
+        if not self.recording.is_file():
+            raise RecordingFault(f"the recording {self.recording} is missing", advice=again)
+        if not self.recording.stat().st_size:
+            raise RecordingFault(f"the recording {self.recording} is empty", advice=again)
+        if digest(self.recording) != manifest.files.get(self.recording.name):
+            raise RecordingFault(
+                f"{self.recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
+                advice="Restore the file, or record again. A changed recording is never replayed: it is code.",
+            )
+
+    def transcript_unchanged(self, manifest: Manifest) -> bool:
+        """Say whether the transcript is, to the bit, what was recorded."""
+        return digest(self.transcript) == manifest.files.get(self.transcript.name)
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open the transcript for reading."""
+        return read_transcript(self.transcript, self.bodies)
+
+    def new_verification(self) -> Path:
+        """Make the folder of the next verification."""
+        parent = self.path / "verify"
+        parent.mkdir(exist_ok=True)
+        number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
+        while True:
+            number += 1
+            try:
+                (parent / str(number)).mkdir()
+            except FileExistsError:
+                continue
+            return parent / str(number)
+
+
+class read_transcript:  # noqa: N801 - used as a function
+    """Open the transcript at *path* as a stream: ``with read_transcript(path, bodies) as events: ...``."""
+
+    def __init__(self, path: Path, bodies: Path) -> None:
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise TranscriptFault(
+                f"the transcript {path} cannot be read: {error.strerror}", advice="Record again: loadgen record"
+            ) from error
+        self._reader = Reader(
+            self._file, lambda sha: (bodies / Path(sha).name).read_bytes(), name=str(path)
+        )
+
+    def __enter__(self) -> Reader:
+        return self._reader
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write *content* to *path* beside it and rename, so that no reader sees half of it."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1

@@ -1,0 +1,54 @@
+"""Where servers run. A runtime yields a server that is ready, and ends it whatever happens.
+
+:class:`Runtime` is the seam: ``local`` runs processes of this machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from loadgen.client.control import Control
+    from loadgen.client.wire import WireTransport
+    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.target import Target
+
+
+class Server(Protocol):
+    """A server that is ready."""
+
+    url: str
+    wire: WireTransport
+    control: Control
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete.
+
+        Raises:
+            EngineFault: it crashed, or did not end.
+        """
+
+    async def obituary(self) -> str | None:
+        """Say how it ended, and its last words; nothing while it runs."""
+
+
+class Runtime(Protocol):
+    """A place where servers run."""
+
+    name: str
+
+    def database(self) -> str:
+        """Say where the database of a server to be recorded shall be."""
+
+    def record(
+        self, target: Target, run: RunFolder, manifest: Manifest
+    ) -> AbstractAsyncContextManager[Server]:
+        """Run *target* under the recording engine, with an empty database."""
+
+    def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path
+    ) -> AbstractAsyncContextManager[Server]:
+        """Run the recording of *run* in a fresh process that has no database."""

@@ -1,0 +1,180 @@
+"""Servers as local processes, one interpreter each, on loopback.
+
+The parent opens the listening socket and hands it over: there is no race for a port, concurrent runs do not
+disturb each other, and a connection made before the server is up simply waits. A pipe that only we hold
+tells the server when we are gone, so that even ``kill -9`` leaves no orphan.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from loadgen.client.control import Control
+from loadgen.client.wire import WireTransport
+from loadgen.engine import retrace
+from loadgen.errors import EngineFault, RecordingFault, ServerFault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.target import Target
+
+START_LIMIT = 60.0
+"""Seconds that a server may take until it is ready."""
+STOP_LIMIT = 20.0
+"""Seconds that a server may take to finish its recording."""
+DYING = 1.0
+"""Seconds from a server's last sign of life to its end, as the operating system tells it."""
+BACKLOG = 1024
+LAST_WORDS = 12
+"""Lines of a server's log that an error quotes."""
+
+
+class LocalServer:
+    """A server process; see :class:`loadgen.runtimes.Server`."""
+
+    def __init__(self, process: anyio.abc.Process, url: str, log: Path) -> None:
+        self.url = url
+        self.wire = WireTransport()
+        self.control = Control(url, self.wire)
+        self._process = process
+        self._log = log
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete: interrupted, the application finishes by itself."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGINT)
+            with anyio.move_on_after(STOP_LIMIT):
+                await self._process.wait()
+        if self._process.returncode is None:
+            raise EngineFault(
+                f"the server did not stop within {STOP_LIMIT:g} s, so its recording is not complete"
+            )
+        if self._process.returncode < 0:
+            raise EngineFault(f"the recorded server crashed: {await self.obituary()}")
+
+    async def obituary(self) -> str | None:
+        """Say how it ended, and its last words; nothing while it runs."""
+        with anyio.move_on_after(DYING):
+            await self._process.wait()
+        code = self._process.returncode
+        if code is None:
+            return None
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
+        return "\n  ".join((how, *lines))
+
+    async def ready(self, mode: str) -> None:
+        """Wait until the boundary answers: a connection to the handed-over socket waits by itself.
+
+        Raises:
+            ServerFault: the server ended, or its application does not serve.
+            EngineFault: what answers is not a boundary in *mode*.
+        """
+        try:
+            state = await self.control.state(START_LIMIT)
+        except httpx.TransportError as error:
+            how = await self.obituary() or f"it did not answer within {START_LIMIT:g} s ({type(error).__name__})"
+            raise ServerFault(
+                f"the server to {mode} did not start: {how}",
+                advice=f"See {self._log}. It must serve through Flask's own server (app.run or flask run).",
+            ) from error
+        if state.mode != mode:
+            raise EngineFault(f"the server to {mode} is in {state.mode} mode")
+
+    async def end(self) -> None:
+        """End the process if it still runs, at once, and close our connections."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
+            await self.wire.aclose()
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+
+
+class LocalRuntime:
+    """Local processes; see :class:`loadgen.runtimes.Runtime`."""
+
+    name = "local"
+
+    def database(self) -> str:
+        """Name a database in a new folder of its own."""
+        return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
+
+    @asynccontextmanager
+    async def record(self, target: Target, run: RunFolder, manifest: Manifest) -> AsyncIterator[LocalServer]:
+        """Run *target* under the recording engine; its database is gone afterwards."""
+        # The recording holds the server's environment and data: it is for its owner's eyes only.
+        os.close(os.open(run.recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+        def command(listen: Sequence[str]) -> list[str]:
+            return retrace.record_command(
+                run.recording.resolve(), target.argv, listen=listen, health_path=manifest.health_path
+            )
+
+        environment = retrace.environment({"DB_FILE": manifest.database}, target.python_path)
+        try:
+            async with _serve(command, environment, run.log) as server:
+                await server.ready("record")
+                yield server
+        finally:
+            shutil.rmtree(Path(manifest.database).parent, ignore_errors=True)
+
+    @asynccontextmanager
+    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
+        """Run the recording in a fresh process that has no database."""
+        database = Path(manifest.database)
+        if database.exists():
+            raise RecordingFault(
+                f"the recorded server's database {database} still exists, so a replay could read it",
+                advice="Delete it, or record again.",
+            )
+
+        def command(listen: Sequence[str]) -> list[str]:
+            return retrace.replay_command(
+                run.recording.resolve(), listen=listen, health_path=manifest.health_path
+            )
+
+        async with _serve(command, retrace.environment({}, ""), log) as server:
+            await server.ready("replay")
+            yield server
+
+
+@asynccontextmanager
+async def _serve(
+    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path
+) -> AsyncIterator[LocalServer]:
+    """Run a server process on a new loopback socket; *command* is given the options that hand it over."""
+    lifeline, held = os.pipe()
+    try:
+        with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener, log.open("ab") as output:
+            port = listener.getsockname()[1]
+            listen = ("--socket-fd", str(listener.fileno()), "--lifeline-fd", str(lifeline))
+            process = await anyio.open_process(
+                command(listen),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal is ours to handle, not the server's
+                pass_fds=(listener.fileno(), lifeline),
+            )
+        server = LocalServer(process, f"http://127.0.0.1:{port}", log)
+        try:
+            yield server
+        finally:
+            await server.end()
+    finally:
+        os.close(lifeline)
+        os.close(held)

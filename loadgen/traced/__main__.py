@@ -1,0 +1,65 @@
+"""Start the engine around a server: ``python -m loadgen.traced [options] -- <engine arguments>``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from loadgen.traced import gaps, settings
+
+GRACE = 10.0
+"""Seconds that a server whose parent is gone may take to finish its recording."""
+
+
+def main(argv: list[str]) -> None:
+    """Read our options, close the engine's gaps, and become the engine."""
+    split = argv.index("--")
+    parser = argparse.ArgumentParser(prog="python -m loadgen.traced", description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
+    where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
+    parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser.add_argument("--health-path", default="/health", help="path served outside the trace")
+    options = parser.parse_args(argv[:split])
+
+    settings.CURRENT.socket_fd = options.socket_fd
+    settings.CURRENT.health_path = options.health_path
+    if options.bind:
+        host, _, port = options.bind.rpartition(":")
+        settings.CURRENT.bind = (host, int(port))
+    if options.lifeline_fd is not None:
+        end_with_parent(options.lifeline_fd)
+    # A recording is complete only when the server ends by itself: let SIGTERM mean what SIGINT means.
+    # (As process 1 of a container a signal without a handler would even be ignored.)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    gaps.close()
+
+    from retracesoftware.__main__ import main as engine  # noqa: PLC0415 - after the gaps are closed
+
+    sys.argv = ["retracesoftware", *argv[split + 1 :]]
+    engine()
+
+
+def end_with_parent(lifeline: int) -> None:
+    """Stop this server when the parent that holds the other end of *lifeline* is gone, however it went.
+
+    The originals are captured here, before the engine replaces them by recorded versions.
+    """
+    read, kill, leave, pid, wait = os.read, os.kill, os._exit, os.getpid(), threading.Event().wait
+
+    def watch() -> None:
+        while read(lifeline, 1):
+            pass
+        kill(pid, signal.SIGINT)
+        wait(GRACE)
+        leave(os.EX_TEMPFAIL)
+
+    threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,251 @@
+"""The request boundary: where a live request enters the traced application.
+
+The HTTP server is live and untraced in both phases. A request that carries a sequence number enters the
+trace as one logical thread of the tape, named by that number, on an OS thread of its own (the engine marks
+a switch of threads only when the OS thread changes). So the order in which connections are accepted, their
+reuse and the server's own threads do not matter: in replay a request that comes early waits for its turn.
+
+Requests without a number would change the application's state off the tape, and are refused, except on the
+health path, which is served outside the trace in both phases.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import io
+import json
+import sys
+import threading
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from loadgen.traced import settings
+from loadgen.traced.tape import FINISH, Diverged, TapeTurns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Environ = dict[str, Any]
+    StartResponse = Callable[..., Any]
+
+PROTOCOL = 1
+"""Version of what the verifier may ask of the boundary; changes with any of the names below."""
+
+CONTROL = "/__loadgen__/"
+ENTER = "loadgen.enter"
+FIRST_THREAD = 1_000_000
+"""Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
+
+_SERVED_LIVE = ("SERVER_", "REMOTE_")
+"""WSGI variables that the live server makes up: the application sees those of the recording."""
+
+
+class Boundary:
+    """A WSGI application around *application*, which it enters one logical thread a request."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], system: Any) -> None:
+        self.application = application
+        self.system = system
+        self.mode: str = system.retrace_mode
+        # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
+        # checkpoint and noting it one step, so that the notes are in the order of the tape.
+        self.turn: AbstractContextManager[Any] = (
+            TapeTurns.current if self.mode == "replay" else TapeTurns.new_lock()
+        )
+        self.order: list[int] = []
+        self.diverged: dict[int, str] = {}
+        self._used: set[int] = set()
+        self._open: set[int] = set()
+        self._served: dict[int, tuple[tuple[str, str], ...]] = {}
+        self._recorded_served = system.patch_function(lambda seq: self._served[seq])
+        # Finalizers run where the collector happens to run, which no tape can order. What start-up made
+        # is set aside once; each request collects what it left, at a fixed place (see Request.run).
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one live request."""
+        path = environ.get("PATH_INFO", "")
+        number = environ.get("HTTP_X_LOADGEN_SEQ", "")
+        if path.startswith(CONTROL):
+            return self._control(path.removeprefix(CONTROL), start_response)
+        if not number:
+            if path == settings.CURRENT.health_path:
+                return self.application(environ, start_response)
+            return self._refuse(
+                start_response,
+                f"This server is under {self.mode} by loadgen. A request without an X-Loadgen-Seq header is "
+                f"refused: it would change the application's state off the tape. Only "
+                f"{settings.CURRENT.health_path} is served without one.",
+            )
+        if not number.isascii() or not number.isdigit() or (seq := int(number)) in self._used:
+            return self._refuse(start_response, f"X-Loadgen-Seq {number!r} is not a number, or was used before.")
+        self._used.add(seq)
+        return Request(self, seq, environ).answer(start_response)
+
+    def _refuse(self, start_response: StartResponse, why: str) -> list[bytes]:
+        start_response("409 Conflict", [("Content-Type", "text/plain"), ("X-Loadgen-Outcome", "refused")])
+        return [why.encode() + b"\n"]
+
+    def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
+        if name == "order":
+            body = json.dumps(self.order)
+        else:
+            state = {
+                "protocol": PROTOCOL,
+                "mode": self.mode,
+                "open": sorted(self._open),
+                "steps": len(self.order),
+                "diverged": self.diverged,
+                "tape": TapeTurns.current.state() if self.mode == "replay" else None,
+                "first_thread": FIRST_THREAD,
+            }
+            body = json.dumps(state)
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body.encode()]
+
+
+class Request:
+    """One sequenced request: its live half (:meth:`answer`) and its traced half (:meth:`run`)."""
+
+    def __init__(self, boundary: Boundary, seq: int, environ: Environ) -> None:
+        self.boundary = boundary
+        self.seq = seq
+        self.events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self.tell = boundary.system.disable_for(self.events.put, unwrap_args=False)
+        self.started: list[Any] = []
+
+        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+        body: bytes = b""
+        if length:
+            body = stream.read(int(length))
+        elif environ.get("wsgi.input_terminated"):
+            body = stream.read()
+        text = {key: value for key, value in environ.items() if isinstance(value, str) and key.isupper()}
+        text.pop("HTTP_X_LOADGEN_SEQ")
+        boundary._served[seq] = tuple(
+            sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
+        )
+        self.asked = text
+        self.environ: Environ = {
+            **text,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": environ["wsgi.url_scheme"],
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+        }
+        self.body_digest = hashlib.sha256(body).hexdigest()
+
+    # ---- live -------------------------------------------------------------------------------------------
+
+    def answer(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Start the traced half and pass on what it sends."""
+        self.boundary._open.add(self.seq)
+        threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
+        kind, value = self.events.get()
+        while kind == "start":
+            status, headers = value
+            kind, value = self.events.get()
+            if kind == "start":  # start_response with exc_info: the application changed its mind in time
+                continue
+            start_response(status, [*headers, ("X-Loadgen-Served", self.boundary.mode)])
+            return self.stream(kind, value)
+        if isinstance(value, Diverged):
+            body = json.dumps({"seq": self.seq, "diverged": str(value)}).encode()
+            start_response(
+                "500 Diverged",
+                [
+                    ("Content-Type", "application/json"),
+                    ("Content-Length", str(len(body))),
+                    ("X-Loadgen-Outcome", "diverged"),
+                ],
+            )
+            return [body]
+        raise value or RuntimeError("the application ended without calling start_response")
+
+    def stream(self, kind: str, value: Any) -> Iterator[bytes]:
+        """Yield the body; an error in its middle breaks the connection, as the headers are gone."""
+        while kind == "chunk":
+            yield value
+            kind, value = self.events.get()
+        if value is not None:
+            raise ConnectionAbortedError(str(value)) from value
+
+    # ---- traced -----------------------------------------------------------------------------------------
+
+    def trace(self) -> None:
+        """Be the logical thread of this request, on an OS thread of its own."""
+        system, thread = self.boundary.system, FIRST_THREAD + self.seq
+        system._thread_id.set(thread)
+        error: BaseException | None = None
+        try:
+            system.gate.apply_with("internal", system.thread_wrapper(self.run))()
+        except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
+            error = caught
+            if self.boundary.mode == "replay":
+                TapeTurns.current.leave(thread)
+            if isinstance(caught, Diverged):
+                self.boundary.diverged[self.seq] = str(caught)
+                print(f"loadgen: request {self.seq} diverged: {caught}", file=sys.stderr, flush=True)  # noqa: T201
+        del self.boundary._served[self.seq]
+        self.boundary._open.discard(self.seq)
+        self.events.put(("end", error))
+
+    def run(self) -> None:
+        """Run the application on the tape, between the two checkpoints of this request."""
+        boundary = self.boundary
+        asked = (
+            self.asked.pop("REQUEST_METHOD"),
+            self.asked.pop("PATH_INFO"),
+            self.asked.pop("QUERY_STRING", ""),
+            hashlib.sha256(repr(sorted(self.asked.items())).encode()).hexdigest(),
+            self.body_digest,
+        )
+        with boundary.turn:
+            boundary.system.checkpoint((ENTER, self.seq, *asked))
+            boundary.order.append(self.seq)
+        self.environ.update(boundary._recorded_served(self.seq))
+        error: Exception | None = None
+        try:
+            self.respond()
+        except Exception as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
+            error = caught
+        gc.collect()
+        if boundary.mode == "replay":
+            TapeTurns.current.expect_finish()
+        with boundary.turn:
+            boundary.system.checkpoint((FINISH, self.seq))
+            boundary.order.append(-self.seq)
+        if error is not None:
+            raise error
+
+    def respond(self) -> None:
+        """Drive the application as a WSGI server does."""
+        body = self.boundary.application(self.environ, self.start_response)
+        try:
+            for chunk in body:
+                self.send(chunk)
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:
+        """WSGI's ``start_response``."""
+        del exc_info
+        self.tell(("start", (status, list(headers))))
+        return self.send
+
+    def send(self, chunk: bytes) -> None:
+        """WSGI's ``write``, and each chunk of the body."""
+        if chunk:
+            self.tell(("chunk", bytes(chunk)))

@@ -1,0 +1,24 @@
+"""What the two phases do differently, handed over on the command line of :mod:`loadgen.traced`.
+
+The engine replaces ``os.environ`` with the recorded environment before the application starts, so nothing
+that may differ between record and replay can travel in the environment.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, kw_only=True)
+class Settings:
+    """How this process serves; filled in once by the launcher, before the engine starts."""
+
+    socket_fd: int = -1
+    """Descriptor of the listening socket that the parent opened; -1 where ``bind`` says what to open."""
+
+    bind: tuple[str, int] | None = None
+    """Address to listen on where no socket was handed over (in a container)."""
+
+    health_path: str = "/health"
+    """The one path that may be asked without a sequence number; it is served outside the trace."""
+
+
+CURRENT = Settings()

@@ -1,0 +1,212 @@
+"""Replay: every logical thread gets the tape's next item when, and only when, it is that thread's turn.
+
+The tape is one sequence of ``(logical thread, item)``. Following it strictly is what makes a replay repeat
+the recorded interleaving. Stock 0.2.30 does so with a dispatcher that (1) gives up when every thread has
+waited one second, as they do whenever the client pauses, (2) wakes all threads for each item, and (3) hands
+the tape on *before* the reader has resolved the item it took: a reader that is preempted at that point can
+find its binding deleted by the item behind. Here a turn covers taking an item and using it, one thread is
+woken at a time, and nobody gives up: limits belong to the verifier, which can ask what a stuck replay is
+waiting for (:meth:`TapeTurns.state`).
+"""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any
+
+import retracesoftware.proxy.io as engine_io
+from retracesoftware.stream.reader import ExpectedBindMarker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FINISH = "loadgen.finish"
+"""First element of the checkpoint that ends a request on the tape."""
+
+
+class Diverged(BaseException):
+    """The running code asked for something else than the tape holds.
+
+    A ``BaseException``, so that an application's ``except Exception`` does not turn it into an answer.
+    """
+
+
+class TapeTurns:
+    """Replaces the engine's ``_ThreadDemuxSource``: same constructor, same ``read``/``peek_buffered``."""
+
+    # Originals, captured before the engine rebinds them to recorded versions.
+    new_lock: Callable[[], Any] = staticmethod(allocate_lock)
+    _now: Callable[[], float] = staticmethod(time.monotonic)
+    current: TapeTurns
+    """The instance of this process: the engine creates one, and the boundary needs it."""
+
+    def __init__(
+        self,
+        next_object: Callable[[], Any],
+        *,
+        thread_id: Callable[[], int],
+        initial_thread_id: int,
+        close: Callable[[], None] | None = None,
+        on_end_of_stream: Callable[[], bool] | None = None,
+    ) -> None:
+        del on_end_of_stream  # the tape ends where the recorded server stopped; the verifier stops us earlier
+        source = engine_io._StampedProtocolSource(
+            next_object, initial_thread_id=initial_thread_id, close=close
+        )
+        self._next = source.next
+        self.close = source.close
+        self._thread_id = thread_id
+        self._mutex = self.new_lock()
+        self._head: tuple[int, Any] | None = None
+        self._ended: Exception | None = None
+        self._holder: int | None = None
+        self._depth: dict[int, int] = {}
+        self._waiting: dict[int, Any] = {}
+        self._finishing: set[int] = set()
+        self._left: set[int] = set()
+        self._garbage: list[object] = []
+        self._moved = self._now()
+        TapeTurns.current = self
+
+    def __enter__(self) -> None:
+        """Start a turn: what is read until the matching exit is used before the tape moves on."""
+        thread = self._thread_id()
+        self._depth[thread] = self._depth.get(thread, 0) + 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        thread = self._thread_id()
+        depth = self._depth.pop(thread) - 1
+        if depth:
+            self._depth[thread] = depth
+            return
+        with self._mutex:
+            if self._holder == thread:
+                self._pass_on()
+            garbage, self._garbage = self._garbage, []
+        del garbage  # finalizers may read the tape: never run them under the mutex
+
+    def read(self) -> Any:
+        """Return the next item of the calling logical thread, once it is at the head of the tape.
+
+        Raises:
+            Diverged: this thread has left the tape, or its recorded items are used up.
+        """
+        thread = self._thread_id()
+        while True:
+            with self._mutex:
+                if thread in self._left:
+                    raise Diverged("this request has left the tape")
+                if self._holder is None or self._holder == thread:
+                    self._holder = None  # to need another thread's item is to give the turn up
+                    self._advance()
+                    if self._ended is not None:
+                        raise Diverged("the recording ends here") from self._ended
+                    assert self._head is not None
+                    owner, item = self._head
+                    if owner == thread:
+                        return self._take(thread, item)
+                    self._wake(owner)
+                turn = self.new_lock()
+                turn.acquire()
+                self._waiting[thread] = turn
+            turn.acquire()
+
+    def peek_buffered(self) -> Any:
+        """Tell the engine that nothing was read ahead for this thread; nothing ever is."""
+        raise LookupError(self._thread_id())
+
+    def expect_finish(self) -> None:
+        """Announce that the calling thread's next item must be the end of its request."""
+        self._finishing.add(self._thread_id())
+
+    def leave(self, thread: int) -> None:
+        """Throw away whatever the tape still holds for *thread*, so that the others can go on."""
+        with self._mutex:
+            self._left.add(thread)
+            if self._holder in (None, thread):
+                self._pass_on()
+
+    def bury(self, garbage: object) -> None:
+        """Keep *garbage* until the current turn is over."""
+        self._garbage.append(garbage)
+
+    def state(self) -> dict[str, Any]:
+        """What the replay waits for: the head's logical thread, who waits, and for how many seconds."""
+        with self._mutex:
+            head = None if self._head is None else self._head[0]
+            return {
+                "next": head,
+                "item": None if self._head is None else engine_io._safe_debug_value(self._head[1]),
+                "waiting": sorted(self._waiting),
+                "ended": str(self._ended) if self._ended else None,
+                "idle": self._now() - self._moved,
+            }
+
+    def _take(self, thread: int, item: Any) -> Any:
+        if isinstance(item, tuple) and item and item[0] == FINISH and thread not in self._finishing:
+            # The engine skips checkpoints while it looks for a result, and would then wait for ever.
+            raise Diverged("the request makes a call that was not recorded, after its last recorded one")
+        self._head, self._moved = None, self._now()
+        self._holder = thread
+        if thread not in self._depth:
+            self._pass_on()
+        return item
+
+    def _pass_on(self) -> None:
+        self._holder = None
+        if not self._waiting:
+            return
+        self._advance()
+        if self._head is not None:
+            self._wake(self._head[0])
+        else:
+            for thread in tuple(self._waiting):
+                self._wake(thread)
+
+    def _advance(self) -> None:
+        """Make ``_head`` the next item of a thread that is still on the tape, or note the tape's end."""
+        while self._ended is None and (self._head is None or self._head[0] in self._left):
+            try:
+                self._head = self._next()
+            except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end
+                self._head, self._ended = None, error
+
+    def _wake(self, thread: int) -> None:
+        turn = self._waiting.pop(thread, None)
+        if turn is not None:
+            turn.release()
+
+
+class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
+    """Replaces the engine's ``_ReplayBindingState``: each operation on the tape is one turn."""
+
+    def read(self) -> Any:
+        """Read and resolve one item."""
+        with self._source:
+            try:
+                return super().read()
+            except Exception as error:
+                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
+
+    def read_raw(self) -> Any:
+        """Read one item without resolving its bindings."""
+        with self._source:
+            try:
+                return super().read_raw()
+            except Exception as error:
+                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
+
+    def bind(self, obj: object) -> None:
+        """Bind *obj* to the handle that the tape names next."""
+        with self._source:
+            try:
+                super().bind(obj)
+            except ExpectedBindMarker:
+                raise
+            except Exception as error:
+                raise Diverged(f"the engine cannot bind {type(obj).__name__} here: {error!r}") from error
+
+    def delete_handle(self, handle: int) -> None:
+        """Forget a binding, and let the object die outside the tape's mutex."""
+        self._source.bury(self._bindings.pop(handle, None))
