@@ -16,7 +16,6 @@ from loadgen.errors import ServerFault
 from loadgen.run_folder import Manifest, RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from loadgen.client.scenario import Scenario

@@ -38,7 +38,7 @@ class Rule:
 RULES = (
     Rule(
         "live-server-headers",
-        "the HTTP server adds them, live in both phases; compared all the same where the application set them",
+        "the HTTP server adds them, live in both phases; where the application set them, they are compared",
         frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"}),
     ),
     Rule(
@@ -54,7 +54,8 @@ class Difference:
     """One field that differs."""
 
     field: str
-    """``status``, ``header:<name>``, ``headers`` (their order), ``body``, ``body:<JSON path>``, ``outcome``."""
+    """``status``, ``header:<name>``, ``headers`` (their order), ``body:<JSON path>``, ``body at byte <n>``,
+    ``outcome`` (answered or not), ``served`` (by what)."""
     recorded: str
     replayed: str
 

@@ -86,7 +86,10 @@ class LocalServer:
         try:
             state = await self.control.state(START_LIMIT)
         except httpx.TransportError as error:
-            how = await self.obituary() or f"it did not answer within {START_LIMIT:g} s ({type(error).__name__})"
+            how = (
+                await self.obituary()
+                or f"it did not answer within {START_LIMIT:g} s ({type(error).__name__})"
+            )
             raise ServerFault(
                 f"the server to {mode} did not start: {how}",
                 advice=f"See {self._log}. It must serve through Flask's own server (app.run or flask run).",

@@ -17,7 +17,6 @@ import io
 import json
 import sys
 import threading
-from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from loadgen.traced.tape import FINISH, Diverged, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
@@ -37,6 +37,9 @@ CONTROL = "/__loadgen__/"
 ENTER = "loadgen.enter"
 FIRST_THREAD = 1_000_000
 """Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
+
+_ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
+"""Headers that a live server adds to an answer: which of them the application set itself is told apart."""
 
 _SERVED_LIVE = ("SERVER_", "REMOTE_")
 """WSGI variables that the live server makes up: the application sees those of the recording."""
@@ -82,7 +85,9 @@ class Boundary:
                 f"{settings.CURRENT.health_path} is served without one.",
             )
         if not number.isascii() or not number.isdigit() or (seq := int(number)) in self._used:
-            return self._refuse(start_response, f"X-Loadgen-Seq {number!r} is not a number, or was used before.")
+            return self._refuse(
+                start_response, f"X-Loadgen-Seq {number!r} is not a number, or was used before."
+            )
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
 
@@ -155,7 +160,15 @@ class Request:
             kind, value = self.events.get()
             if kind == "start":  # start_response with exc_info: the application changed its mind in time
                 continue
-            start_response(status, [*headers, ("X-Loadgen-Served", self.boundary.mode)])
+            own = ",".join(name.lower() for name, _ in headers if name.lower() in _ADDED_LIVE)
+            start_response(
+                status,
+                [
+                    *headers,
+                    ("X-Loadgen-Served", self.boundary.mode),
+                    *([("X-Loadgen-Own", own)] if own else []),
+                ],
+            )
             return self.stream(kind, value)
         if isinstance(value, Diverged):
             body = json.dumps({"seq": self.seq, "diverged": str(value)}).encode()
