@@ -11,16 +11,17 @@ health path, which is served outside the trace in both phases.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import io
 import json
 import sys
 import threading
+import traceback
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings
+from loadgen.traced.gaps import collect_at_fixed_places
 from loadgen.traced.tape import FINISH, Diverged, TapeTurns
 
 if TYPE_CHECKING:
@@ -63,11 +64,15 @@ class Boundary:
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str], ...]] = {}
         self._recorded_served = system.patch_function(lambda seq: self._served[seq])
-        # Finalizers run where the collector happens to run, which no tape can order. What start-up made
-        # is set aside once; each request collects what it left, at a fixed place (see Request.run).
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
+        # the trace, the first traced request would take other steps than in a replay without health checks.
+        if (routes := getattr(application, "url_map", None)) is not None:
+            routes.update()
+        self.collect = (
+            (lambda: None)
+            if collect_at_fixed_places.__name__ in settings.CURRENT.without
+            else collect_at_fixed_places()
+        )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""
@@ -154,34 +159,30 @@ class Request:
         """Start the traced half and pass on what it sends."""
         self.boundary._open.add(self.seq)
         threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
+        start: tuple[str, list[tuple[str, str]]] | None = None
         kind, value = self.events.get()
-        while kind == "start":
-            status, headers = value
+        while kind == "start":  # more than once, if the application changed its mind in time
+            start = value
             kind, value = self.events.get()
-            if kind == "start":  # start_response with exc_info: the application changed its mind in time
-                continue
-            own = ",".join(name.lower() for name, _ in headers if name.lower() in _ADDED_LIVE)
-            start_response(
-                status,
-                [
-                    *headers,
-                    ("X-Loadgen-Served", self.boundary.mode),
-                    *([("X-Loadgen-Own", own)] if own else []),
-                ],
-            )
+        if start is not None and (kind == "chunk" or value is None):
+            status, headers = start
+            own = [(name.lower(), text) for name, text in headers if name.lower() in _ADDED_LIVE]
+            headers.append(("X-Loadgen-Served", self.boundary.mode))
+            if own:
+                headers.append(("X-Loadgen-Own", json.dumps(own)))
+            start_response(status, headers)
             return self.stream(kind, value)
         if isinstance(value, Diverged):
+            outcome = ("X-Loadgen-Outcome", "diverged")
             body = json.dumps({"seq": self.seq, "diverged": str(value)}).encode()
-            start_response(
-                "500 Diverged",
-                [
-                    ("Content-Type", "application/json"),
-                    ("Content-Length", str(len(body))),
-                    ("X-Loadgen-Outcome", "diverged"),
-                ],
-            )
-            return [body]
-        raise value or RuntimeError("the application ended without calling start_response")
+        else:  # a live server would answer with an error page of its own, which is not the application's
+            outcome = ("X-Loadgen-Served", self.boundary.mode)
+            body = b"An exception left the application; the server's log has it.\n"
+        start_response(
+            "500 Internal Server Error",
+            [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), outcome],
+        )
+        return [body]
 
     def stream(self, kind: str, value: Any) -> Iterator[bytes]:
         """Yield the body; an error in its middle breaks the connection, as the headers are gone."""
@@ -207,6 +208,8 @@ class Request:
             if isinstance(caught, Diverged):
                 self.boundary.diverged[self.seq] = str(caught)
                 print(f"loadgen: request {self.seq} diverged: {caught}", file=sys.stderr, flush=True)  # noqa: T201
+            else:
+                traceback.print_exception(caught)
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))
@@ -230,7 +233,7 @@ class Request:
             self.respond()
         except Exception as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
-        gc.collect()
+        boundary.collect()
         if boundary.mode == "replay":
             TapeTurns.current.expect_finish()
         with boundary.turn:
