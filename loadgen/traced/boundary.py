@@ -126,7 +126,9 @@ class Request:
         self.seq = seq
         self.events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self.tell = boundary.system.disable_for(self.events.put, unwrap_args=False)
-        self.started: list[Any] = []
+        self.last = b""
+        """The last chunk is held back until the end of the request is on the tape: what a client has seen
+        whole is recorded whole, and in replay an answer is whole only if the request kept to the tape."""
 
         stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
         body: bytes = b""
@@ -174,7 +176,7 @@ class Request:
             return self.stream(kind, value)
         if isinstance(value, Diverged):
             outcome = ("X-Loadgen-Outcome", "diverged")
-            body = json.dumps({"seq": self.seq, "diverged": str(value)}).encode()
+            body = json.dumps({"seq": self.seq, "diverged": self.boundary.diverged[self.seq]}).encode()
         else:  # a live server would answer with an error page of its own, which is not the application's
             outcome = ("X-Loadgen-Served", self.boundary.mode)
             body = b"An exception left the application; the server's log has it.\n"
@@ -205,11 +207,9 @@ class Request:
             error = caught
             if self.boundary.mode == "replay":
                 TapeTurns.current.leave(thread)
+            traceback.print_exception(caught)
             if isinstance(caught, Diverged):
-                self.boundary.diverged[self.seq] = str(caught)
-                print(f"loadgen: request {self.seq} diverged: {caught}", file=sys.stderr, flush=True)  # noqa: T201
-            else:
-                traceback.print_exception(caught)
+                self.boundary.diverged[self.seq] = f"{caught}{_place(caught)}"
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))
@@ -225,7 +225,10 @@ class Request:
             self.body_digest,
         )
         with boundary.turn:
-            boundary.system.checkpoint((ENTER, self.seq, *asked))
+            try:
+                boundary.system.checkpoint((ENTER, self.seq, *asked))
+            except Diverged as left:
+                raise Diverged(_not_the_recorded(left)) from left
             boundary.order.append(self.seq)
         self.environ.update(boundary._recorded_served(self.seq))
         error: Exception | None = None
@@ -237,10 +240,15 @@ class Request:
         if boundary.mode == "replay":
             TapeTurns.current.expect_finish()
         with boundary.turn:
-            boundary.system.checkpoint((FINISH, self.seq))
+            try:
+                boundary.system.checkpoint((FINISH, self.seq))
+            except Diverged as left:
+                raise Diverged(f"the request ended before its recording did: {left}") from left
             boundary.order.append(-self.seq)
         if error is not None:
             raise error
+        if self.last:
+            self.tell(("chunk", self.last))
 
     def respond(self) -> None:
         """Drive the application as a WSGI server does."""
@@ -264,4 +272,31 @@ class Request:
     def send(self, chunk: bytes) -> None:
         """WSGI's ``write``, and each chunk of the body."""
         if chunk:
-            self.tell(("chunk", bytes(chunk)))
+            if self.last:
+                self.tell(("chunk", self.last))
+            self.last = bytes(chunk)
+
+
+def _not_the_recorded(left: Diverged) -> str:
+    """Say in which part a live request differs from the one that the tape has under its number."""
+    if not (isinstance(left.recorded, tuple) and isinstance(left.replayed, tuple)):
+        return str(left)
+    names = ("event", "number", "method", "path", "query", "headers", "body")
+    parts = zip(names, left.recorded, left.replayed, strict=True)
+    differing = [(name, before, after) for name, before, after in parts if before != after]
+    shown = "; ".join(
+        f"not the recorded {name}"
+        if name in {"headers", "body"}
+        else f"{name} {after!r}, recorded {before!r}"
+        for name, before, after in differing
+    )
+    return f"the live request is not the recorded one: {shown}"
+
+
+def _place(error: BaseException) -> str:
+    """Say where *error* was raised: at the innermost call that is neither ours nor the engine's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if not any(part in frame.filename for part in ("/retracesoftware/", "/loadgen/traced/")):
+            return f", at {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+    return ""

@@ -36,13 +36,31 @@ def fail_the_request_not_the_process() -> None:
     """Raise where the stock engine calls ``os._exit(1)``: one diverging request must not hide all others."""
 
     def on_desync(recorded: object, replayed: object) -> None:
-        describe = engine_io._safe_debug_value
-        raise Diverged(f"recorded {describe(recorded)}, replayed {describe(replayed)}")
+        message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
+        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
-        raise Diverged(f"recorded {engine_io._safe_debug_value(message)}, replayed a call that returns")
+        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
+
+
+_MESSAGES = {
+    "OnStartMessage": "the start of a thread",
+    "CallMarkerMessage": "a call",
+    "ResultMessage": "the result of a call",
+    "ErrorMessage": "the error of a call",
+    "CallbackMessage": "a call back into the application",
+    "CallbackResultMessage": "the result of a call back",
+    "CallbackErrorMessage": "the error of a call back",
+    "CheckpointMessage": "a checkpoint",
+}
+
+
+def _described(message: object) -> str:
+    """Say in words what the engine's messages, and its types of messages, stand for."""
+    name = message.__name__ if isinstance(message, type) else type(message).__name__
+    return _MESSAGES.get(name) or str(engine_io._safe_debug_value(message))
 
 
 def bind_reused_addresses() -> None:
