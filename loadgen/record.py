@@ -15,6 +15,7 @@ from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import ServerFault
 from loadgen.run_folder import Manifest, RunFolder
+from loadgen.sources import sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,7 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
         health_path=settings.health_path,
         database=runtime.database(),
         versions=versions,
+        sources=sources(settings.target),
     )
     run.save(manifest)
     try:

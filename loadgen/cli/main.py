@@ -125,21 +125,33 @@ def verify(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
     ] = 30.0,
+    replays: Annotated[
+        int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")
+    ] = 1,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show where the first differing request left the tape.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
+    from loadgen.conclude import conclude
     from loadgen.run_folder import RunFolder
     from loadgen.runtimes.local import LocalRuntime
     from loadgen.verify import verify as call
 
     folder, manifest = RunFolder.open(run)
     with show.Progress(quiet=quiet or as_json) as progress:
-        verified = show.interruptible(
-            lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress), at_once=True
-        )
-    say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+        replayed = [
+            show.interruptible(
+                lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress),
+                at_once=True,
+            )
+            for _ in range(replays)
+        ]
+    verified = conclude(manifest, replayed)
+    say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 

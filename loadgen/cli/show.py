@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loadgen.client.journal import Journal
-    from loadgen.core.verdict import Divergence, Verdict
+    from loadgen.core.diagnosis import Cause
+    from loadgen.core.verdict import Verdict
     from loadgen.record import Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
 
 T = TypeVar("T")
-SHOWN = 5
-"""Divergences that the terminal shows; verdict.json has more."""
+SHOWN = 3
+"""Causes that the terminal shows; verdict.json has all."""
+LISTED = 8
+"""Requests of a cause that it lists."""
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -166,8 +170,8 @@ def recorded(result: Recorded) -> str:
     return "\n".join(lines)
 
 
-def verdict(result: Verified, manifest: Manifest) -> str:
-    """Tell a verdict, with what a reader needs to believe it."""
+def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
+    """Tell a verdict, with what a reader needs to believe it, and to act on it."""
     found = result.verdict
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
     console.print(_headline(found))
@@ -176,10 +180,12 @@ def verdict(result: Verified, manifest: Manifest) -> str:
         console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
         if reason.advice:
             console.print(Text(f"  {reason.advice}"))
-    for number, divergence in enumerate(found.divergences[:SHOWN]):
-        console.print(_divergence(divergence, first=not number))
-    if found.diverged > SHOWN:
-        console.print(f"\n… and {found.diverged - SHOWN} more in {result.folder / 'verdict.json'}")
+    for number, cause in enumerate(found.causes[:SHOWN], 1):
+        console.print(_cause(cause, number, len(found.causes), explain=explain))
+    if len(found.causes) > SHOWN:
+        console.print(
+            f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
+        )
     if found.order:
         step = found.order.differences[0]
         console.print(Text("\nserver order", style="bold"))
@@ -198,6 +204,9 @@ def _headline(found: Verdict) -> Text:
             what = "the server served in another order"
         case Judgement.UNDETERMINED:
             what = "it cannot be told whether the answers are the same"
+    if found.causes:
+        faults = ", ".join(dict.fromkeys(cause.fault.value for cause in found.causes))
+        what += f"; {len(found.causes)} cause{'s' if len(found.causes) > 1 else ''}, at fault: {faults}"
     head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
     return head.append(f"  {what}", style="not bold default")
 
@@ -209,6 +218,9 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         "run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time"
     )
     facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    if len(replays := found.facts.get("replays", ())) > 1:
+        each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
+        facts.add_row("replays", f"{len(replays)}: {each}; below, the worst")
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
         facts.add_row("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
@@ -216,17 +228,33 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         facts.add_row("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
         facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
-    facts.add_row("evidence", str(result.folder))
+    facts.add_row("evidence", shown(result.folder))
     return facts
 
 
-def _divergence(one: Divergence, *, first: bool) -> Table:
-    title = f"\nrequest {one.seq}  {one.method} {one.target}  (virtual user {one.user})"
+def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
+    one = cause.first
     table = Table.grid()
+    label = f"cause {number} of {of}: " if of > 1 else ""
     table.add_row(
-        Text(title + ("  — the first to differ, in the server's order" if first else ""), style="bold")
+        Text(
+            f"\n{label}request {one.seq}  {one.method} {one.target}  (virtual user {one.user})", style="bold"
+        )
     )
     table.add_row(_sides(tuple((d.field, d.recorded, d.replayed) for d in one.differences)))
+    if cause.count > 1:
+        others = ", ".join(str(seq) for seq in cause.requests[1:LISTED])
+        more = ", …" if cause.count > LISTED else ""
+        table.add_row(Text(f"and {cause.count - 1} more that follow from it, or are alike: {others}{more}"))
+    table.add_row(Text.assemble(("fault: ", "bold"), (cause.fault.value, "bold yellow"), f" — {cause.why}"))
+    table.add_row(Text(cause.advice, style="italic"))
+    if explain:
+        stack = one.stack or (
+            "(it did not leave the tape: it took every recorded step, and answered otherwise)",
+        )
+        table.add_row(Text("where it left the tape, innermost call first:"))
+        for call in stack:
+            table.add_row(Text(f"  {call}"))
     return table
 
 
@@ -238,6 +266,14 @@ def _sides(rows: tuple[tuple[str, str, str], ...]) -> Table:
     for field, recorded_side, replayed_side in rows:
         table.add_row(Text(field), Text(recorded_side, style="green"), Text(replayed_side, style="red"))
     return table
+
+
+def shown(path: Path) -> str:
+    """Return *path* as a user of this directory would call it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _width() -> int:

@@ -91,9 +91,9 @@ def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULE
     differences = []
     if recorded.status != replayed.status:
         differences.append(Difference("status", str(recorded.status), str(replayed.status)))
-    differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
     if recorded.body != replayed.body:
         differences.append(_body(recorded.body, replayed.body))
+    differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
     return tuple(differences)
 
 

@@ -8,7 +8,7 @@ the tape, and the server's order equal. ``diverged`` needs one difference. Whate
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.comparison import (
@@ -22,6 +22,7 @@ from loadgen.core.comparison import (
 from loadgen.core.exchange import Failure, Response
 
 if TYPE_CHECKING:
+    from loadgen.core.diagnosis import Cause
     from loadgen.core.exchange import Outcome, Request
     from loadgen.errors import LoadgenError
 
@@ -62,7 +63,11 @@ class Divergence:
     target: str
     differences: tuple[Difference, ...]
     evidence: str = ""
-    """What the boundary saw when this request left the tape."""
+    """What the boundary saw when this request left the tape, and where."""
+    stack: tuple[str, ...] = ()
+    """The application's calls at that point, innermost first."""
+    position: int | None = None
+    """Its place in the recorded server order, from 0; none if that is not known."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,8 @@ class Verdict:
     """Steps of the server's order that were compared; none if it was not."""
     client_order_same: bool | None = None
     """Whether clients saw completions in the same order: reported, not judged."""
+    causes: list[Cause] = field(default_factory=list)
+    """What the divergences come from, the first in the server's order first."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What else is evidence: versions, the absent database, durations."""
 
@@ -96,6 +103,7 @@ class Verdict:
             "requests": self.requests,
             "compared": self.compared,
             "diverged": self.diverged,
+            "causes": [cause.to_json() for cause in self.causes],
             "divergences": [asdict(divergence) for divergence in self.divergences],
             "server_order": {
                 "same": None if self.order_steps is None else self.order is None,
@@ -131,7 +139,14 @@ class Judge:
         """Note why the question cannot be answered, or not fully."""
         self._reasons.append(Reason(error.fault, error.message, error.advice))
 
-    def pair(self, request: Request, recorded: Outcome, replayed: Outcome, evidence: str = "") -> None:
+    def pair(
+        self,
+        request: Request,
+        recorded: Outcome,
+        replayed: Outcome,
+        evidence: str = "",
+        stack: tuple[str, ...] = (),
+    ) -> None:
         """Compare the two answers to one request."""
         if isinstance(recorded, Failure):
             self._reasons.append(
@@ -160,7 +175,7 @@ class Judge:
         self._diverged += 1
         if len(self._divergences) < KEPT:
             self._divergences[request.seq] = Divergence(
-                request.seq, request.user, request.method, request.target, differences, evidence
+                request.seq, request.user, request.method, request.target, differences, evidence, stack
             )
 
     def order_piece(self, recorded: tuple[int, ...], replayed: list[int]) -> None:
@@ -202,7 +217,8 @@ class Judge:
             compared=self._compared,
             diverged=self._diverged,
             divergences=sorted(
-                self._divergences.values(), key=lambda one: (self._entered.get(one.seq, late), one.seq)
+                (replace(one, position=self._entered.get(one.seq)) for one in self._divergences.values()),
+                key=lambda one: (late if one.position is None else one.position, one.seq),
             ),
             order=self._order,
             order_steps=self._steps,

@@ -271,7 +271,7 @@ async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> No
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq != 2:
             return await well(seq, request)
-        wire.state["diverged"] = {"2": "asked for random(), the tape has time()"}
+        wire.state["diverged"] = {"2": ["asked for random(), the tape has time()", ["app.py:1 in f: x"]]}
         return httpx.Response(500, headers=[("X-Loadgen-Outcome", "diverged")], json={})
 
     wire = FakeBoundary(answer)
@@ -290,7 +290,7 @@ async def test_a_broken_answer_of_a_diverged_request_is_diverged(folder: Path) -
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq != 2:
             return await well(seq, request)
-        wire.state["diverged"] = {"2": "off the tape"}
+        wire.state["diverged"] = {"2": ["off the tape", ["app.py:1 in f: x"]]}
         raise httpx.RemoteProtocolError("half a body")
 
     wire = FakeBoundary(answer)

@@ -120,7 +120,7 @@ def test_one_flipped_bit_is_told(body: bytes, data: st.DataObject) -> None:
 def test_every_field_is_compared_at_once() -> None:
     """Status, headers and body are each told: the first difference does not hide the next."""
     found = compare(answer(b"1", ("A", "1")), answer(b"2", ("A", "2"), status=500))
-    assert [difference.field for difference in found] == ["status", "header:a", "body:$"]
+    assert [difference.field for difference in found] == ["status", "body:$", "header:a"]
 
 
 # ---- headers ---------------------------------------------------------------------------------------------

@@ -319,8 +319,11 @@ def test_the_json_shape() -> None:
                 "target": "/1",
                 "differences": [{"field": "body:$", "recorded": "{}", "replayed": "[]"}],
                 "evidence": "",
+                "stack": [],
+                "position": 0,
             }
         ],
+        "causes": [],
         "server_order": {
             "same": False,
             "steps": 4,
@@ -337,6 +340,8 @@ def test_the_json_shape() -> None:
                     }
                 ],
                 "evidence": "",
+                "stack": [],
+                "position": None,
             },
         },
         "client_order_same": True,
