@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from loadgen import __version__
+from loadgen.cli import exports
 from loadgen.errors import LoadgenError, UsageError
 
 BUG = 70
@@ -136,6 +137,9 @@ def verify(
         )
     print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
     raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+exports.register(app)
 
 
 def main() -> Any:

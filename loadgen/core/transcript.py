@@ -31,6 +31,7 @@ import base64
 import json
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.exchange import Failure, Headers, Request, Response
@@ -201,6 +202,8 @@ class Reader:
         self.torn = False
         self.requests = 0
         self.ended = False
+        self.at: float | None = None
+        """When the event just yielded happened, in seconds since the run began, if its line says so."""
         self._open: set[int] = set()
         self._number = 0
 
@@ -222,6 +225,8 @@ class Reader:
             except (ValueError, OSError) as error:
                 raise self._damage(str(error)) from error
             self._check(event)
+            at = parsed.get("at")
+            self.at = at if isinstance(at, (int, float)) and isfinite(at) else None
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")

@@ -1,0 +1,97 @@
+"""The headline of a report: what was found, in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loadgen.report.evidence import divergences
+
+if TYPE_CHECKING:
+    from loadgen.report.evidence import Verification
+    from loadgen.run_folder import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A headline, and what a reader needs to believe it."""
+
+    tone: str
+    """``identical``, ``diverged``, ``undetermined``, ``failed`` or ``unverified``: chooses the colour."""
+    title: str
+    lead: str
+    reasons: list[dict[str, str]] = field(default_factory=list)
+
+
+def tell(manifest: Manifest, verification: Verification | None, requests: int) -> Story:
+    """Word the headline for *manifest*'s run of *requests* and *verification*."""
+    verdict = verification.verdict if verification else None
+    if verdict is not None:
+        return _verdict(verdict)
+    if verification is not None:
+        return Story(
+            "undetermined",
+            "Undetermined",
+            f"Verification {verification.number} has no verdict: {verification.problem}.",
+            [{"fault": "harness", "message": verification.problem, "advice": "Verify again: loadgen verify"}],
+        )
+    if manifest.state == "complete":
+        return Story(
+            "unverified",
+            "Not verified yet",
+            f"{_count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
+            "Whether a replay gives the same answers has not been asked.",
+        )
+    why = manifest.error or "it was interrupted before its recording was complete"
+    return Story(
+        "failed",
+        "Recording failed" if manifest.state == "failed" else "Recording unfinished",
+        f"{_count(requests, 'request')} of it can be read. It cannot be verified.",
+        [{"fault": manifest.state, "message": why, "advice": "Record again: loadgen record"}],
+    )
+
+
+def _verdict(verdict: dict[str, Any]) -> Story:
+    order = verdict.get("server_order")
+    order = order if isinstance(order, dict) else {}
+    compared, diverged = _int(verdict.get("compared")), _int(verdict.get("diverged"))
+    reasons = [
+        {key: str(reason.get(key, "")) for key in ("fault", "message", "advice")}
+        for reason in verdict.get("reasons") or []
+        if isinstance(reason, dict)
+    ]
+    match verdict.get("verdict"):
+        case "identical":
+            steps = f" It took the same {order.get('steps'):,} steps in the same order." if order.get("steps") else ""
+            all_ = "The one answer is" if compared == 1 else f"All {compared:,} answers are"
+            return Story("identical", "Identical", f"{all_} the same, byte for byte.{steps}", reasons)
+        case "diverged":
+            return Story("diverged", "Diverged", _diverged(verdict, order, compared, diverged), reasons)
+    return Story(
+        "undetermined",
+        "Undetermined",
+        f"It cannot be told whether the answers are the same: {compared:,} of "
+        f"{_count(_int(verdict.get('requests')), 'answer')} were compared"
+        + (", and none of them differs." if compared and not diverged else "."),
+        reasons,
+    )
+
+
+def _diverged(verdict: dict[str, Any], order: dict[str, Any], compared: int, diverged: int) -> str:
+    if not diverged:
+        return f"All {compared:,} answers are the same, but the server took its steps in another order."
+    lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs." if diverged == 1 else "differ.")
+    if first := next(iter(divergences(verdict)), None):
+        where = first["differences"][0]["field"] if first["differences"] else "its answer"
+        lead += f" The first, in the server's order, is request {first['seq']}: {where}."
+    if order.get("same") is False:
+        lead += " The server's order differs too."
+    return lead
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _int(value: Any) -> int:
+    return value if isinstance(value, int) else 0
