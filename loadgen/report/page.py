@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
-    "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "divergences.js", "timeline.js", "charts.js",
-    "requests.js", "main.js",
+    "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "divergences.js", "timeline.js",
+    "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js", "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Of the icon in a browser's tab."""
@@ -37,7 +37,7 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     """Return the report on *evidence* as a UTF-8 HTML file."""
-    story = tell(evidence.manifest, evidence.verification, len(evidence.recorded.sent))
+    story = tell(evidence.manifest, evidence.verification, len(evidence.recorded.sent), masker)
     content = model(evidence, story, masker, version=version)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     packed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
@@ -59,7 +59,7 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
         "icon": _icon(story.tone),
         "style": style,
         "tone": story.tone,
-        "run": escape(evidence.manifest.id),
+        "kicker": escape(masker.text(_kicker(evidence))),
         "headline": escape(story.title),
         "lead": escape(masker.text(story.lead)),
         "data": base64.b64encode(packed).decode(),
@@ -114,6 +114,12 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
         **evidence.tables.data(),
         "sides": [side.columns() for side in sides],
     }
+
+
+def _kicker(evidence: Evidence) -> str:
+    manifest = evidence.manifest
+    when = manifest.created.replace("T", " ").removesuffix("+00:00")
+    return " · ".join((f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when))
 
 
 def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from loadgen.report.evidence import divergences
 
 if TYPE_CHECKING:
+    from loadgen.core.masking import Masker
     from loadgen.report.evidence import Verification
     from loadgen.run_folder import Manifest
+
+QUOTED = 48
+"""Characters of a value that a headline quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,11 @@ class Story:
     reasons: list[dict[str, str]] = field(default_factory=list)
 
 
-def tell(manifest: Manifest, verification: Verification | None, requests: int) -> Story:
+def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> Story:
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
     if verdict is not None:
-        return _verdict(verdict)
+        return _verdict(verdict, masker)
     if verification is not None:
         return Story(
             "undetermined",
@@ -51,7 +55,7 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int) -
     )
 
 
-def _verdict(verdict: dict[str, Any]) -> Story:
+def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
     order = verdict.get("server_order")
     order = order if isinstance(order, dict) else {}
     compared, diverged = _int(verdict.get("compared")), _int(verdict.get("diverged"))
@@ -66,7 +70,7 @@ def _verdict(verdict: dict[str, Any]) -> Story:
             all_ = "The one answer is" if compared == 1 else f"All {compared:,} answers are"
             return Story("identical", "Identical", f"{all_} the same, byte for byte.{steps}", reasons)
         case "diverged":
-            return Story("diverged", "Diverged", _diverged(verdict, order, compared, diverged), reasons)
+            return Story("diverged", "Diverged", _diverged(verdict, order, masker), reasons)
     return Story(
         "undetermined",
         "Undetermined",
@@ -77,16 +81,36 @@ def _verdict(verdict: dict[str, Any]) -> Story:
     )
 
 
-def _diverged(verdict: dict[str, Any], order: dict[str, Any], compared: int, diverged: int) -> str:
+def telling(differences: list[dict[str, str]]) -> dict[str, str]:
+    """Return the difference that tells most: status, then body, then a header; a length follows from the rest."""
+
+    def rank(difference: dict[str, str]) -> int:
+        field = difference["field"]
+        if field == "header:content-length":
+            return 3
+        return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
+
+    return min(differences, key=rank)
+
+
+def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) -> str:
+    compared, diverged = _int(verdict.get("compared")), _int(verdict.get("diverged"))
     if not diverged:
         return f"All {compared:,} answers are the same, but the server took its steps in another order."
     lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs." if diverged == 1 else "differ.")
-    if first := next(iter(divergences(verdict)), None):
-        where = first["differences"][0]["field"] if first["differences"] else "its answer"
-        lead += f" The first, in the server's order, is request {first['seq']}: {where}."
+    first = next((one for one in divergences(verdict) if one["differences"]), None)
+    if first is not None:
+        what = telling(first["differences"])
+        was, is_ = (_short(masker.difference(what["field"], what[side])) for side in ("recorded", "replayed"))
+        where = what["field"].replace("body:", "body ").replace("header:", "header ")
+        lead += f" The first, in the server's order, is request {first['seq']}: {where} was {was} and is {is_}."
     if order.get("same") is False:
         lead += " The server's order differs too."
     return lead
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= QUOTED else value[: QUOTED - 1] + "…"
 
 
 def _count(number: int, what: str) -> str:

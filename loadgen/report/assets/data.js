@@ -56,7 +56,7 @@ function make(what, ...children) {
   const [tag, ...classes] = what.split(".");
   const element = document.createElement(tag);
   if (classes.length) element.className = classes.join(" ");
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === "") continue;
     if (child instanceof Node) element.append(child);
     else if (typeof child === "object") for (const [name, value] of Object.entries(child)) element.setAttribute(name, value);

@@ -27,11 +27,11 @@ function showDivergences(store) {
 }
 
 function showDivergence(store, one, first) {
-  const row = one.seq - 1, difference = one.differences[0], id = `divergence-${one.seq}`;
+  const row = one.seq - 1, difference = telling(one.differences), id = `divergence-${one.seq}`;
   const known = row < store.count;
   const gist = make("span.gist");
-  if (difference) gist.append(make("code", difference[0]), ` ${shorten(difference[1])} → ${shorten(difference[2])}`);
-  if (one.differences.length > 1) gist.append(`  and ${plural(one.differences.length - 1, "other")}`);
+  if (difference) gist.append(make("code", difference[0].replace(/^body:/, "")), `${shorten(difference[1])} → ${shorten(difference[2])}`);
+  if (one.differences.length > 1) gist.append(` +${one.differences.length - 1}`);
   const button = make("button", { type: "button", "aria-expanded": "false", "aria-controls": id },
     make("span.chevron", { "aria-hidden": "true" }), make("span.seq", `#${one.seq}`),
     make("span.name", known ? `${store.method(row)} ${store.target(row)}` : `${one.method} ${one.target}`), gist);
@@ -42,9 +42,15 @@ function showDivergence(store, one, first) {
     inside.hidden = !open;
     if (!open || inside.childElementCount) return;
     if (first) inside.append(make("p.first", "The first to differ, in the server's order."));
-    inside.append(known ? showExchange(store, row, { withFacts: false }) : showDifferences(one));
+    inside.append(known ? showExchange(store, row, { drawer: false }) : showDifferences(one));
   });
   return make("div.divergence", make("h3", button), inside);
+}
+
+// The difference that tells most: a status, then what the body says, then a header; a length follows from the rest.
+function telling(differences) {
+  const rank = ([field]) => (field === "header:content-length" ? 3 : field.startsWith("header") ? 2 : field.startsWith("body") ? 1 : 0);
+  return [...differences].sort((a, b) => rank(a) - rank(b))[0];
 }
 
 function showOrder(order) {

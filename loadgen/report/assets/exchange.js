@@ -8,7 +8,8 @@ function readable(body) {
     if (/^\s*[[{]/.test(body)) { try { return indent(body); } catch { /* not JSON: shown as it is */ } }
     return body;
   }
-  return body.hex ?? body.text;
+  // Part of a text: JSON cut anywhere cannot be indented, so it is only broken into lines, for comparing them.
+  return body.hex ?? (/[[{]"/.test(body.text.slice(0, 4000)) ? body.text.replace(/([,{[])(?=[^\s])/g, "$1\n") : body.text);
 }
 
 // Indent JSON without parsing its numbers: 1.0 stays 1.0, and keys that appear twice are both shown.
@@ -48,9 +49,9 @@ function showHeaders(headers) {
 
 function headerText(headers) { return headers.map(([name, value]) => `${name}: ${value}`).join("\n"); }
 
-function block(title, ...content) { return make("div.block", make("h4", title), ...content); }
+function blocks(level) { return (title, ...content) => make("div.block", make(`h${level}`, title), ...content); }
 
-function showAnswers(store, row, recorded, replayed) {
+function showAnswers(store, row, recorded, replayed, block) {
   const one = (answer, title) => answer && block(
     title,
     answer.failure ? make("p.note", answer.failure) : [showHeaders(answer.headers), make("div.block", showBody(answer.body))],
@@ -65,19 +66,25 @@ function showAnswers(store, row, recorded, replayed) {
   if (!recorded || recorded.failure || replayed.failure) return [one(recorded, "Recorded answer"), one(replayed, "Replayed answer")];
   const head = () => make("div.pair-head", make("div.side-rec", "recorded"), make("div.side-rep", "replayed"));
   const notes = [...new Set([leftOut(recorded.body), leftOut(replayed.body)])].filter(Boolean);
+  const out = leftOutHeaders(store);
+  const compared = (answer) => {
+    const own = new Set(answer.headers.filter(([name]) => name.toLowerCase() === "x-loadgen-own").flatMap(([, value]) => value.split(",")));
+    const kept = answer.headers.filter(([name]) => !out.has(name.toLowerCase()) || own.has(name.toLowerCase()));
+    return `${answer.status}\n${headerText(kept)}`;
+  };
   const same = recorded.body === replayed.body && typeof recorded.body === "string";
   return [
     block("Body", same ? [make("p.quiet", "The same on both sides."), showBody(recorded.body)]
       : [head(), renderDiff(readable(recorded.body), readable(replayed.body)), ...notes.map((note) => make("p.left-out", note))]),
-    block("Status and headers", head(),
-      renderDiff(`${recorded.status}\n${headerText(recorded.headers)}`, `${replayed.status}\n${headerText(replayed.headers)}`),
-      make("p.left-out", `Not compared, by rule: ${leavesOut(store)}.`)),
+    block("Status and headers", head(), renderDiff(compared(recorded), compared(replayed)),
+      make("p.left-out", `Not compared, by rule, and not shown here: ${[...leftOutHeaders(store)].join(", ") || "nothing"}.`)),
   ];
 }
 
-function leavesOut(store) {
+// The names of the headers that the verdict's rules leave out of the comparison.
+function leftOutHeaders(store) {
   const rules = (store.data.verification && store.data.verification.rules) || [];
-  return rules.flatMap((rule) => rule.leaves_out || []).join(", ") || "nothing";
+  return new Set(rules.flatMap((rule) => rule.leaves_out || []));
 }
 
 function showDifferences(found) {
@@ -90,7 +97,9 @@ function showDifferences(found) {
   return table;
 }
 
-function showExchange(store, row, { withFacts = true } = {}) {
+// In the drawer, or among the divergences, where the facts come after what differs and headings are a level lower.
+function showExchange(store, row, { drawer }) {
+  const block = blocks(drawer ? 3 : 4);
   const recorded = store.answer(0, row), replayed = store.answer(1, row), request = store.request(row);
   const found = store.found.get(row + 1);
   const facts = make("dl.exchange-facts");
@@ -103,10 +112,10 @@ function showExchange(store, row, { withFacts = true } = {}) {
     fact(`server steps, ${side}`, steps(answer));
   }
   return make("div.exchange",
-    withFacts ? facts : null,
+    drawer ? facts : null,
     found && make("div.block", showDifferences(found)),
     found && found.evidence && block("What the server's boundary saw", make("p.note", found.evidence)),
-    withFacts ? null : make("div.block", facts),
-    ...showAnswers(store, row, recorded, replayed),
+    drawer ? null : make("div.block", facts),
+    ...showAnswers(store, row, recorded, replayed, block),
     block("Request", showHeaders(request.headers), make("div.block", showBody(request.body))));
 }

@@ -30,7 +30,7 @@ function showFacts(store) {
 
 function table(title, rows) {
   return make("div", make("h3", title), make("table.table", make("tbody", rows.filter(([, value]) => value !== undefined && value !== null && value !== "")
-    .map(([name, value]) => make("tr", make("th", { scope: "row" }, name), make("td", value))))));
+    .map(([name, value]) => make("tr", name ? make("th", { scope: "row" }, name) : null, make("td", value))))));
 }
 
 function command(label, text) {
