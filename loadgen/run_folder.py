@@ -22,7 +22,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
@@ -120,8 +120,8 @@ class RunFolder:
             found = content.get("format")
             if found != FORMAT:
                 raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
-            return cls(path.resolve() if given is None else path), Manifest(**content)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            return cls(path.resolve() if given is None else path), _manifest(content)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
 
     def save(self, manifest: Manifest) -> None:
@@ -213,6 +213,20 @@ def digest(path: Path) -> str:
     """Return a file's SHA-256."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    """Return the manifest with that content.
+
+    Raises:
+        TypeError: a field is missing, unknown, or of another type than the format says.
+    """
+    found = Manifest(**content)
+    for name, wanted in get_type_hints(Manifest).items():
+        plain = get_origin(wanted) or wanted
+        if not isinstance(getattr(found, name), (int, float) if plain is float else plain):
+            raise TypeError(f"{name} is not of type {plain.__name__}")
+    return found
 
 
 def _candidates(path: Path) -> Iterator[Path]:

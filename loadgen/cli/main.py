@@ -123,6 +123,8 @@ def verify(
     ] = 30.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    junit: exports.Junit = None,
+    summary: exports.Summary = None,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
@@ -136,6 +138,8 @@ def verify(
             lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress), at_once=True
         )
     print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+    if junit is not None or summary is not None:
+        exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 

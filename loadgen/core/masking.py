@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core import json_path
+from loadgen.core.exchange import Request, Response
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loadgen.core.exchange import Headers
+    from loadgen.core.transcript import Event
 
 MASK = "(masked)"
 ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie", "header:set-cookie")
@@ -103,6 +105,21 @@ class Masker:
                 self.masked["json: a body that is not JSON"] += 1
                 return MASK.encode()
         return body
+
+    def event(self, event: Event) -> Event:
+        """Mask an event of a transcript."""
+        match event:
+            case Request():
+                return replace(
+                    event,
+                    target=self.target(event.target),
+                    headers=self.headers(event.headers),
+                    body=self.body(event.body, event.headers),
+                )
+            case Response():
+                body = self.body(event.body, event.headers)
+                return replace(event, headers=self.headers(event.headers), body=body)
+        return event
 
     def difference(self, field: str, value: str) -> str:
         """Mask one side of a difference between answers."""

@@ -31,7 +31,6 @@ import base64
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.exchange import Failure, Headers, Request, Response
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-transcript/1"
 INLINE_LIMIT = 64 * 1024
 """Bodies of this many bytes and more are kept beside the transcript."""
+FOREVER = 1e9
+"""No run takes as many seconds: such a time is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +223,11 @@ class Reader:
                 if not isinstance(parsed, dict):
                     raise ValueError("not an object")  # noqa: TRY004, TRY301 - one handler for all damage
                 event = decode(parsed, self._fetch)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RecursionError) as error:
                 raise self._damage(str(error)) from error
             self._check(event)
             at = parsed.get("at")
-            self.at = at if isinstance(at, (int, float)) and isfinite(at) else None
+            self.at = at if isinstance(at, (int, float)) and 0 <= at < FOREVER else None
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")

@@ -6,6 +6,7 @@ A report is made of what there is: a damaged or cut transcript is read as far as
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,10 +103,21 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
     return evidence
 
 
+def learn(run: RunFolder, verification: Verification, masker: Masker) -> None:
+    """Let *masker* see everything that was sent, so that it knows the secrets in what is told of it."""
+    for path, bodies in (
+        (run.transcript, run.bodies),
+        (verification.path / "transcript.jsonl", verification.path / "bodies"),
+    ):
+        with suppress(LoadgenError), read_transcript(path, bodies) as events:
+            for event in events:
+                masker.event(event)
+
+
 def divergences(verdict: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return the divergences of a verdict that have the form that they should have."""
     found = (verdict or {}).get("divergences")
-    return [one for one in found if _is_divergence(one)] if isinstance(found, list) else []
+    return [one for one in found or () if _is_divergence(one)]
 
 
 def _is_divergence(one: Any) -> bool:
@@ -121,14 +133,40 @@ def _is_divergence(one: Any) -> bool:
 
 def _verdict(path: Path) -> tuple[dict[str, Any] | None, str]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError:
         return None, "it was interrupted before it reached a verdict"
     except (OSError, ValueError, RecursionError) as error:
         return None, f"its verdict.json cannot be read: {error}"
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return None, f"its verdict.json is not of the format {FORMAT}"
+    if wrong := _malformed(content):
+        return None, f"its verdict.json is damaged: {wrong}"
     return content, ""
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _malformed(verdict: dict[str, Any]) -> str:
+    """Say which of the parts of a verdict that are shown is not what it should be."""
+    optional = (dict, type(None))
+    wanted: dict[str, tuple[type, ...]] = {
+        "requests": (int,), "compared": (int,), "diverged": (int,), "reasons": (list,), "divergences": (list,),
+        "rules": (list,), "server_order": (dict,), "seconds": optional, "database": optional,
+    }  # fmt: skip
+    for name, types in wanted.items():
+        if not isinstance(verdict.get(name), types):
+            return f"{name} is not of the right type"
+    order, seconds = verdict["server_order"], verdict.get("seconds") or {}
+    if not isinstance(order.get("steps"), (int, type(None))) or order.get("same") not in (True, False, None):
+        return "server_order is not of the right form"
+    if not all(isinstance(value, (int, float, type(None))) for value in seconds.values()):
+        return "seconds are not numbers"
+    if not all(isinstance(one, dict) for one in (*verdict["reasons"], *verdict["rules"])):
+        return "reasons or rules are not of the right form"
+    return ""
 
 
 def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> Side:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 BUCKETS = 42
 """Of the histogram, at most; they are equally wide on a logarithmic scale."""
-POINTS = 90
+POINTS = 50
 """Of the rate, about."""
 
 

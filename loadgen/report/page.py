@@ -16,6 +16,7 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from loadgen.errors import RecordingFault
 from loadgen.report.evidence import divergences
 from loadgen.report.figures import histogram, percentiles, rate
 from loadgen.report.story import tell
@@ -39,7 +40,10 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     """Return the report on *evidence* as a UTF-8 HTML file."""
     story = tell(evidence.manifest, evidence.verification, len(evidence.recorded.sent), masker)
     content = model(evidence, story, masker, version=version)
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise RecordingFault(f"{evidence.path / 'run.json'} holds a number that is none: {error}") from error
     packed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
     style = "\n".join(_asset(name) for name in STYLES)
     script = "\n".join(_asset(name) for name in SCRIPTS)
@@ -127,7 +131,9 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     if found is None:
         return None
     verdict = found.verdict or {}
-    keep = ("verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules", "seconds", "database")
+    keep = (
+        "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules", "seconds", "database"
+    )  # fmt: skip
     return {
         "number": found.number,
         "of": found.of,
@@ -139,6 +145,8 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
 def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
     return {
         "seq": one["seq"],
+        "method": one["method"],
+        "target": masker.target(one["target"]),
         "evidence": masker.text(str(one.get("evidence") or "")),
         "differences": [
             [

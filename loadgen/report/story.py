@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from loadgen.report.evidence import Verification
     from loadgen.run_folder import Manifest
 
+MASKED = "masked"
+"""The state of a run that was exported without its secrets."""
 QUOTED = 48
 """Characters of a value that a headline quotes."""
 
@@ -46,6 +48,8 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             f"{_count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
             "Whether a replay gives the same answers has not been asked.",
         )
+    if manifest.state == MASKED:
+        return Story("unverified", "Masked copy", f"{_count(requests, 'request')} can be read. {manifest.error}")
     why = manifest.error or "it was interrupted before its recording was complete"
     return Story(
         "failed",
@@ -56,13 +60,10 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
 
 
 def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
-    order = verdict.get("server_order")
-    order = order if isinstance(order, dict) else {}
-    compared, diverged = _int(verdict.get("compared")), _int(verdict.get("diverged"))
+    order, compared, diverged = verdict["server_order"], verdict["compared"], verdict["diverged"]
     reasons = [
         {key: str(reason.get(key, "")) for key in ("fault", "message", "advice")}
-        for reason in verdict.get("reasons") or []
-        if isinstance(reason, dict)
+        for reason in verdict["reasons"]
     ]
     match verdict.get("verdict"):
         case "identical":
@@ -75,26 +76,27 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
         "undetermined",
         "Undetermined",
         f"It cannot be told whether the answers are the same: {compared:,} of "
-        f"{_count(_int(verdict.get('requests')), 'answer')} were compared"
+        f"{_count(verdict['requests'], 'answer')} were compared"
         + (", and none of them differs." if compared and not diverged else "."),
         reasons,
     )
 
 
+def rank(difference: dict[str, str]) -> int:
+    """Return how much a difference tells, most first: status, then body, then a header; a length follows from them."""
+    field = difference["field"]
+    if field == "header:content-length":
+        return 3
+    return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
+
+
 def telling(differences: list[dict[str, str]]) -> dict[str, str]:
-    """Return the difference that tells most: status, then body, then a header; a length follows from the rest."""
-
-    def rank(difference: dict[str, str]) -> int:
-        field = difference["field"]
-        if field == "header:content-length":
-            return 3
-        return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
-
+    """Return the difference that tells most."""
     return min(differences, key=rank)
 
 
 def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) -> str:
-    compared, diverged = _int(verdict.get("compared")), _int(verdict.get("diverged"))
+    compared, diverged = verdict["compared"], verdict["diverged"]
     if not diverged:
         return f"All {compared:,} answers are the same, but the server took its steps in another order."
     lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs." if diverged == 1 else "differ.")
@@ -116,6 +118,3 @@ def _short(value: str) -> str:
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
-
-def _int(value: Any) -> int:
-    return value if isinstance(value, int) else 0

@@ -144,7 +144,7 @@ class Tables:
 
     @staticmethod
     def _time(side: Side, at: float | None) -> int:
-        return NONE if at is None else round((at - (side.began or 0.0)) * 1e6)
+        return NONE if at is None else max(0, round((at - (side.began or 0.0)) * 1e6))
 
     def _request(self, side: Side, request: Request) -> None:
         if len(self.requests["user"]) < request.seq:

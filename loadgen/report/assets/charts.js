@@ -74,7 +74,7 @@ function drawHistogram({ edges, counts }) {
   return new uPlot(options(element, {
     scales: { x: { time: false, range: () => range }, y: { range: (_, __, max) => [0, Math.max(1, max) * 1.06] } },
     axes: [
-      axisStyle({ splits: () => few.map(([at]) => at), values: () => few.map(([, ms]) => label(ms)), grid: { show: false } }),
+      axisStyle({ splits: () => few.map(([at]) => at), values: () => few.map(([, ms]) => label(ms)), size: 32, grid: { show: false } }),
       axisStyle({ size: 46, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? number(one) : "")) }),
     ],
     series: [
@@ -91,7 +91,7 @@ function drawRate({ at, rates }) {
   if (!at.length) return null;
   return new uPlot(options(element, {
     scales: { x: { time: false, range: () => [0, at[at.length - 1] + at[0]] }, y: { range: (_, __, max) => [0, (max || 1) * 1.08] } },
-    axes: [axisStyle({ values: (_, splits) => splits.map((one) => `${+one.toFixed(3)} s`), grid: { show: false } }), axisStyle({ size: 52, values: (_, splits) => splits.map(number) })],
+    axes: [axisStyle({ values: (_, splits) => splits.map((one) => `${+one.toFixed(3)} s`), size: 32, grid: { show: false } }), axisStyle({ size: 52, values: (_, splits) => splits.map(number) })],
     series: [
       {},
       { label: NAMES[0], stroke: colour("rec"), fill: `${colour("rec")}26`, width: 2, points: { show: false } },

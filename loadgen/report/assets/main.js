@@ -6,10 +6,13 @@ function reveal(id) {
   if (link) link.hidden = false;
 }
 
+const REASONS = 5;
+
 function showReasons(store) {
-  const { story, notices } = store.data;
+  const { story, notices } = store.data, more = story.reasons.length - REASONS;
   byId("reasons").append(
-    ...story.reasons.map((one) => make("div.reason", make("p", make("b", one.fault), `: ${one.message}`), one.advice && make("p", one.advice))),
+    ...story.reasons.slice(0, REASONS).map((one) => make("div.reason", make("p", make("b", one.fault), `: ${one.message}`), one.advice && make("p", one.advice))),
+    more > 0 ? make("div.reason", make("p", `… and ${plural(more, "further reason")} like these, in the verification's verdict.json`)) : "",
     ...notices.map((text) => make("div.reason", make("p", text))));
 }
 
