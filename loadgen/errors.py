@@ -40,7 +40,7 @@ class UsageError(LoadgenError):
     fault = "usage"
 
 
-class Undetermined(LoadgenError):
+class Undetermined(LoadgenError):  # noqa: N818 - the name of the verdict
     """The question could not be answered."""
 
 

@@ -16,7 +16,6 @@ from loadgen.errors import ServerFault
 from loadgen.run_folder import Manifest, RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from loadgen.client.scenario import Scenario
@@ -79,6 +78,7 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
         runtime=runtime.name,
         target=settings.target.name,
         argv=list(settings.target.argv),
+        python_path=settings.target.python_path,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,

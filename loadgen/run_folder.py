@@ -49,6 +49,7 @@ class Manifest:
     runtime: str
     target: str
     argv: list[str]
+    python_path: str
     scenario: str
     seed: int
     concurrency: int
@@ -88,7 +89,8 @@ class RunFolder:
                 wanted.mkdir(parents=True, exist_ok=True)
                 if any(wanted.iterdir()):
                     raise UsageError(
-                        f"{wanted} is not empty", advice="Recorded runs are never overwritten: name another folder."
+                        f"{wanted} is not empty",
+                        advice="Recorded runs are never overwritten: name another folder.",
                     )
                 return cls(wanted)
             DEFAULT_PARENT.mkdir(exist_ok=True)
@@ -99,7 +101,9 @@ class RunFolder:
                     continue
                 return cls(path)
         except OSError as error:
-            raise UsageError(f"cannot make the run folder: {error}", advice="Name another: --run DIR") from error
+            raise UsageError(
+                f"cannot make the run folder: {error}", advice="Name another: --run DIR"
+            ) from error
         raise AssertionError("unreachable")
 
     @classmethod
@@ -156,7 +160,7 @@ class RunFolder:
         if digest(self.recording) != manifest.files.get(self.recording.name):
             raise RecordingFault(
                 f"{self.recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
-                advice="Restore the file, or record again. A changed recording is never replayed: it is code.",
+                advice="Restore the file, or record again. A changed recording is never replayed.",
             )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:
@@ -189,11 +193,10 @@ class read_transcript:  # noqa: N801 - used as a function
             self._file = path.open("rb")
         except OSError as error:
             raise TranscriptFault(
-                f"the transcript {path} cannot be read: {error.strerror}", advice="Record again: loadgen record"
+                f"the transcript {path} cannot be read: {error.strerror}",
+                advice="Record again: loadgen record",
             ) from error
-        self._reader = Reader(
-            self._file, lambda sha: (bodies / Path(sha).name).read_bytes(), name=str(path)
-        )
+        self._reader = Reader(self._file, lambda sha: (bodies / Path(sha).name).read_bytes(), name=str(path))
 
     def __enter__(self) -> Reader:
         return self._reader

@@ -99,9 +99,7 @@ class _Replay:
             async with self._runtime.replay(self._run, self._manifest, log) as server:
                 self._watcher.stage("replaying")
                 self._watcher.journal(journal, self._manifest.totals.get("requests"))
-                refire = Refire(
-                    server.url, server.wire, server.control, journal, self.judge, self._timeout
-                )
+                refire = Refire(server.url, server.wire, server.control, journal, self.judge, self._timeout)
                 began = monotonic()
                 try:
                     await refire.run(self._seen(events, journal))

@@ -66,7 +66,11 @@ def record(
     iterations: Annotated[
         int | None,
         typer.Option(
-            "--iterations", "-n", min=1, help="Iterations of each virtual user. [default: 10]", show_default=False
+            "--iterations",
+            "-n",
+            min=1,
+            help="Iterations of each virtual user. [default: 10]",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
@@ -116,7 +120,8 @@ def record(
 @app.command()
 def verify(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False)
+        Path | None,
+        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
@@ -162,7 +167,7 @@ def main() -> Any:
     except BrokenPipeError:  # `loadgen verify --json | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever is left is our bug, and says so
         import traceback
 
         traceback.print_exc()

@@ -11,6 +11,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
+import httpx
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loadgen.client.journal import Journal
-    from loadgen.core.verdict import Divergence
+    from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHOWN = 5
 """Divergences that the terminal shows; verdict.json has more."""
-_COLOUR = {Judgement.IDENTICAL: "bold green", Judgement.DIVERGED: "bold red", Judgement.UNDETERMINED: "bold yellow"}
+_COLOUR = {
+    Judgement.IDENTICAL: "bold green",
+    Judgement.DIVERGED: "bold red",
+    Judgement.UNDETERMINED: "bold yellow",
+}
 
 
 def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
@@ -121,7 +126,11 @@ class Progress(Watcher):
         if journal is not None and journal.requests:
             of = f"/{self._total}" if self._total else ""
             rate = journal.requests / max(journal.elapsed, 1e-9)
-            errors = sum(count for status, count in journal.statuses.items() if status >= 500)
+            errors = sum(
+                count
+                for status, count in journal.statuses.items()
+                if status >= httpx.codes.INTERNAL_SERVER_ERROR
+            )
             p50, p99 = (journal.latency.percentile(percent) * 1000 for percent in (50, 99))
             text.append(
                 f"  {journal.requests}{of} requests  {rate:.0f}/s  p50 {p50:.1f} ms  p99 {p99:.1f} ms",
@@ -135,11 +144,13 @@ class Progress(Watcher):
 def recorded(result: Recorded) -> str:
     """Tell what was recorded."""
     manifest, totals = result.manifest, result.manifest.totals
+    seconds = totals["seconds"]
+    rate = f"{totals['requests'] / max(seconds, 1e-9):.0f}/s"
+    latency = f"p50 {totals['p50_ms']} ms, p99 {totals['p99_ms']} ms"
     statuses = "  ".join(f"{status}: {count}" for status, count in totals["statuses"].items())
     lines = [
-        f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {totals['seconds']:.2f} s"
-        f" ({totals['requests'] / max(totals['seconds'], 1e-9):.0f}/s; p50 {totals['p50_ms']} ms,"
-        f" p99 {totals['p99_ms']} ms)",
+        f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {seconds:.2f} s",
+        f"speed      {rate}; {latency}",
         f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
         f"run        {result.run.path}",
     ]
@@ -148,7 +159,9 @@ def recorded(result: Recorded) -> str:
     if result.outcome.failed:
         lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
-    lines.append("next       loadgen verify" + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}"))
+    lines.append(
+        "next       loadgen verify" + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+    )
     return "\n".join(lines)
 
 
@@ -156,30 +169,8 @@ def verdict(result: Verified, manifest: Manifest) -> str:
     """Tell a verdict, with what a reader needs to believe it."""
     found = result.verdict
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
-    head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
-    match found.judgement:
-        case Judgement.IDENTICAL:
-            head.append(f"  all {found.requests} answers are the same", style="not bold default")
-        case Judgement.DIVERGED:
-            what = f"{found.diverged} of {found.compared} answers differ"
-            head.append(f"  {what if found.diverged else 'the server order differs'}", style="not bold default")
-        case Judgement.UNDETERMINED:
-            head.append("  it cannot be told whether the answers are the same", style="not bold default")
-    console.print(head)
-
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
-    facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
-    if found.order_steps is not None:
-        same = "differs" if found.order else "the same"
-        facts.add_row("order", f"{same}, {found.order_steps} steps of the server (requests entering and finishing)")
-    if not found.facts["database"]["exists"]:
-        facts.add_row("database", f"{found.facts['database']['path']} does not exist")
-    if seconds := found.facts.get("seconds"):
-        facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
-    facts.add_row("evidence", str(result.folder))
-    console.print(facts)
-
+    console.print(_headline(found))
+    console.print(_facts(result, manifest))
     for reason in found.reasons:
         console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
         if reason.advice:
@@ -190,15 +181,50 @@ def verdict(result: Verified, manifest: Manifest) -> str:
         console.print(f"\n… and {found.diverged - SHOWN} more in {result.folder / 'verdict.json'}")
     if found.order:
         step = found.order.differences[0]
-        console.print(Text(f"\nserver order: first difference at {step.field}", style="bold"))
+        console.print(Text("\nserver order", style="bold"))
         console.print(_sides(((step.field, step.recorded, step.replayed),)))
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+
+
+def _headline(found: Verdict) -> Text:
+    match found.judgement:
+        case Judgement.IDENTICAL:
+            what = f"all {found.requests} answers are the same"
+        case Judgement.DIVERGED if found.diverged:
+            what = f"{found.diverged} of {found.compared} answers differ"
+        case Judgement.DIVERGED:
+            what = "the server served in another order"
+        case Judgement.UNDETERMINED:
+            what = "it cannot be told whether the answers are the same"
+    head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
+    return head.append(f"  {what}", style="not bold default")
+
+
+def _facts(result: Verified, manifest: Manifest) -> Table:
+    found = result.verdict
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row(
+        "run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time"
+    )
+    facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    if found.order_steps is not None:
+        same = "differs" if found.order else "the same"
+        facts.add_row("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
+    if not found.facts["database"]["exists"]:
+        facts.add_row("database", f"{found.facts['database']['path']} does not exist")
+    if seconds := found.facts.get("seconds"):
+        facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
+    facts.add_row("evidence", str(result.folder))
+    return facts
 
 
 def _divergence(one: Divergence, *, first: bool) -> Table:
     title = f"\nrequest {one.seq}  {one.method} {one.target}  (virtual user {one.user})"
     table = Table.grid()
-    table.add_row(Text(title + ("  — the first to differ, in the server's order" if first else ""), style="bold"))
+    table.add_row(
+        Text(title + ("  — the first to differ, in the server's order" if first else ""), style="bold")
+    )
     table.add_row(_sides(tuple((d.field, d.recorded, d.replayed) for d in one.differences)))
     return table
 

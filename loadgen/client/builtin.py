@@ -25,7 +25,11 @@ async def mixed(user: User) -> None:
     some: Callable[[], int] = lambda: user.rng.choice(mine) if mine else NO_SUCH_USER  # noqa: E731
     await user.http.post(
         "/api/posts",
-        json={"user_id": some(), "title": f"Post {turn} of {name}", "content": "x" * user.rng.randint(1, 400)},
+        json={
+            "user_id": some(),
+            "title": f"Post {turn} of {name}",
+            "content": "x" * user.rng.randint(1, 400),
+        },
     )
     steps: dict[Callable[[], Awaitable[Any]], int] = {
         lambda: user.http.get("/api/users"): 2,

@@ -129,7 +129,9 @@ class Refire:
             answer = await self._wire.handle_async_request(message)
             body = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
             await answer.aclose()
-            headers = tuple((key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw)
+            headers = tuple(
+                (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
+            )
             outcome = Response(request.seq, answer.status_code, headers, body)
         except httpx.TransportError as error:
             outcome = Failure(request.seq, type(error).__name__, str(error))
@@ -145,7 +147,8 @@ class Refire:
         if one.outcome is None:
             state = await self._state(one.request)
             raise EngineFault(
-                f"the replay is stuck: no answer to {one.request} in {self._timeout:g} s. {state.waits_for()}",
+                f"the replay is stuck: no answer to {one.request} in {self._timeout:g} s. "
+                f"{state.waits_for()}",
                 advice="See the replay's server.log. A longer --timeout helps only if the machine was busy.",
             )
         evidence = ""

@@ -1,1 +1,1 @@
-"""The core: values and pure functions. No I/O, no clock, no randomness, no logging; a test reads its imports."""
+"""The core: values and pure functions. No I/O, clock, randomness or logging; a test reads its imports."""

@@ -167,7 +167,13 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
             "started": str(started),
         }:
             return Run(run, scenario, seed, concurrency, iterations, started)
-        case {"event": "request", "seq": int(seq), "user": int(user), "method": str(method), "target": str(t)}:
+        case {
+            "event": "request",
+            "seq": int(seq),
+            "user": int(user),
+            "method": str(method),
+            "target": str(t),
+        }:
             return Request(seq, user, method, t, _headers(line), decode_body(line.get("body"), fetch))
         case {"event": "response", "seq": int(seq), "status": int(status)}:
             return Response(seq, status, _headers(line), decode_body(line.get("body"), fetch))
@@ -214,7 +220,8 @@ class Reader:
         Raises:
             TranscriptFault: a line, or the sequence of lines, is not what the format says.
         """
-        for self._number, line in enumerate(self._lines, 1):
+        for number, line in enumerate(self._lines, 1):
+            self._number = number
             if not line.endswith(b"\n"):
                 self.torn = True
                 break
@@ -233,33 +240,40 @@ class Reader:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
 
     def _check(self, event: Event) -> None:
+        """Hold the sequence of events to the format."""
         if self.ended:
             raise self._damage("something follows the end")
         if isinstance(event, Run) is not (self._number == 1):
             raise self._damage("the first line, and only the first, must be the 'run' event")
         match event:
             case Request(seq=seq):
-                if seq <= self.requests:
-                    raise self._damage(f"request {seq} appears twice")
-                if seq != self.requests + 1:
-                    raise self._damage(f"request {self.requests + 1} is missing: request {seq} follows")
-                self.requests = seq
-                self._open.add(seq)
+                self._check_request(seq)
             case Response(seq=seq) | Failure(seq=seq):
                 if seq not in self._open:
                     why = "was answered twice" if 0 < seq <= self.requests else "was never issued"
                     raise self._damage(f"request {seq} {why}")
                 self._open.remove(seq)
             case Order(steps=steps):
-                for step in steps:
-                    if not 0 < abs(step) <= self.requests:
-                        raise self._damage(f"the server's order names request {abs(step)}, which is missing")
+                missing = next((abs(step) for step in steps if abs(step) > self.requests), None)
+                if missing is not None:
+                    raise self._damage(f"request {missing}, which the server saw, is missing")
             case End(requests=requests):
-                if requests != self.requests:
-                    raise self._damage(f"{requests} requests were recorded, {self.requests} are here")
-                if self._open:
-                    raise self._damage(f"request {min(self._open)} has no answer")
-                self.ended = True
+                self._check_end(requests)
+
+    def _check_request(self, seq: int) -> None:
+        if seq <= self.requests:
+            raise self._damage(f"request {seq} appears twice")
+        if seq != self.requests + 1:
+            raise self._damage(f"request {self.requests + 1} is missing: request {seq} follows")
+        self.requests = seq
+        self._open.add(seq)
+
+    def _check_end(self, requests: int) -> None:
+        if requests != self.requests:
+            raise self._damage(f"{requests} requests were recorded, {self.requests} are here")
+        if self._open:
+            raise self._damage(f"request {min(self._open)} has no answer")
+        self.ended = True
 
     def _damage(self, what: str) -> TranscriptFault:
         return TranscriptFault(

@@ -147,7 +147,9 @@ class Judge:
             left = Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}")
             differences: tuple[Difference, ...] = (left,)
         elif isinstance(replayed, Failure) and evidence:
-            differences = (Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}"),)
+            differences = (
+                Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}"),
+            )
         else:
             differences = compare(recorded, replayed)
             if isinstance(replayed, Response) and header(replayed, SERVED_HEADER) != "replay":
@@ -184,9 +186,7 @@ class Judge:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
         if self._diverged or self._order:
             judgement = Judgement.DIVERGED
-        elif (
-            self._reasons or not whole or not requests or self._compared != requests or self._steps is None
-        ):
+        elif self._reasons or not whole or not requests or self._compared != requests or self._steps is None:
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
                 self._reasons.append(

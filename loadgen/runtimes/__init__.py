@@ -48,7 +48,5 @@ class Runtime(Protocol):
     ) -> AbstractAsyncContextManager[Server]:
         """Run *target* under the recording engine, with an empty database."""
 
-    def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path
-    ) -> AbstractAsyncContextManager[Server]:
+    def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AbstractAsyncContextManager[Server]:
         """Run the recording of *run* in a fresh process that has no database."""

@@ -6,6 +6,7 @@ Each function is a ``system_wrap`` of the overlay: it gets the server's own entr
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +20,28 @@ if TYPE_CHECKING:
 def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
     """``werkzeug.serving.run_simple``: Flask's ``app.run()`` and ``flask run``.
 
-    Always threaded, without reloader and debugger: those start a second process and answer with addresses.
+    Always threaded, plain HTTP, without reloader and debugger: those start a second process, and answer with
+    addresses of this one.
     """
     werkzeug = sys.modules[target.__module__]
+    parameters = inspect.signature(target)
 
-    def listen(hostname: str, port: int, application: Any, handler: Any) -> None:
+    def listen(application: Any, given: dict[str, Any]) -> None:
         here = settings.CURRENT
         host, port = here.bind or ("127.0.0.1", 0)
-        server = werkzeug.make_server(
+        werkzeug.make_server(
             host,
             port,
             application,
             threaded=True,
-            request_handler=handler,
+            request_handler=given.get("request_handler"),
             fd=None if here.socket_fd < 0 else here.socket_fd,
-        )
-        server.serve_forever()
+        ).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
-    def serve(
-        hostname: str, port: int, application: Any, *_: Any, request_handler: Any = None, **__: Any
-    ) -> None:
-        live(hostname, port, Boundary(application, system), request_handler)
+    def serve(*args: Any, **kwargs: Any) -> None:
+        given = parameters.bind(*args, **kwargs).arguments
+        live(Boundary(given["application"], system), given)
 
     return serve
