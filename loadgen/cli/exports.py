@@ -24,17 +24,20 @@ Masks = Annotated[
     typer.Option(
         "--mask",
         metavar="RULE",
-        help="Mask a field: header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME; may be repeated. "
-        "Authorization and cookies always are.",
+        help="Mask a field: header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME. "
+        "May be repeated. Authorization and cookies always are.",
         show_default=False,
     ),
 ]
 Number = Annotated[
     int | None,
-    typer.Option("--verification", min=1, metavar="N", help="Which one. [default: the latest]", show_default=False),
+    typer.Option(
+        "--verification", min=1, metavar="N", help="Which one. [default: the latest]", show_default=False
+    ),
 ]
 Junit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.", show_default=False)
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.", show_default=False),
 ]
 Summary = Annotated[
     Path | None,
@@ -55,11 +58,14 @@ def register(app: typer.Typer) -> None:
 
 def report(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False)
+        Path | None,
+        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The file to write. [default: report.html in the run]", show_default=False),
+        typer.Option(
+            "--output", "-o", help="The file to write. [default: report.html in the run]", show_default=False
+        ),
     ] = None,
     verification: Number = None,
     mask: Masks = None,
@@ -81,11 +87,14 @@ def report(
 
 def export(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False)
+        Path | None,
+        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     har: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a HAR file, for browsers' developer tools.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write a HAR file, for browsers' developer tools.", show_default=False
+        ),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -97,7 +106,9 @@ def export(
     mask: Masks = None,
     keep_secrets: Annotated[
         bool,
-        typer.Option("--keep-secrets", help="Leave secrets in the bundle: without them, it cannot be verified."),
+        typer.Option(
+            "--keep-secrets", help="Leave secrets in the bundle: without them, it cannot be verified."
+        ),
     ] = False,
 ) -> None:
     """Write a run in forms that other tools read, without its secrets. Prints the files' paths.
@@ -154,7 +165,9 @@ def write_verdict(
             with summary.open("a", encoding="utf-8", errors="replace") as text:
                 text.write(to_markdown(run, manifest, found, masker))
         except OSError as error:
-            raise UsageError(f"cannot write {summary}: {error.strerror}", advice="Name another file.") from error
+            raise UsageError(
+                f"cannot write {summary}: {error.strerror}", advice="Name another file."
+            ) from error
 
 
 def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) -> None:
@@ -179,8 +192,8 @@ def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, 
     if not made.verifiable:
         what = ", ".join(f"{name} ({count})" for name, count in sorted(made.masked.items()))
         print(
-            f"loadgen: masked in {path}: {what}. It can be read, not verified: its requests are not those that were "
-            "recorded, and the recording, which holds them, was left out.\n"
+            f"loadgen: masked in {path}: {what}. It can be read, not verified: its requests are not those "
+            "that were recorded, and the recording, which holds them, was left out.\n"
             "  For someone you trust with the secrets: --keep-secrets",
             file=sys.stderr,
         )

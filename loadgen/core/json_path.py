@@ -60,7 +60,7 @@ def parse(text: str) -> Path:
 
 
 def advance(paths: Iterable[Path], step: Step) -> list[Path]:
-    """Return what is left of *paths* after a value's child *step* was entered; ``()`` where one ends there."""
+    """Return what is left of *paths* once a value's child *step* is entered; ``()`` where one ends."""
     left: list[Path] = []
     for path in paths:
         if path and path[0] == DEEP:

@@ -26,6 +26,7 @@ MASK = "(masked)"
 ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie", "header:set-cookie")
 WORTH = 4
 """Shorter values are not searched for in free text: they are everywhere."""
+_ADVICE = "Give header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,9 @@ def parse(given: Iterable[str]) -> Rules:
                 case "json":
                     paths.append(json_path.parse(what))
                 case _:
-                    raise ValueError("it names no field")
+                    raise UsageError(f"{name!r} cannot be masked: it names no field", advice=_ADVICE)
         except ValueError as error:
-            raise UsageError(
-                f"{name!r} cannot be masked: {error}",
-                advice="Give header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME.",
-            ) from error
+            raise UsageError(f"{name!r} cannot be masked: {error}", advice=_ADVICE) from error
     return Rules(names, frozenset(headers), frozenset(fields), tuple(paths))
 
 
@@ -92,7 +90,7 @@ class Masker:
         return self._fields(target) if self._query else target
 
     def body(self, body: bytes, headers: Headers) -> bytes:
-        """Mask the fields of a body: JSON, or a form. What says that it is JSON and is not, is masked whole."""
+        """Mask the fields of a body, JSON or a form; what claims to be JSON and is not is masked whole."""
         if not body or not (self.rules.paths or self._query):
             return body
         kind = next((value.lower() for name, value in headers if name.lower() == "content-type"), "")

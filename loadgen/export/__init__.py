@@ -1,1 +1,1 @@
-"""Exports: a run for other tools and other people, always without its secrets. Renderers return text or bytes."""
+"""Exports: a run for other tools and other people, always without its secrets."""

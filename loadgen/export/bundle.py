@@ -1,8 +1,8 @@
 """The bundle: a run folder as one ``.tar.gz``, to verify or to read somewhere else.
 
-Where nothing has to be masked, it holds the run to the bit, and can be verified. Where something was masked, the
-requests are no longer those that were recorded, and the engine's tape holds what was masked in clear: the
-bundle then holds the masked transcript and no tape, and its ``run.json`` says so. It can be read and reported.
+Where nothing has to be masked, it holds the run to the bit, and can be verified. Where something was masked,
+the requests are no longer those that were recorded, and the engine's tape holds in clear what was masked: the
+bundle then holds the masked transcript and no tape, and its ``run.json`` says so. It can be read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Bundled:
     """How many values were masked, by header or field."""
 
 
-def bundle(run: RunFolder, manifest: Manifest, rules: Rules, file: BinaryIO, *, keep_secrets: bool) -> Bundled:
+def bundle(
+    run: RunFolder, manifest: Manifest, rules: Rules, file: BinaryIO, *, keep_secrets: bool
+) -> Bundled:
     """Write the bundle of *run* to *file*.
 
     Raises:
@@ -107,21 +109,25 @@ class _Archive:
 def _why(masker: Masker) -> str:
     what = ", ".join(f"{name} ({count})" for name, count in sorted(masker.masked.items()))
     return (
-        f"Secrets were masked when it was exported: {what}. Its requests are no longer those that were recorded, "
-        "so it cannot be verified."
+        f"Secrets were masked when it was exported: {what}. "
+        "Its requests are no longer those that were recorded, so it cannot be verified."
     )
 
 
 def _readme(manifest: Manifest, masker: Masker, *, whole: bool, kept: bool) -> str:
     versions = "\n".join(f"- {name}: {version}" for name, version in manifest.versions.items())
-    head = f"# loadgen run {manifest.id}\n\nRecorded {manifest.created}: `{manifest.target}`, {manifest.scenario}.\n\n"
+    what = f"`{manifest.target}`, {manifest.scenario}"
+    head = f"# loadgen run {manifest.id}\n\nRecorded {manifest.created}: {what}.\n\n"
     if not whole:
         return masker.text(f"{head}{_why(masker)}\n\n    loadgen report .\n")
     warning = (
-        "**It holds secrets in clear text**: headers, cookies, and whatever is on the engine's tape.\n\n" if kept else ""
+        "**It holds secrets in clear text**: headers, cookies, and whatever is on the engine's tape.\n\n"
+        if kept
+        else ""
     )
     return (
-        f"{head}{warning}To verify it, with the same versions as below installed, and the target's dependencies at "
-        f"the same paths:\n\n    loadgen verify .\n\nA replay runs the program that is on the tape: verify only what "
-        f"you would run.\n\n{versions}\n\nSHA-256 of the tape: {manifest.files.get('recording.bin', '')}\n"
+        f"{head}{warning}To verify it, with the versions below installed and the target at the same path:\n\n"
+        "    loadgen verify .\n\n"
+        "A replay runs what the tape names, and unpickles what it holds: verify only what you trust.\n\n"
+        f"{versions}\n\nSHA-256 of the tape: {manifest.files.get('recording.bin', '')}\n"
     )

@@ -73,7 +73,9 @@ def _when(started: datetime, seconds: float) -> str:
     return started.isoformat(timespec="milliseconds")
 
 
-def _entry(request: Request, outcome: Response | Failure, masker: Masker, when: str, took: float) -> dict[str, Any]:
+def _entry(
+    request: Request, outcome: Response | Failure, masker: Masker, when: str, took: float
+) -> dict[str, Any]:
     host = next((value for name, value in request.headers if name.lower() == "host"), "localhost")
     target = masker.target(request.target)
     url = target if "://" in target.partition("?")[0] else f"http://{host}{target}"
@@ -109,9 +111,8 @@ def _entry(request: Request, outcome: Response | Failure, masker: Masker, when: 
 
 def _response(outcome: Response | Failure, masker: Masker) -> dict[str, Any]:
     if isinstance(outcome, Failure):
-        status, headers, body = 0, (), b""
-    else:
-        status, headers, body = outcome.status, outcome.headers, outcome.body
+        outcome = Response(outcome.seq, 0, ())
+    status, headers, body = outcome.status, outcome.headers, outcome.body
     content = {"size": len(body), "mimeType": _type(headers), **_text(masker.body(body, headers), "encoding")}
     return {
         "status": status,
@@ -120,7 +121,7 @@ def _response(outcome: Response | Failure, masker: Masker) -> dict[str, Any]:
         "cookies": [],
         "headers": _headers(headers, masker),
         "content": content,
-        "redirectURL": next((value for name, value in headers if name.lower() == "location"), ""),
+        "redirectURL": next((url for field, url in headers if field.lower() == "location"), ""),
         "headersSize": -1,
         "bodySize": len(body),
     }

@@ -24,9 +24,9 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     """Return what a job page should say about *verification*."""
     verdict = verification.verdict or {}
     story = tell(manifest, verification, verdict.get("requests") or 0, masker)
+    users = manifest.concurrency
     lines = [
-        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {_text(manifest.target)}, "
-        f"{manifest.concurrency} at a time",
+        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {_text(manifest.target)}, {users} at a time",
         "",
         _text(masker.text(story.lead)),
         "",
@@ -42,7 +42,10 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
             lines += ["", f"… and {diverged - LISTED:,} more."]
         lines.append("")
     again = shlex.join(["loadgen", "verify", str(run.path)])
-    lines += [f"Run `{_text(manifest.id)}`, verification {verification.number}. Again: <code>{escape(again)}</code>", ""]
+    lines += [
+        f"Run {_code(manifest.id)}, verification {verification.number}. Again: <code>{escape(again)}</code>",
+        "",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -50,14 +53,14 @@ def _facts(verdict: dict[str, Any]) -> list[str]:
     if not verdict:
         return []
     order = verdict.get("server_order") or {}
-    same = {True: "same", False: "**differs**"}.get(order.get("same"), "not compared")
+    same = {"True": "same", "False": "**differs**"}.get(str(order.get("same")), "not compared")
     seconds = verdict.get("seconds") or {}
+    compared = f"{verdict['compared']:,} of {verdict['requests']:,}"
     took = " | ".join(f"{seconds[key]:.2f} s" if seconds.get(key) else "—" for key in ("recording", "replay"))
     return [
         "| answers compared | differ | server order | recorded in | replayed in |",
         "| ---: | ---: | --- | ---: | ---: |",
-        f"| {verdict.get('compared', 0):,} of {verdict.get('requests', 0):,} | {verdict.get('diverged', 0):,} | {same} "
-        f"({order.get('steps') or 0:,} steps) | {took} |",
+        f"| {compared} | {verdict['diverged']:,} | {same} ({order.get('steps') or 0:,} steps) | {took} |",
         "",
     ]
 

@@ -153,8 +153,9 @@ def _malformed(verdict: dict[str, Any]) -> str:
     """Say which of the parts of a verdict that are shown is not what it should be."""
     optional = (dict, type(None))
     wanted: dict[str, tuple[type, ...]] = {
-        "requests": (int,), "compared": (int,), "diverged": (int,), "reasons": (list,), "divergences": (list,),
-        "rules": (list,), "server_order": (dict,), "seconds": optional, "database": optional,
+        "requests": (int,), "compared": (int,), "diverged": (int,),
+        "reasons": (list,), "divergences": (list,), "rules": (list,),
+        "server_order": (dict,), "seconds": optional, "database": optional,
     }  # fmt: skip
     for name, types in wanted.items():
         if not isinstance(verdict.get(name), types):
@@ -183,7 +184,9 @@ def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> Side:
                     f"The transcript of the {name} was cut short after {events.requests} requests{torn}."
                 )
     except LoadgenError as error:
-        evidence.notices.append(f"The transcript of the {name} is shown as far as it can be read: {error.message}")
+        evidence.notices.append(
+            f"The transcript of the {name} is shown as far as it can be read: {error.message}"
+        )
     return side
 
 

@@ -45,7 +45,9 @@ def histogram(sides: Sequence[Sequence[int]]) -> dict[str, Any]:
 
 def rate(sides: Sequence[Side]) -> dict[str, Any]:
     """Count answers by second of the session; each side ends with its last answer."""
-    ends = [[done for done, status in zip(side.done, side.status, strict=True) if status > 0] for side in sides]
+    ends = [
+        [done for done, status in zip(side.done, side.status, strict=True) if status > 0] for side in sides
+    ]
     last = max((max(side, default=0) for side in ends), default=0)
     if last <= 0:
         return {"at": [], "rates": [[] for _ in sides]}
@@ -60,7 +62,11 @@ def rate(sides: Sequence[Side]) -> dict[str, Any]:
         rates.append(
             [round(n * 1e6 / width, 2) if at <= mine and side else None for at, n in enumerate(filled)]
         )
-    return {"at": [round((at + 0.5) * width / 1e6, 6) for at in range(count)], "width": width / 1e6, "rates": rates}
+    return {
+        "at": [round((at + 0.5) * width / 1e6, 6) for at in range(count)],
+        "width": width / 1e6,
+        "rates": rates,
+    }
 
 
 def _round(microseconds: float) -> int:

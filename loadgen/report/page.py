@@ -1,7 +1,7 @@
 """The page: one HTML file with its style, its program and its data, which needs no network and asks for none.
 
-A Content-Security-Policy by hash lets only that style and that program run; recorded bytes are data, compressed
-and base64, and never become markup. The headline is in the markup itself: it can be read without a program.
+A Content-Security-Policy by hash lets only that style and that program run; recorded bytes are data,
+compressed and base64, and never become markup. The headline is markup: it can be read without the program.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
 def _kicker(evidence: Evidence) -> str:
     manifest = evidence.manifest
     when = manifest.created.replace("T", " ").removesuffix("+00:00")
-    return " · ".join((f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when))
+    return " · ".join(
+        (f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when)
+    )
 
 
 def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
@@ -132,7 +134,8 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
         return None
     verdict = found.verdict or {}
     keep = (
-        "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules", "seconds", "database"
+        "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
+        "seconds", "database",
     )  # fmt: skip
     return {
         "number": found.number,
@@ -168,5 +171,6 @@ def _hash(text: str) -> str:
 
 
 def _icon(tone: str) -> str:
-    disc = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='#{COLOURS.get(tone, '4d5b73')}'/></svg>"
+    disc = f"<circle cx='8' cy='8' r='7' fill='#{COLOURS.get(tone, '4d5b73')}'/>"
+    disc = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>{disc}</svg>"
     return f"data:image/svg+xml;base64,{base64.b64encode(disc.encode()).decode()}"

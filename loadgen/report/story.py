@@ -49,7 +49,9 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             "Whether a replay gives the same answers has not been asked.",
         )
     if manifest.state == MASKED:
-        return Story("unverified", "Masked copy", f"{_count(requests, 'request')} can be read. {manifest.error}")
+        return Story(
+            "unverified", "Masked copy", f"{_count(requests, 'request')} can be read. {manifest.error}"
+        )
     why = manifest.error or "it was interrupted before its recording was complete"
     return Story(
         "failed",
@@ -67,7 +69,11 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
     ]
     match verdict.get("verdict"):
         case "identical":
-            steps = f" It took the same {order.get('steps'):,} steps in the same order." if order.get("steps") else ""
+            steps = (
+                f" It took the same {order.get('steps'):,} steps in the same order."
+                if order.get("steps")
+                else ""
+            )
             all_ = "The one answer is" if compared == 1 else f"All {compared:,} answers are"
             return Story("identical", "Identical", f"{all_} the same, byte for byte.{steps}", reasons)
         case "diverged":
@@ -83,7 +89,7 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
 
 
 def rank(difference: dict[str, str]) -> int:
-    """Return how much a difference tells, most first: status, then body, then a header; a length follows from them."""
+    """Rank by what a difference tells: status, then body, then a header; a length only follows."""
     field = difference["field"]
     if field == "header:content-length":
         return 3
@@ -105,7 +111,9 @@ def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) ->
         what = telling(first["differences"])
         was, is_ = (_short(masker.difference(what["field"], what[side])) for side in ("recorded", "replayed"))
         where = what["field"].replace("body:", "body ").replace("header:", "header ")
-        lead += f" The first, in the server's order, is request {first['seq']}: {where} was {was} and is {is_}."
+        lead += (
+            f" The first, in the server's order, is request {first['seq']}: {where} was {was} and is {is_}."
+        )
     if order.get("same") is False:
         lead += " The server's order differs too."
     return lead
@@ -117,4 +125,3 @@ def _short(value: str) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
-

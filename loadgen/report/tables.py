@@ -98,7 +98,9 @@ class Tables:
         self.header_lists = Interned()
         self.bodies = Interned()
         self.failures = Interned()
-        self.requests: dict[str, list[int]] = {key: [] for key in ("user", "method", "target", "headers", "body")}
+        self.requests: dict[str, list[int]] = {
+            key: [] for key in ("user", "method", "target", "headers", "body")
+        }
 
     def add(self, side: Side, event: Event, at: float | None) -> None:
         """Add what *event*, lived at *at*, says to *side*; the first side's requests are the page's."""

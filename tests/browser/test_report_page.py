@@ -29,7 +29,8 @@ def test_policy_lets_nothing_else_run(open_report: Callable[..., Any]) -> None:
     """A script or an image that got into the page all the same would not be run or fetched."""
     page = open_report(Sample())
     page.run(
-        "const s = document.createElement('script'); s.textContent = 'window.hacked = 1'; document.body.append(s);"
+        "const s = document.createElement('script');"
+        "s.textContent = 'window.hacked = 1'; document.body.append(s);"
         "const i = new Image(); i.src = 'http://127.0.0.1:9/x.png'; document.body.append(i);"
     )
     assert page.run("return window.hacked") is None
@@ -47,10 +48,18 @@ def test_recorded_markup_stays_text(open_report: Callable[..., Any]) -> None:
 
 def test_search_finds_by_target_header_body_and_field(open_report: Callable[..., Any]) -> None:
     """One field searches everything that is shown of a request."""
-    page = open_report(Sample(requests=200, answer_headers=(("X-Region", "north"),), bodies={77: (b"needle", b"needle")}))
+    page = open_report(
+        Sample(requests=200, answer_headers=(("X-Region", "north"),), bodies={77: (b"needle", b"needle")})
+    )
     box = page.one("#search")
     lost = page.run("return requestList.store.sides[0].status.filter((status) => status === 404).length")
-    for text, count in (("needle", 1), ("x-region:", 200), ("#12", 1), ("status:404", lost), ("no such thing", 0)):
+    for text, count in (
+        ("needle", 1),
+        ("x-region:", 200),
+        ("#12", 1),
+        ("status:404", lost),
+        ("no such thing", 0),
+    ):
         box.clear()
         box.send_keys(text)
         want = "200 requests" if count == 200 else f"{count} of 200 requests"
@@ -109,12 +118,13 @@ def test_time_line_zooms_by_buttons_wheel_drag_and_keys(open_report: Callable[..
     width = "timeline.view[1] - timeline.view[0]"
     whole = page.run(f"return {width}")
 
+    last = whole
+
     def narrower() -> None:
         nonlocal last
         page.until(f"{width} < {last}")  # the browser hands a wheel on when it likes
         last = page.run(f"return {width}")
 
-    last = whole
     page.one("[data-zoom=in]").click()
     narrower()
     ActionChains(page.browser).scroll_from_origin(ScrollOrigin.from_element(lanes), 0, 100).perform()
@@ -122,7 +132,9 @@ def test_time_line_zooms_by_buttons_wheel_drag_and_keys(open_report: Callable[..
     page.run("byId('timeline').scrollIntoView(); byId('lanes').focus()")
     ActionChains(page.browser).scroll_from_origin(ScrollOrigin.from_element(lanes), 0, -120).perform()
     narrower()
-    ActionChains(page.browser).move_to_element(lanes).click_and_hold().move_by_offset(160, 0).release().perform()
+    ActionChains(page.browser).move_to_element(lanes).click_and_hold().move_by_offset(
+        160, 0
+    ).release().perform()
     narrower()
     page.keys("+")
     narrower()
@@ -171,9 +183,13 @@ def test_list_is_used_by_keyboard_alone(open_report: Callable[..., Any]) -> None
 def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark: bool) -> None:
     """Nothing sticks out sideways, and the colours follow the scheme."""
     page = open_report(Sample(diverge=SOME), width=width, dark=dark)
-    page.run("document.querySelectorAll('#divergence-list button[aria-expanded=false]').forEach((b) => b.click())")
+    page.run(
+        "document.querySelectorAll('#divergence-list button[aria-expanded=false]').forEach((b) => b.click())"
+    )
     assert page.run("return document.documentElement.scrollWidth - innerWidth") <= 0
-    light = page.run("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0] > 128")
+    light = page.run(
+        "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0] > 128"
+    )
     assert light is not dark
     assert page.complaints() == []
 
@@ -194,7 +210,7 @@ def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark:
 def test_accessible_in_every_state(
     open_report: Callable[..., Any], name: str, sample: Sample, title: str, *, dark: bool
 ) -> None:
-    """Every kind of verdict has its headline, no complaint, and nothing for axe-core to find; contrast included."""
+    """Every kind of verdict has its headline, and nothing for axe-core to find; contrast included."""
     page = open_report(sample, dark=dark)
     assert page.one("h1").text == title
     assert page.complaints() == []
@@ -214,10 +230,12 @@ def test_usable_with_20000_requests(open_report: Callable[..., Any]) -> None:
     page = open_report(Sample(requests=20_000, users=32, diverge=(9000, 15000)))
     assert len(page.all("#rows .row")) < 80
     took = page.run(
-        "const times = {}; const time = (name, act) => { const began = performance.now(); act(); times[name] = performance.now() - began; };"
+        "const times = {}; const time = (name, act) => {"
+        "  const began = performance.now(); act(); times[name] = performance.now() - began; };"
         "time('draw', () => timeline.draw()); time('zoom', () => { timeline.zoom(0.1); timeline.draw(); });"
         "time('search', () => { byId('search').value = 'user-1999'; requestList.apply(); });"
-        "time('scroll', () => { byId('search').value = ''; requestList.apply(); requestList.move(15000); }); return times;"
+        "time('scroll', () => { byId('search').value = ''; requestList.apply(); requestList.move(15000); });"
+        "return times;"
     )
     assert page.one("#rows [aria-selected=true] .seq").text == "15001"
     assert max(took.values()) < 1000, took
@@ -230,7 +248,9 @@ def test_masked_values_are_nowhere_in_the_file(open_report: Callable[..., Any], 
         Sample(
             headers=(("Authorization", f"Bearer {secret}"), ("X-Api-Key", secret)),
             answer_headers=(("Set-Cookie", f"session={secret}; Path=/"),),
-            bodies={4: (b'{"password": "%s", "n": 1}' % secret.encode(), b'{"password": "other-secret", "n": 2}')},
+            bodies={
+                4: (b'{"password": "%s", "n": 1}' % secret.encode(), b'{"password": "other-secret", "n": 2}')
+            },
         ),
         mask=("header:x-api-key", "json:$.password"),
     )

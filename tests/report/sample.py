@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core import transcript
@@ -47,8 +48,8 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     manifest = Manifest(
         id=path.name, created=STARTED, command=["loadgen", "record", "serve.py", "-c", str(sample.users)],
         runtime="local", target="serve.py", argv=["serve.py"], scenario="mixed", seed=sample.seed,
-        concurrency=sample.users, iterations=10, timeout=30.0, health_path="/health", database="/nowhere/app.db",
-        versions={"loadgen": "0.1.0", "engine": "retracesoftware 0.2.30", "python": "3.11.7", "platform": "Linux"},
+        concurrency=sample.users, iterations=10, timeout=30.0, health_path="/health", python_path="",
+        database="/nowhere/app.db", versions={"loadgen": "0.1.0", "engine": "an engine", "python": "3.11.7"},
     )  # fmt: skip
     session = _Session(sample)
     run.log.write_text('127.0.0.1 - - "GET /health HTTP/1.1" 200 -\n')
@@ -80,7 +81,6 @@ class _Session:
         self.random = random.Random(sample.seed)
         self.plan = self._plan()
         self.last = max((line[0] for line in self.plan), default=0.0)
-        self.steps = [seq for _, kind, seq in self.plan if kind != "failure"]
         self.steps = [seq if kind == "request" else -seq for _, kind, seq in self.plan]
 
     def _plan(self) -> list[tuple[float, str, int]]:
@@ -93,7 +93,10 @@ class _Session:
             sent = free[user]
             took = min(1.2, self.random.lognormvariate(-4.6, 0.7))
             self.user[seq] = user
-            lines += [(sent, "request", seq), (sent + took, "failure" if seq in self.sample.fail else "answer", seq)]
+            lines += [
+                (sent, "request", seq),
+                (sent + took, "failure" if seq in self.sample.fail else "answer", seq),
+            ]
             free[user] = sent + took + 0.0004
         return sorted(lines)
 
@@ -102,7 +105,7 @@ class _Session:
         draw = random.Random(f"{self.sample.seed}/{seq}")
         method, target, body = draw.choice((
             ("POST", "/api/users", b'{"name":"user-%d","email":"user-%d@example.com"}' % (seq, seq)),
-            ("POST", "/api/posts", b'{"user_id":%d,"title":"Post %d","content":"%s"}' % (seq % 90, seq, b"x" * draw.randint(1, 90))),
+            ("POST", "/api/posts", b'{"user_id":%d,"title":"A","content":"%s"}' % (seq, b"x" * (seq % 90))),
             ("GET", "/api/users", b""), ("GET", f"/api/users/{seq % 97}", b""),
             ("GET", f"/api/users/{seq % 97}/posts", b""), ("GET", "/api/stats", b""),
         ))  # fmt: skip
@@ -117,7 +120,13 @@ class _Session:
         method = self.request(seq).method
         off = int(replay and seq in self.sample.diverge)
         body = json.dumps(
-            {"id": seq, "created_at": 1772443800.25 + seq, "posts": seq * 2 + off, "tags": ["a", "b"], "name": f"user-{seq}"},
+            {
+                "id": seq,
+                "created_at": 1772443800.25 + seq,
+                "posts": seq * 2 + off,
+                "tags": ["a", "b"],
+                "name": f"user-{seq}",
+            },
             separators=(",", ":"),
         ).encode()
         status = 201 if method == "POST" else 404 if seq % 23 == 0 else 200
@@ -128,7 +137,8 @@ class _Session:
         headers = (
             ("Server", "Werkzeug/3.1.9"), ("Date", f"Mon, 02 Mar 2026 09:30:{seq // 400 % 60:02} GMT"),
             ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
-            ("X-Loadgen-Served", "replay" if replay else "record"), ("Connection", "close"), *self.sample.answer_headers,
+            ("X-Loadgen-Served", "replay" if replay else "record"), ("Connection", "close"),
+            *self.sample.answer_headers,
         )  # fmt: skip
         return Response(seq, status, headers, body)
 
@@ -143,7 +153,9 @@ class _Session:
 
             def line(at: float, event: transcript.Event) -> None:
                 name, fields = transcript.encode(event, keep)
-                file.write(json.dumps({"event": name, "at": round(at, 6), **fields}, ensure_ascii=False) + "\n")
+                file.write(
+                    json.dumps({"event": name, "at": round(at, 6), **fields}, ensure_ascii=False) + "\n"
+                )
 
             line(0, transcript.Run("sample", "mixed", self.sample.seed, self.sample.users, 10, STARTED))
             pace = 0.8 if replay else 1.0
@@ -162,7 +174,7 @@ class _Session:
         """Return the server's order."""
         steps = list(self.steps)
         if replay and self.sample.order_differs:
-            at = next(at for at, (a, b) in enumerate(zip(steps, steps[1:], strict=False)) if abs(a) != abs(b))
+            at = next(at for at, (a, b) in enumerate(pairwise(steps)) if abs(a) != abs(b))
             steps[at], steps[at + 1] = steps[at + 1], steps[at]
         return steps
 
