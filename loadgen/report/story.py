@@ -70,7 +70,7 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
     match verdict.get("verdict"):
         case "identical":
             steps = (
-                f" It took the same {order.get('steps'):,} steps in the same order."
+                f" The server took the same {order['steps']:,} steps, in the same order."
                 if order.get("steps")
                 else ""
             )

@@ -60,7 +60,7 @@ function drawHistogram({ edges, counts }) {
   if (edges.length < 2) return null;
   const low = Math.log10(edges[0]), width = (Math.log10(edges[edges.length - 1]) - low) / (edges.length - 1);
   const place = (ms) => (Math.log10(ms) - low) / width - 0.5;
-  const marks = [];
+  const marks = [], kept = new Set();
   for (let power = Math.floor(low); power <= Math.log10(edges[edges.length - 1]); power++) {
     for (const step of [1, 2, 5]) {
       const at = place(step * 10 ** power);
@@ -70,7 +70,8 @@ function drawHistogram({ edges, counts }) {
   const x = Array.from({ length: edges.length - 1 }, (_, at) => at);
   const range = [-0.5, edges.length - 1.5];
   const label = (ms) => (ms >= 1000 ? `${ms / 1000} s` : ms >= 1 ? `${+ms.toPrecision(2)} ms` : `${+(ms * 1000).toPrecision(2)} µs`);
-  const few = marks.length > 9 ? marks.filter(([, ms]) => Math.abs(Math.log10(ms) - Math.round(Math.log10(ms))) < 1e-9) : marks;
+  const apart = 58 / ((element.clientWidth - 54) / (edges.length - 1)); // in buckets: no label runs into the next
+  const few = marks.filter(([at], index) => marks.slice(0, index).every(([before], n) => !kept.has(n) || at - before >= apart) && kept.add(index));
   return new uPlot(options(element, {
     scales: { x: { time: false, range: () => range }, y: { range: (_, __, max) => [0, Math.max(1, max) * 1.06] } },
     axes: [

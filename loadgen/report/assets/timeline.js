@@ -159,11 +159,7 @@ class Lanes {
     const buckets = Math.max(1, Math.floor(usable / 2));
     if (!this.flight || this.flight.buckets !== buckets) this.flight = { buckets, curves: this.store.sides.map((_, side) => this.open(side, buckets)) };
     const most = Math.max(1, ...this.flight.curves.flatMap((curve) => [...curve]));
-    context.fillStyle = colour("sunk");
-    context.fillRect(0, 0, width, height);
-    context.fillStyle = colour("panel");
     const [from, to] = this.view.map(place);
-    context.fillRect(from, 0, Math.max(2, to - from), height);
     this.flight.curves.forEach((curve, side) => {
       const tint = colour(side ? "rep" : "rec");
       context.beginPath();
@@ -171,12 +167,15 @@ class Lanes {
       curve.forEach((count, at) => context.lineTo(this.gutter + (at + 0.5) * (usable / buckets), height - (count / most) * (height - 10)));
       if (side) { context.strokeStyle = tint; context.lineWidth = 1.25; context.stroke(); } else { context.lineTo(width, height); context.fillStyle = `${tint}66`; context.fill(); }
     });
+    context.fillStyle = `${colour("sunk")}c8`;
+    context.fillRect(0, 0, from, height);
+    context.fillRect(Math.max(from + 2, to), 0, width, height);
     context.fillStyle = colour("bad");
     for (const seq of this.store.data.differ) {
       const span = this.span(this.store.sides.length - 1, seq - 1);
-      if (span) context.fillRect(place(span[0]), 0, 1.5, 6);
+      if (span) context.fillRect(place(span[0]), 0, 2, 7);
     }
-    context.strokeStyle = colour("line-2");
+    context.strokeStyle = colour("ink-3");
     context.lineWidth = 1;
     context.strokeRect(from + 0.5, 0.5, Math.max(2, to - from) - 1, height - 1);
     context.fillStyle = colour("ink-2");
