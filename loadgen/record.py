@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 
 from loadgen.client.journal import Journal
@@ -129,17 +130,25 @@ async def _session(
         watcher.stage("recording")
         watcher.journal(journal, None)
         began = journal.elapsed
-        outcome = await fire(
-            server.url,
-            settings.scenario,
-            journal,
-            concurrency=settings.concurrency,
-            iterations=settings.iterations,
-            seed=settings.seed,
-            timeout=settings.timeout,
-            stop=stop,
-            say=watcher.say,
-        )
+
+        async def stop_with_server() -> None:
+            await server.ended()
+            stop.requested = True
+
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(stop_with_server)
+            outcome = await fire(
+                server.url,
+                settings.scenario,
+                journal,
+                concurrency=settings.concurrency,
+                iterations=settings.iterations,
+                seed=settings.seed,
+                timeout=settings.timeout,
+                stop=stop,
+                say=watcher.say,
+            )
+            watching.cancel_scope.cancel()
         manifest.totals = {
             "requests": journal.requests,
             "failures": journal.failures,

@@ -116,7 +116,7 @@ class RunFolder:
         """
         path = given or DEFAULT_PARENT / LATEST
         manifest = path / "run.json"
-        if not manifest.is_file():
+        if not os.path.isfile(manifest):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
             what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
             raise UsageError(what, advice="Record one: loadgen record")
         try:
@@ -124,7 +124,7 @@ class RunFolder:
             found = content.get("format")
             if found != FORMAT:
                 raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
-            return cls(path.resolve() if given is None else path), _manifest(content)
+            return cls(path.resolve() if given is None else path), Manifest(**_checked(content))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
 
@@ -134,10 +134,13 @@ class RunFolder:
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        beside = self.path.parent / f".{LATEST}-{os.getpid()}"
+        latest = self.path.parent / LATEST
+        if latest.is_dir() and not latest.is_symlink():
+            return  # a run that somebody called so
+        beside = latest.with_name(f".{LATEST}-{os.getpid()}")
         beside.unlink(missing_ok=True)
         beside.symlink_to(self.path.name)
-        beside.replace(self.path.parent / LATEST)
+        beside.replace(latest)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
@@ -172,17 +175,27 @@ class RunFolder:
         return read_transcript(self.transcript, self.bodies)
 
     def new_verification(self) -> Path:
-        """Make the folder of the next verification."""
+        """Make the folder of the next verification.
+
+        Raises:
+            UsageError: the run folder cannot be written to.
+        """
         parent = self.path / "verify"
-        parent.mkdir(exist_ok=True)
-        number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
-        while True:
-            number += 1
-            try:
-                (parent / str(number)).mkdir()
-            except FileExistsError:
-                continue
-            return parent / str(number)
+        try:
+            parent.mkdir(exist_ok=True)
+            number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
+            while True:
+                number += 1
+                try:
+                    (parent / str(number)).mkdir()
+                except FileExistsError:
+                    continue
+                return parent / str(number)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep the verification's evidence in {parent}: {error.strerror}",
+                advice="Make the run folder writable, or copy it.",
+            ) from error
 
 
 class read_transcript:  # noqa: N801 - used as a function
@@ -205,10 +218,20 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
+def _checked(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest's *content* if every field is there and of its type, and raise ValueError if not."""
+    for name, kind in get_type_hints(Manifest).items():
+        if name not in content:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
+            raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
+    return content
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write *content* to *path* beside it and rename, so that no reader sees half of it."""
     beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
@@ -216,20 +239,6 @@ def digest(path: Path) -> str:
     """Return a file's SHA-256."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(content: dict[str, Any]) -> Manifest:
-    """Return the manifest with that content.
-
-    Raises:
-        TypeError: a field is missing, unknown, or of another type than the format says.
-    """
-    found = Manifest(**content)
-    for name, wanted in get_type_hints(Manifest).items():
-        plain = get_origin(wanted) or wanted
-        if not isinstance(getattr(found, name), (int, float) if plain is float else plain):
-            raise TypeError(f"{name} is not of type {plain.__name__}")
-    return found
 
 
 def _candidates(path: Path) -> Iterator[Path]:

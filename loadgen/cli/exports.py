@@ -71,6 +71,7 @@ def report(
     mask: Masks = None,
 ) -> None:
     """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
+    from loadgen.cli.main import say
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import find_verification, gather
     from loadgen.report.page import render
@@ -82,7 +83,7 @@ def report(
     path = output or folder.path / "report.html"
     with replacing(path) as file:
         file.write(render(gather(folder, manifest, found, masker), masker, version=__version__))
-    print(path)
+    say(str(path))
 
 
 def export(
@@ -115,6 +116,7 @@ def export(
 
     --har has the recorded answers, or with --verification the replayed ones.
     """
+    from loadgen.cli.main import say
     from loadgen.core.masking import parse
     from loadgen.run_folder import RunFolder
 
@@ -129,8 +131,7 @@ def export(
         _bundle(folder, manifest, bundle, rules, keep_secrets=keep_secrets)
     if junit is not None or summary is not None:
         write_verdict(folder, manifest, verification, junit, summary, mask or ())
-    for path in wanted:
-        print(path)
+    say("\n".join(map(str, wanted)))
 
 
 def write_verdict(

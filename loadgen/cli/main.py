@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from loadgen import __version__
 from loadgen.cli import exports
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 BUG = 70
-INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="loadgen",
@@ -110,9 +110,9 @@ def record(
     )
     with show.Progress(quiet=quiet or as_json) as progress:
         recorded = show.interruptible(lambda stop: call(settings, LocalRuntime(), stop, progress))
-    print(show.manifest_json(recorded) if as_json else show.recorded(recorded))
+    say(show.manifest_json(recorded) if as_json else show.recorded(recorded))
     if recorded.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(Interrupted.exit_code)
     if recorded.outcome.failed:
         raise typer.Exit(3)
 
@@ -142,7 +142,7 @@ def verify(
         verified = show.interruptible(
             lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress), at_once=True
         )
-    print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+    say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
     if junit is not None or summary is not None:
         exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
@@ -151,22 +151,25 @@ def verify(
 exports.register(app)
 
 
-def main() -> Any:
+def say(result: str) -> None:
+    """Print a command's result; whoever reads it may have had enough (``loadgen verify --json | head``)."""
+    try:
+        print(result, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+
+
+def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
-        return app(standalone_mode=True)
+        app()
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)
         if error.advice:
             print(f"  {error.advice}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("loadgen: interrupted", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:  # `loadgen verify --json | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except Exception:  # noqa: BLE001 - whatever is left is our bug, and says so
         import traceback
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from loadgen.client.session import Stop
 from loadgen.core.verdict import Judgement
+from loadgen.errors import Interrupted
 from loadgen.record import Watcher
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
     """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
 
     Raises:
-        KeyboardInterrupt: it was ended.
+        Interrupted: it was ended.
     """
     stop = Stop()
 
@@ -70,7 +71,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
             finally:
                 group.cancel_scope.cancel()
         if interrupted:
-            raise KeyboardInterrupt
+            raise Interrupted("interrupted")
         return result[0]
 
     try:
@@ -250,4 +251,4 @@ def manifest_json(result: Recorded) -> str:
 
 def verdict_json(result: Verified) -> str:
     """Render a verdict as JSON, with where its evidence is."""
-    return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2, ensure_ascii=False)
+    return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2)

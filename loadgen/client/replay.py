@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.recording import SEQ_HEADER
+from loadgen.client.recording import exchange, numbered
 from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Order
@@ -114,10 +114,7 @@ class Refire:
         message = httpx.Request(
             request.method,
             self._url,
-            headers=[
-                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers),
-                (SEQ_HEADER.encode(), str(request.seq).encode()),
-            ],
+            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
             stream=httpx.ByteStream(request.body),
             extensions={
                 "target": request.target.encode("latin-1"),
@@ -126,9 +123,7 @@ class Refire:
         )
         outcome: Outcome
         try:
-            answer = await self._wire.handle_async_request(message)
-            body = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
-            await answer.aclose()
+            answer, body = await exchange(self._wire, numbered(message, request.seq))
             headers = tuple(
                 (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
             )

@@ -62,13 +62,18 @@ class Difference:
 
 
 def header(answer: Response, name: str) -> str | None:
-    """Return the value of the first header called *name*, given in lower case."""
-    return next((value for key, value in answer.headers if key.lower() == name), None)
+    """Return the value of the last header called *name*, given in lower case: ours come after all others."""
+    return next((value for key, value in reversed(answer.headers) if key.lower() == name), None)
 
 
 def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Headers:
     """Return the headers that *rules* leave in."""
-    own = json.loads(header(answer, OWN_HEADER) or "[]")
+    try:
+        own = json.loads(header(answer, OWN_HEADER) or "[]")
+    except ValueError:
+        own = []
+    if not isinstance(own, list):  # an application's own header of that name
+        own = []
     out = frozenset[str]().union(*(rule.headers for rule in rules))
     return tuple(
         (name, value)
@@ -114,7 +119,7 @@ def _headers(recorded: Headers, replayed: Headers) -> Iterator[Difference]:
 
 
 def _values(values: list[str]) -> str:
-    return _shorten(", ".join(map(repr, values))) if values else "(absent)"
+    return _printable(", ".join(map(repr, values))) if values else "(absent)"
 
 
 def _names(headers: Headers) -> str:
@@ -123,12 +128,10 @@ def _names(headers: Headers) -> str:
 
 def _body(recorded: bytes, replayed: bytes) -> Difference:
     try:
-        before, after = json.loads(recorded), json.loads(replayed)
-    except ValueError:
-        pass
-    else:
-        for path, left, right in _json(before, after, "$"):
+        for path, left, right in _json(json.loads(recorded), json.loads(replayed), "$"):
             return Difference(f"body:{path}", left, right)
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than is worth a path
+        pass
     pairs = zip(recorded, replayed, strict=False)
     start = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(replayed)))
     return Difference(f"body at byte {start}", _excerpt(recorded, start), _excerpt(replayed, start))
@@ -150,12 +153,12 @@ def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
             yield from _json(left, right, f"{path}[{index}]")
         if len(before) != len(after):
             yield f"{path}.length", str(len(before)), str(len(after))
-    elif type(before) is not type(after) or before != after:
+    elif type(before) is not type(after) or repr(before) != repr(after):  # NaN is itself, 0.0 is not -0.0
         yield path, _value(before), _value(after)
 
 
 def _value(value: Any) -> str:
-    return _shorten(json.dumps(value, ensure_ascii=False))
+    return _printable(json.dumps(value, ensure_ascii=False))
 
 
 def _excerpt(body: bytes, at: int) -> str:
@@ -163,8 +166,10 @@ def _excerpt(body: bytes, at: int) -> str:
         return "(empty)"
     start = max(0, at - 40)
     text = body[start : start + SHOWN].decode("utf-8", "backslashreplace")
-    return _shorten(("…" if start else "") + text)
+    return _printable(("…" if start else "") + text)
 
 
-def _shorten(text: str) -> str:
+def _printable(text: str) -> str:
+    """Shorten *text*, and make it encodable: JSON may hold half of a surrogate pair."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

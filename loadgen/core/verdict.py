@@ -186,12 +186,12 @@ class Judge:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
         if self._diverged or self._order:
             judgement = Judgement.DIVERGED
-        elif self._reasons or not whole or not requests or self._compared != requests or self._steps is None:
+        elif self._reasons or not (whole and requests == self._compared > 0 and self._steps == 2 * requests):
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
-                self._reasons.append(
-                    Reason("harness", f"only {self._compared} of {requests} answers were compared")
-                )
+                steps = f"{self._steps or 0} of {2 * requests} steps of the server's order"
+                what = f"{self._compared} of {requests} answers were compared, and {steps}"
+                self._reasons.append(Reason("harness", what))
         else:
             judgement = Judgement.IDENTICAL
         late = self._steps or 0  # after every one whose place is known

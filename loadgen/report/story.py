@@ -111,9 +111,8 @@ def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) ->
         what = telling(first["differences"])
         was, is_ = (_short(masker.difference(what["field"], what[side])) for side in ("recorded", "replayed"))
         where = what["field"].replace("body:", "body ").replace("header:", "header ")
-        lead += (
-            f" The first, in the server's order, is request {first['seq']}: {where} was {was} and is {is_}."
-        )
+        which = "It is" if diverged == 1 else "The first, in the server's order, is"
+        lead += f" {which} request {first['seq']}: {where} was {was} and is {is_}."
     if order.get("same") is False:
         lead += " The server's order differs too."
     return lead
