@@ -80,8 +80,8 @@ class Masker:
         )
 
     def headers(self, headers: Headers) -> Headers:
-        """Mask the values of the headers that the rules name."""
-        if not any(name.lower() in self.rules.headers for name, _ in headers):
+        """Mask the values of the headers that the rules name, and named fields of URLs in others."""
+        if not self._query and not any(name.lower() in self.rules.headers for name, _ in headers):
             return headers
         return tuple((name, self._header(name.lower(), value)) for name, value in headers)
 
@@ -147,7 +147,7 @@ class Masker:
 
     def _header(self, name: str, value: str) -> str:
         if name not in self.rules.headers:
-            return value
+            return self._fields(value)
         self.masked[f"header:{name}"] += 1
         self._remember(value)
         self._remember(value.partition(" ")[2])  # without its scheme: "Bearer ..."

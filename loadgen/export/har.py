@@ -121,7 +121,9 @@ def _response(outcome: Response | Failure, masker: Masker) -> dict[str, Any]:
         "cookies": [],
         "headers": _headers(headers, masker),
         "content": content,
-        "redirectURL": next((url for field, url in headers if field.lower() == "location"), ""),
+        "redirectURL": masker.target(
+            next((url for field, url in headers if field.lower() == "location"), "")
+        ),
         "headersSize": -1,
         "bodySize": len(body),
     }

@@ -50,6 +50,7 @@ def test_query_and_form_fields() -> None:
     assert masker.target("/a?token=abc&mytoken=1&b=2&token=x#f") == (
         f"/a?token={MASK}&mytoken=1&b=2&token={MASK}#f"
     )
+    assert masker.headers((("Location", "/next?token=abc"),)) == (("Location", f"/next?token={MASK}"),)
     assert masker.body(b"a=1&token=s3cret", FORM) == f"a=1&token={MASK}".encode()
 
 
