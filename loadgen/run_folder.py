@@ -127,7 +127,7 @@ class RunFolder:
             if found != FORMAT:
                 raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
             return cls(path.resolve() if given is None else path), Manifest(**_checked(content))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
 
     def save(self, manifest: Manifest) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from loadgen import __version__
+from loadgen.cli import exports
 from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 BUG = 70
@@ -133,6 +134,8 @@ def verify(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    junit: exports.Junit = None,
+    summary: exports.Summary = None,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
@@ -152,7 +155,12 @@ def verify(
         ]
     verified = conclude(manifest, replayed)
     say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
+    if junit is not None or summary is not None:
+        exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+exports.register(app)
 
 
 def say(result: str) -> None:

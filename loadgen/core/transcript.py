@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-transcript/1"
 INLINE_LIMIT = 64 * 1024
 """Bodies of this many bytes and more are kept beside the transcript."""
+FOREVER = 1e9
+"""No run takes as many seconds: such a time is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ class Reader:
         self.torn = False
         self.requests = 0
         self.ended = False
+        self.at: float | None = None
+        """When the event just yielded happened, in seconds since the run began, if its line says so."""
         self._open: set[int] = set()
         self._number = 0
 
@@ -241,6 +245,8 @@ class Reader:
             except (ValueError, OSError) as error:
                 raise self._damage(str(error)) from error
             self._check(event)
+            at = parsed.get("at")
+            self.at = at if isinstance(at, (int, float)) and 0 <= at < FOREVER else None
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
