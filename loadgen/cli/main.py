@@ -33,6 +33,18 @@ app = typer.Typer(
 )
 
 
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="RULE",
+        help="Leave a field out: header:NAME, or json:PATH (json:$.timestamp, json:$..at). May be repeated; "
+        "the verdict lists it.",
+        show_default=False,
+    ),
+]
+
+
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
     if wanted:
         print(f"loadgen {__version__}")
@@ -129,6 +141,7 @@ def verify(
     replays: Annotated[
         int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")
     ] = 1,
+    ignore: Ignore = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show where the first differing request left the tape.")
     ] = False,
@@ -140,15 +153,19 @@ def verify(
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
     from loadgen.conclude import conclude
+    from loadgen.core.comparison import ignoring
     from loadgen.run_folder import RunFolder
     from loadgen.runtimes.local import LocalRuntime
     from loadgen.verify import verify as call
 
+    ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
     with show.Progress(quiet=quiet or as_json) as progress:
         replayed = [
             show.interruptible(
-                lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress),
+                lambda _: call(
+                    folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress, ignored=ignored
+                ),
                 at_once=True,
             )
             for _ in range(replays)
@@ -158,6 +175,28 @@ def verify(
     if junit is not None or summary is not None:
         exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+@app.command()
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="A", help="A run, a verification of one, or a transcript.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    ignore: Ignore = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Compare two runs or transcripts, answer by answer, without replaying anything.
+
+    Answers are paired by virtual user, and that user's first, second, ... request.
+    """
+    from loadgen.cli import show
+    from loadgen.core.comparison import ignoring
+    from loadgen.core.diagnosis import group
+    from loadgen.diff import diff as call
+    from loadgen.diff import side
+
+    verdict = call(side(one), side(other), ignoring(ignore or ()))
+    say(show.diff_json(verdict) if as_json else show.diff(verdict, group(verdict.divergences)))
+    raise typer.Exit(verdict.judgement.exit_code)
 
 
 exports.register(app)

@@ -24,11 +24,11 @@ from loadgen.errors import Interrupted
 from loadgen.record import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from loadgen.client.journal import Journal
     from loadgen.core.diagnosis import Cause
-    from loadgen.core.verdict import Verdict
+    from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
@@ -258,14 +258,47 @@ def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
     return table
 
 
-def _sides(rows: tuple[tuple[str, str, str], ...]) -> Table:
+def _sides(
+    rows: tuple[tuple[str, str, str], ...], names: tuple[str, str] = ("recorded", "replayed")
+) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
     table.add_column("")
-    table.add_column("recorded", overflow="fold", ratio=1)
-    table.add_column("replayed", overflow="fold", ratio=1)
+    for name in names:
+        table.add_column(name, overflow="fold", ratio=1)
     for field, recorded_side, replayed_side in rows:
         table.add_row(Text(field), Text(recorded_side, style="green"), Text(replayed_side, style="red"))
     return table
+
+
+def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
+    """Tell how two transcripts differ; differences that follow from one another are told once."""
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
+    console.print(_headline(found))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("A", found.facts["A"])
+    facts.add_row("B", found.facts["B"])
+    facts.add_row("left out", ", ".join(rule.name for rule in found.rules))
+    console.print(facts)
+    for reason in found.reasons:
+        console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
+    for members in groups[:SHOWN]:
+        one = members[0]
+        console.print(
+            Text(f"\nrequest {one.seq}  {one.method} {one.target}  (user {one.user})", style="bold")
+        )
+        rows = tuple((d.field, d.recorded, d.replayed) for d in one.differences)
+        console.print(_sides(rows, names=("A", "B")))
+        if len(members) > 1:
+            console.print(f"and {len(members) - 1} more that follow from it, or are alike")
+    if len(groups) > SHOWN:
+        console.print(f"\n… and {len(groups) - SHOWN} more kinds of difference: --json shows all")
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+
+
+def diff_json(found: Verdict) -> str:
+    """Render the differences of two transcripts as JSON."""
+    return json.dumps(found.to_json(), indent=2)
 
 
 def shown(path: Path) -> str:

@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loadgen.core import json_path
 from loadgen.core.exchange import Failure
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from loadgen.core.exchange import Headers, Outcome, Response
 
@@ -29,11 +31,49 @@ SHOWN = 400
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Header fields that are not compared, by name, and why."""
+    """What is not compared, and why."""
 
     name: str
     why: str
-    headers: frozenset[str]
+    headers: frozenset[str] = frozenset()
+    """Names of header fields, in lower case."""
+    paths: tuple[json_path.Path, ...] = ()
+    """Places in JSON bodies; every other byte of the body is compared."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rule as a verdict lists it."""
+        return {"name": self.name, "why": self.why, "leaves_out": sorted(self.headers) or [self.name]}
+
+
+def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the rules that the user named: ``header:NAME`` and ``json:PATH``.
+
+    Raises:
+        UsageError: one is none.
+    """
+    rules = []
+    for name in given:
+        kind, _, what = name.strip().partition(":")
+        try:
+            match kind:
+                case "header" if what:
+                    rules.append(
+                        Rule(name, "left out on the command line", headers=frozenset({what.lower()}))
+                    )
+                case "json":
+                    path = json_path.parse(what)
+                    # What is left out may be of another length, so the body's length goes with it.
+                    rules.append(
+                        Rule(name, "left out on the command line", frozenset({"content-length"}), (path,))
+                    )
+                case _:
+                    raise UsageError(f"{name!r} cannot be ignored: it names no field", advice=_ADVICE)
+        except ValueError as error:
+            raise UsageError(f"{name!r} cannot be ignored: {error}", advice=_ADVICE) from error
+    return tuple(rules)
+
+
+_ADVICE = "Give header:NAME, or json:PATH such as json:$.timestamp, json:$.users[*].created_at or json:$..at."
 
 
 RULES = (
@@ -82,6 +122,20 @@ def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Heade
     )
 
 
+def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:
+    """Return the body, with null in place of each value that *rules* leave out."""
+    paths = [path for rule in rules for path in rule.paths]
+    if not paths:
+        return answer.body
+    try:
+        text = answer.body.decode()
+        for start, end in reversed(json_path.find(text, paths)):
+            text = f"{text[:start]}null{text[end:]}"
+    except (ValueError, RecursionError):  # not JSON: there is nothing to leave out
+        return answer.body
+    return text.encode()
+
+
 def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:
     """Return how *replayed* differs from *recorded*; nothing where they are the same."""
     if isinstance(recorded, Failure) or isinstance(replayed, Failure):
@@ -91,8 +145,9 @@ def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULE
     differences = []
     if recorded.status != replayed.status:
         differences.append(Difference("status", str(recorded.status), str(replayed.status)))
-    if recorded.body != replayed.body:
-        differences.append(_body(recorded.body, replayed.body))
+    before, after = compared_body(recorded, rules), compared_body(replayed, rules)
+    if before != after:
+        differences.append(_body(before, after))
     differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
     return tuple(differences)
 

@@ -16,6 +16,7 @@ from loadgen.core.comparison import (
     RULES,
     SERVED_HEADER,
     Difference,
+    Rule,
     compare,
     header,
 )
@@ -89,6 +90,8 @@ class Verdict:
     """Steps of the server's order that were compared; none if it was not."""
     client_order_same: bool | None = None
     """Whether clients saw completions in the same order: reported, not judged."""
+    rules: tuple[Rule, ...] = RULES
+    """What was not compared."""
     causes: list[Cause] = field(default_factory=list)
     """What the divergences come from, the first in the server's order first."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -111,9 +114,7 @@ class Verdict:
                 "first_difference": asdict(self.order) if self.order else None,
             },
             "client_order_same": self.client_order_same,
-            "rules": [
-                {"name": rule.name, "why": rule.why, "leaves_out": sorted(rule.headers)} for rule in RULES
-            ],
+            "rules": [rule.to_json() for rule in self.rules],
             **self.facts,
         }
 
@@ -121,7 +122,8 @@ class Verdict:
 class Judge:
     """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: tuple[Rule, ...] = ()) -> None:
+        self._rules = (*RULES, *ignored)
         self._reasons: list[Reason] = []
         self._divergences: dict[int, Divergence] = {}
         self._diverged = 0
@@ -166,7 +168,7 @@ class Judge:
                 Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}"),
             )
         else:
-            differences = compare(recorded, replayed)
+            differences = compare(recorded, replayed, self._rules)
             if isinstance(replayed, Response) and header(replayed, SERVED_HEADER) != "replay":
                 served = header(replayed, SERVED_HEADER) or "a server outside the replay"
                 differences += (Difference("served", "by the recorded server", f"by {served}, not the tape"),)
@@ -223,6 +225,7 @@ class Judge:
             order=self._order,
             order_steps=self._steps,
             client_order_same=client_order_same,
+            rules=self._rules,
         )
 
 
