@@ -95,6 +95,12 @@ def record(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    stacks: Annotated[
+        bool,
+        typer.Option(
+            "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
@@ -118,6 +124,7 @@ def record(
         seed=seed,
         timeout=timeout,
         health_path=health_path,
+        stacks=stacks,
         folder=run,
     )
     with show.Progress(quiet=quiet or as_json) as progress:

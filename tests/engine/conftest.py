@@ -49,6 +49,7 @@ class Bench:
         iterations: int = 4,
         seed: int = 1,
         run: str = "run",
+        stacks: bool = False,
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
         plan = find(scenario) if isinstance(scenario, str) else scenario
@@ -60,6 +61,7 @@ class Bench:
             seed=seed,
             timeout=30,
             health_path="/health",
+            stacks=stacks,
             folder=self.path / run,
         )
         return anyio.run(partial(record, settings, self.runtime, Stop(), Watcher()))
