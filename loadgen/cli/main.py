@@ -109,7 +109,7 @@ def record(
     The server is started for the run, on a free port, with an empty database at $DB_FILE.
     """
     from loadgen.cli import show
-    from loadgen.client.scenario import find
+    from loadgen.client.builtin import find
     from loadgen.record import Settings
     from loadgen.record import record as call
     from loadgen.runtimes.local import LocalRuntime

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.scenario import Scenario, find
+from loadgen.client.builtin import find
+from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
 from loadgen.record import Recorded, Settings, Watcher, record
 from loadgen.run_folder import RunFolder
