@@ -1,0 +1,135 @@
+"""The causes of a verdict as a reader sees them: worded, masked, and with where they began.
+
+Nothing of a value is quoted but through the masker, field by field: the ready-made headline in
+``verdict.json`` is the terminal's, and is not used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadgen.report.evidence import divergences, is_divergence, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.core.masking import Masker
+
+QUOTED = 48
+"""Characters of a value that a sentence quotes."""
+CLAUSE = 300
+"""Characters of a reason that it quotes."""
+_PLACE = re.compile(r", at [^\n]+?:\d+ in .*", re.DOTALL)
+_INSTALLED = re.compile(r"/(site|dist)-packages/|/lib/python3|^<frozen ")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One cause, ready to be shown."""
+
+    number: int
+    """Its place among the causes of the verdict, from 1."""
+    fault: str
+    request: str
+    """The first request that it changed, such as ``GET /api/stats``; empty if that is not known."""
+    what: str
+    """What differs there, in a sentence."""
+    where: str
+    """The application's own call at which that request left the tape; empty if it did not."""
+    why: str
+    advice: str
+    first: int
+    count: int
+    here: int
+    """How many of its divergences this verdict has the details of; others are of further replays."""
+    head: dict[str, Any] | None
+    """Its first divergence, as ``verdict.json`` has it: masked by whoever shows it."""
+
+
+def causes(verdict: dict[str, Any] | None, masker: Masker) -> list[Told]:
+    """Return the causes that a verdict names; none if it is older than causes are."""
+    found = (verdict or {}).get("causes") or []
+    known = divergences(verdict)
+    return [_told(at, one, known, masker) for at, one in enumerate(found) if _is_cause(one)]
+
+
+def _is_cause(one: Any) -> bool:
+    match one:
+        case {"fault": str(), "why": str(), "advice": str(), "first": int(), "count": int()}:
+            return True
+    return False
+
+
+def _told(at: int, cause: dict[str, Any], known: Sequence[dict[str, Any]], masker: Masker) -> Told:
+    head = cause.get("head")
+    if not is_divergence(head):
+        head = next((one for one in known if one["seq"] == cause["first"]), None)
+    what = f"Request {cause['first']} was answered differently."
+    if head and head["differences"]:
+        what = f"Request {head['seq']}: {sentence(telling(head['differences']), masker)}."
+    return Told(
+        at + 1,
+        cause["fault"],
+        f"{head['method']} {masker.target(head['target'])}" if head else "",
+        what,
+        masker.text(_own_call(stack(head))) if head else "",
+        _capital(masker.text(cause["why"])),
+        masker.text(cause["advice"]),
+        cause["first"],
+        cause["count"],
+        sum(one.get("cause") == at for one in known),
+        head,
+    )
+
+
+def sentence(difference: dict[str, str], masker: Masker) -> str:
+    """Say in a clause how an answer differs; it can follow a colon."""
+    field = difference["field"]
+    before, after = (masker.difference(field, difference[side]) for side in ("recorded", "replayed"))
+    if field == "outcome":
+        return f"it {_happened(before)}; in the replay it {_happened(after)}"
+    if field == "served":
+        return f"it was served {before}; in the replay, {after}"
+    where = field.replace("body:", "body ").replace("header:", "header ")
+    return f"{where} was {_value(before)} and is {_value(after)}"
+
+
+def rank(difference: dict[str, str]) -> int:
+    """Rank by what a difference tells: status, then body, then a header; a length only follows."""
+    field = difference["field"]
+    if field == "header:content-length":
+        return 3
+    return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
+
+
+def telling(differences: list[dict[str, str]]) -> dict[str, str]:
+    """Return the difference that tells most."""
+    return min(differences, key=rank)
+
+
+def short(text: str, limit: int = QUOTED) -> str:
+    """Return the beginning of *text*, and that it is one."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _happened(outcome: str) -> str:
+    """Turn an outcome into what happened to the request, without where it did."""
+    if outcome.startswith("answered"):
+        return f"was {outcome}"
+    return short(_PLACE.sub("", outcome.replace("no answer", "got no answer", 1)), CLAUSE)
+
+
+def _value(value: str) -> str:
+    return {"(absent)": "absent", "(empty)": "empty"}.get(value) or short(value)
+
+
+def _own_call(calls: Sequence[str]) -> str:
+    """Return the innermost call that is of no installed library, without its line of code."""
+    call = next((one for one in calls if not _INSTALLED.search(one)), calls[0] if calls else "")
+    return call.partition(": ")[0]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
