@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from loadgen.report.causes import causes, rank
+from loadgen.report.causes import capital, causes, rank
 from loadgen.report.evidence import divergences, stack
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
     if diverged := verdict.get("diverged"):
         first = f"; the first: {found[0][1][0]}" if found and found[0][1] else ""
         told = causes(verdict, masker)
+        first = f"; the first: {told[0].what}" if told else first
         faults = ", ".join(dict.fromkeys(cause.fault for cause in told))
         fault = f"; at fault: {faults}" if faults else ""
         message = f"{diverged} of {verdict.get('compared')} answers differ{fault}{first}"
@@ -88,7 +89,7 @@ def _causes(told: list[Told]) -> list[str]:
         lines += [
             f"cause {cause.number} of {len(told)}, at fault: {cause.fault}",
             f"  {cause.request}".rstrip(),
-            f"  {cause.what}",
+            f"  {capital(cause.what)}",
             *([f"  where: {cause.where}"] if cause.where else []),
             f"  why: {cause.why}",
             f"  next: {cause.advice}",

@@ -6,7 +6,7 @@ import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from loadgen.report.causes import causes, telling
+from loadgen.report.causes import capital, causes, telling
 from loadgen.report.evidence import divergences
 from loadgen.report.story import tell
 
@@ -82,9 +82,10 @@ def _causes(told: list[Told]) -> list[str]:
     for cause in told[:CAUSES]:
         request = f"{_code(cause.request)} " if cause.request else ""
         many = f"{cause.count:,} request{'' if cause.count == 1 else 's'}"
+        what = f"{request}{_text(capital(cause.what))} ({many})"
         where = [f"   - Where: {_code(cause.where)}"] if cause.where else []
         lines += [
-            f"{cause.number}. **At fault: {_text(cause.fault)}.** {request}{_text(cause.what)} ({many})",
+            f"{cause.number}. **At fault: {_text(cause.fault)}.** {what}",
             *where,
             f"   - Why: {_text(cause.why)}",
             f"   - Next: {_text(cause.advice)}",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 QUOTED = 48
 """Characters of a value that a sentence quotes."""
+THE_REPLAY = "the replay"
 CLAUSE = 300
 """Characters of a reason that it quotes."""
 _PLACE = re.compile(r", at [^\n]+?:\d+ in .*", re.DOTALL)
@@ -35,7 +36,7 @@ class Told:
     request: str
     """The first request that it changed, such as ``GET /api/stats``; empty if that is not known."""
     what: str
-    """What differs there, in a sentence."""
+    """What differs there, as the rest of a sentence that names the request."""
     where: str
     """The application's own call at which that request left the tape; empty if it did not."""
     why: str
@@ -44,6 +45,8 @@ class Told:
     count: int
     here: int
     """How many of its divergences this verdict has the details of; others are of further replays."""
+    elsewhere: bool
+    """Whether its first request differs in another replay, and not in this one."""
     head: dict[str, Any] | None
     """Its first divergence, as ``verdict.json`` has it: masked by whoever shows it."""
 
@@ -66,34 +69,39 @@ def _told(at: int, cause: dict[str, Any], known: Sequence[dict[str, Any]], maske
     head = cause.get("head")
     if not is_divergence(head):
         head = next((one for one in known if one["seq"] == cause["first"]), None)
-    what = f"Request {cause['first']} was answered differently."
+    here = sum(one.get("cause") == at for one in known)
+    other = any("cause" in one for one in known) and all(one["seq"] != cause["first"] for one in known)
+    what = f"request {cause['first']}"
     if head and head["differences"]:
-        what = f"Request {head['seq']}: {sentence(telling(head['differences']), masker)}."
+        replay = "another replay" if other else THE_REPLAY
+        what += f": {sentence(telling(head['differences']), masker, replay)}"
     return Told(
         at + 1,
         cause["fault"],
         f"{head['method']} {masker.target(head['target'])}" if head else "",
-        what,
+        what + ".",
         masker.text(_own_call(stack(head))) if head else "",
-        _capital(masker.text(cause["why"])),
+        _sentence(masker.text(cause["why"])),
         masker.text(cause["advice"]),
         cause["first"],
         cause["count"],
-        sum(one.get("cause") == at for one in known),
+        here,
+        other,
         head,
     )
 
 
-def sentence(difference: dict[str, str], masker: Masker) -> str:
+def sentence(difference: dict[str, str], masker: Masker, replay: str = THE_REPLAY) -> str:
     """Say in a clause how an answer differs; it can follow a colon."""
     field = difference["field"]
     before, after = (masker.difference(field, difference[side]) for side in ("recorded", "replayed"))
     if field == "outcome":
-        return f"it {_happened(before)}; in the replay it {_happened(after)}"
+        return f"it {_happened(before)}; in {replay} it {_happened(after)}"
     if field == "served":
-        return f"it was served {before}; in the replay, {after}"
+        return f"it was served {before}; in {replay}, {after}"
     where = field.replace("body:", "body ").replace("header:", "header ")
-    return f"{where} was {_value(before)} and is {_value(after)}"
+    there = "" if replay == THE_REPLAY else f" in {replay}"
+    return f"{where} was {_value(before)} and is {_value(after)}{there}"
 
 
 def rank(difference: dict[str, str]) -> int:
@@ -114,6 +122,11 @@ def short(text: str, limit: int = QUOTED) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def capital(text: str) -> str:
+    """Begin *text* as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
 def _happened(outcome: str) -> str:
     """Turn an outcome into what happened to the request, without where it did."""
     if outcome.startswith("answered"):
@@ -131,5 +144,5 @@ def _own_call(calls: Sequence[str]) -> str:
     return call.partition(": ")[0]
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence(text: str) -> str:
+    return capital(text) + ("" if text.endswith((".", "…")) else ".")

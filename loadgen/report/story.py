@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loadgen.report.causes import sentence, telling
+from loadgen.report.causes import causes, sentence, telling
 from loadgen.report.evidence import divergences
 
 if TYPE_CHECKING:
@@ -94,12 +94,13 @@ def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) ->
     found = divergences(verdict)
     lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs" if diverged == 1 else "differ")
     number = len({one.get("cause") for one in found} - {None})
-    if number and 1 < diverged == len(found):  # what is not listed may have further causes
+    if 1 < diverged == len(found) and number:  # what is not listed may have further causes
         lead += ", all from one cause" if number == 1 else f", from {number:,} causes"
     lead += "."
-    first = next((one for one in found if one["differences"]), None)
-    if first is not None:
-        which = "It is" if diverged == 1 else "The first, in the server's order, is"
+    which = "It is" if diverged == 1 else "The first, in the server's order, is"
+    if told := causes(verdict, masker):
+        lead += f" {which} {told[0].what}"
+    elif first := next((one for one in found if one["differences"]), None):
         lead += f" {which} request {first['seq']}: {sentence(telling(first['differences']), masker)}."
     if order.get("same") is False:
         lead += " The server's order differs too."

@@ -13,7 +13,7 @@ function showCauses(store) {
   if (!causes.length) return;
   const list = byId("causes");
   portions(list, causes, [CARDS, MORE_CARDS], (cause) => showCause(store, cause),
-    (next, left) => `and ${plural(left, "more cause")}`);
+    (next, left) => `And ${plural(left, "more cause")}`);
 }
 
 function showCause(store, cause) {
@@ -26,14 +26,14 @@ function showCause(store, cause) {
   link.addEventListener("click", (event) => { event.preventDefault(); jumpToCause(cause.number); });
   return make("article.cause",
     make("p.cause-top", faultLabel(cause.fault), causes.length > 1 && make("span.quiet", `Cause ${cause.number} of ${number(causes.length)}`)),
-    make("h2", cause.request && make("code", cause.request), cause.what), rows, link);
+    make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, link);
 }
 
-// "Request 5 and 36 that follow from it"; a cause of one request has no followers.
+// Where a card leads: its request, and how many more are of the same cause.
 function followers(cause) {
   const rest = cause.count - 1;
-  if (!rest) return `See request ${cause.first}`;
-  return `See request ${cause.first}, and ${plural(rest, "request")} that ${rest === 1 ? "follows" : "follow"} from it`;
+  if (!rest) return `See request ${number(cause.first)}`;
+  return `${plural(rest, "more request")} ${rest === 1 ? "follows" : "follow"} from it, or ${rest === 1 ? "is" : "are"} alike`;
 }
 
 // Where a request left the tape: the application's own calls stand out from those of libraries.

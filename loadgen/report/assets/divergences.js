@@ -13,7 +13,6 @@ function showDivergences(store) {
     all.length ? "In the server's order: the first is where it began." : "",
     total > all.length && all.length ? `${number(total)} requests differ; the details of ${number(all.length)} were kept.` : "",
   ].filter(Boolean).join(" ");
-  if (order) list.append(make("div.divergence-rows", showOrder(order)));
   const byCause = new Map(causes.map((cause) => [cause.number, []])), others = [];
   for (const one of all) (byCause.get(one.cause) || others).push(one);
   if (causes.length) {
@@ -28,6 +27,7 @@ function showDivergences(store) {
     portions(rows, others, [PAGE, PAGE], (one) => showDivergence(store, one, { level, first: one === all[0] }),
       (next, left) => `Show ${next} more of ${number(left)}`);
   }
+  if (order) list.append(make("div.divergence-rows", showOrder(order)));
   const first = list.querySelector(".divergence button[aria-expanded]");
   if (first) first.click();
 }
