@@ -99,8 +99,9 @@ function showDifferences(found) {
 
 // What the boundary saw where a request left the tape, and the calls that led there.
 function showLeft(found, block) {
+  const told = found.differences.some(([, , replayed]) => replayed.includes(found.evidence));
   return [
-    found.evidence && block("What the server's boundary saw", make("p.note", found.evidence)),
+    found.evidence && !told && block("What the server's boundary saw", make("p.note", found.evidence)),
     found.stack.length > 0 && block("Where it left the tape", showStack(found.stack)),
   ].filter(Boolean);
 }
