@@ -58,6 +58,8 @@ class Manifest:
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]
+    image: str = ""
+    """The image of its containers, where there were any."""
     totals: dict[str, Any] = field(default_factory=dict)
     """Requests, failures, seconds, statuses, latency; empty until the session has ended."""
     files: dict[str, str] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from loadgen.record import Watcher
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from loadgen.client.journal import Journal
+    from loadgen.record import Figures
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.run_folder import Manifest
@@ -90,7 +90,7 @@ class Progress(Watcher):
         self._console = Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._stage = ""
-        self._journal: Journal | None = None
+        self._journal: Figures | None = None
         self._total: int | None = None
 
     def __enter__(self) -> Self:
@@ -111,7 +111,7 @@ class Progress(Watcher):
         """Say that *what* begins."""
         self._stage, self._journal = what, None
 
-    def journal(self, journal: Journal, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None) -> None:
         """Show the figures of *journal* from now on."""
         self._journal, self._total = journal, total
 
