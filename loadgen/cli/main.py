@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from loadgen import __version__
+from loadgen.cli import where
 from loadgen.errors import LoadgenError, UsageError
 
 BUG = 70
@@ -82,8 +83,15 @@ def record(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    runtime: where.Runtime = where.RuntimeName.LOCAL,
+    image: where.Image = None,
+    test_image: where.TestImage = None,
+    requirements: where.Requirements = None,
+    memory: where.Memory = None,
+    attach: where.Attach = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    events: where.Events = False,
 ) -> None:
     """Run virtual users against a server under the engine, and record all of it.
 
@@ -92,8 +100,6 @@ def record(
     from loadgen.cli import show
     from loadgen.client.scenario import find
     from loadgen.record import Settings
-    from loadgen.record import record as call
-    from loadgen.runtimes.local import LocalRuntime
     from loadgen.target import resolve
 
     plan = find(scenario)
@@ -107,9 +113,14 @@ def record(
         health_path=health_path,
         folder=run,
     )
-    with show.Progress(quiet=quiet or as_json) as progress:
-        recorded = show.interruptible(lambda stop: call(settings, LocalRuntime(), stop, progress))
-    print(show.manifest_json(recorded) if as_json else show.recorded(recorded))
+    place = where.place(
+        runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
+    )
+    with where.watcher(events=events, quiet=quiet or as_json) as progress:
+        recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
+        progress.recorded(recorded)
+    if not events:
+        print(show.manifest_json(recorded) if as_json else show.recorded(recorded))
     if recorded.interrupted:
         raise typer.Exit(INTERRUPTED)
     if recorded.outcome.failed:
@@ -125,21 +136,26 @@ def verify(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
     ] = 30.0,
+    runtime: where.Runtime = where.RuntimeName.LOCAL,
+    image: where.Image = None,
+    memory: where.Memory = None,
+    attach: where.Attach = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    events: where.Events = False,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
     from loadgen.run_folder import RunFolder
-    from loadgen.runtimes.local import LocalRuntime
-    from loadgen.verify import verify as call
 
     folder, manifest = RunFolder.open(run)
-    with show.Progress(quiet=quiet or as_json) as progress:
+    place = where.place(runtime, attach, image=image, memory=memory)
+    with where.watcher(events=events, quiet=quiet or as_json) as progress:
         verified = show.interruptible(
-            lambda _: call(folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress), at_once=True
+            lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress), at_once=True
         )
-    print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+    if not events:
+        print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 

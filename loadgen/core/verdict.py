@@ -22,6 +22,8 @@ from loadgen.core.comparison import (
 from loadgen.core.exchange import Failure, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadgen.core.exchange import Outcome, Request
     from loadgen.errors import LoadgenError
 
@@ -108,6 +110,26 @@ class Verdict:
             ],
             **self.facts,
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that :meth:`to_json` gave *content* of."""
+        rest = dict(content)
+        order = rest.pop("server_order")
+        for left_out in ("format", "rules"):
+            rest.pop(left_out)
+        return cls(
+            Judgement(rest.pop("verdict")),
+            [Reason(**reason) for reason in rest.pop("reasons")],
+            requests=rest.pop("requests"),
+            compared=rest.pop("compared"),
+            diverged=rest.pop("diverged"),
+            divergences=[_divergence(one) for one in rest.pop("divergences")],
+            order=_divergence(order["first_difference"]) if order["first_difference"] else None,
+            order_steps=order["steps"],
+            client_order_same=rest.pop("client_order_same"),
+            facts=rest,
+        )
 
 
 class Judge:
@@ -208,6 +230,11 @@ class Judge:
             order_steps=self._steps,
             client_order_same=client_order_same,
         )
+
+
+def _divergence(content: Mapping[str, Any]) -> Divergence:
+    differences = tuple(Difference(**one) for one in content["differences"])
+    return Divergence(**{**content, "differences": differences})
 
 
 def _step(step: int | None) -> str:

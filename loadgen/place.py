@@ -1,0 +1,41 @@
+"""Where a session happens: the use cases run here and drive a runtime's server, or run in containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from loadgen import record, verify
+
+if TYPE_CHECKING:
+    from loadgen.client.session import Stop
+    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.runtimes import Runtime
+
+
+class Place(Protocol):
+    """Somewhere to record and to verify."""
+
+    async def record(self, settings: record.Settings, stop: Stop, watcher: record.Watcher) -> record.Recorded:
+        """Record a session; see :func:`loadgen.record.record`."""
+
+    async def verify(
+        self, run: RunFolder, manifest: Manifest, *, timeout: float, watcher: record.Watcher
+    ) -> verify.Verified:
+        """Replay a run and compare; see :func:`loadgen.verify.verify`."""
+
+
+class Here:
+    """This process, with the servers of *runtime*."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def record(self, settings: record.Settings, stop: Stop, watcher: record.Watcher) -> record.Recorded:
+        """Record a session."""
+        return await record.record(settings, self._runtime, stop, watcher)
+
+    async def verify(
+        self, run: RunFolder, manifest: Manifest, *, timeout: float, watcher: record.Watcher
+    ) -> verify.Verified:
+        """Replay a run and compare."""
+        return await verify.verify(run, manifest, self._runtime, timeout=timeout, watcher=watcher)
