@@ -110,6 +110,7 @@ def begin(
         runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
+        python_path=settings.target.python_path,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,

@@ -49,6 +49,7 @@ class Manifest:
     runtime: str
     target: str
     argv: list[str]
+    python_path: str
     scenario: str
     seed: int
     concurrency: int

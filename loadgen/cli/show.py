@@ -160,7 +160,9 @@ def recorded(result: Recorded) -> str:
         lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
     lines.append(
-        "next       loadgen verify" + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+        "next       loadgen verify"
+        + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+        + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
     )
     return "\n".join(lines)
 

@@ -63,6 +63,7 @@ class Containers:
         made_of = await self._image_to_record(daemon, settings.target, watcher)
         run, manifest = begin(settings, "docker", layout.DATABASE, {})
         manifest.image = made_of
+        manifest.python_path = layout.APP if settings.target.python_path else ""
         run.save(manifest)
         recording = _Recording(daemon, settings, self._options, run, manifest, watcher)
         try:

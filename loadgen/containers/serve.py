@@ -50,7 +50,8 @@ def record(target: str | None, health_path: str) -> tuple[list[str], dict[str, s
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
     os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     what = resolve(target)
-    command = retrace.record_command(tape, what.argv, listen=_listen("0.0.0.0"), health_path=health_path)  # noqa: S104 - of an internal network
+    options = _options("0.0.0.0", health_path, what.python_path)  # noqa: S104 - of an internal network
+    command = retrace.record_command(tape, what.argv, options)
     return command, retrace.environment({"DB_FILE": layout.DATABASE}, what.python_path)
 
 
@@ -65,14 +66,16 @@ def replay(path: Path) -> tuple[list[str], dict[str, str]]:
     run.check_recording(manifest)
     if Path(manifest.database).exists():
         raise RecordingFault(f"the recorded server's database {manifest.database} exists in this container")
-    command = retrace.replay_command(
-        run.recording.resolve(), listen=_listen("127.0.0.1"), health_path=manifest.health_path
-    )
+    options = _options("127.0.0.1", manifest.health_path, manifest.python_path)
+    command = retrace.replay_command(run.recording.resolve(), options)
     return command, retrace.environment({}, "")
 
 
-def _listen(host: str) -> tuple[str, ...]:
-    return ("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}")
+def _options(host: str, health_path: str, python_path: str) -> list[str]:
+    return [
+        *("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}"),
+        *("--health-path", health_path, "--application", layout.APP if python_path else ""),
+    ]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ SERVED_HEADER = "x-loadgen-served"
 OUTCOME_HEADER = "x-loadgen-outcome"
 """Added by the boundary to an answer of its own: ``diverged`` or ``refused``."""
 OWN_HEADER = "x-loadgen-own"
-"""Added by the boundary: which of the headers that a live server adds the application has set itself."""
+"""Added by the boundary: those headers that a live server adds, but the application has set itself, as a JSON
+list of pairs of lower-case name and value. A server may well send a ``Date`` beside the application's."""
 SHOWN = 400
 """Characters of a value that a difference quotes."""
 
@@ -67,9 +68,13 @@ def header(answer: Response, name: str) -> str | None:
 
 def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Headers:
     """Return the headers that *rules* leave in."""
-    own = frozenset((header(answer, OWN_HEADER) or "").split(","))
-    out = frozenset().union(*(rule.headers for rule in rules)) - own
-    return tuple((name, value) for name, value in answer.headers if name.lower() not in out)
+    own = json.loads(header(answer, OWN_HEADER) or "[]")
+    out = frozenset[str]().union(*(rule.headers for rule in rules))
+    return tuple(
+        (name, value)
+        for name, value in answer.headers
+        if name.lower() not in out or [name.lower(), value] in own
+    )
 
 
 def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:

@@ -101,21 +101,13 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
     }
 
 
-def _command(listen: Sequence[str], health_path: str, engine: Sequence[str]) -> list[str]:
-    return [
-        sys.executable, "-m", "loadgen.traced", *listen, "--health-path", health_path, "--", *engine
-    ]  # fmt: skip
-
-
-def record_command(
-    recording: Path, target: Sequence[str], *, listen: Sequence[str], health_path: str
-) -> list[str]:
-    """Return the command line that records *target*."""
+def record_command(recording: Path, target: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`."""
     engine = ("--recording", str(recording), "--format", "unframed_binary", "--", *target)
-    return _command(listen, health_path, engine)
+    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
 
 
-def replay_command(recording: Path, *, listen: Sequence[str], health_path: str) -> list[str]:
-    """Return the command line that replays *recording*; what ran is in the recording."""
+def replay_command(recording: Path, options: Sequence[str]) -> list[str]:
+    """Return the command line that replays *recording*, which says itself what ran."""
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
-    return _command(listen, health_path, engine)
+    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]

@@ -111,6 +111,15 @@ class LocalRuntime:
 
     name = "local"
 
+    def __init__(self, server_env: Mapping[str, str] | None = None, without: Sequence[str] = ()) -> None:
+        """Give the server *server_env* beside its own environment; leave the engine's gaps *without* open."""
+        self._server_env = dict(server_env or {})
+        self._without = [option for gap in without for option in ("--without", gap)]
+
+    def _options(self, manifest: Manifest) -> list[str]:
+        here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
+        return [*here, *self._without]
+
     def database(self) -> str:
         """Name a database in a new folder of its own."""
         return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
@@ -123,10 +132,12 @@ class LocalRuntime:
 
         def command(listen: Sequence[str]) -> list[str]:
             return retrace.record_command(
-                run.recording.resolve(), target.argv, listen=listen, health_path=manifest.health_path
+                run.recording.resolve(), target.argv, [*listen, *self._options(manifest)]
             )
 
-        environment = retrace.environment({"DB_FILE": manifest.database}, target.python_path)
+        environment = retrace.environment(
+            {"DB_FILE": manifest.database, **self._server_env}, target.python_path
+        )
         try:
             async with _serve(command, environment, run.log) as server:
                 await server.ready("record")
@@ -145,9 +156,7 @@ class LocalRuntime:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            return retrace.replay_command(
-                run.recording.resolve(), listen=listen, health_path=manifest.health_path
-            )
+            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
 
         async with _serve(command, retrace.environment({}, ""), log) as server:
             await server.ready("replay")

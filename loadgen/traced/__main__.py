@@ -19,10 +19,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
     parser.add_argument("--lifeline", metavar="HOST:PORT", help="address whose first connection is the same")
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
+    parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
+    parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
     options = parser.parse_args(argv[:split])
 
     settings.CURRENT.socket_fd = options.socket_fd
     settings.CURRENT.health_path = options.health_path
+    settings.CURRENT.application = options.application
+    settings.CURRENT.without = frozenset(options.without)
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))

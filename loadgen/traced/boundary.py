@@ -11,16 +11,17 @@ health path, which is served outside the trace in both phases.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import io
 import json
 import sys
 import threading
+import traceback
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings
+from loadgen.traced.gaps import collect_at_fixed_places
 from loadgen.traced.tape import FINISH, Diverged, TapeTurns
 
 if TYPE_CHECKING:
@@ -63,11 +64,15 @@ class Boundary:
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str], ...]] = {}
         self._recorded_served = system.patch_function(lambda seq: self._served[seq])
-        # Finalizers run where the collector happens to run, which no tape can order. What start-up made
-        # is set aside once; each request collects what it left, at a fixed place (see Request.run).
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
+        # the trace, the first traced request would take other steps than in a replay without health checks.
+        if (routes := getattr(application, "url_map", None)) is not None:
+            routes.update()
+        self.collect = (
+            (lambda: None)
+            if collect_at_fixed_places.__name__ in settings.CURRENT.without
+            else collect_at_fixed_places()
+        )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""
@@ -121,7 +126,9 @@ class Request:
         self.seq = seq
         self.events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self.tell = boundary.system.disable_for(self.events.put, unwrap_args=False)
-        self.started: list[Any] = []
+        self.last = b""
+        """The last chunk is held back until the end of the request is on the tape: what a client has seen
+        whole is recorded whole, and in replay an answer is whole only if the request kept to the tape."""
 
         stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
         body: bytes = b""
@@ -154,34 +161,30 @@ class Request:
         """Start the traced half and pass on what it sends."""
         self.boundary._open.add(self.seq)
         threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
+        start: tuple[str, list[tuple[str, str]]] | None = None
         kind, value = self.events.get()
-        while kind == "start":
-            status, headers = value
+        while kind == "start":  # more than once, if the application changed its mind in time
+            start = value
             kind, value = self.events.get()
-            if kind == "start":  # start_response with exc_info: the application changed its mind in time
-                continue
-            own = ",".join(name.lower() for name, _ in headers if name.lower() in _ADDED_LIVE)
-            start_response(
-                status,
-                [
-                    *headers,
-                    ("X-Loadgen-Served", self.boundary.mode),
-                    *([("X-Loadgen-Own", own)] if own else []),
-                ],
-            )
+        if start is not None and (kind == "chunk" or value is None):
+            status, headers = start
+            own = [(name.lower(), text) for name, text in headers if name.lower() in _ADDED_LIVE]
+            headers.append(("X-Loadgen-Served", self.boundary.mode))
+            if own:
+                headers.append(("X-Loadgen-Own", json.dumps(own)))
+            start_response(status, headers)
             return self.stream(kind, value)
         if isinstance(value, Diverged):
-            body = json.dumps({"seq": self.seq, "diverged": str(value)}).encode()
-            start_response(
-                "500 Diverged",
-                [
-                    ("Content-Type", "application/json"),
-                    ("Content-Length", str(len(body))),
-                    ("X-Loadgen-Outcome", "diverged"),
-                ],
-            )
-            return [body]
-        raise value or RuntimeError("the application ended without calling start_response")
+            outcome = ("X-Loadgen-Outcome", "diverged")
+            body = json.dumps({"seq": self.seq, "diverged": self.boundary.diverged[self.seq]}).encode()
+        else:  # a live server would answer with an error page of its own, which is not the application's
+            outcome = ("X-Loadgen-Served", self.boundary.mode)
+            body = b"An exception left the application; the server's log has it.\n"
+        start_response(
+            "500 Internal Server Error",
+            [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), outcome],
+        )
+        return [body]
 
     def stream(self, kind: str, value: Any) -> Iterator[bytes]:
         """Yield the body; an error in its middle breaks the connection, as the headers are gone."""
@@ -204,9 +207,9 @@ class Request:
             error = caught
             if self.boundary.mode == "replay":
                 TapeTurns.current.leave(thread)
+            traceback.print_exception(caught)
             if isinstance(caught, Diverged):
-                self.boundary.diverged[self.seq] = str(caught)
-                print(f"loadgen: request {self.seq} diverged: {caught}", file=sys.stderr, flush=True)  # noqa: T201
+                self.boundary.diverged[self.seq] = f"{caught}{_place(caught)}"
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))
@@ -222,7 +225,10 @@ class Request:
             self.body_digest,
         )
         with boundary.turn:
-            boundary.system.checkpoint((ENTER, self.seq, *asked))
+            try:
+                boundary.system.checkpoint((ENTER, self.seq, *asked))
+            except Diverged as left:
+                raise Diverged(_not_the_recorded(left)) from left
             boundary.order.append(self.seq)
         self.environ.update(boundary._recorded_served(self.seq))
         error: Exception | None = None
@@ -230,14 +236,19 @@ class Request:
             self.respond()
         except Exception as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
-        gc.collect()
+        boundary.collect()
         if boundary.mode == "replay":
             TapeTurns.current.expect_finish()
         with boundary.turn:
-            boundary.system.checkpoint((FINISH, self.seq))
+            try:
+                boundary.system.checkpoint((FINISH, self.seq))
+            except Diverged as left:
+                raise Diverged(f"the request ended before its recording did: {left}") from left
             boundary.order.append(-self.seq)
         if error is not None:
             raise error
+        if self.last:
+            self.tell(("chunk", self.last))
 
     def respond(self) -> None:
         """Drive the application as a WSGI server does."""
@@ -261,4 +272,31 @@ class Request:
     def send(self, chunk: bytes) -> None:
         """WSGI's ``write``, and each chunk of the body."""
         if chunk:
-            self.tell(("chunk", bytes(chunk)))
+            if self.last:
+                self.tell(("chunk", self.last))
+            self.last = bytes(chunk)
+
+
+def _not_the_recorded(left: Diverged) -> str:
+    """Say in which part a live request differs from the one that the tape has under its number."""
+    if not (isinstance(left.recorded, tuple) and isinstance(left.replayed, tuple)):
+        return str(left)
+    names = ("event", "number", "method", "path", "query", "headers", "body")
+    parts = zip(names, left.recorded, left.replayed, strict=True)
+    differing = [(name, before, after) for name, before, after in parts if before != after]
+    shown = "; ".join(
+        f"not the recorded {name}"
+        if name in {"headers", "body"}
+        else f"{name} {after!r}, recorded {before!r}"
+        for name, before, after in differing
+    )
+    return f"the live request is not the recorded one: {shown}"
+
+
+def _place(error: BaseException) -> str:
+    """Say where *error* was raised: at the innermost call that is neither ours nor the engine's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if not any(part in frame.filename for part in ("/retracesoftware/", "/loadgen/traced/")):
+            return f", at {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+    return ""

@@ -1,17 +1,23 @@
 """Gaps of the engine, each closed by one function with its reason.
 
-They are applied by the launcher before the engine starts. What module configuration can close is in
+Those in :data:`CLOSED` are applied by the launcher before the engine starts; the collector's, by the boundary
+before the server does. What module configuration can close is in
 ``overlay/loadgen.toml`` instead. Both were made for exactly one build of the engine: :data:`ENGINE_VERSION`.
 """
 
 from __future__ import annotations
 
+import builtins
+import gc
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
+from retracesoftware.install import importhook
 
+from loadgen.traced import settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -30,13 +36,31 @@ def fail_the_request_not_the_process() -> None:
     """Raise where the stock engine calls ``os._exit(1)``: one diverging request must not hide all others."""
 
     def on_desync(recorded: object, replayed: object) -> None:
-        describe = engine_io._safe_debug_value
-        raise Diverged(f"recorded {describe(recorded)}, replayed {describe(replayed)}")
+        message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
+        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
-        raise Diverged(f"recorded {engine_io._safe_debug_value(message)}, replayed a call that returns")
+        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
+
+
+_MESSAGES = {
+    "OnStartMessage": "the start of a thread",
+    "CallMarkerMessage": "a call",
+    "ResultMessage": "the result of a call",
+    "ErrorMessage": "the error of a call",
+    "CallbackMessage": "a call back into the application",
+    "CallbackResultMessage": "the result of a call back",
+    "CallbackErrorMessage": "the error of a call back",
+    "CheckpointMessage": "a checkpoint",
+}
+
+
+def _described(message: object) -> str:
+    """Say in words what the engine's messages, and its types of messages, stand for."""
+    name = message.__name__ if isinstance(message, type) else type(message).__name__
+    return _MESSAGES.get(name) or str(engine_io._safe_debug_value(message))
 
 
 def bind_reused_addresses() -> None:
@@ -71,11 +95,68 @@ def unwrap_callbacks_off_the_tape() -> None:
     engine_io._unwrap_callable = unwrap
 
 
+def trace_imports_of_the_application() -> None:
+    """Trace what the application's own modules do while they are imported at start-up.
+
+    The engine switches tracing off during every import. So ``SECRET = os.urandom(16)`` at the top of a module
+    is on the tape when that module is run as the main script, and a new secret in each replay when it is
+    imported, as ``flask run`` does. Only the main thread's imports are traced: those that requests make are
+    ordered by import locks, which are not on the tape.
+    """
+    install = importhook.install_import_hooks
+    root = f"{Path(settings.CURRENT.application).resolve()}/"
+
+    def install_import_hooks(disable_for: Any, module_patcher: Any) -> Any:
+        system, execute = disable_for.__self__, builtins.exec
+        traced_execute = system.gate.apply_with("internal", execute)
+        importing = [0]
+
+        def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
+            path = str((namespace or {}).get("__file__"))
+            own = path.startswith(root) and "site-packages" not in path
+            trace = own and importing[0] and system.thread_id() == 0
+            (traced_execute if trace else execute)(source, namespace, names)
+
+        builtins.exec = execute_module  # type: ignore[assignment]
+        try:
+            uninstall = install(disable_for, module_patcher)
+        finally:
+            builtins.exec = execute
+        untraced_import = builtins.__import__
+
+        def traced_import(*args: Any, **kwargs: Any) -> Any:
+            if not settings.CURRENT.application or system.thread_id() or not system.enabled():
+                return untraced_import(*args, **kwargs)
+            importing[0] += 1
+            try:
+                return untraced_import(*args, **kwargs)
+            finally:
+                importing[0] -= 1
+
+        builtins.__import__ = traced_import
+        return uninstall
+
+    importhook.install_import_hooks = install_import_hooks
+
+
+def collect_at_fixed_places() -> Callable[[], object]:
+    """Set aside what start-up made, switch the collector off, and return what each request calls at its end.
+
+    Finalizers run where the collector happens to run, and it counts allocations, of which a replay makes
+    others than the recorded process did. What they call is on the tape, so they must run at one place.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return gc.collect
+
+
 CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
     unwrap_callbacks_off_the_tape,
+    trace_imports_of_the_application,
 )
 
 
@@ -92,4 +173,5 @@ def close() -> None:
             f"Install the matching engine: pip install retracesoftware=={ENGINE_VERSION}"
         )
     for gap in CLOSED:
-        gap()
+        if gap.__name__ not in settings.CURRENT.without:
+            gap()

@@ -20,5 +20,11 @@ class Settings:
     health_path: str = "/health"
     """The one path that may be asked without a sequence number; it is served outside the trace."""
 
+    application: str = ""
+    """Directory of the application under test: what its modules do when they are imported is traced."""
+
+    without: frozenset[str] = frozenset()
+    """Workarounds of :mod:`loadgen.traced.gaps` left out, to show what the engine does without them."""
+
 
 CURRENT = Settings()

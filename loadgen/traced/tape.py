@@ -31,6 +31,11 @@ class Diverged(BaseException):
     A ``BaseException``, so that an application's ``except Exception`` does not turn it into an answer.
     """
 
+    def __init__(self, message: str, recorded: object = None, replayed: object = None) -> None:
+        super().__init__(message)
+        self.recorded = recorded
+        self.replayed = replayed
+
 
 class TapeTurns:
     """Replaces the engine's ``_ThreadDemuxSource``: same constructor, same ``read``/``peek_buffered``."""

@@ -1,0 +1,242 @@
+"""Each workaround for the engine is needed: what it closes replays with it, and does not without it."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.core.verdict import Judgement
+from loadgen.engine import retrace
+from loadgen.errors import MachineFault
+from loadgen.runtimes.local import LocalRuntime
+from loadgen.traced import gaps
+from tests.engine.conftest import Bench, visiting
+
+if TYPE_CHECKING:
+    from loadgen.core.verdict import Verdict
+
+OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
+
+SERVER = """
+    import os, random, signal, sqlite3, sys, time
+    from contextlib import closing
+    from flask import Flask, jsonify
+    import state
+
+    app = Flask(__name__)
+    finalized = []
+
+    class Finalized:
+        def __del__(self):
+            finalized.append(time.time())
+
+    @app.get("/random")
+    def module_random():
+        return jsonify(random.random(), random.getrandbits(64), random.choice(range(10**9)))
+
+    @app.get("/clocks")
+    def clocks():
+        return jsonify(time.perf_counter_ns(), time.process_time(), time.clock_gettime(time.CLOCK_REALTIME))
+
+    @app.get("/getrandom")
+    def getrandom():
+        return os.getrandom(8).hex()
+
+    @app.get("/file")
+    def device():
+        with open("/dev/urandom", "rb") as file:
+            return file.read(8).hex()
+
+    @app.get("/callback")
+    def callback():
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.row_factory = lambda cursor, row: {"n": row[0]}
+            db.create_function("twice", 1, lambda n: n * 2)
+            return jsonify(db.execute("select twice(21)").fetchone(), time.time())
+
+    @app.get("/cycles")
+    def cycles():
+        for _ in range(40):
+            cycle = Finalized()
+            cycle.itself = cycle
+            pairs = [[] for _ in range(20)]
+        return jsonify(len(finalized), time.time())
+
+    @app.get("/imported")
+    def imported():
+        return jsonify(state.SECRET, state.STARTED)
+
+    @app.get("/contended")
+    def contended():
+        db = sqlite3.connect(os.environ["DB_FILE"], timeout=0)
+        try:
+            db.execute("begin immediate")
+            n = db.execute("select count(*) from t").fetchone()[0]
+            time.sleep(0.002)
+            db.execute("insert into t values (?)", (n,))
+            db.commit()
+            return jsonify(n)
+        except sqlite3.OperationalError as error:
+            return jsonify(str(error))
+        finally:
+            db.close()
+
+    @app.get("/late")
+    def late():
+        return jsonify(state.late(time.time()))
+
+    if __name__ == "__main__":
+        if os.environ.get("HANDLE"):
+            def handler(number, frame):
+                raise KeyboardInterrupt
+            signal.signal(signal.SIGINT, handler)
+        with closing(sqlite3.connect(os.environ["DB_FILE"])) as db:
+            db.execute("create table t(n)")
+        app.run()
+"""
+STATE = """
+    import os, time
+    SECRET = os.urandom(8).hex()
+    STARTED = time.time()
+    def late(now):
+        return [now, time.time()]
+"""
+
+
+def outcome(bench: Bench, path: str, *, runtime: LocalRuntime, concurrency: int = 2) -> Verdict:
+    """Record and verify some requests to *path*."""
+    bench.script(STATE, "state.py")
+    bench.runtime = runtime
+    bench.record(bench.script(SERVER), visiting(path), concurrency=concurrency, iterations=6)
+    return bench.verify(timeout=5).verdict
+
+
+def overlay_without(section: str, folder: Path) -> LocalRuntime:
+    """Return a runtime whose overlay lacks one section."""
+    kept, skip = [], False
+    for line in OVERLAY.read_text().splitlines():
+        if line.startswith("["):
+            skip = line.strip("[]").split(".")[0] == section
+        if not skip:
+            kept.append(line)
+    text = "\n".join(kept)
+    assert section not in tomllib.loads(text)
+    folder.mkdir()
+    (folder / "loadgen.toml").write_text(text)
+    return LocalRuntime({"RETRACE_MODULES_PATH": str(folder)})
+
+
+CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file"}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("section", CONFIGURED)
+def test_configuration(bench: Bench, section: str) -> None:
+    """With the overlay's section the call is replayed; without it, each replay makes it anew."""
+    path = CONFIGURED[section]
+    runtime = overlay_without(section, bench.path / "overlay")
+    assert outcome(bench, path, runtime=runtime).judgement is Judgement.DIVERGED
+    second = Bench(bench.path / "second")
+    second.path.mkdir()
+    assert outcome(second, path, runtime=LocalRuntime()).judgement is Judgement.IDENTICAL
+
+
+@pytest.mark.engine
+def test_signal_handlers(bench: Bench) -> None:
+    """An application with its own handler is stopped cleanly; stock, the handler calls itself for ever."""
+    for section, ends_cleanly in ((None, True), ("signal", False)):
+        here = Bench(bench.path / str(section))
+        here.path.mkdir()
+        runtime = LocalRuntime({"HANDLE": "1"})
+        if section:
+            without = overlay_without(section, here.path / "overlay")
+            runtime = LocalRuntime({"HANDLE": "1", **without._server_env})
+        here.script(STATE, "state.py")
+        here.runtime = runtime
+        run = here.record(here.script(SERVER), visiting("/late"), concurrency=1, iterations=1).run
+        assert ("RecursionError" not in run.log.read_text()) is ends_cleanly
+
+
+CLOSED = {
+    gaps.unwrap_callbacks_off_the_tape: "/callback",
+    gaps.collect_at_fixed_places: "/cycles",
+    gaps.trace_imports_of_the_application: "/imported",
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("gap", CLOSED, ids=lambda gap: gap.__name__)
+def test_closed_gap(bench: Bench, gap: object) -> None:
+    """With the workaround the endpoint is replayed; without it, it diverges."""
+    name, path = gap.__name__, CLOSED[gap]  # type: ignore[attr-defined, index]
+    without = outcome(bench, path, runtime=LocalRuntime(without=[name]), concurrency=4)
+    assert without.judgement is not Judgement.IDENTICAL
+    second = Bench(bench.path / "second")
+    second.path.mkdir()
+    closed = outcome(second, path, runtime=LocalRuntime(), concurrency=4)
+    assert closed.judgement is Judgement.IDENTICAL
+
+
+@pytest.mark.engine
+def test_one_request_fails_and_not_the_process(bench: Bench) -> None:
+    """A request that leaves the tape is one difference; stock, it takes the whole replay with it."""
+    name = gaps.fail_the_request_not_the_process.__name__
+    for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.UNDETERMINED)):
+        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+        here.path.mkdir()
+        here.script(STATE, "state.py")
+        script = here.script(SERVER)
+        here.record(script, visiting("/late", "/clocks"), concurrency=1, iterations=3)
+        here.script(STATE.replace("[now, time.time()]", "[now, 1.0]"), "state.py")
+        verdict = here.verify(timeout=5).verdict
+        assert verdict.judgement is judgement, verdict.to_json()
+        if not without:
+            assert (verdict.diverged, verdict.compared) == (3, 6)
+
+
+@pytest.mark.engine
+def test_recording_does_not_break_the_application(bench: Bench) -> None:
+    """Under contention the recorded server answers as it should; stock, some answers are 500s.
+
+    The race is rare in each request, so the open gap gets several runs to show it.
+    """
+    name = gaps.bind_reused_addresses.__name__
+
+    def errors(number: int, without: tuple[str, ...]) -> int:
+        here = Bench(bench.path / f"{number}-{len(without)}", LocalRuntime(without=without))
+        here.path.mkdir()
+        here.script(STATE, "state.py")
+        plan = visiting(*["/contended"] * 4)
+        recorded = here.record(here.script(SERVER), plan, concurrency=16, iterations=5)
+        if not without:
+            assert here.verify().verdict.judgement is Judgement.IDENTICAL
+        return int(recorded.manifest.totals["statuses"].get("500", 0))
+
+    assert sum(errors(number, ()) for number in range(3)) == 0
+    assert any(errors(number, (name,)) for number in range(8))
+
+
+@pytest.mark.parametrize("found", ["0.2.29", "0.3.0"])
+def test_other_engine_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    """An engine that the workarounds were not made for is refused, in the client and in the server."""
+    real = metadata.version
+    fake = lambda name: found if name == retrace.PACKAGE else real(name)  # noqa: E731
+    monkeypatch.setattr(metadata, "version", fake)
+    monkeypatch.setattr(gaps, "version", fake)
+    with pytest.raises(MachineFault, match=found) as refused:
+        retrace.versions()
+    assert "pip install" in refused.value.advice
+    with pytest.raises(SystemExit, match=found):
+        gaps.close()
+
+
+def test_one_version_everywhere() -> None:
+    """Client, boundary and package metadata name the same engine."""
+    requirements = metadata.requires("loadgen") or ()
+    required = next(line for line in requirements if line.startswith(retrace.PACKAGE))
+    assert required == f"{retrace.PACKAGE}=={retrace.SUPPORTED}"
+    assert gaps.ENGINE_VERSION == retrace.SUPPORTED
