@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -157,6 +158,19 @@ def verify(
     if not events:
         print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
     raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+@app.command()
+def clean(
+    images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
+) -> None:
+    """Remove containers, networks and volumes that killed runs left in Docker; only loadgen's own."""
+    import anyio
+
+    from loadgen.cli import show
+    from loadgen.containers.clean import clean as call
+
+    print(show.cleaned(anyio.run(partial(call, images=images))))
 
 
 def main() -> Any:

@@ -24,6 +24,7 @@ from loadgen.record import Watcher
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from loadgen.containers.clean import Cleaned
     from loadgen.record import Figures
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
@@ -243,6 +244,13 @@ def _sides(rows: tuple[tuple[str, str, str], ...]) -> Table:
 
 def _width() -> int:
     return Console().width if sys.stdout.isatty() else 120
+
+
+def cleaned(result: Cleaned) -> str:
+    """Tell what was removed, and what was not."""
+    lines = [f"removed    {what}" for what in result.removed]
+    lines += [f"in use     {what}" for what in result.in_use]
+    return "\n".join(lines or ["nothing to clean"])
 
 
 def manifest_json(result: Recorded) -> str:

@@ -99,7 +99,7 @@ def watcher(*, events: bool, quiet: bool) -> Progress | Teller:
     if events:
         from loadgen.containers.events import Teller
 
-        return Teller(sys.stdout)
+        return Teller(sys.stdout, sys.stdin.fileno())
     from loadgen.cli.show import Progress
 
     return Progress(quiet=quiet)

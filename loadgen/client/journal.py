@@ -81,13 +81,13 @@ class Journal:
 
         Number, time and line belong together: nothing in here awaits, so no other request comes between.
         """
-        self.requests += 1
-        request = Request(self.requests, user, method, target, headers, body)
+        request = Request(self.requests + 1, user, method, target, headers, body)
         self.resume(request)
         return request
 
     def resume(self, request: Request) -> None:
         """Write down a request that was numbered in an earlier run."""
+        self.requests = request.seq
         self._sent[request.seq] = self.write(request)
 
     def complete(self, outcome: Response | Failure) -> None:

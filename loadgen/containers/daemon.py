@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -263,7 +263,10 @@ def _split(name: str) -> tuple[str, str]:
     return (repository, tag) if colon and "/" not in tag else (name, "latest")
 
 
-async def quietly(daemon: Daemon, ask: Callable[[Any], object]) -> None:
-    """Call, and leave it at that if it fails: for what may be gone already."""
-    with suppress(MachineFault):
+async def quietly(daemon: Daemon, ask: Callable[[Any], object]) -> bool:
+    """Call, and leave it at that if it fails: for what may be gone already. Say whether it did not."""
+    try:
         await daemon.call(ask)
+    except MachineFault:
+        return False
+    return True

@@ -10,11 +10,16 @@
     A session's end: ``interrupted``, and what became of the ``iterations``, ``failed``, ``errors``.
 ``error``
     Why it could not be done: the error's ``kind``, ``message`` and ``advice``.
+
+The host holds the other end of this process's standard input: when that ends, the host is gone, and the session
+is stopped as by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -56,10 +61,11 @@ class Heard:
 
 
 class Teller(Watcher):
-    """Writes what happens as lines."""
+    """Writes what happens as lines, for as long as there is somebody to read them."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, held_by: int) -> None:
         self._out = out
+        self._held_by = held_by
         self._turn = threading.Lock()
         self._done = threading.Event()
         self._journal: tuple[Figures, int | None] | None = None
@@ -67,6 +73,7 @@ class Teller(Watcher):
 
     def __enter__(self) -> Self:
         self._thread.start()
+        threading.Thread(target=self._stop_with_host, name="lifeline", daemon=True).start()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -105,6 +112,11 @@ class Teller(Watcher):
                     statuses=journal.statuses,
                     latency=asdict(latency),
                 )
+
+    def _stop_with_host(self) -> None:
+        while os.read(self._held_by, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
 
     def _tell(self, event: str, **what: Any) -> None:
         with self._turn:

@@ -92,6 +92,7 @@ class Session:
                 working_dir=service.workdir,
                 volumes={self._name: {"bind": layout.HOME, "mode": service.volume}},
                 use_config_proxy=False,
+                stdin_open=True,
                 log_config={"Type": "json-file", "Config": {}},  # so that it can be read, whatever the default
                 **network,
                 **layout.hardening(**self._limits),
@@ -100,6 +101,13 @@ class Session:
         # Noted first: a name that was never taken does no harm when it is removed.
         self._made.append(lambda client: client.containers.get(name).remove(force=True, v=True))
         return await self._daemon.call(make)
+
+    async def _hold(self, driver: Any) -> None:
+        """Hold the standard input of *driver*: when we are gone, it ends, and so does the session."""
+        held = await self._daemon.call(
+            lambda _: driver.attach_socket(params={"stdin": 1, "stream": 1})
+        )
+        self._made.append(lambda _: held.close())
 
     async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop | None) -> Ends:
         """Run both to their ends; *hear* each line of the driver, and let *stop* end it early.
@@ -125,6 +133,7 @@ class Session:
 
             watching.start_soon(watch_server)
             try:
+                await self._hold(driver)
                 await self._daemon.call(lambda _: driver.start())
             except MachineFault:
                 await anyio.sleep(POLL)  # a server that has ended has no network to join: that is why

@@ -49,9 +49,9 @@ class Lifeline:
         self._hold = self._connection.dup().detach()
 
     def ended(self, within: float) -> bool:
-        """Say whether the server is gone; wait for at most *within* seconds for that."""
+        """Say whether the server is gone, unasked; wait for at most *within* seconds for that."""
         readable, _, _ = select.select([self._connection], [], [], within)
-        return bool(readable) and self._read(socket.MSG_PEEK) == b""
+        return bool(readable)
 
     def stop(self) -> bool:
         """Ask the server to stop, and say whether it has completed its recording."""
@@ -60,13 +60,10 @@ class Lifeline:
         except OSError:
             return False
         readable, _, _ = select.select([self._connection], [], [], STOP_LIMIT)
-        return bool(readable) and self._read() == COMPLETE
-
-    def _read(self, flags: int = 0) -> bytes:
         try:
-            return self._connection.recv(1, flags)
+            return bool(readable) and self._connection.recv(1) == COMPLETE
         except OSError:
-            return b""
+            return False
 
 
 class AttachedServer:

@@ -51,8 +51,9 @@ def hold_to_connection(address: str) -> None:
     gone = threading.Event()
     left, wait_until_left = gone.set, gone.wait
     driver: list[int] = []
+    asked: list[bytes] = []
 
-    def asked() -> bytes:
+    def hear() -> bytes:
         try:
             return read(driver[0], 1)
         except OSError:  # the driver was killed
@@ -65,23 +66,23 @@ def hold_to_connection(address: str) -> None:
             stop(GRACE)
         close()
         set_blocking(driver[0], True)
-        if asked():
+        if word := hear():
+            asked.append(word)
             stop(None)
-            while asked():
+            while hear():
                 pass
             left()
         else:
-            left()
             stop(GRACE)
 
     def complete() -> None:
-        if not driver:
+        if not asked:
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             set_handler(number, signal.SIG_IGN)
         try:
             write(driver[0], COMPLETE)
-        except OSError:
+        except OSError:  # it left meanwhile
             return
         wait_until_left()
 
