@@ -32,6 +32,10 @@ PIDS = 256
 PIDS_PER_USER = 3
 """Of a virtual user: a thread of the server, a traced one of the request, and one that is about to end."""
 
+NAMES = {"dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "attempts:1"]}
+"""Whom to ask for names on the internal network: nobody, and not for long. Left alone, an older engine passes
+the names that it does not know on to the outside."""
+
 SERVER_ALIAS = "flask-record"
 """Name of the recorded server on its network."""
 

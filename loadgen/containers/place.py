@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from loadgen.client.session import Stop
 from loadgen.containers import blame, carry, layout
 from loadgen.containers.daemon import Daemon
 from loadgen.containers.events import Listener
@@ -25,7 +26,6 @@ from loadgen.target import BUNDLED
 from loadgen.verify import Verified
 
 if TYPE_CHECKING:
-    from loadgen.client.session import Stop
     from loadgen.containers.session import Ends
     from loadgen.record import Settings, Watcher
     from loadgen.run_folder import Manifest, RunFolder
@@ -159,6 +159,8 @@ class _Recording:
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(COLLECT_LIMIT):
                     await self._collect(server, driver)
+        if stop.requested and self.heard.error is None and self.heard.outcome is None:
+            raise KeyboardInterrupt  # it came before there was anything to finish
         if self.heard.error or self.heard.outcome is None or self.manifest.state != "complete":
             raise blame.fault(
                 ends,
@@ -205,7 +207,7 @@ class _Replay:
             )
             await carry.bring_in(self._daemon, driver, self._run, self._folder)
             try:
-                ends = await session.run(server, driver, self._heard.hear, None)
+                ends = await session.run(server, driver, self._heard.hear, Stop())
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(COLLECT_LIMIT):
                     await self._daemon.save_log(server, log)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 CLEAN_UP_LIMIT = 60.0
 """Seconds that removing everything may take."""
 LEAVE_LIMIT = 25.0
-"""Seconds that a server may take to leave after its driver."""
-BEREFT_LIMIT = 15.0
-"""Seconds that a driver may take to notice that its server is gone, and to say so."""
+"""Seconds that a server that was told to leave may take."""
+BEREFT_LIMIT = 3.0
+"""Seconds that one of the two may take to notice by itself that the other is gone."""
 POLL = 0.1
 
 
@@ -78,7 +78,7 @@ class Session:
         elif service.network == "none":
             network = {"network_mode": "none"}
         else:
-            network = {"network": self._name}
+            network = {"network": self._name, **layout.NAMES}
 
         def make(client: Any) -> Any:
             if "network" in network:
@@ -109,7 +109,7 @@ class Session:
         )
         self._made.append(lambda _: held.close())
 
-    async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop | None) -> Ends:
+    async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop) -> Ends:
         """Run both to their ends; *hear* each line of the driver, and let *stop* end it early.
 
         Raises:
@@ -121,15 +121,15 @@ class Session:
 
             async def watch_server() -> None:
                 ends.server = await self._daemon.wait(server)
-                if ends.driver is None:
-                    await anyio.sleep(BEREFT_LIMIT if stop is None else POLL)
+                # Its address is gone with it: what is under way would wait for its whole time limit.
+                await anyio.sleep(BEREFT_LIMIT)
+                while ends.driver is None:
                     await quietly(self._daemon, lambda _: driver.kill("SIGINT"))
+                    await anyio.sleep(POLL)
 
             async def watch_stop() -> None:
-                while stop is not None and not stop.requested:
+                while not stop.requested or not await quietly(self._daemon, lambda _: driver.kill("SIGINT")):
                     await anyio.sleep(POLL)
-                if stop is not None:
-                    await quietly(self._daemon, lambda _: driver.kill("SIGINT"))
 
             watching.start_soon(watch_server)
             try:
@@ -144,8 +144,11 @@ class Session:
             watching.start_soon(watch_stop)
             await self._daemon.lines(driver, hear)
             ends.driver = await self._daemon.wait(driver)
-            with anyio.move_on_after(LEAVE_LIMIT):
-                while ends.server is None:
-                    await anyio.sleep(POLL)
+            for limit in (BEREFT_LIMIT, LEAVE_LIMIT):
+                with anyio.move_on_after(limit):
+                    while ends.server is None:
+                        await anyio.sleep(POLL)
+                if ends.server is None:  # the driver ended before the server knew that there was one
+                    await quietly(self._daemon, lambda _: server.kill("SIGINT"))
             watching.cancel_scope.cancel()
         return ends

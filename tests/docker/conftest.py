@@ -164,7 +164,7 @@ def loadgen(engine: Any, tmp_path: Path) -> Iterator[Loadgen]:
 def recorded(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that takes a while to replay."""
     folder = tmp_path_factory.mktemp("recorded")
-    code, _, err = Loadgen(engine, folder).record("-n", "60", "--run", "run").finish()
+    code, _, err = Loadgen(engine, folder).record("-n", "40", "--run", "run").finish()
     assert code == 0, err
     return folder / "run"
 
