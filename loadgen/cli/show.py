@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loadgen.containers.clean import Cleaned
-    from loadgen.record import Figures
     from loadgen.core.verdict import Divergence, Verdict
-    from loadgen.record import Recorded
+    from loadgen.record import Figures, Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
 

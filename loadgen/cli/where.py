@@ -30,7 +30,8 @@ Runtime = Annotated[
 Image = Annotated[
     str | None,
     typer.Option(
-        help="docker: a prebuilt image, made by compose/Dockerfile. [default: built as needed]", show_default=False
+        help="docker: a prebuilt image, made by compose/Dockerfile. [default: built as needed]",
+        show_default=False,
     ),
 ]
 TestImage = Annotated[
@@ -56,7 +57,9 @@ Attach = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Drive a server that compose/ runs.", show_default=False),
 ]
-Events = Annotated[bool, typer.Option("--events", hidden=True, help="Print all as JSON lines, for a program.")]
+Events = Annotated[
+    bool, typer.Option("--events", hidden=True, help="Print all as JSON lines, for a program.")
+]
 
 
 def place(
@@ -77,7 +80,9 @@ def place(
         if attach is not None:
             raise UsageError("--attach drives a server that runs already, --runtime docker starts one")
         if image is not None and (test_image is not None or requirements is not None):
-            raise UsageError("--image names a finished image: --test-image and --requirements are for building one")
+            raise UsageError(
+                "--image names a finished image: --test-image and --requirements are for building one"
+            )
         from loadgen.containers.place import Containers, Options
 
         return Containers(

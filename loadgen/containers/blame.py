@@ -52,12 +52,15 @@ def fault(
         before = f"\nbefore that: {said.message}" if said is not None else ""
         more = " Give it more: --memory 1g." if server.out_of_memory else ""
         return kind(
-            f"the container of the server to {phase} {how(server, memory, log)}{before}", advice=f"See {log}.{more}"
+            f"the container of the server to {phase} {how(server, memory, log)}{before}",
+            advice=f"See {log}.{more}",
         )
     if said is not None:
         return said
     if driver is None:
-        return EngineFault(f"the server to {phase} ended before anyone could talk to it", advice=f"See {log}.")
+        return EngineFault(
+            f"the server to {phase} ended before anyone could talk to it", advice=f"See {log}."
+        )
     return HarnessFault(
         f"the load generator's container {how(driver, memory, driver_log)}",
         advice=f"See {driver_log}." + (" Give it more: --memory 1g." if driver.out_of_memory else ""),

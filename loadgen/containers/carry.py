@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadgen.containers import layout
@@ -12,6 +11,7 @@ from loadgen.run_folder import Manifest, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from loadgen.containers.daemon import Daemon
     from loadgen.run_folder import RunFolder
@@ -66,7 +66,9 @@ async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Ma
     return manifest
 
 
-async def bring_out_verification(daemon: Daemon, container: Any, run: RunFolder, verification: Path) -> dict[str, Any] | None:
+async def bring_out_verification(
+    daemon: Daemon, container: Any, run: RunFolder, verification: Path
+) -> dict[str, Any] | None:
     """Copy a verification out of *container*; return its verdict, in the host's words, if it reached one."""
     where = inside(run)
     await daemon.get(container, f"{where}/verify/{verification.name}", verification)

@@ -7,6 +7,7 @@ the engine: only there can be told whether it is still needed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from loadgen.containers.daemon import Daemon, quietly
@@ -39,7 +40,7 @@ async def clean(*, images: bool) -> Cleaned:
             cleaned.in_use.append(f"{kind} {what}")
     if images:
         for name in await daemon.call(_images):
-            if await quietly(daemon, lambda client, name=name: client.images.remove(name)):
+            if await quietly(daemon, partial(_remove_image, name)):
                 cleaned.removed.append(f"image {name}")
             else:
                 cleaned.in_use.append(f"image {name}")
@@ -62,6 +63,10 @@ def _found(client: Any) -> list[tuple[str, str, dict[str, str], Any]]:
         for one in client.volumes.list(filters=ours)
     ]
     return found
+
+
+def _remove_image(name: str, client: Any) -> None:
+    client.images.remove(name)
 
 
 def _images(client: Any) -> list[str]:

@@ -109,7 +109,13 @@ class Daemon:
         return await self.call(fetch)
 
     async def build(
-        self, context: IO[bytes], *, dockerfile: str, tag: str, arguments: Mapping[str, str], hear: Callable[[str], None]
+        self,
+        context: IO[bytes],
+        *,
+        dockerfile: str,
+        tag: str,
+        arguments: Mapping[str, str],
+        hear: Callable[[str], None],
     ) -> None:
         """Build an image; *hear* is given each line of what the build says.
 
@@ -158,9 +164,7 @@ class Daemon:
             for line in lines:
                 hear(line.decode(errors="replace"))
 
-        await self.follow(
-            lambda _: container.logs(stream=True, follow=True, stdout=True, stderr=False), take
-        )
+        await self.follow(lambda _: container.logs(stream=True, follow=True, stdout=True, stderr=False), take)
 
     async def wait(self, container: Any) -> Ended:
         """Wait until *container* has ended, and say how."""
@@ -184,7 +188,9 @@ class Daemon:
 
         await self.call(work)
 
-    async def put(self, container: Any, folder: str, members: Iterable[tuple[str, Path | None]], owner: int) -> None:
+    async def put(
+        self, container: Any, folder: str, members: Iterable[tuple[str, Path | None]], owner: int
+    ) -> None:
         """Copy files into *container*: of each, its name below *folder*, and where it is (none: a folder)."""
 
         def work(_: Any) -> None:
@@ -221,7 +227,11 @@ class Daemon:
                 file.seek(0)
                 with tarfile.open(fileobj=file) as tar:
                     for member in tar:
-                        name = member.name.partition("/")[2] if member.isdir() or "/" in member.name else member.name
+                        name = (
+                            member.name.partition("/")[2]
+                            if member.isdir() or "/" in member.name
+                            else member.name
+                        )
                         if name:
                             tar.extract(member.replace(name=name), into, filter="data")
             return True

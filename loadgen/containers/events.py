@@ -11,8 +11,8 @@
 ``error``
     Why it could not be done: the error's ``kind``, ``message`` and ``advice``.
 
-The host holds the other end of this process's standard input: when that ends, the host is gone, and the session
-is stopped as by Ctrl-C.
+The host holds the other end of this process's standard input: when that ends, the host is gone, and the
+session is stopped as by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from loadgen.client.session import Outcome
 from loadgen.record import Watcher
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import TextIO
 
     from loadgen.record import Figures, Recorded
@@ -46,7 +47,7 @@ class Latency:
 
     def percentile(self, percent: float) -> float:
         """Return the 50th or the 99th."""
-        return {50: self.p50, 99: self.p99}[percent]
+        return {50.0: self.p50, 99.0: self.p99}[percent]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +77,9 @@ class Teller(Watcher):
         threading.Thread(target=self._stop_with_host, name="lifeline", daemon=True).start()
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._done.set()
         self._thread.join()
         if isinstance(error, errors.LoadgenError):

@@ -151,7 +151,7 @@ def _application(folder: Path) -> Iterator[tuple[str, bytes]]:
                 size += path.stat().st_size
                 if size > LARGEST:
                     raise UsageError(
-                        f"the folder {folder} of the server has more than {LARGEST >> 20} MB to copy into its image",
+                        f"the server's folder {folder} has more than {LARGEST >> 20} MB for its image",
                         advice="Move the server into a folder of its own.",
                     )
                 yield f"app/{path.relative_to(folder).as_posix()}", path.read_bytes()

@@ -2,9 +2,9 @@
 
 Both ways to run containers follow it: the Docker SDK reads it, and a test holds ``compose/`` to it.
 
-Recording: the server and the load generator are two containers on an internal network, which has no way out.
-Replaying: the server has no network at all, and the verifier joins its network namespace to reach its loopback.
-The volume holds the run; a replaying server can only read it.
+Recording: server and load generator are two containers on an internal network, which has no way out.
+Replaying: the server has no network at all, and the verifier joins its network namespace to reach its
+loopback. The volume holds the run; a replaying server can only read it.
 """
 
 from __future__ import annotations

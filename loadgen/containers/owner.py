@@ -25,7 +25,7 @@ def abandoned(owner: str) -> bool:
 
 
 def _started(process: int) -> str:
-    """Return when a process was started, so that a number used again is not taken for the same; "" if gone."""
+    """Return when a process was started, "" if it is gone: a number may be used again."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -91,7 +91,7 @@ class Containers:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
         if manifest.runtime != "docker":
             raise RecordingFault(
-                f"the run was recorded by the {manifest.runtime} runtime: it refers to files of that machine, "
+                f"the run was recorded by the {manifest.runtime} runtime: it refers to files of its machine, "
                 "which a container does not have",
                 advice="Verify it where it was recorded, or record again with --runtime docker.",
             )
@@ -122,7 +122,13 @@ class _Recording:
     """One recording in containers."""
 
     def __init__(
-        self, daemon: Daemon, settings: Settings, options: Options, run: RunFolder, manifest: Manifest, watcher: Watcher
+        self,
+        daemon: Daemon,
+        settings: Settings,
+        options: Options,
+        run: RunFolder,
+        manifest: Manifest,
+        watcher: Watcher,
     ) -> None:
         self._daemon = daemon
         self._settings = settings
@@ -171,7 +177,9 @@ class _Recording:
                 driver_log=run.path / "client.log",
             )
         if run.digests() != self.manifest.files:
-            raise RecordingFault("the run was damaged on its way out of the containers", advice="Record again.")
+            raise RecordingFault(
+                "the run was damaged on its way out of the containers", advice="Record again."
+            )
 
     async def _collect(self, server: Any, driver: Any) -> None:
         await self._daemon.save_log(server, self._run.log)
@@ -183,7 +191,13 @@ class _Replay:
     """One replay in containers."""
 
     def __init__(
-        self, daemon: Daemon, options: Options, made_of: str, run: RunFolder, manifest: Manifest, watcher: Watcher
+        self,
+        daemon: Daemon,
+        options: Options,
+        made_of: str,
+        run: RunFolder,
+        manifest: Manifest,
+        watcher: Watcher,
     ) -> None:
         self._daemon = daemon
         self._options = options

@@ -1,4 +1,4 @@
-"""The containers of one session: a server, whoever drives it, their volume and network; at its end all are gone.
+"""The containers of one session, a server and whoever drives it, their volume and network; then all are gone.
 
 Whatever is made is noted before it is started, and removed in reverse, shielded from a cancellation.
 """
@@ -17,7 +17,7 @@ from loadgen.containers.owner import LABEL, mine
 from loadgen.errors import MachineFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from loadgen.client.session import Stop
     from loadgen.containers.daemon import Daemon, Ended
@@ -93,7 +93,10 @@ class Session:
                 volumes={self._name: {"bind": layout.HOME, "mode": service.volume}},
                 use_config_proxy=False,
                 stdin_open=True,
-                log_config={"Type": "json-file", "Config": {}},  # so that it can be read, whatever the default
+                log_config={
+                    "Type": "json-file",
+                    "Config": {},
+                },  # so that it can be read, whatever the default
                 **network,
                 **layout.hardening(**self._limits),
             )
@@ -104,51 +107,79 @@ class Session:
 
     async def _hold(self, driver: Any) -> None:
         """Hold the standard input of *driver*: when we are gone, it ends, and so does the session."""
-        held = await self._daemon.call(
-            lambda _: driver.attach_socket(params={"stdin": 1, "stream": 1})
-        )
+        held = await self._daemon.call(lambda _: driver.attach_socket(params={"stdin": 1, "stream": 1}))
         self._made.append(lambda _: held.close())
 
     async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop) -> Ends:
         """Run both to their ends; *hear* each line of the driver, and let *stop* end it early.
 
         Raises:
-            MachineFault: Docker cannot start them.
+            MachineFault: Docker cannot start them, or is gone.
         """
-        ends = Ends()
-        await self._daemon.call(lambda _: server.start())
+        try:
+            return await _Watch(self._daemon, server, driver).run(self._hold, hear, stop)
+        except ExceptionGroup as group:  # whatever failed first cancelled the rest
+            raise group.exceptions[0] from group
+
+
+class _Watch:
+    """Watches a server and its driver until both have ended."""
+
+    def __init__(self, daemon: Daemon, server: Any, driver: Any) -> None:
+        self._daemon = daemon
+        self._server = server
+        self._driver = driver
+        self._ends = Ends()
+        self._server_ended = anyio.Event()
+        self._heard = False
+
+    async def run(
+        self, hold: Callable[[Any], Awaitable[None]], hear: Callable[[str], None], stop: Stop
+    ) -> Ends:
+        await self._daemon.call(lambda _: self._server.start())
         async with anyio.create_task_group() as watching:
-
-            async def watch_server() -> None:
-                ends.server = await self._daemon.wait(server)
-                # Its address is gone with it: what is under way would wait for its whole time limit.
-                await anyio.sleep(BEREFT_LIMIT)
-                while ends.driver is None:
-                    await quietly(self._daemon, lambda _: driver.kill("SIGINT"))
-                    await anyio.sleep(POLL)
-
-            async def watch_stop() -> None:
-                while not stop.requested or not await quietly(self._daemon, lambda _: driver.kill("SIGINT")):
-                    await anyio.sleep(POLL)
-
-            watching.start_soon(watch_server)
+            watching.start_soon(self._watch_server)
             try:
-                await self._hold(driver)
-                await self._daemon.call(lambda _: driver.start())
+                await hold(self._driver)
+                await self._daemon.call(lambda _: self._driver.start())
             except MachineFault:
-                await anyio.sleep(POLL)  # a server that has ended has no network to join: that is why
-                if ends.server is None:
+                with anyio.move_on_after(BEREFT_LIMIT):
+                    await self._server_ended.wait()
+                if not self._server_ended.is_set():
                     raise
                 watching.cancel_scope.cancel()
-                return ends
-            watching.start_soon(watch_stop)
-            await self._daemon.lines(driver, hear)
-            ends.driver = await self._daemon.wait(driver)
+                return self._ends  # a server that has ended has no network to join: that is why
+            watching.start_soon(self._watch_stop, stop)
+
+            def listen(line: str) -> None:
+                self._heard = True
+                hear(line)
+
+            await self._daemon.lines(self._driver, listen)
+            self._ends.driver = await self._daemon.wait(self._driver)
             for limit in (BEREFT_LIMIT, LEAVE_LIMIT):
                 with anyio.move_on_after(limit):
-                    while ends.server is None:
-                        await anyio.sleep(POLL)
-                if ends.server is None:  # the driver ended before the server knew that there was one
-                    await quietly(self._daemon, lambda _: server.kill("SIGINT"))
+                    await self._server_ended.wait()
+                if not self._server_ended.is_set():
+                    # The driver ended before the server knew that there was one.
+                    await quietly(self._daemon, lambda _: self._server.kill("SIGINT"))
             watching.cancel_scope.cancel()
-        return ends
+        return self._ends
+
+    async def _watch_server(self) -> None:
+        self._ends.server = await self._daemon.wait(self._server)
+        self._server_ended.set()
+        # Its address is gone with it: what is under way would wait for its whole time limit.
+        await anyio.sleep(BEREFT_LIMIT)
+        while self._ends.driver is None:
+            await self._interrupt_driver()
+            await anyio.sleep(POLL)
+
+    async def _watch_stop(self, stop: Stop) -> None:
+        # A flag is all that a signal can set. A first process of a container that has no handlers yet ignores
+        # signals, so the driver is left alone until it has spoken.
+        while not (stop.requested and self._heard and await self._interrupt_driver()):  # noqa: ASYNC110
+            await anyio.sleep(POLL)
+
+    async def _interrupt_driver(self) -> bool:
+        return await quietly(self._daemon, lambda _: self._driver.kill("SIGINT"))

@@ -122,7 +122,9 @@ class AttachedRuntime:
         return layout.DATABASE
 
     @asynccontextmanager
-    async def record(self, target: Target, run: RunFolder, manifest: Manifest) -> AsyncIterator[AttachedServer]:
+    async def record(
+        self, target: Target, run: RunFolder, manifest: Manifest
+    ) -> AsyncIterator[AttachedServer]:
         """Drive the recorded server, and move its recording into *run* when it is complete."""
         del target, manifest  # given to the server's container
         server = await self._attach("record")
@@ -154,7 +156,8 @@ class AttachedRuntime:
                     await anyio.sleep(RETRY)
         if connection is None:
             raise ServerFault(
-                f"nobody answers at {self._host}:{self._lifeline_port} within {START_LIMIT:g} s", advice=SEE_LOG
+                f"nobody answers at {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
+                advice=SEE_LOG,
             )
         # The name is resolved once: resolving it for each connection takes threads, and reorders them.
         address = f"{connection.getpeername()[0]}:{self._port}"

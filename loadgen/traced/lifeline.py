@@ -41,57 +41,65 @@ def hold_to_pipe(descriptor: int) -> None:
 
 def hold_to_connection(address: str) -> None:
     """Stop when the first connection to *address*, ``HOST:PORT``, ends or asks to."""
-    import socket  # noqa: PLC0415 - only where it is used: what is imported before the engine is not traced
+    driver = _Driver(address)
+    atexit.register(driver.tell_complete)  # the last handler to run: the engine has closed the tape by then
+    threading.Thread(target=driver.watch, name="loadgen-lifeline", daemon=True).start()
 
-    host, _, port = address.rpartition(":")
-    listener = socket.create_server((host, int(port)), backlog=1)
-    listener.settimeout(ALONE)
-    accept, close = listener._accept, listener.close  # type: ignore[attr-defined]  # noqa: SLF001 - the bare call
-    read, write, set_blocking, set_handler, stop = os.read, os.write, os.set_blocking, signal.signal, _stop()
-    gone = threading.Event()
-    left, wait_until_left = gone.set, gone.wait
-    driver: list[int] = []
-    asked: list[bytes] = []
 
-    def hear() -> bytes:
+class _Driver:
+    """Whoever drives this server from another container."""
+
+    def __init__(self, address: str) -> None:
+        import socket  # noqa: PLC0415 - only here: what is imported before the engine starts is not traced
+
+        host, _, port = address.rpartition(":")
+        listener = socket.create_server((host, int(port)), backlog=1)
+        listener.settimeout(ALONE)
+        self._accept, self._close = listener._accept, listener.close  # type: ignore[attr-defined]
+        self._read, self._write, self._set_blocking = os.read, os.write, os.set_blocking
+        self._set_handler, self._stop = signal.signal, _stop()
+        gone = threading.Event()
+        self._set_gone, self._wait_until_gone = gone.set, gone.wait
+        self._descriptor = -1
+        self._asked = False
+
+    def watch(self) -> None:
+        """Wait for the driver to come, and to ask for a stop or to go."""
         try:
-            return read(driver[0], 1)
+            self._descriptor, _ = self._accept()
+        except TimeoutError:
+            self._stop(GRACE)
+        self._close()
+        self._set_blocking(self._descriptor, True)
+        if not self._hear():
+            self._stop(GRACE)
+        self._asked = True
+        self._stop(None)
+        while self._hear():
+            pass
+        self._set_gone()
+
+    def tell_complete(self) -> None:
+        """Tell a driver that asked for a stop that the recording is complete, and wait until it leaves."""
+        if not self._asked:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._set_handler(number, signal.SIG_IGN)
+        try:
+            self._write(self._descriptor, COMPLETE)
+        except OSError:  # it left meanwhile
+            return
+        self._wait_until_gone()
+
+    def _hear(self) -> bytes:
+        try:
+            return self._read(self._descriptor, 1)
         except OSError:  # the driver was killed
             return b""
 
-    def watch() -> None:
-        try:
-            driver.append(accept()[0])
-        except TimeoutError:
-            stop(GRACE)
-        close()
-        set_blocking(driver[0], True)
-        if word := hear():
-            asked.append(word)
-            stop(None)
-            while hear():
-                pass
-            left()
-        else:
-            stop(GRACE)
-
-    def complete() -> None:
-        if not asked:
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            set_handler(number, signal.SIG_IGN)
-        try:
-            write(driver[0], COMPLETE)
-        except OSError:  # it left meanwhile
-            return
-        wait_until_left()
-
-    atexit.register(complete)  # the last handler to run: the engine has closed the tape by then
-    threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
-
 
 def _stop() -> Callable[[float | None], None]:
-    """Return what interrupts this process, and makes an end of it where it takes longer than a given grace."""
+    """Return what interrupts this process, and ends it where that takes longer than a given grace."""
     kill, pid, leave, wait = os.kill, os.getpid(), os._exit, threading.Event().wait
 
     def stop(grace: float | None) -> None:

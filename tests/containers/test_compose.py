@@ -38,7 +38,9 @@ def test_hardening_is_the_same(both: tuple[dict[str, Any], layout.Service]) -> N
     expected = layout.hardening()
     expected["tmpfs"] = [f"{path}:{options}" for path, options in expected["tmpfs"].items()]
     assert {name: composed[name] for name in expected} == expected
-    assert not {"privileged", "cap_add", "ports", "devices", "env_file", "environment", "pid", "ipc"} & set(composed)
+    assert not {"privileged", "cap_add", "ports", "devices", "env_file", "environment", "pid", "ipc"} & set(
+        composed
+    )
 
 
 def test_the_topology_is_the_same(both: tuple[dict[str, Any], layout.Service]) -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from loadgen.containers.owner import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BASE = "python:3.11-slim"
 SLOW = """
@@ -60,7 +60,7 @@ class Command:
     """Files of its stdout and stderr."""
 
     def made(self, kind: str) -> list[Any]:
-        everything = {"filters": {"label": LABEL}}
+        everything: dict[str, Any] = {"filters": {"label": LABEL}}
         if kind == "containers":
             everything |= {"all": True, "ignore_removed": True}
         return [one for one in getattr(self.engine, kind).list(**everything) if self._mine(one)]
@@ -121,7 +121,8 @@ class Loadgen:
     started: list[Command] = field(default_factory=list)
 
     def start(self, *arguments: str) -> Command:
-        said = tuple(self.folder / f"{len(self.started)}.{name}" for name in ("out", "err"))
+        number = len(self.started)
+        said = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with said[0].open("wb") as out, said[1].open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "loadgen", *arguments], cwd=self.folder, stdout=out, stderr=err

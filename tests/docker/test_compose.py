@@ -70,7 +70,10 @@ def compose(request: pytest.FixtureRequest, engine: Any) -> Iterator[Compose]:
     made = Compose(request.param, f"loadgen-test-{secrets.token_hex(3)}", ROOT, {"ITERATIONS": "4"})
     yield made
     made("down", "--volumes")
-    assert engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={made.project}"}) == []
+    assert (
+        engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={made.project}"})
+        == []
+    )
 
 
 def _works(command: tuple[str, ...]) -> bool:

@@ -1,21 +1,19 @@
-"""Faults in containers: a clear message, the right exit code, the logs in the run folder, and nothing left."""
+"""Faults in containers: a clear message, the right exit code, the logs kept, and nothing left behind."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.containers.owner import LABEL
-from conftest import SLOW, Loadgen, interrupt
+from tests.docker.conftest import SLOW, Loadgen, interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import SLOW, Loadgen, interrupt
 
 from loadgen.containers import layout
+from tests.docker.conftest import SLOW, Loadgen, interrupt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ print(json.dumps({
     "write_tmp": fails(lambda: write("/tmp")),
     "write_volume": fails(lambda: write("/loadgen")),
     "environment": sorted(
-        item.partition(b"=")[0].decode() for item in open("/proc/1/environ", "rb").read().split(b"\\0") if item
+        item.partition("=")[0] for item in open("/proc/1/environ").read().split("\\0") if item
     ),
 }))
 """
@@ -111,9 +111,7 @@ def test_a_recorded_server_has_no_way_out(loadgen: Loadgen, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("service", layout.SERVICES, ids=lambda service: service.name)
-def test_docker_was_told_the_layout(
-    loadgen: Loadgen, recorded: Path, service: layout.Service
-) -> None:
+def test_docker_was_told_the_layout(loadgen: Loadgen, recorded: Path, service: layout.Service) -> None:
     """What runs is what :mod:`loadgen.containers.layout` says, as Docker itself tells it."""
     if service.name in {"flask-record", "record"}:
         command = loadgen.record("-n", "100", loadgen.server(SLOW))
@@ -138,6 +136,8 @@ def test_docker_was_told_the_layout(
     assert not host["PortBindings"]
     assert [bind.split(":")[1:] for bind in host["Binds"]] == [[layout.HOME, service.volume]]
     mode = host["NetworkMode"]
-    assert mode == "none" if service.network == "none" else mode.startswith(
-        "container:" if service.network.startswith("service:") else "loadgen-"
+    assert (
+        mode == "none"
+        if service.network == "none"
+        else mode.startswith("container:" if service.network.startswith("service:") else "loadgen-")
     )

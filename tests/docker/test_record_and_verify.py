@@ -10,10 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Loadgen
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.docker.conftest import Loadgen
 
 pytestmark = pytest.mark.docker
 NEEDS_MORE = """
