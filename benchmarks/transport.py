@@ -5,8 +5,8 @@ This compares three ways to send the same small JSON POST over kept-alive connec
 at once:
 
 * ``httpx``: ``httpx.AsyncClient`` on its own transport (httpcore),
-* ``aiohttp``: ``httpx.AsyncClient`` on ``httpx_aiohttp.AiohttpTransport``,
-* ``direct``: that same transport called without an ``AsyncClient`` (no redirects, authentication, cookies).
+* ``wire``: ``httpx.AsyncClient`` on :class:`loadgen.client.wire.WireTransport`, as scenarios send,
+* ``direct``: that same transport called without an ``AsyncClient``, as a replay sends.
 
 They take turns within one run (A B C A B C ...), so what disturbs the machine for a while disturbs all of
 them; read the ratios, for the absolute numbers are this machine's. The server is a bare protocol in a
@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import httpx
-from httpx_aiohttp import AiohttpTransport
+
+from loadgen.client.wire import WireTransport
 
 CLIENTS = 8
 WARM_UP = 25 * CLIENTS  # opens every connection, and takes first-call costs out of the timed part
@@ -93,15 +94,15 @@ def plain(url: str) -> AbstractAsyncContextManager[Send]:
     return through_client(url, httpx.AsyncHTTPTransport())
 
 
-def aiohttp(url: str) -> AbstractAsyncContextManager[Send]:
-    """Send through httpx on the aiohttp transport."""
-    return through_client(url, AiohttpTransport())
+def wire(url: str) -> AbstractAsyncContextManager[Send]:
+    """Send through httpx on the wire transport, as scenarios do."""
+    return through_client(url, WireTransport())
 
 
 @asynccontextmanager
 async def direct(url: str) -> AsyncGenerator[Send]:
-    """Send on the aiohttp transport alone; the request is built anew each time, as a client would."""
-    async with AiohttpTransport() as transport:
+    """Send on the wire transport alone; the request is built anew each time, as a replay does."""
+    async with WireTransport() as transport:
 
         async def send() -> httpx.Response:
             request = httpx.Request("POST", url, content=BODY, headers=HEADERS, extensions=TIMEOUTS)
@@ -112,7 +113,7 @@ async def direct(url: str) -> AsyncGenerator[Send]:
         yield send
 
 
-SENDERS: dict[str, Sender] = {"httpx": plain, "aiohttp": aiohttp, "direct": direct}
+SENDERS: dict[str, Sender] = {"httpx": plain, "wire": wire, "direct": direct}
 
 
 @dataclass(frozen=True)

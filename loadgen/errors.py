@@ -4,6 +4,7 @@
 
     LoadgenError
     ├── UsageError          the command line: exit code 2
+    ├── Interrupted         somebody wanted it to end: exit code 130
     └── Undetermined        it could not be done, or not be told: exit code 3
         ├── MachineFault    this machine: no port, no engine, another Python
         ├── ServerFault     the server under test: did not start, died, stopped answering
@@ -38,6 +39,13 @@ class UsageError(LoadgenError):
 
     exit_code = 2
     fault = "usage"
+
+
+class Interrupted(LoadgenError):  # noqa: N818 - nobody's fault
+    """It was ended from outside, by Ctrl-C or SIGTERM."""
+
+    exit_code = 130
+    fault = "interrupted"
 
 
 class Undetermined(LoadgenError):  # noqa: N818 - the name of the verdict

@@ -9,6 +9,7 @@ from loadgen import verify as replaying
 
 if TYPE_CHECKING:
     from loadgen.client.session import Stop
+    from loadgen.core.comparison import Rule
     from loadgen.record import Recorded, Settings, Watcher
     from loadgen.run_folder import Manifest, RunFolder
     from loadgen.runtimes import Runtime
@@ -28,6 +29,7 @@ class Place(Protocol):
         *,
         timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
         watcher: Watcher,
+        ignored: tuple[Rule, ...],
     ) -> Verified:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
 
@@ -49,6 +51,9 @@ class Here:
         *,
         timeout: float,  # noqa: ASYNC109
         watcher: Watcher,
+        ignored: tuple[Rule, ...],
     ) -> Verified:
         """Replay a run and compare."""
-        return await replaying.verify(run, manifest, self._runtime, timeout=timeout, watcher=watcher)
+        return await replaying.verify(
+            run, manifest, self._runtime, timeout=timeout, watcher=watcher, ignored=ignored
+        )

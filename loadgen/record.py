@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 import httpx
 
 from loadgen.client.journal import Journal
@@ -14,6 +15,7 @@ from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import ServerFault
 from loadgen.run_folder import Manifest, RunFolder
+from loadgen.sources import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +121,7 @@ def begin(
         health_path=settings.health_path,
         database=database,
         versions=versions,
+        sources=sources(settings.target),
     )
     run.save(manifest)
     return run, manifest
@@ -172,17 +175,25 @@ async def _session(
         watcher.stage("recording")
         watcher.journal(journal, None)
         began = journal.elapsed
-        outcome = await fire(
-            server.url,
-            settings.scenario,
-            journal,
-            concurrency=settings.concurrency,
-            iterations=settings.iterations,
-            seed=settings.seed,
-            timeout=settings.timeout,
-            stop=stop,
-            say=watcher.say,
-        )
+
+        async def stop_with_server() -> None:
+            await server.ended()
+            stop.requested = True
+
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(stop_with_server)
+            outcome = await fire(
+                server.url,
+                settings.scenario,
+                journal,
+                concurrency=settings.concurrency,
+                iterations=settings.iterations,
+                seed=settings.seed,
+                timeout=settings.timeout,
+                stop=stop,
+                say=watcher.say,
+            )
+            watching.cancel_scope.cancel()
         manifest.totals = {
             "requests": journal.requests,
             "failures": journal.failures,

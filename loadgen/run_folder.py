@@ -22,7 +22,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
@@ -61,6 +61,8 @@ class Manifest:
     versions: dict[str, str]
     image: str = ""
     """The image of its containers, where there were any."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
     totals: dict[str, Any] = field(default_factory=dict)
     """Requests, failures, seconds, statuses, latency; empty until the session has ended."""
     files: dict[str, str] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class RunFolder:
         """
         path = given or DEFAULT_PARENT / LATEST
         manifest = path / "run.json"
-        if not manifest.is_file():
+        if not os.path.isfile(manifest):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
             what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
             raise UsageError(what, advice="Record one: loadgen record")
         try:
@@ -126,8 +128,8 @@ class RunFolder:
             found = content.get("format")
             if found != FORMAT:
                 raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
-            return cls(path.resolve() if given is None else path), Manifest(**content)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            return cls(path.resolve() if given is None else path), Manifest(**_checked(content))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
 
     def save(self, manifest: Manifest) -> None:
@@ -136,10 +138,13 @@ class RunFolder:
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        beside = self.path.parent / f".{LATEST}-{os.getpid()}"
+        latest = self.path.parent / LATEST
+        if latest.is_dir() and not latest.is_symlink():
+            return  # a run that somebody called so
+        beside = latest.with_name(f".{LATEST}-{os.getpid()}")
         beside.unlink(missing_ok=True)
         beside.symlink_to(self.path.name)
-        beside.replace(self.path.parent / LATEST)
+        beside.replace(latest)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
@@ -174,17 +179,27 @@ class RunFolder:
         return read_transcript(self.transcript, self.bodies)
 
     def new_verification(self) -> Path:
-        """Make the folder of the next verification."""
+        """Make the folder of the next verification.
+
+        Raises:
+            UsageError: the run folder cannot be written to.
+        """
         parent = self.path / "verify"
-        parent.mkdir(exist_ok=True)
-        number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0)
-        while True:
-            number += 1
-            try:
-                (parent / str(number)).mkdir()
-            except FileExistsError:
-                continue
-            return parent / str(number)
+        try:
+            parent.mkdir(exist_ok=True)
+            number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
+            while True:
+                number += 1
+                try:
+                    (parent / str(number)).mkdir()
+                except FileExistsError:
+                    continue
+                return parent / str(number)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep the verification's evidence in {parent}: {error.strerror}",
+                advice="Make the run folder writable, or copy it.",
+            ) from error
 
 
 class read_transcript:  # noqa: N801 - used as a function
@@ -207,10 +222,20 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
+def _checked(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest's *content* if every field is there and of its type, and raise ValueError if not."""
+    for name, kind in get_type_hints(Manifest).items():
+        if name not in content:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
+            raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
+    return content
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write *content* to *path* beside it and rename, so that no reader sees half of it."""
     beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     beside.replace(path)
 
 

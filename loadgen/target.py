@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def resolve(name: str | None) -> Target:
         return Target(BUNDLED, ("-m", BUNDLED), "")
     if name.endswith(".py"):
         script = Path(name)
-        if not script.is_file():
+        if not os.path.isfile(script):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
             raise UsageError(f"there is no script {name}", advice="Give a path to a Python file.")
         script = script.resolve()
         return Target(name, (str(script),), str(script.parent))

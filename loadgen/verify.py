@@ -18,6 +18,7 @@ from loadgen.run_folder import write_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loadgen.core.comparison import Rule
     from loadgen.core.transcript import Event, Reader
     from loadgen.core.verdict import Verdict
     from loadgen.record import Watcher
@@ -40,9 +41,10 @@ async def verify(
     *,
     timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
     watcher: Watcher,
+    ignored: tuple[Rule, ...] = (),
 ) -> Verified:
     """Replay *run* and compare; what goes wrong is in the verdict. *timeout* is seconds without an answer."""
-    replay = _Replay(run, manifest, runtime, timeout, watcher)
+    replay = _Replay(run, manifest, runtime, timeout, watcher, Judge(ignored))
     try:
         await replay.run()
     except LoadgenError as error:
@@ -63,7 +65,13 @@ class _Replay:
     """One replay in the making: what it found stays here, however it ends."""
 
     def __init__(
-        self, run: RunFolder, manifest: Manifest, runtime: Runtime, timeout: float, watcher: Watcher
+        self,
+        run: RunFolder,
+        manifest: Manifest,
+        runtime: Runtime,
+        timeout: float,
+        watcher: Watcher,
+        judge: Judge,
     ) -> None:
         self._run = run
         self._manifest = manifest
@@ -71,7 +79,7 @@ class _Replay:
         self._timeout = timeout
         self._watcher = watcher
         self.folder = run.new_verification()
-        self.judge = Judge()
+        self.judge = judge
         self.requests = 0
         self.whole = False
         self.client_order_same: bool | None = None

@@ -9,16 +9,16 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from loadgen import __version__
-from loadgen.cli import where
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.cli import exports, where
+from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 BUG = 70
-INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="loadgen",
@@ -32,6 +32,18 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or it could not be done; "
     "70 a bug in loadgen; 130 interrupted.",
 )
+
+
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="RULE",
+        help="Leave a field out: header:NAME, or json:PATH (json:$.timestamp, json:$..at). May be repeated; "
+        "the verdict lists it.",
+        show_default=False,
+    ),
+]
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -121,9 +133,9 @@ def record(
         recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
         progress.recorded(recorded)
     if not events:
-        print(show.manifest_json(recorded) if as_json else show.recorded(recorded))
+        say(show.manifest_json(recorded) if as_json else show.recorded(recorded))
     if recorded.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(Interrupted.exit_code)
     if recorded.outcome.failed:
         raise typer.Exit(3)
 
@@ -137,26 +149,45 @@ def verify(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
     ] = 30.0,
+    replays: Annotated[
+        int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")
+    ] = 1,
+    ignore: Ignore = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show where the first differing request left the tape.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    junit: exports.Junit = None,
+    summary: exports.Summary = None,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     memory: where.Memory = None,
     attach: where.Attach = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     events: where.Events = False,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
+    from loadgen.conclude import conclude
+    from loadgen.core.comparison import ignoring
     from loadgen.run_folder import RunFolder
 
+    ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
     place = where.place(runtime, attach, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        verified = show.interruptible(
-            lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress), at_once=True
-        )
+        replayed = [
+            show.interruptible(
+                lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress, ignored=ignored),
+                at_once=True,
+            )
+            for _ in range(replays)
+        ]
+    verified = conclude(manifest, replayed)
     if not events:
-        print(show.verdict_json(verified) if as_json else show.verdict(verified, manifest))
+        say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
+    if junit is not None or summary is not None:
+        exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 
@@ -170,25 +201,53 @@ def clean(
     from loadgen.cli import show
     from loadgen.containers.clean import clean as call
 
-    print(show.cleaned(anyio.run(partial(call, images=images))))
+    say(show.cleaned(anyio.run(partial(call, images=images))))
 
 
-def main() -> Any:
+@app.command()
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="A", help="A run, a verification of one, or a transcript.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    ignore: Ignore = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Compare two runs or transcripts, answer by answer, without replaying anything.
+
+    Answers are paired by virtual user, and that user's first, second, ... request.
+    """
+    from loadgen.cli import show
+    from loadgen.core.comparison import ignoring
+    from loadgen.core.diagnosis import group
+    from loadgen.diff import diff as call
+    from loadgen.diff import side
+
+    verdict = call(side(one), side(other), ignoring(ignore or ()))
+    say(show.diff_json(verdict) if as_json else show.diff(verdict, group(verdict.divergences)))
+    raise typer.Exit(verdict.judgement.exit_code)
+
+
+exports.register(app)
+
+
+def say(result: str) -> None:
+    """Print a command's result; whoever reads it may have had enough (``loadgen verify --json | head``)."""
+    try:
+        print(result, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+
+
+def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
-        return app(standalone_mode=True)
+        app()
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)
         if error.advice:
             print(f"  {error.advice}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("loadgen: interrupted", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:  # `loadgen verify --json | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except Exception:  # noqa: BLE001 - whatever is left is our bug, and says so
         import traceback
 

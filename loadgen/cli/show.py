@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
@@ -19,20 +20,24 @@ from rich.text import Text
 
 from loadgen.client.session import Stop
 from loadgen.core.verdict import Judgement
+from loadgen.errors import Interrupted
 from loadgen.record import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from loadgen.containers.clean import Cleaned
+    from loadgen.core.diagnosis import Cause
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Figures, Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
 
 T = TypeVar("T")
-SHOWN = 5
-"""Divergences that the terminal shows; verdict.json has more."""
+SHOWN = 3
+"""Causes that the terminal shows; verdict.json has all."""
+LISTED = 8
+"""Requests of a cause that it lists."""
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -44,7 +49,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
     """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
 
     Raises:
-        KeyboardInterrupt: it was ended.
+        Interrupted: it was ended.
     """
     stop = Stop()
 
@@ -70,7 +75,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
             finally:
                 group.cancel_scope.cancel()
         if interrupted:
-            raise KeyboardInterrupt
+            raise Interrupted("interrupted")
         return result[0]
 
     try:
@@ -167,8 +172,8 @@ def recorded(result: Recorded) -> str:
     return "\n".join(lines)
 
 
-def verdict(result: Verified, manifest: Manifest) -> str:
-    """Tell a verdict, with what a reader needs to believe it."""
+def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
+    """Tell a verdict, with what a reader needs to believe it, and to act on it."""
     found = result.verdict
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
     console.print(_headline(found))
@@ -177,10 +182,12 @@ def verdict(result: Verified, manifest: Manifest) -> str:
         console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
         if reason.advice:
             console.print(Text(f"  {reason.advice}"))
-    for number, divergence in enumerate(found.divergences[:SHOWN]):
-        console.print(_divergence(divergence, first=not number))
-    if found.diverged > SHOWN:
-        console.print(f"\n… and {found.diverged - SHOWN} more in {result.folder / 'verdict.json'}")
+    for number, cause in enumerate(found.causes[:SHOWN], 1):
+        console.print(_cause(cause, number, len(found.causes), explain=explain))
+    if len(found.causes) > SHOWN:
+        console.print(
+            f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
+        )
     if found.order:
         step = found.order.differences[0]
         console.print(Text("\nserver order", style="bold"))
@@ -199,6 +206,9 @@ def _headline(found: Verdict) -> Text:
             what = "the server served in another order"
         case Judgement.UNDETERMINED:
             what = "it cannot be told whether the answers are the same"
+    if found.causes:
+        faults = ", ".join(dict.fromkeys(cause.fault.value for cause in found.causes))
+        what += f"; {len(found.causes)} cause{'s' if len(found.causes) > 1 else ''}, at fault: {faults}"
     head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
     return head.append(f"  {what}", style="not bold default")
 
@@ -210,6 +220,9 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         "run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time"
     )
     facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    if len(replays := found.facts.get("replays", ())) > 1:
+        each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
+        facts.add_row("replays", f"{len(replays)}: {each}; below, the worst")
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
         facts.add_row("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
@@ -217,28 +230,85 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         facts.add_row("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
         facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
-    facts.add_row("evidence", str(result.folder))
+    facts.add_row("evidence", shown(result.folder))
     return facts
 
 
-def _divergence(one: Divergence, *, first: bool) -> Table:
-    title = f"\nrequest {one.seq}  {one.method} {one.target}  (virtual user {one.user})"
+def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
+    one = cause.first
     table = Table.grid()
+    label = f"cause {number} of {of}: " if of > 1 else ""
     table.add_row(
-        Text(title + ("  — the first to differ, in the server's order" if first else ""), style="bold")
+        Text(
+            f"\n{label}request {one.seq}  {one.method} {one.target}  (virtual user {one.user})", style="bold"
+        )
     )
     table.add_row(_sides(tuple((d.field, d.recorded, d.replayed) for d in one.differences)))
+    if cause.count > 1:
+        others = ", ".join(str(seq) for seq in cause.requests[1:LISTED])
+        more = ", …" if cause.count > LISTED else ""
+        table.add_row(Text(f"and {cause.count - 1} more that follow from it, or are alike: {others}{more}"))
+    table.add_row(Text.assemble(("fault: ", "bold"), (cause.fault.value, "bold yellow"), f" — {cause.why}"))
+    table.add_row(Text(cause.advice, style="italic"))
+    if explain:
+        stack = one.stack or (
+            "(it did not leave the tape: it took every recorded step, and answered otherwise)",
+        )
+        table.add_row(Text("where it left the tape, innermost call first:"))
+        for call in stack:
+            table.add_row(Text(f"  {call}"))
     return table
 
 
-def _sides(rows: tuple[tuple[str, str, str], ...]) -> Table:
+def _sides(
+    rows: tuple[tuple[str, str, str], ...], names: tuple[str, str] = ("recorded", "replayed")
+) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
     table.add_column("")
-    table.add_column("recorded", overflow="fold", ratio=1)
-    table.add_column("replayed", overflow="fold", ratio=1)
+    for name in names:
+        table.add_column(name, overflow="fold", ratio=1)
     for field, recorded_side, replayed_side in rows:
         table.add_row(Text(field), Text(recorded_side, style="green"), Text(replayed_side, style="red"))
     return table
+
+
+def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
+    """Tell how two transcripts differ; differences that follow from one another are told once."""
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
+    console.print(_headline(found))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("A", found.facts["A"])
+    facts.add_row("B", found.facts["B"])
+    facts.add_row("left out", ", ".join(rule.name for rule in found.rules))
+    console.print(facts)
+    for reason in found.reasons:
+        console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
+    for members in groups[:SHOWN]:
+        one = members[0]
+        console.print(
+            Text(f"\nrequest {one.seq}  {one.method} {one.target}  (user {one.user})", style="bold")
+        )
+        rows = tuple((d.field, d.recorded, d.replayed) for d in one.differences)
+        console.print(_sides(rows, names=("A", "B")))
+        if len(members) > 1:
+            console.print(f"and {len(members) - 1} more that follow from it, or are alike")
+    if len(groups) > SHOWN:
+        console.print(f"\n… and {len(groups) - SHOWN} more kinds of difference: --json shows all")
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+
+
+def diff_json(found: Verdict) -> str:
+    """Render the differences of two transcripts as JSON."""
+    return json.dumps(found.to_json(), indent=2)
+
+
+def shown(path: Path) -> str:
+    """Return *path* as a user of this directory would call it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _width() -> int:
@@ -259,4 +329,4 @@ def manifest_json(result: Recorded) -> str:
 
 def verdict_json(result: Verified) -> str:
     """Render a verdict as JSON, with where its evidence is."""
-    return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2, ensure_ascii=False)
+    return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2)

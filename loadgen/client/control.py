@@ -18,6 +18,15 @@ PROTOCOL = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Where a request left the tape."""
+
+    why: str
+    stack: tuple[str, ...]
+    """The application's calls at that point, innermost first."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What the boundary says of itself."""
 
@@ -25,8 +34,8 @@ class State:
     """``record`` or ``replay``."""
     open: tuple[int, ...]
     """Requests that are inside."""
-    diverged: dict[int, str]
-    """Requests that left the tape, and what was seen there, in the order in which they did."""
+    diverged: dict[int, Left]
+    """Requests that left the tape, in the order in which they did."""
     tape: dict[str, Any] | None
     first_thread: int
 
@@ -70,7 +79,7 @@ class Control:
         return State(
             answer["mode"],
             tuple(answer["open"]),
-            {int(seq): str(why) for seq, why in answer["diverged"].items()},
+            {int(seq): Left(why, tuple(stack)) for seq, (why, stack) in answer["diverged"].items()},
             answer["tape"],
             answer["first_thread"],
         )

@@ -87,7 +87,7 @@ class Journal:
 
     def resume(self, request: Request) -> None:
         """Write down a request that was numbered in an earlier run."""
-        self.requests = request.seq
+        self.requests += 1
         self._sent[request.seq] = self.write(request)
 
     def complete(self, outcome: Response | Failure) -> None:

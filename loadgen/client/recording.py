@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from loadgen.client.journal import Journal
 
-SEQ_HEADER = "X-Loadgen-Seq"
+SEQ_HEADER = b"X-Loadgen-Seq"
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run is over, and this user with it
@@ -48,11 +48,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             _text(request.headers),
             body,
         )
-        request.headers[SEQ_HEADER] = str(issued.seq)
         try:
-            answer = await self._inner.handle_async_request(request)
-            content = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
-            await answer.aclose()
+            answer, content = await exchange(self._inner, numbered(request, issued.seq))
         except BaseException as error:
             # Also when cancelled: a request is never left without an end while this process lives.
             self._journal.complete(Failure(issued.seq, type(error).__name__, str(error)))
@@ -71,5 +68,33 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def numbered(request: httpx.Request, seq: int) -> httpx.Request:
+    """Return a copy of *request* with its number: httpx copies a request's own headers into redirects."""
+    headers = [pair for pair in request.headers.raw if pair[0].lower() != SEQ_HEADER.lower()]
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=[*headers, (SEQ_HEADER, b"%d" % seq)],
+        stream=request.stream,
+        extensions=request.extensions,
+    )
+
+
+async def exchange(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request
+) -> tuple[httpx.Response, bytes]:
+    """Send *request*; return the answer and its whole body, as it was on the wire."""
+    answer = await transport.handle_async_request(request)
+    try:
+        return answer, b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
+    finally:
+        await answer.aclose()
+
+
 def _text(headers: httpx.Headers) -> Headers:
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.raw)
+    """Return *headers* in wire order, without a number that a scenario may have copied."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers.raw
+        if name.lower() != SEQ_HEADER.lower()
+    )

@@ -16,23 +16,27 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.recording import SEQ_HEADER
+from loadgen.client.recording import exchange, numbered
 from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Order
-from loadgen.errors import EngineFault, LoadgenError
+from loadgen.errors import EngineFault, HarnessFault, LoadgenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from anyio.abc import TaskGroup
 
-    from loadgen.client.control import Control, State
+    from loadgen.client.control import Control, Left, State
     from loadgen.client.journal import Journal
     from loadgen.client.wire import WireTransport
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Event
     from loadgen.core.verdict import Judge
+
+
+MOVING = 1.0
+"""Seconds without a step of the tape after which a replay counts as stuck, and not as slow."""
 
 
 @dataclass(slots=True)
@@ -114,21 +118,13 @@ class Refire:
         message = httpx.Request(
             request.method,
             self._url,
-            headers=[
-                *((name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers),
-                (SEQ_HEADER.encode(), str(request.seq).encode()),
-            ],
+            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
             stream=httpx.ByteStream(request.body),
-            extensions={
-                "target": request.target.encode("latin-1"),
-                "timeout": {"connect": self._timeout, "read": self._timeout * 2},
-            },
+            extensions={"target": request.target.encode("latin-1")},  # the limit is that of _meet
         )
         outcome: Outcome
         try:
-            answer = await self._wire.handle_async_request(message)
-            body = b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
-            await answer.aclose()
+            answer, body = await exchange(self._wire, numbered(message, request.seq))
             headers = tuple(
                 (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
             )
@@ -146,23 +142,29 @@ class Refire:
             await one.answered.wait()
         if one.outcome is None:
             state = await self._state(one.request)
+            if state.tape and state.tape["idle"] < MOVING:
+                raise HarnessFault(
+                    f"no answer to {one.request} in {self._timeout:g} s, though the replay goes on",
+                    advice="The machine is too busy for this limit: give a longer --timeout.",
+                )
             raise EngineFault(
                 f"the replay is stuck: no answer to {one.request} in {self._timeout:g} s. "
                 f"{state.waits_for()}",
-                advice="See the replay's server.log. A longer --timeout helps only if the machine was busy.",
+                advice="See the replay's server.log.",
             )
-        evidence = ""
+        left: Left | None = None
         replayed = one.outcome
         if isinstance(replayed, Failure) or header(replayed, OUTCOME_HEADER) is not None:
             state = await self._state(one.request)
-            evidence = state.diverged.get(recorded.seq, "")
-            if isinstance(replayed, Failure) and not evidence and isinstance(recorded, Response):
+            left = state.diverged.get(recorded.seq)
+            if isinstance(replayed, Failure) and left is None and isinstance(recorded, Response):
                 raise EngineFault(
                     f"the replay gave no answer to {one.request}: {replayed.kind} {replayed.message}",
                     advice="See the replay's server.log.",
                 )
         self._recorded_order.update(b"%d," % recorded.seq)
-        self._judge.pair(one.request, recorded, replayed, evidence)
+        why, stack = (left.why, left.stack) if left else ("", ())
+        self._judge.pair(one.request, recorded, replayed, why, stack)
 
     async def _state(self, request: Request) -> State:
         try:

@@ -62,14 +62,19 @@ class WireTransport(httpx.AsyncBaseTransport):
 
         url = request.url
         limits = request.extensions.get("timeout", {})
-        answer = await self._session.request(
-            request.method,
-            URL.build(scheme=url.scheme, host=url.host, port=url.port, path=target, encoded=True),
-            data=body or None,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(sock_read=limits.get("read"), sock_connect=limits.get("connect")),
-            middlewares=(exactly_once,),
-        )
+        try:
+            answer = await self._session.request(
+                request.method,
+                URL.build(scheme=url.scheme, host=url.host, port=url.port, path=target, encoded=True),
+                data=body or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    sock_read=limits.get("read"), sock_connect=limits.get("connect")
+                ),
+                middlewares=(exactly_once,),
+            )
+        except ValueError as error:  # a request that cannot be put on the wire as it is
+            raise httpx.LocalProtocolError(f"{request.method} {url}: {error}") from error
         return httpx.Response(
             answer.status, headers=answer.raw_headers, stream=_Body(answer), request=request
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from loadgen.errors import EngineFault, HarnessFault, LoadgenError, ServerFault
+from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,8 @@ def fault(
 ) -> LoadgenError:
     """Return the error that tells what happened; *said* is what the driver itself could say."""
     server, driver = ends.server, ends.driver
+    if isinstance(said, Interrupted) and server is not None and broke(server):
+        said = None  # by us, because of that
     if server is not None and broke(server):
         kind = ServerFault if phase == "record" else EngineFault
         before = f"\nbefore that: {said.message}" if said is not None else ""

@@ -56,7 +56,7 @@ async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Ma
         recorded |= {
             key: value
             for key, value in asdict(manifest).items()
-            if key in {"id", "created", "command", "runtime", "target", "python_path", "image"}
+            if key in {"id", "created", "command", "runtime", "target", "python_path", "sources", "image"}
         }
         manifest = Manifest(**(asdict(manifest) | recorded))
     if not run.recording.exists():  # it was not completed; what there is may still help

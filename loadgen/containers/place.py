@@ -18,8 +18,9 @@ from loadgen.containers.daemon import Daemon
 from loadgen.containers.events import Listener
 from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
 from loadgen.containers.session import Session
+from loadgen.core.comparison import RULES
 from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
-from loadgen.errors import LoadgenError, RecordingFault
+from loadgen.errors import Interrupted, LoadgenError, RecordingFault
 from loadgen.record import Recorded, begin
 from loadgen.run_folder import write_json
 from loadgen.target import BUNDLED
@@ -27,6 +28,7 @@ from loadgen.verify import Verified
 
 if TYPE_CHECKING:
     from loadgen.containers.session import Ends
+    from loadgen.core.comparison import Rule
     from loadgen.record import Settings, Watcher
     from loadgen.run_folder import Manifest, RunFolder
     from loadgen.target import Target
@@ -87,6 +89,7 @@ class Containers:
         *,
         timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the verifier
         watcher: Watcher,
+        ignored: tuple[Rule, ...],
     ) -> Verified:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
         if manifest.runtime != "docker":
@@ -98,7 +101,7 @@ class Containers:
         watcher.stage("looking for Docker")
         daemon = await Daemon.connect()
         made_of = await self._image_to_verify(daemon, manifest, watcher)
-        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(timeout)
+        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(timeout, ignored)
 
     async def _image_to_record(self, daemon: Daemon, target: Target, watcher: Watcher) -> str:
         if self._options.image is not None:
@@ -166,7 +169,7 @@ class _Recording:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(COLLECT_LIMIT):
                     await self._collect(server, driver)
         if stop.requested and self.heard.error is None and self.heard.outcome is None:
-            raise KeyboardInterrupt  # it came before there was anything to finish
+            raise Interrupted("interrupted")  # it came before there was anything to finish
         if self.heard.error or self.heard.outcome is None or self.manifest.state != "complete":
             raise blame.fault(
                 ends,
@@ -208,7 +211,11 @@ class _Replay:
         self._heard = Listener(watcher)
         self._folder = run.new_verification()
 
-    async def run(self, timeout: float) -> Verified:  # noqa: ASYNC109 - of each answer
+    async def run(
+        self,
+        timeout: float,  # noqa: ASYNC109 - of each answer
+        ignored: tuple[Rule, ...],
+    ) -> Verified:
         """Replay, and bring out the evidence whatever comes of it."""
         log = self._folder / "server.log"
         self._watcher.stage("starting containers")
@@ -216,8 +223,9 @@ class _Replay:
         async with Session(self._daemon, self._image, **limits) as session:
             where = carry.inside(self._run)
             server = await session.create(layout.FLASK_REPLAY, where)
+            rules = [option for rule in ignored for option in ("--ignore", rule.name)]
             driver = await session.create(
-                layout.REPLAY, "--events", "--timeout", str(timeout), where, joined=server
+                layout.REPLAY, "--events", "--timeout", str(timeout), *rules, where, joined=server
             )
             await carry.bring_in(self._daemon, driver, self._run, self._folder)
             try:
@@ -240,7 +248,7 @@ class _Replay:
         if reached is None:
             verdict = self._undetermined(error)
         else:
-            verdict = Verdict.from_json(reached)
+            verdict = Verdict.from_json(reached, (*RULES, *ignored))
             if verdict.judgement is Judgement.UNDETERMINED and blame.broke(ends.server):
                 verdict.reasons.insert(0, Reason(error.fault, error.message, error.advice))
         write_json(self._folder / "verdict.json", verdict.to_json())

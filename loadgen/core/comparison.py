@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loadgen.core import json_path
 from loadgen.core.exchange import Failure
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from loadgen.core.exchange import Headers, Outcome, Response
 
@@ -29,11 +31,49 @@ SHOWN = 400
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Header fields that are not compared, by name, and why."""
+    """What is not compared, and why."""
 
     name: str
     why: str
-    headers: frozenset[str]
+    headers: frozenset[str] = frozenset()
+    """Names of header fields, in lower case."""
+    paths: tuple[json_path.Path, ...] = ()
+    """Places in JSON bodies; every other byte of the body is compared."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rule as a verdict lists it."""
+        return {"name": self.name, "why": self.why, "leaves_out": sorted(self.headers) or [self.name]}
+
+
+def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the rules that the user named: ``header:NAME`` and ``json:PATH``.
+
+    Raises:
+        UsageError: one is none.
+    """
+    rules = []
+    for name in given:
+        kind, _, what = name.strip().partition(":")
+        try:
+            match kind:
+                case "header" if what:
+                    rules.append(
+                        Rule(name, "left out on the command line", headers=frozenset({what.lower()}))
+                    )
+                case "json":
+                    path = json_path.parse(what)
+                    # What is left out may be of another length, so the body's length goes with it.
+                    rules.append(
+                        Rule(name, "left out on the command line", frozenset({"content-length"}), (path,))
+                    )
+                case _:
+                    raise UsageError(f"{name!r} cannot be ignored: it names no field", advice=_ADVICE)
+        except ValueError as error:
+            raise UsageError(f"{name!r} cannot be ignored: {error}", advice=_ADVICE) from error
+    return tuple(rules)
+
+
+_ADVICE = "Give header:NAME, or json:PATH such as json:$.timestamp, json:$.users[*].created_at or json:$..at."
 
 
 RULES = (
@@ -62,19 +102,38 @@ class Difference:
 
 
 def header(answer: Response, name: str) -> str | None:
-    """Return the value of the first header called *name*, given in lower case."""
-    return next((value for key, value in answer.headers if key.lower() == name), None)
+    """Return the value of the last header called *name*, given in lower case: ours come after all others."""
+    return next((value for key, value in reversed(answer.headers) if key.lower() == name), None)
 
 
 def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Headers:
     """Return the headers that *rules* leave in."""
-    own = json.loads(header(answer, OWN_HEADER) or "[]")
+    try:
+        own = json.loads(header(answer, OWN_HEADER) or "[]")
+    except ValueError:
+        own = []
+    if not isinstance(own, list):  # an application's own header of that name
+        own = []
     out = frozenset[str]().union(*(rule.headers for rule in rules))
     return tuple(
         (name, value)
         for name, value in answer.headers
         if name.lower() not in out or [name.lower(), value] in own
     )
+
+
+def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:
+    """Return the body, with null in place of each value that *rules* leave out."""
+    paths = [path for rule in rules for path in rule.paths]
+    if not paths:
+        return answer.body
+    try:
+        text = answer.body.decode()
+        for start, end in reversed(json_path.find(text, paths)):
+            text = f"{text[:start]}null{text[end:]}"
+    except (ValueError, RecursionError):  # not JSON: there is nothing to leave out
+        return answer.body
+    return text.encode()
 
 
 def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:
@@ -86,9 +145,10 @@ def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULE
     differences = []
     if recorded.status != replayed.status:
         differences.append(Difference("status", str(recorded.status), str(replayed.status)))
+    before, after = compared_body(recorded, rules), compared_body(replayed, rules)
+    if before != after:
+        differences.append(_body(before, after))
     differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
-    if recorded.body != replayed.body:
-        differences.append(_body(recorded.body, replayed.body))
     return tuple(differences)
 
 
@@ -114,7 +174,7 @@ def _headers(recorded: Headers, replayed: Headers) -> Iterator[Difference]:
 
 
 def _values(values: list[str]) -> str:
-    return _shorten(", ".join(map(repr, values))) if values else "(absent)"
+    return _printable(", ".join(map(repr, values))) if values else "(absent)"
 
 
 def _names(headers: Headers) -> str:
@@ -123,12 +183,10 @@ def _names(headers: Headers) -> str:
 
 def _body(recorded: bytes, replayed: bytes) -> Difference:
     try:
-        before, after = json.loads(recorded), json.loads(replayed)
-    except ValueError:
-        pass
-    else:
-        for path, left, right in _json(before, after, "$"):
+        for path, left, right in _json(json.loads(recorded), json.loads(replayed), "$"):
             return Difference(f"body:{path}", left, right)
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than is worth a path
+        pass
     pairs = zip(recorded, replayed, strict=False)
     start = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(replayed)))
     return Difference(f"body at byte {start}", _excerpt(recorded, start), _excerpt(replayed, start))
@@ -150,12 +208,12 @@ def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
             yield from _json(left, right, f"{path}[{index}]")
         if len(before) != len(after):
             yield f"{path}.length", str(len(before)), str(len(after))
-    elif type(before) is not type(after) or before != after:
+    elif type(before) is not type(after) or repr(before) != repr(after):  # NaN is itself, 0.0 is not -0.0
         yield path, _value(before), _value(after)
 
 
 def _value(value: Any) -> str:
-    return _shorten(json.dumps(value, ensure_ascii=False))
+    return _printable(json.dumps(value, ensure_ascii=False))
 
 
 def _excerpt(body: bytes, at: int) -> str:
@@ -163,8 +221,10 @@ def _excerpt(body: bytes, at: int) -> str:
         return "(empty)"
     start = max(0, at - 40)
     text = body[start : start + SHOWN].decode("utf-8", "backslashreplace")
-    return _shorten(("…" if start else "") + text)
+    return _printable(("…" if start else "") + text)
 
 
-def _shorten(text: str) -> str:
+def _printable(text: str) -> str:
+    """Shorten *text*, and make it encodable: JSON may hold half of a surrogate pair."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-transcript/1"
 INLINE_LIMIT = 64 * 1024
 """Bodies of this many bytes and more are kept beside the transcript."""
+FOREVER = 1e9
+"""No run takes as many seconds: such a time is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
     Raises:
         ValueError: a field is missing or of another type than the format says.
     """
+    if any(isinstance(value, bool) for value in line.values()):
+        raise ValueError("true and false are no values of this format")  # and would pass for 1 and 0
     match line:
         case {"event": "run", "format": str(found)} if found != FORMAT:
             raise ValueError(f"its format is {found!r}, and this loadgen reads {FORMAT!r}")
@@ -170,14 +174,22 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
             "seq": int(seq),
             "user": int(user),
             "method": str(method),
-            "target": str(t),
+            "target": str(target),
+            "headers": [*pairs],
+            "body": body,
         }:
-            return Request(seq, user, method, t, _headers(line), decode_body(line.get("body"), fetch))
-        case {"event": "response", "seq": int(seq), "status": int(status)}:
-            return Response(seq, status, _headers(line), decode_body(line.get("body"), fetch))
+            return Request(seq, user, method, target, _headers(pairs), decode_body(body, fetch))
+        case {
+            "event": "response",
+            "seq": int(seq),
+            "status": int(status),
+            "headers": [*pairs],
+            "body": body,
+        }:
+            return Response(seq, status, _headers(pairs), decode_body(body, fetch))
         case {"event": "failure", "seq": int(seq), "kind": str(kind), "message": str(message)}:
             return Failure(seq, kind, message)
-        case {"event": "order", "steps": [*steps]} if all(isinstance(step, int) and step for step in steps):
+        case {"event": "order", "steps": [*steps]} if all(type(step) is int and step for step in steps):
             return Order(tuple(steps))
         case {"event": "end", "requests": int(requests)}:
             return End(requests)
@@ -186,9 +198,9 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
     raise ValueError("no event")
 
 
-def _headers(line: Mapping[str, Any]) -> Headers:
+def _headers(pairs: list[Any]) -> Headers:
     headers: list[tuple[str, str]] = []
-    for pair in line.get("headers", ()):
+    for pair in pairs:
         match pair:
             case [str(name), str(value)]:
                 headers.append((name, value))
@@ -207,6 +219,8 @@ class Reader:
         self.torn = False
         self.requests = 0
         self.ended = False
+        self.at: float | None = None
+        """When the event just yielded happened, in seconds since the run began, if its line says so."""
         self._open: set[int] = set()
         self._number = 0
 
@@ -226,9 +240,13 @@ class Reader:
                 if not isinstance(parsed, dict):
                     raise ValueError("not an object")  # noqa: TRY004, TRY301 - one handler for all damage
                 event = decode(parsed, self._fetch)
+            except RecursionError as error:
+                raise self._damage("it is nested too deeply") from error
             except (ValueError, OSError) as error:
                 raise self._damage(str(error)) from error
             self._check(event)
+            at = parsed.get("at")
+            self.at = at if isinstance(at, (int, float)) and 0 <= at < FOREVER else None
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
@@ -248,6 +266,8 @@ class Reader:
                     raise self._damage(f"request {seq} {why}")
                 self._open.remove(seq)
             case Order(steps=steps):
+                if self._open:
+                    raise self._damage(f"request {min(self._open)} has no answer")
                 missing = next((abs(step) for step in steps if abs(step) > self.requests), None)
                 if missing is not None:
                     raise self._damage(f"request {missing}, which the server saw, is missing")
@@ -255,7 +275,7 @@ class Reader:
                 self._check_end(requests)
 
     def _check_request(self, seq: int) -> None:
-        if seq <= self.requests:
+        if 0 < seq <= self.requests:
             raise self._damage(f"request {seq} appears twice")
         if seq != self.requests + 1:
             raise self._damage(f"request {self.requests + 1} is missing: request {seq} follows")

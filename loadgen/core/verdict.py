@@ -8,7 +8,7 @@ the tape, and the server's order equal. ``diverged`` needs one difference. Whate
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.comparison import (
@@ -16,6 +16,7 @@ from loadgen.core.comparison import (
     RULES,
     SERVED_HEADER,
     Difference,
+    Rule,
     compare,
     header,
 )
@@ -24,6 +25,7 @@ from loadgen.core.exchange import Failure, Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from loadgen.core.diagnosis import Cause
     from loadgen.core.exchange import Outcome, Request
     from loadgen.errors import LoadgenError
 
@@ -64,7 +66,11 @@ class Divergence:
     target: str
     differences: tuple[Difference, ...]
     evidence: str = ""
-    """What the boundary saw when this request left the tape."""
+    """What the boundary saw when this request left the tape, and where."""
+    stack: tuple[str, ...] = ()
+    """The application's calls at that point, innermost first."""
+    position: int | None = None
+    """Its place in the recorded server order, from 0; none if that is not known."""
 
 
 @dataclass(slots=True)
@@ -86,6 +92,10 @@ class Verdict:
     """Steps of the server's order that were compared; none if it was not."""
     client_order_same: bool | None = None
     """Whether clients saw completions in the same order: reported, not judged."""
+    rules: tuple[Rule, ...] = RULES
+    """What was not compared."""
+    causes: list[Cause] = field(default_factory=list)
+    """What the divergences come from, the first in the server's order first."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What else is evidence: versions, the absent database, durations."""
 
@@ -98,6 +108,7 @@ class Verdict:
             "requests": self.requests,
             "compared": self.compared,
             "diverged": self.diverged,
+            "causes": [cause.to_json() for cause in self.causes],
             "divergences": [asdict(divergence) for divergence in self.divergences],
             "server_order": {
                 "same": None if self.order_steps is None else self.order is None,
@@ -105,19 +116,17 @@ class Verdict:
                 "first_difference": asdict(self.order) if self.order else None,
             },
             "client_order_same": self.client_order_same,
-            "rules": [
-                {"name": rule.name, "why": rule.why, "leaves_out": sorted(rule.headers)} for rule in RULES
-            ],
+            "rules": [rule.to_json() for rule in self.rules],
             **self.facts,
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Verdict:
-        """Return the verdict that :meth:`to_json` gave *content* of."""
+    def from_json(cls, content: Mapping[str, Any], rules: tuple[Rule, ...] = RULES) -> Verdict:
+        """Return the verdict that :meth:`to_json` gave *content* of, but its causes; *rules* were in force."""
         rest = dict(content)
         order = rest.pop("server_order")
-        for left_out in ("format", "rules"):
-            rest.pop(left_out)
+        for left_out in ("format", "rules", "causes"):
+            rest.pop(left_out, None)
         return cls(
             Judgement(rest.pop("verdict")),
             [Reason(**reason) for reason in rest.pop("reasons")],
@@ -128,6 +137,7 @@ class Verdict:
             order=_divergence(order["first_difference"]) if order["first_difference"] else None,
             order_steps=order["steps"],
             client_order_same=rest.pop("client_order_same"),
+            rules=rules,
             facts=rest,
         )
 
@@ -135,7 +145,8 @@ class Verdict:
 class Judge:
     """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: tuple[Rule, ...] = ()) -> None:
+        self._rules = (*RULES, *ignored)
         self._reasons: list[Reason] = []
         self._divergences: dict[int, Divergence] = {}
         self._diverged = 0
@@ -153,7 +164,14 @@ class Judge:
         """Note why the question cannot be answered, or not fully."""
         self._reasons.append(Reason(error.fault, error.message, error.advice))
 
-    def pair(self, request: Request, recorded: Outcome, replayed: Outcome, evidence: str = "") -> None:
+    def pair(
+        self,
+        request: Request,
+        recorded: Outcome,
+        replayed: Outcome,
+        evidence: str = "",
+        stack: tuple[str, ...] = (),
+    ) -> None:
         """Compare the two answers to one request."""
         if isinstance(recorded, Failure):
             self._reasons.append(
@@ -173,7 +191,7 @@ class Judge:
                 Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}"),
             )
         else:
-            differences = compare(recorded, replayed)
+            differences = compare(recorded, replayed, self._rules)
             if isinstance(replayed, Response) and header(replayed, SERVED_HEADER) != "replay":
                 served = header(replayed, SERVED_HEADER) or "a server outside the replay"
                 differences += (Difference("served", "by the recorded server", f"by {served}, not the tape"),)
@@ -182,7 +200,7 @@ class Judge:
         self._diverged += 1
         if len(self._divergences) < KEPT:
             self._divergences[request.seq] = Divergence(
-                request.seq, request.user, request.method, request.target, differences, evidence
+                request.seq, request.user, request.method, request.target, differences, evidence, stack
             )
 
     def order_piece(self, recorded: tuple[int, ...], replayed: list[int]) -> None:
@@ -208,12 +226,12 @@ class Judge:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
         if self._diverged or self._order:
             judgement = Judgement.DIVERGED
-        elif self._reasons or not whole or not requests or self._compared != requests or self._steps is None:
+        elif self._reasons or not (whole and requests == self._compared > 0 and self._steps == 2 * requests):
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
-                self._reasons.append(
-                    Reason("harness", f"only {self._compared} of {requests} answers were compared")
-                )
+                steps = f"{self._steps or 0} of {2 * requests} steps of the server's order"
+                what = f"{self._compared} of {requests} answers were compared, and {steps}"
+                self._reasons.append(Reason("harness", what))
         else:
             judgement = Judgement.IDENTICAL
         late = self._steps or 0  # after every one whose place is known
@@ -224,17 +242,19 @@ class Judge:
             compared=self._compared,
             diverged=self._diverged,
             divergences=sorted(
-                self._divergences.values(), key=lambda one: (self._entered.get(one.seq, late), one.seq)
+                (replace(one, position=self._entered.get(one.seq)) for one in self._divergences.values()),
+                key=lambda one: (late if one.position is None else one.position, one.seq),
             ),
             order=self._order,
             order_steps=self._steps,
             client_order_same=client_order_same,
+            rules=self._rules,
         )
 
 
 def _divergence(content: Mapping[str, Any]) -> Divergence:
     differences = tuple(Difference(**one) for one in content["differences"])
-    return Divergence(**{**content, "differences": differences})
+    return Divergence(**{**content, "differences": differences, "stack": tuple(content["stack"])})
 
 
 def _step(step: int | None) -> str:

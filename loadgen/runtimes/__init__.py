@@ -31,6 +31,9 @@ class Server(Protocol):
             EngineFault: it crashed, or did not end.
         """
 
+    async def ended(self) -> None:
+        """Wait until it has ended, by itself or otherwise."""
+
     async def obituary(self) -> str | None:
         """Say how it ended, and its last words; nothing while it runs."""
 

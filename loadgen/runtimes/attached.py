@@ -80,6 +80,11 @@ class AttachedServer:
         if not await to_thread.run_sync(self._lifeline.stop):
             raise EngineFault("the recorded server crashed, or did not finish its recording", advice=SEE_LOG)
 
+    async def ended(self) -> None:
+        """Wait until it has ended, by itself or otherwise."""
+        while not await to_thread.run_sync(self._lifeline.ended, DYING, abandon_on_cancel=True):
+            pass
+
     async def obituary(self) -> str | None:
         """Say that it ended; only who runs its container knows how."""
         return "it ended" if await to_thread.run_sync(self._lifeline.ended, DYING) else None

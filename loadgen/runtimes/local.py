@@ -65,6 +65,10 @@ class LocalServer:
         if self._process.returncode < 0:
             raise EngineFault(f"the recorded server crashed: {await self.obituary()}")
 
+    async def ended(self) -> None:
+        """Wait until it has ended, by itself or otherwise."""
+        await self._process.wait()
+
     async def obituary(self) -> str | None:
         """Say how it ended, and its last words; nothing while it runs."""
         with anyio.move_on_after(DYING):

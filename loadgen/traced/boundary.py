@@ -59,7 +59,8 @@ class Boundary:
             TapeTurns.current if self.mode == "replay" else TapeTurns.new_lock()
         )
         self.order: list[int] = []
-        self.diverged: dict[int, str] = {}
+        self.diverged: dict[int, tuple[str, list[str]]] = {}
+        """Why each request that left the tape did, and its stack there, innermost call first."""
         self._used: set[int] = set()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str], ...]] = {}
@@ -176,7 +177,7 @@ class Request:
             return self.stream(kind, value)
         if isinstance(value, Diverged):
             outcome = ("X-Loadgen-Outcome", "diverged")
-            body = json.dumps({"seq": self.seq, "diverged": self.boundary.diverged[self.seq]}).encode()
+            body = json.dumps({"seq": self.seq, "diverged": self.boundary.diverged[self.seq][0]}).encode()
         else:  # a live server would answer with an error page of its own, which is not the application's
             outcome = ("X-Loadgen-Served", self.boundary.mode)
             body = b"An exception left the application; the server's log has it.\n"
@@ -209,7 +210,9 @@ class Request:
                 TapeTurns.current.leave(thread)
             traceback.print_exception(caught)
             if isinstance(caught, Diverged):
-                self.boundary.diverged[self.seq] = f"{caught}{_place(caught)}"
+                stack = _stack(caught)
+                why = f"{caught}, at {stack[0]}" if stack else str(caught)
+                self.boundary.diverged[self.seq] = (why, stack)
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))
@@ -293,10 +296,10 @@ def _not_the_recorded(left: Diverged) -> str:
     return f"the live request is not the recorded one: {shown}"
 
 
-def _place(error: BaseException) -> str:
-    """Say where *error* was raised: at the innermost call that is neither ours nor the engine's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if not any(part in frame.filename for part in ("/retracesoftware/", "/loadgen/traced/")):
-            return f", at {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
-    return ""
+def _stack(error: BaseException) -> list[str]:
+    """Say where *error* was raised: the calls that are neither ours nor the engine's, innermost first."""
+    return [
+        f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if not any(part in frame.filename for part in ("/retracesoftware/", "/loadgen/traced/"))
+    ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import builtins
 import gc
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
-from retracesoftware.install import importhook
+from retracesoftware.install import importhook, pathpredicate
 
 from loadgen.traced import settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
@@ -139,6 +140,16 @@ def trace_imports_of_the_application() -> None:
     importhook.install_import_hooks = install_import_hooks
 
 
+def read_code_live() -> None:
+    """Keep the application's own code off the tape.
+
+    Files under ``/tmp`` are recorded, and so would be a server script that lies there: its replay would run
+    the recorded source, whatever the file says by now, and prove nothing about the code that is there.
+    """
+    ignored = (*pathpredicate.DEFAULT_IGNORE_GLOBS, "*.py", "*.pyc")
+    pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
+
+
 def collect_at_fixed_places() -> Callable[[], object]:
     """Set aside what start-up made, switch the collector off, and return what each request calls at its end.
 
@@ -157,6 +168,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     bind_reused_addresses,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
+    read_code_live,
 )
 
 

@@ -1,0 +1,222 @@
+"""``loadgen report`` and ``loadgen export``: what a run looks like to people and to other tools."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen import __version__
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+    from loadgen.core.masking import Rules
+    from loadgen.run_folder import Manifest, RunFolder
+
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="RULE",
+        help="Mask a field: header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME. "
+        "May be repeated. Authorization and cookies always are.",
+        show_default=False,
+    ),
+]
+Number = Annotated[
+    int | None,
+    typer.Option(
+        "--verification", min=1, metavar="N", help="Which one. [default: the latest]", show_default=False
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.", show_default=False),
+]
+Summary = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary",
+        metavar="FILE",
+        help='Append the verdict as Markdown, for a CI job page: --summary "$GITHUB_STEP_SUMMARY".',
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to *app*."""
+    app.command()(report)
+    app.command()(export)
+
+
+def report(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The file to write. [default: report.html in the run]", show_default=False
+        ),
+    ] = None,
+    verification: Number = None,
+    mask: Masks = None,
+) -> None:
+    """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
+    from loadgen.cli.main import say
+    from loadgen.core.masking import Masker, parse
+    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.page import render
+    from loadgen.run_folder import RunFolder
+
+    masker = Masker(parse(mask or ()))
+    folder, manifest = RunFolder.open(run)
+    found = find_verification(folder, verification)
+    path = output or folder.path / "report.html"
+    with replacing(path) as file:
+        file.write(render(gather(folder, manifest, found, masker), masker, version=__version__))
+    say(str(path))
+
+
+def export(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
+    ] = None,
+    har: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a HAR file, for browsers' developer tools.", show_default=False
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a .tar.gz to verify or read elsewhere.", show_default=False),
+    ] = None,
+    junit: Junit = None,
+    summary: Summary = None,
+    verification: Number = None,
+    mask: Masks = None,
+    keep_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--keep-secrets", help="Leave secrets in the bundle: without them, it cannot be verified."
+        ),
+    ] = False,
+) -> None:
+    """Write a run in forms that other tools read, without its secrets. Prints the files' paths.
+
+    --har has the recorded answers, or with --verification the replayed ones.
+    """
+    from loadgen.cli.main import say
+    from loadgen.core.masking import parse
+    from loadgen.run_folder import RunFolder
+
+    rules = parse(mask or ())
+    wanted = [path for path in (har, bundle, junit, summary) if path is not None]
+    if not wanted:
+        raise UsageError("nothing to export", advice="Give --har, --bundle, --junit or --summary FILE.")
+    folder, manifest = RunFolder.open(run)
+    if har is not None:
+        _har(folder, har, verification, rules)
+    if bundle is not None:
+        _bundle(folder, manifest, bundle, rules, keep_secrets=keep_secrets)
+    if junit is not None or summary is not None:
+        write_verdict(folder, manifest, verification, junit, summary, mask or ())
+    say("\n".join(map(str, wanted)))
+
+
+def write_verdict(
+    run: RunFolder,
+    manifest: Manifest,
+    number: int | None,
+    junit: Path | None,
+    summary: Path | None,
+    mask: Iterable[str] = (),
+) -> None:
+    """Write what was found by the verification *number*, by default the latest, for CI.
+
+    Raises:
+        UsageError: there is no such verification, or a file cannot be written.
+    """
+    from loadgen.core.masking import Masker, parse
+    from loadgen.export.junit import junit as to_xml
+    from loadgen.export.summary import summary as to_markdown
+    from loadgen.report.evidence import find_verification, learn
+
+    found = find_verification(run, number)
+    if found is None:
+        raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
+    masker = Masker(parse(mask))
+    if (found.verdict or {}).get("verdict") != "identical":
+        learn(run, found, masker)
+    if junit is not None:
+        with replacing(junit) as file:
+            file.write(to_xml(manifest, found.verdict or {}, masker))
+    if summary is not None:
+        try:
+            with summary.open("a", encoding="utf-8", errors="replace") as text:
+                text.write(to_markdown(run, manifest, found, masker))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {summary}: {error.strerror}", advice="Name another file."
+            ) from error
+
+
+def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) -> None:
+    from loadgen.core.masking import Masker
+    from loadgen.export.har import har as render
+    from loadgen.report.evidence import find_verification
+    from loadgen.run_folder import read_transcript
+
+    transcript, bodies = folder.transcript, folder.bodies
+    if verification is not None and (found := find_verification(folder, verification)):
+        transcript, bodies = found.path / "transcript.jsonl", found.path / "bodies"
+    with replacing(path) as file, read_transcript(transcript, bodies) as events:
+        for piece in render(events, Masker(rules), version=__version__):
+            file.write(piece.encode("utf-8", "replace"))
+
+
+def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, keep_secrets: bool) -> None:
+    from loadgen.export.bundle import bundle as write
+
+    with replacing(path) as file:
+        made = write(folder, manifest, rules, file, keep_secrets=keep_secrets)
+    if not made.verifiable:
+        what = ", ".join(f"{name} ({count})" for name, count in sorted(made.masked.items()))
+        print(
+            f"loadgen: masked in {path}: {what}. It can be read, not verified: its requests are not those "
+            "that were recorded, and the recording, which holds them, was left out.\n"
+            "  For someone you trust with the secrets: --keep-secrets",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open *path* for writing beside it: it is replaced when all is written, or not touched.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    beside = path.parent / f".{path.name}.part"
+    try:
+        file = beside.open("wb")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Name another file.") from error
+    try:
+        with file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Name another file.") from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Conclude: from one or more replays of a recording to one verdict, its causes, and whose fault they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadgen.core.diagnosis import diagnose
+from loadgen.core.verdict import Judgement
+from loadgen.run_folder import write_json
+from loadgen.sources import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.run_folder import Manifest
+    from loadgen.verify import Verified
+
+_WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
+
+
+def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
+    """Return the verdict of the worst of *replays*, with the causes told from all of them.
+
+    It is written into that replay's ``verdict.json``; those of the others stay what they are.
+    """
+    worst = min(replays, key=lambda one: _WORST_FIRST.index(one.verdict.judgement))
+    verdict = worst.verdict
+    # The image of containers holds the code that was recorded, whatever has become of it outside.
+    edited = () if manifest.image else changed(manifest.sources)
+    verdict.causes = diagnose([one.verdict for one in replays], edited)
+    verdict.facts["replays"] = [
+        {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
+        for one in replays
+    ]
+    write_json(worst.folder / "verdict.json", verdict.to_json())
+    return worst

@@ -1,0 +1,192 @@
+"""Secrets, masked in what is exported and shown; never in what is compared.
+
+A rule is ``header:NAME``, ``json:PATH``, or ``query:NAME`` (a field of a query string or of a form).
+:data:`ALWAYS` is always in force. A masked value becomes :data:`MASK`; nothing else of a message changes.
+What was masked is remembered, so that free text (evidence, logs) can be rid of the same values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core import json_path
+from loadgen.core.exchange import Request, Response
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadgen.core.exchange import Headers
+    from loadgen.core.transcript import Event
+
+MASK = "(masked)"
+ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie", "header:set-cookie")
+WORTH = 4
+"""Shorter values are not searched for in free text: they are everywhere."""
+_ADVICE = "Give header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME."
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What to mask, ready for use."""
+
+    names: tuple[str, ...]
+    headers: frozenset[str]
+    fields: frozenset[str]
+    paths: tuple[json_path.Path, ...]
+
+
+def parse(given: Iterable[str]) -> Rules:
+    """Parse the rules that the user named, and add those that are always in force.
+
+    Raises:
+        UsageError: one is none.
+    """
+    names = tuple(dict.fromkeys((*ALWAYS, *(rule.strip() for rule in given))))
+    headers, fields, paths = set(), set(), []
+    for name in names:
+        kind, _, what = name.partition(":")
+        try:
+            match kind:
+                case "header" if what:
+                    headers.add(what.lower())
+                case "query" if what:
+                    fields.add(what)
+                case "json":
+                    paths.append(json_path.parse(what))
+                case _:
+                    raise UsageError(f"{name!r} cannot be masked: it names no field", advice=_ADVICE)
+        except ValueError as error:
+            raise UsageError(f"{name!r} cannot be masked: {error}", advice=_ADVICE) from error
+    return Rules(names, frozenset(headers), frozenset(fields), tuple(paths))
+
+
+class Masker:
+    """Applies rules, counts what they masked, and remembers the values for :meth:`text`."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.masked: Counter[str] = Counter()
+        """How many values were masked, by header and field; those of all JSON paths together."""
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self._query = (
+            re.compile(rf"((?:^|[?&;])(?:{'|'.join(map(re.escape, sorted(rules.fields)))})=)([^&;#]*)")
+            if rules.fields
+            else None
+        )
+
+    def headers(self, headers: Headers) -> Headers:
+        """Mask the values of the headers that the rules name, and named fields of URLs in others."""
+        if not self._query and not any(name.lower() in self.rules.headers for name, _ in headers):
+            return headers
+        return tuple((name, self._header(name.lower(), value)) for name, value in headers)
+
+    def target(self, target: str) -> str:
+        """Mask the fields of a target's query string."""
+        return self._fields(target) if self._query else target
+
+    def body(self, body: bytes, headers: Headers) -> bytes:
+        """Mask the fields of a body, JSON or a form; what claims to be JSON and is not is masked whole."""
+        if not body or not (self.rules.paths or self._query):
+            return body
+        kind = next((value.lower() for name, value in headers if name.lower() == "content-type"), "")
+        if self._query and "form" in kind:
+            return self._fields(body.decode("latin-1")).encode("latin-1")
+        if self.rules.paths and ("json" in kind or body.lstrip()[:1] in (b"{", b"[")):
+            try:
+                return self._json(body.decode(), self.rules.paths).encode()
+            except (ValueError, RecursionError):
+                self.masked["json: a body that is not JSON"] += 1
+                return MASK.encode()
+        return body
+
+    def event(self, event: Event) -> Event:
+        """Mask an event of a transcript."""
+        match event:
+            case Request():
+                return replace(
+                    event,
+                    target=self.target(event.target),
+                    headers=self.headers(event.headers),
+                    body=self.body(event.body, event.headers),
+                )
+            case Response():
+                body = self.body(event.body, event.headers)
+                return replace(event, headers=self.headers(event.headers), body=body)
+        return event
+
+    def difference(self, field: str, value: str) -> str:
+        """Mask one side of a difference between answers."""
+        kind, _, where = field.partition(":")
+        if kind == "header" and where.lower() in self.rules.headers and value != "(absent)":
+            return MASK
+        if kind == "body" and self.rules.paths and value != "(absent)":
+            return self.text(self._at_path(where, value))
+        if field.startswith("body at byte") and (self.rules.paths or self._query):
+            return MASK  # an excerpt: what it holds cannot be told from where it stands
+        return self.text(value)
+
+    def text(self, text: str) -> str:
+        """Take the values that were masked so far out of free text."""
+        if self._pattern is None and self._secrets:
+            longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def within(self, value: Any) -> Any:
+        """Take the values that were masked so far out of all text in a JSON value."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {key: self.within(one) for key, one in value.items()}
+        return [self.within(one) for one in value] if isinstance(value, list) else value
+
+    def _header(self, name: str, value: str) -> str:
+        if name not in self.rules.headers:
+            return self._fields(value)
+        self.masked[f"header:{name}"] += 1
+        self._remember(value)
+        self._remember(value.partition(" ")[2])  # without its scheme: "Bearer ..."
+        if "cookie" in name:
+            for pair in value.split(";")[: 1 if name == "set-cookie" else None]:
+                self._remember(pair.partition("=")[2])
+        return MASK
+
+    def _fields(self, text: str) -> str:
+        def mask(found: re.Match[str]) -> str:
+            self.masked[f"query:{found[1].lstrip('?&;')[:-1]}"] += 1
+            self._remember(found[2])
+            return found[1] + MASK
+
+        return self._query.sub(mask, text) if self._query else text
+
+    def _json(self, text: str, paths: Iterable[json_path.Path]) -> str:
+        parts, at = [], 0
+        for start, end in json_path.find(text, paths):
+            self.masked["json"] += 1
+            self._remember(text[start:end].strip('"'))
+            parts += [text[at:start], f'"{MASK}"']
+            at = end
+        return "".join((*parts, text[at:]))
+
+    def _at_path(self, where: str, value: str) -> str:
+        """Mask a value that stands at the path *where*, if a rule names that, or part of it."""
+        left = list(self.rules.paths)
+        try:
+            for step in json_path.parse(where):
+                left = json_path.advance(left, step)
+                if () in left:
+                    return MASK
+            return self._json(value, left) if left else value
+        except (ValueError, RecursionError):  # shortened, or not understood: nothing of it is shown
+            return MASK
+
+    def _remember(self, secret: str) -> None:
+        secret = secret.strip()
+        if len(secret) >= WORTH and secret != MASK and secret not in self._secrets:
+            self._secrets.add(secret)
+            self._pattern = None

@@ -1,0 +1,163 @@
+"""Diff: compare two transcripts without replaying anything, with the comparison that verify uses.
+
+Two recordings issue their requests in different orders, so answers are paired as their clients lived them:
+by virtual user, and that user's first, second, ... request. Two requests that are paired but not the same are
+themselves a difference. The server's order is compared where the numbering is the same, as between a
+recording and its replay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from loadgen.core.comparison import RULES, Difference, Rule, compare
+from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.verdict import KEPT, Divergence, Judgement, Reason, Verdict
+from loadgen.errors import TranscriptFault, UsageError
+from loadgen.run_folder import RunFolder, read_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadgen.core.exchange import Outcome
+    from loadgen.core.transcript import Reader
+
+_Place = tuple[int, int]
+"""A virtual user, and the how manieth of its requests."""
+_Exchange = tuple[Request, Response | Failure]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two transcripts."""
+
+    name: str
+    transcript: Path
+    bodies: Path
+
+
+def side(given: Path) -> Side:
+    """Find the transcript that *given* means: a run, a verification of one, or the file itself.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = given / "transcript.jsonl" if given.is_dir() else given
+    if not path.is_file():
+        raise UsageError(
+            f"there is no transcript at {given}",
+            advice="Give a run (runs/latest), one of its verifications (runs/latest/verify/1) or a file.",
+        )
+    return Side(str(given), path, RunFolder(path.parent).bodies)
+
+
+def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
+    """Compare two transcripts; *one* is told as recorded, *other* as replayed; both are read as streams.
+
+    Raises:
+        TranscriptFault: one cannot be read.
+    """
+    rules = (*RULES, *ignored)
+    divergences: list[Divergence] = []
+    differing = compared = 0
+
+    def differs(request: Request, differences: tuple[Difference, ...]) -> None:
+        nonlocal differing
+        differing += 1
+        if len(divergences) < KEPT:
+            divergences.append(
+                Divergence(request.seq, request.user, request.method, request.target, differences)
+            )
+
+    with (
+        read_transcript(one.transcript, one.bodies) as first,
+        read_transcript(other.transcript, other.bodies) as second,
+    ):
+        for before, after in _pairs(first, second):
+            if after is None:
+                assert before is not None
+                differs(before[0], (Difference("outcome", _told(before[1]), "(no such request)"),))
+            elif before is None:
+                differs(after[0], (Difference("outcome", "(no such request)", _told(after[1])),))
+            else:
+                compared += 1
+                differences = (*_requests(before[0], after[0]), *compare(before[1], after[1], rules))
+                if differences:
+                    differs(before[0], differences)
+
+    reasons = [
+        Reason("transcript", f"{reader.name} was cut short after {reader.requests} requests")
+        for reader in (first, second)
+        if not reader.ended
+    ]
+    if differing:
+        judgement = Judgement.DIVERGED
+    else:
+        judgement = Judgement.UNDETERMINED if reasons or not compared else Judgement.IDENTICAL
+    divergences.sort(key=lambda one: one.seq)
+    return Verdict(
+        judgement,
+        reasons,
+        requests=first.requests,
+        compared=compared,
+        diverged=differing,
+        divergences=divergences,
+        rules=rules,
+        facts={"A": one.name, "B": other.name},
+    )
+
+
+def _pairs(first: Reader, second: Reader) -> Iterator[tuple[_Exchange | None, _Exchange | None]]:
+    """Yield the exchanges of both that have the same place, and then those that only one has.
+
+    They are read side by side: what waits for its counterpart is as much as one is ahead of the other.
+    """
+    waiting: tuple[dict[_Place, _Exchange], dict[_Place, _Exchange]] = ({}, {})
+    for arrived in zip_longest(_exchanges(first), _exchanges(second)):
+        for here, found in enumerate(arrived):
+            if found is None:
+                continue
+            place, exchange = found
+            counterpart = waiting[1 - here].pop(place, None)
+            if counterpart is None:
+                waiting[here][place] = exchange
+            else:
+                yield (counterpart, exchange) if here else (exchange, counterpart)
+    yield from ((exchange, None) for exchange in waiting[0].values())
+    yield from ((None, exchange) for exchange in waiting[1].values())
+
+
+def _exchanges(events: Reader) -> Iterator[tuple[_Place, _Exchange]]:
+    """Yield each request with its answer, and its place among those of its user."""
+    counts: dict[int, int] = {}
+    opened: dict[int, tuple[_Place, Request]] = {}
+    for event in events:
+        match event:
+            case Request(seq=seq, user=user):
+                counts[user] = counts.get(user, 0) + 1
+                opened[seq] = ((user, counts[user]), event)
+            case Response(seq=seq) | Failure(seq=seq):
+                place, request = opened.pop(seq)
+                yield place, (request, event)
+            case _:
+                pass
+    if not events.requests:
+        raise TranscriptFault(f"{events.name} has no request")
+
+
+def _requests(before: Request, after: Request) -> Iterator[Difference]:
+    for name in ("method", "target", "body"):
+        left, right = getattr(before, name), getattr(after, name)
+        if left != right:
+            yield Difference(f"request {name}", _quoted(left), _quoted(right))
+
+
+def _quoted(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value[:200].decode("utf-8", "backslashreplace")
+
+
+def _told(outcome: Outcome) -> str:
+    return f"answered {outcome.status}" if isinstance(outcome, Response) else f"no answer: {outcome.kind}"

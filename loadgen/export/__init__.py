@@ -1,0 +1,1 @@
+"""Exports: a run for other tools and other people, always without its secrets."""

@@ -1,0 +1,176 @@
+"""The page: one HTML file with its style, its program and its data, which needs no network and asks for none.
+
+A Content-Security-Policy by hash lets only that style and that program run; recorded bytes are data,
+compressed and base64, and never become markup. The headline is markup: it can be read without the program.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shlex
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from loadgen.errors import RecordingFault
+from loadgen.report.evidence import divergences
+from loadgen.report.figures import histogram, percentiles, rate
+from loadgen.report.story import tell
+
+if TYPE_CHECKING:
+    from loadgen.core.masking import Masker
+    from loadgen.report.evidence import Evidence
+    from loadgen.report.story import Story
+
+STYLES = ("vendor/uPlot.min.css", "page.css")
+SCRIPTS = (
+    "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "divergences.js", "timeline.js",
+    "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js", "main.js",
+)  # fmt: skip
+COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
+"""Of the icon in a browser's tab."""
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
+    """Return the report on *evidence* as a UTF-8 HTML file."""
+    story = tell(evidence.manifest, evidence.verification, len(evidence.recorded.sent), masker)
+    content = model(evidence, story, masker, version=version)
+    try:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise RecordingFault(f"{evidence.path / 'run.json'} holds a number that is none: {error}") from error
+    packed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
+    style = "\n".join(_asset(name) for name in STYLES)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    parts = {
+        "policy": policy,
+        "title": escape(f"{story.title} · {evidence.manifest.id}"),
+        "icon": _icon(story.tone),
+        "style": style,
+        "tone": story.tone,
+        "kicker": escape(masker.text(_kicker(evidence))),
+        "headline": escape(story.title),
+        "lead": escape(masker.text(story.lead)),
+        "data": base64.b64encode(packed).decode(),
+        "script": script,
+    }
+    page = _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))
+    return page.encode("utf-8", "replace")
+
+
+def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> dict[str, Any]:
+    """Return the page's data."""
+    verification = evidence.verification
+    verdict = verification.verdict if verification else None
+    sides = [side for side in (evidence.recorded, evidence.replayed) if side is not None]
+    latencies = [side.latencies() for side in sides]
+    manifest = evidence.manifest
+    there = str(evidence.path)
+    return {
+        "loadgen": version,
+        "story": masker.within({"tone": story.tone, "reasons": story.reasons}),
+        "run": masker.within(
+            {
+                "id": manifest.id,
+                "path": there,
+                "state": manifest.state,
+                "created": manifest.created,
+                "target": manifest.target,
+                "scenario": manifest.scenario,
+                "seed": manifest.seed,
+                "concurrency": manifest.concurrency,
+                "iterations": manifest.iterations,
+                "timeout": manifest.timeout,
+                "runtime": manifest.runtime,
+                "totals": manifest.totals,
+                "versions": manifest.versions,
+                "files": manifest.files,
+                "record": shlex.join(manifest.command),
+                "verify": shlex.join(["loadgen", "verify", there]),
+            }
+        ),
+        "verification": _verification(evidence, masker),
+        "divergences": [_divergence(one, masker) for one in divergences(verdict)],
+        "differ": evidence.differing(),
+        "notices": masker.within(evidence.notices),
+        "logs": evidence.logs,
+        "masking": {"rules": list(masker.rules.names), "masked": dict(masker.masked)},
+        "figures": {
+            "percentiles": [percentiles(one) for one in latencies],
+            "histogram": histogram(latencies),
+            "rate": rate(sides),
+        },
+        **evidence.tables.data(),
+        "sides": [side.columns() for side in sides],
+    }
+
+
+def _kicker(evidence: Evidence) -> str:
+    manifest = evidence.manifest
+    when = manifest.created.replace("T", " ").removesuffix("+00:00")
+    return " · ".join(
+        (f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when)
+    )
+
+
+def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
+    found = evidence.verification
+    if found is None:
+        return None
+    verdict = found.verdict or {}
+    keep = (
+        "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
+        "seconds", "database",
+    )  # fmt: skip
+    return {
+        "number": found.number,
+        "of": found.of,
+        "path": str(found.path),
+        **{key: masker.within(verdict.get(key)) for key in keep},
+    }
+
+
+def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
+    return {
+        "seq": one["seq"],
+        "method": one["method"],
+        "target": masker.target(one["target"]),
+        "evidence": masker.text(str(one.get("evidence") or "")),
+        "differences": [
+            [
+                difference["field"],
+                masker.difference(difference["field"], difference["recorded"]),
+                masker.difference(difference["field"], difference["replayed"]),
+            ]
+            for difference in one["differences"]
+        ],
+    }
+
+
+def _asset(name: str) -> str:
+    return files("loadgen.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _icon(tone: str) -> str:
+    disc = f"<circle cx='8' cy='8' r='7' fill='#{COLOURS.get(tone, '4d5b73')}'/>"
+    disc = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>{disc}</svg>"
+    return f"data:image/svg+xml;base64,{base64.b64encode(disc.encode()).decode()}"

@@ -1,0 +1,261 @@
+"""The report in a real browser: what a person does with it, on which screens, with a keyboard alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.report.sample import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.browser
+SOME = tuple(range(30, 60, 7))
+ENTER, TAB, ESCAPE, DOWN, END = "\ue007", "\ue004", "\ue00c", "\ue015", "\ue010"
+
+
+def test_opens_without_network_and_without_complaint(open_report: Callable[..., Any]) -> None:
+    """The file is all there is: nothing else is asked for, and the console stays empty."""
+    page = open_report(Sample(diverge=SOME))
+    assert page.requested() == [page.browser.current_url]
+    assert page.complaints() == []
+    assert page.one("h1").text == "Diverged"
+    assert page.run("return document.querySelectorAll('#latency canvas').length") == 2
+
+
+def test_policy_lets_nothing_else_run(open_report: Callable[..., Any]) -> None:
+    """A script or an image that got into the page all the same would not be run or fetched."""
+    page = open_report(Sample())
+    page.run(
+        "const s = document.createElement('script');"
+        "s.textContent = 'window.hacked = 1'; document.body.append(s);"
+        "const i = new Image(); i.src = 'http://127.0.0.1:9/x.png'; document.body.append(i);"
+    )
+    assert page.run("return window.hacked") is None
+    assert any("Content Security Policy" in line for line in page.complaints())
+
+
+def test_recorded_markup_stays_text(open_report: Callable[..., Any]) -> None:
+    """What a server answered is shown as characters, whatever it is."""
+    evil = b"</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>{{data}}"
+    page = open_report(Sample(bodies={3: (evil, evil + b"!")}, diverge=(3,)))
+    assert "<img src=x" in page.one("#divergence-list .diff").text
+    assert page.run("return window.hacked") is None
+    assert page.complaints() == []
+
+
+def test_search_finds_by_target_header_body_and_field(open_report: Callable[..., Any]) -> None:
+    """One field searches everything that is shown of a request."""
+    page = open_report(
+        Sample(requests=200, answer_headers=(("X-Region", "north"),), bodies={77: (b"needle", b"needle")})
+    )
+    box = page.one("#search")
+    lost = page.run("return requestList.store.sides[0].status.filter((status) => status === 404).length")
+    for text, count in (
+        ("needle", 1),
+        ("x-region:", 200),
+        ("#12", 1),
+        ("status:404", lost),
+        ("no such thing", 0),
+    ):
+        box.clear()
+        box.send_keys(text)
+        want = "200 requests" if count == 200 else f"{count} of 200 requests"
+        page.until(f"byId('found').textContent === {want!r}")
+    assert page.one("#nothing").is_displayed()
+    box.clear()
+    box.send_keys("method:post user:2")
+    page.until("!byId('rows').hidden && byId('found').textContent.includes(' of ')")
+    rows = page.all("#rows .row")
+    assert rows
+    assert {row.find_element("css selector", ".what b").text for row in rows} == {"POST"}
+    assert {row.find_element("css selector", ".user").text for row in rows} == {"2"}
+
+
+def test_filter_shows_what_differs(open_report: Callable[..., Any]) -> None:
+    """The filter's number is the verdict's, and the rows are its requests."""
+    page = open_report(Sample(diverge=SOME))
+    page.one("#filters [value=differ]").click()
+    assert page.one("#found").text == f"{len(SOME)} of 60 requests"
+    assert [int(row.text) for row in page.all("#rows .seq")] == list(SOME)
+
+
+def test_divergence_opens_side_by_side_with_the_difference_marked(open_report: Callable[..., Any]) -> None:
+    """The first is open; another opens with a click; both sides mark exactly what differs."""
+    page = open_report(Sample(diverge=(31, 38)))
+    buttons = page.all("#divergence-list h3 button")
+    assert [button.get_attribute("aria-expanded") for button in buttons] == ["true", "false"]
+    buttons[1].click()
+    inside = page.one("#divergence-38")
+    assert inside.is_displayed()
+    left, right = (inside.find_element("css selector", f".diff .{side} mark").text for side in "lr")
+    assert (left, right) == ("76", "77")
+    buttons[1].click()
+    assert not inside.is_displayed()
+
+
+def test_thousands_of_divergences_come_in_portions(open_report: Callable[..., Any]) -> None:
+    """The page stays light: fifty at a time, and the rest a click away, with the true number said."""
+    page = open_report(Sample(requests=2400, diverge=tuple(range(1, 2400, 2))))
+    assert len(page.all(".divergence")) == 50
+    assert "1,200 requests differ; the details of 1,000 were kept" in page.one("#divergences-note").text
+    page.one("#divergence-list > button").click()
+    assert len(page.all(".divergence")) == 100
+    page.one("#filters [value=differ]").click()
+    assert page.one("#found").text == "1,200 of 2,400 requests"
+
+
+def test_time_line_zooms_by_buttons_wheel_drag_and_keys(open_report: Callable[..., Any]) -> None:
+    """Every way of zooming narrows the view; zero shows the whole run again."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+    page = open_report(Sample(requests=300))
+    lanes = page.one("#lanes")
+    page.run("byId('timeline').scrollIntoView()")
+    width = "timeline.view[1] - timeline.view[0]"
+    whole = page.run(f"return {width}")
+
+    last = whole
+
+    def narrower() -> None:
+        nonlocal last
+        page.until(f"{width} < {last}")  # the browser hands a wheel on when it likes
+        last = page.run(f"return {width}")
+
+    page.one("[data-zoom=in]").click()
+    narrower()
+    ActionChains(page.browser).scroll_from_origin(ScrollOrigin.from_element(lanes), 0, 100).perform()
+    assert page.run(f"return {width}") == last  # without focus, the wheel is the page's
+    page.run("byId('timeline').scrollIntoView(); byId('lanes').focus()")
+    ActionChains(page.browser).scroll_from_origin(ScrollOrigin.from_element(lanes), 0, -120).perform()
+    narrower()
+    ActionChains(page.browser).move_to_element(lanes).click_and_hold().move_by_offset(
+        160, 0
+    ).release().perform()
+    narrower()
+    page.keys("+")
+    narrower()
+    page.keys("0")
+    assert page.run(f"return {width}") == whole
+
+
+def test_time_line_can_be_walked_by_keyboard(open_report: Callable[..., Any]) -> None:
+    """Requests can be walked, said, and opened; the next divergence is one key away."""
+    page = open_report(Sample(diverge=(31,)))
+    page.run("byId('lanes').focus()")
+    page.keys("n", "n")
+    assert page.one("#timeline-said").get_attribute("textContent").startswith("Request 2, user")
+    page.keys("d")
+    assert page.one("#timeline-said").get_attribute("textContent").endswith("differs")
+    page.keys(ENTER)
+    assert page.one("#detail").is_displayed()
+    assert page.one("#detail-title").text.startswith("#31")
+
+
+def test_server_order_is_an_axis(open_report: Callable[..., Any]) -> None:
+    """The other axis is the server's steps: two for every request."""
+    page = open_report(Sample(requests=120))
+    page.run("document.querySelector('[name=axis][value=order]').click()")
+    assert page.run("return timeline.end") == [240, 240]
+    assert page.run("return timeline.span(0, 0)")[0] == 0
+
+
+def test_list_is_used_by_keyboard_alone(open_report: Callable[..., Any]) -> None:
+    """Arrows move, Enter opens, J goes on inside, Escape returns to where one was."""
+    page = open_report(Sample(requests=500))
+    page.run("byId('rows').focus()")
+    page.keys(DOWN, DOWN, ENTER)
+    assert page.one("#detail-title").text.startswith("#3 ")
+    page.keys("j")
+    assert page.one("#detail-title").text.startswith("#4 ")
+    page.keys(ESCAPE)
+    assert not page.one("#detail").is_displayed()
+    assert page.run("return document.activeElement.id") == "rows"
+    page.keys(END)
+    assert page.one("#rows [aria-selected=true] .seq").text == "500"
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1360])
+@pytest.mark.parametrize("dark", [False, True])
+def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark: bool) -> None:
+    """Nothing sticks out sideways, and the colours follow the scheme."""
+    page = open_report(Sample(diverge=SOME), width=width, dark=dark)
+    page.run(
+        "document.querySelectorAll('#divergence-list button[aria-expanded=false]').forEach((b) => b.click())"
+    )
+    assert page.run("return document.documentElement.scrollWidth - innerWidth") <= 0
+    light = page.run(
+        "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0] > 128"
+    )
+    assert light is not dark
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "sample", "title"),
+    [
+        ("identical", Sample(), "Identical"),
+        ("diverged", Sample(diverge=SOME), "Diverged"),
+        ("order", Sample(order_differs=True), "Diverged"),
+        ("undetermined", Sample(fail=(7,)), "Undetermined"),
+        ("unverified", Sample(verified=False), "Not verified yet"),
+        ("failed", Sample(verified=False, cut=True), "Recording failed"),
+        ("empty", Sample(requests=0, verified=False), "Not verified yet"),
+    ],
+)
+@pytest.mark.parametrize("dark", [False, True])
+def test_accessible_in_every_state(
+    open_report: Callable[..., Any], name: str, sample: Sample, title: str, *, dark: bool
+) -> None:
+    """Every kind of verdict has its headline, and nothing for axe-core to find; contrast included."""
+    page = open_report(sample, dark=dark)
+    assert page.one("h1").text == title
+    assert page.complaints() == []
+    assert page.accessibility() == []
+
+
+def test_accessible_on_a_phone_and_in_the_drawer(open_report: Callable[..., Any]) -> None:
+    """Also at phone width, and with an exchange open."""
+    page = open_report(Sample(diverge=SOME), width=390)
+    assert page.accessibility() == []
+    page.run("requestList.open()")
+    assert page.accessibility() == []
+
+
+def test_usable_with_20000_requests(open_report: Callable[..., Any]) -> None:
+    """Large runs open in seconds, and searching, scrolling and zooming answer at once."""
+    page = open_report(Sample(requests=20_000, users=32, diverge=(9000, 15000)))
+    assert len(page.all("#rows .row")) < 80
+    took = page.run(
+        "const times = {}; const time = (name, act) => {"
+        "  const began = performance.now(); act(); times[name] = performance.now() - began; };"
+        "time('draw', () => timeline.draw()); time('zoom', () => { timeline.zoom(0.1); timeline.draw(); });"
+        "time('search', () => { byId('search').value = 'user-1999'; requestList.apply(); });"
+        "time('scroll', () => { byId('search').value = ''; requestList.apply(); requestList.move(15000); });"
+        "return times;"
+    )
+    assert page.one("#rows [aria-selected=true] .seq").text == "15001"
+    assert max(took.values()) < 1000, took
+
+
+def test_masked_values_are_nowhere_in_the_file(open_report: Callable[..., Any], tmp_path: Any) -> None:
+    """A secret in a header, a cookie, a body, a difference: all of the page's data is free of it."""
+    secret = "s3cr3t-t0ken"
+    page = open_report(
+        Sample(
+            headers=(("Authorization", f"Bearer {secret}"), ("X-Api-Key", secret)),
+            answer_headers=(("Set-Cookie", f"session={secret}; Path=/"),),
+            bodies={
+                4: (b'{"password": "%s", "n": 1}' % secret.encode(), b'{"password": "other-secret", "n": 2}')
+            },
+        ),
+        mask=("header:x-api-key", "json:$.password"),
+    )
+    data = page.run("return JSON.stringify(requestList.store.data)")
+    assert secret not in data
+    assert "other-secret" not in data
+    assert "(masked)" in data
+    assert page.one("#divergence-list").is_displayed()

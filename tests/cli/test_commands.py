@@ -1,0 +1,218 @@
+"""The command line: what it is asked wrongly it says on stderr, with an exit code, never as a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from loadgen import __version__
+from loadgen.cli.main import BUG, app, main
+from loadgen.errors import (
+    EngineFault,
+    HarnessFault,
+    LoadgenError,
+    MachineFault,
+    RecordingFault,
+    ServerFault,
+    TranscriptFault,
+    UsageError,
+)
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: object
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs ``loadgen`` in this process, in an empty working directory."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self._capture = capture
+        self._patch = patch
+
+    def __call__(self, *arguments: str) -> Said:
+        """Run one command line."""
+        self._patch.setattr(sys, "argv", ["loadgen", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        captured = self._capture.readouterr()
+        return Said(left.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def loadgen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(capsys, monkeypatch)
+
+
+def outside(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run ``python -m loadgen`` as a shell does, its output piped, under a terminal that likes colours."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, "-m", "loadgen", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+
+
+# ---- help ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(loadgen: Shell, command: str) -> None:
+    """Help is a result: on stdout, with exit code 0, and it says what the command does."""
+    said = loadgen(command, "--help")
+    assert (said.code, said.err) == (0, "")
+    assert f" {command} [OPTIONS]" in said.out.splitlines()[0]
+    assert "--help" in said.out
+    assert len(said.out.splitlines()[2].strip()) > 20
+
+
+def test_help_lists_the_commands_and_exit_codes(loadgen: Shell) -> None:
+    """The first thing a user asks for names all commands and what the exit codes mean."""
+    said = loadgen("--help")
+    assert (said.code, said.err) == (0, "")
+    assert {"record", "verify"} <= {*COMMANDS}
+    for word in (*COMMANDS, "Exit codes", "undetermined", "diverged", "130"):
+        assert word in said.out
+
+
+def test_nothing_asked_is_answered_with_help(loadgen: Shell) -> None:
+    """Without a command the user is told what there is, as a usage error."""
+    said = loadgen()
+    assert said.code == 2
+    assert "record" in said.out + said.err
+
+
+def test_version(loadgen: Shell) -> None:
+    """The version is one line on stdout."""
+    assert loadgen("--version") == Said(0, f"loadgen {__version__}\n", "")
+
+
+# ---- usage -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["nosuch"], "nosuch"),
+        (["--nosuch"], "--nosuch"),
+        (["record", "--nosuch"], "--nosuch"),
+        (["verify", "--nosuch"], "--nosuch"),
+        (["record", "--concurrency", "many"], "--concurrency"),
+        (["record", "--concurrency", "0"], "--concurrency"),
+        (["record", "-c", "-1"], "--concurrency"),
+        (["record", "--iterations", "0"], "--iterations"),
+        (["record", "--timeout", "0"], "--timeout"),
+        (["verify", "--timeout", "-1"], "--timeout"),
+        (["record", "--seed"], "--seed"),
+        (["record", "a:b", "c:d"], "c:d"),
+        (["verify", "a", "b"], "b"),
+        (["record", "--scenario", "nosuch"], "nosuch"),
+        (["record", "nosuch.py"], "nosuch.py"),
+        (["record", "nosuch"], "nosuch"),
+        (["verify"], "no run in runs/"),
+        (["verify", "nosuch"], "nosuch is no run folder"),
+        (["verify", "."], "is no run folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage_errors(loadgen: Shell, tmp_path: Path, arguments: list[str], word: str) -> None:
+    """What cannot be meant is exit code 2: said on stderr with the word it is about, and nothing is done."""
+    said = loadgen(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert word in said.err
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_in_use_is_refused(loadgen: Shell, tmp_path: Path) -> None:
+    """A recorded run is never overwritten."""
+    (tmp_path / "precious").write_text("x")
+    said = loadgen("record", "--run", ".")
+    assert (said.code, said.out) == (2, "")
+    assert "is not empty" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+# ---- faults ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}", b'{"format": "loadgen-run/9"}'])
+def test_a_damaged_manifest_is_exit_code_3(loadgen: Shell, tmp_path: Path, content: bytes) -> None:
+    """A damaged run cannot be judged: undetermined, with a reason, and no traceback."""
+    (tmp_path / "run.json").write_bytes(content)
+    said = loadgen("verify", ".")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("loadgen: run.json ")
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError, 2),
+        *((fault, 3) for fault in (
+            MachineFault, ServerFault, EngineFault, RecordingFault, TranscriptFault, HarnessFault
+        )),
+    ],
+)  # fmt: skip
+def test_every_expected_error_has_its_exit_code(error: type[LoadgenError], code: int) -> None:
+    """An expected error has a documented code, its fault, a message and advice; none of the codes is 1."""
+    raised = error("what happened", advice="what to do")
+    assert raised.exit_code == code
+    assert (str(raised), raised.message, raised.advice) == ("what happened", "what happened", "what to do")
+    assert raised.fault == error.__name__.removesuffix("Fault").removesuffix("Error").lower()
+
+
+def test_no_fault_has_the_code_of_a_verdict() -> None:
+    """Exit codes 0 and 1 are verdicts: an error, even a bug, never looks like one."""
+
+    def below(error: type[LoadgenError]) -> list[type[LoadgenError]]:
+        return [error, *(one for child in error.__subclasses__() for one in below(child))]
+
+    assert not {one.exit_code for one in below(LoadgenError)} & {0, 1, BUG}
+
+
+# ---- as a process ----------------------------------------------------------------------------------------
+
+
+def test_piped_output_has_no_colours(tmp_path: Path) -> None:
+    """Piped, help and errors are plain text, each where it belongs."""
+    for arguments, code in (
+        (["verify", "nosuch"], 2),
+        (["verify", "--nosuch"], 2),
+        (["record", "--help"], 0),
+    ):
+        done = outside(*arguments, cwd=tmp_path)
+        assert done.returncode == code
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert bool(done.stdout) is not bool(code)
+        assert bool(done.stderr) is bool(code)
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    """Help loads none of the heavy libraries: they are imported inside the commands."""
+    script = (
+        "import sys; sys.argv = ['loadgen', '--help']\n"
+        "try:\n    from loadgen.cli.main import main; main()\n"
+        "finally:\n    assert not {'aiohttp', 'httpx', 'structlog', 'flask'} & {*sys.modules}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,84 @@
+"""``loadgen report`` and ``loadgen export``: paths on stdout, exit codes, and no traceback for any input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.report.sample import Sample, make
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def loadgen(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    command = [sys.executable, "-m", "loadgen", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_report_prints_where_it_is(tmp_path: Path) -> None:
+    """By default in the run folder; elsewhere if asked."""
+    make(tmp_path / "run", Sample())
+    done = loadgen("report", "run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "run/report.html\n")
+    assert (tmp_path / "run" / "report.html").read_bytes().startswith(b"<!doctype html>")
+    done = loadgen("report", "run", "--output", "else.html", "--verification", "1", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "else.html\n")
+
+
+def test_export_writes_all_that_is_asked_for(tmp_path: Path) -> None:
+    """Each file, each path on its line."""
+    make(tmp_path / "run", Sample())
+    wanted = ("--har", "a.har", "--bundle", "a.tar.gz", "--junit", "a.xml", "--summary", "a.md")
+    done = loadgen("export", "run", *wanted, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["a.har", "a.tar.gz", "a.xml", "a.md"]
+    assert all((tmp_path / name).stat().st_size for name in done.stdout.split())
+
+
+def test_masked_bundle_is_said_on_stderr(tmp_path: Path) -> None:
+    """What was masked, what that means, and what else could be done."""
+    make(tmp_path / "run", Sample(headers=(("Cookie", "a=b"),)))
+    done = loadgen("export", "run", "--bundle", "a.tar.gz", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "header:cookie (60)" in done.stderr
+    assert "--keep-secrets" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("report", "nowhere"), 2),
+        (("report", "run", "--verification", "7"), 2),
+        (("report", "run", "--mask", "nonsense"), 2),
+        (("report", "run", "--output", "no/such/folder/a.html"), 2),
+        (("report", "run", "--output", "."), 2),
+        (("export", "run"), 2),
+        (("export", "run", "--har", "run"), 2),
+        (("export", "run", "--summary", "run"), 2),
+        (("export", "fresh", "--junit", "a.xml"), 2),
+        (("export", "failed", "--bundle", "a.tar.gz"), 3),
+        (("report", "broken"), 3),
+        (("report", "typed"), 3),
+        (("report", "failed"), 0),
+        (("report", "fresh"), 0),
+    ],
+)
+def test_bad_input_never_gives_a_traceback(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    """Usage is 2, what cannot be done is 3, what can be shown is shown."""
+    make(tmp_path / "run", Sample())
+    make(tmp_path / "fresh", Sample(verified=False))
+    make(tmp_path / "failed", Sample(verified=False, cut=True))
+    for name, content in (("broken", "[" * 90_000), ("typed", None)):
+        run, _ = make(tmp_path / name, Sample())
+        manifest = run.path / "run.json"
+        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
+    done = loadgen(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,0 +1,51 @@
+"""A fake replay server behind the wire's seam: a boundary without network, engine or application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from loadgen.client.control import PROTOCOL
+from loadgen.client.wire import WireTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+URL = "http://replay.test:1"
+FIRST_THREAD = 1_000_000
+
+
+class FakeBoundary(WireTransport):
+    """Answers sequenced requests as *answer* says, and notes the order in which it served them."""
+
+    def __init__(self, answer: Callable[[int, httpx.Request], Awaitable[httpx.Response]]) -> None:
+        super().__init__()
+        self._answer = answer
+        self.order: list[int] = []
+        self.reported: list[int] | None = None
+        """What it says that the order was, if not the truth."""
+        self.sent: list[httpx.Request] = []
+        self.state: dict[str, Any] = {
+            "protocol": PROTOCOL,
+            "mode": "replay",
+            "open": [],
+            "diverged": {},
+            "tape": {"waiting": [], "next": None, "item": None, "idle": 0.0, "ended": None},
+            "first_thread": FIRST_THREAD,
+        }
+        self.dead = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Serve one request in memory."""
+        if self.dead:
+            raise httpx.ConnectError("nobody listens")
+        if request.url.path.startswith("/__loadgen__/"):
+            name = request.url.path.removeprefix("/__loadgen__/")
+            return httpx.Response(200, json=self.state if name == "state" else self.reported or self.order)
+        self.sent.append(request)
+        seq = int(request.headers["X-Loadgen-Seq"])
+        self.order.append(seq)
+        answer = await self._answer(seq, request)
+        self.order.append(-seq)
+        return answer

@@ -1,0 +1,451 @@
+"""The replay scheduler: what caused what while recording causes it again, and nothing else is waited for."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.client.control import Control
+from loadgen.client.journal import Journal
+from loadgen.client.replay import Refire
+from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.transcript import End, Event, Order, Run
+from loadgen.core.verdict import Judge, Judgement, Verdict
+from loadgen.errors import EngineFault, TranscriptFault
+from loadgen.run_folder import read_transcript
+from tests.client.fake_boundary import FIRST_THREAD, URL, FakeBoundary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+RUN = Run("r", "mixed", 1, 2, 3, "2026-01-01T00:00:00+00:00")
+SERVED = ("X-Loadgen-Served", "replay")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def ask(seq: int) -> Request:
+    return Request(seq, seq % 2, "GET", f"/{seq}", (("Host", "recorded:1"),))
+
+
+def told(seq: int, body: bytes = b"ok") -> Response:
+    return Response(seq, 200, (("Content-Length", str(len(body))), ("X-Loadgen-Served", "record")), body)
+
+
+async def well(seq: int, request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, headers=[SERVED], content=b"ok")
+
+
+class Replay:
+    """One replay against a fake boundary, and what it found."""
+
+    def __init__(self, wire: FakeBoundary, folder: Path, timeout: float = 5) -> None:
+        self.wire = wire
+        self.judge = Judge()
+        self.path = folder / "replayed.jsonl"
+        self.path.unlink(missing_ok=True)
+        self.bodies = folder / "bodies"
+        self._timeout = timeout
+        self.client_order_same: bool | None = None
+
+    async def run(self, events: Iterable[Event]) -> None:
+        with Journal(self.path, self.bodies) as journal:
+            journal.write(RUN)
+            refire = Refire(URL, self.wire, Control(URL, self.wire), journal, self.judge, self._timeout)
+            with anyio.fail_after(20):
+                await refire.run(events)
+            self.client_order_same = refire.client_order_same
+            await refire.finish_transcript(journal.open_requests)
+
+    def verdict(self, requests: int) -> Verdict:
+        return self.judge.verdict(requests=requests, whole=True, client_order_same=self.client_order_same)
+
+    def lines(self) -> list[Event]:
+        with read_transcript(self.path, self.bodies) as events:
+            read = iter(events)
+            found = []
+            while True:
+                try:
+                    found.append(next(read))
+                except (StopIteration, TranscriptFault):
+                    return found
+
+
+def serial(requests: int) -> Iterator[Event]:
+    """Yield the transcript of a sequential session, one event at a time."""
+    yield RUN
+    for seq in range(1, requests + 1):
+        yield ask(seq)
+        yield told(seq)
+    for seq in range(1, requests + 1):
+        yield Order((seq, -seq))
+    yield End(requests)
+
+
+@st.composite
+def interleavings(draw: st.DrawFn) -> list[int]:
+    """Draw how a client lived a session: *n* where request n was issued, *-n* where its answer was there."""
+    lived, open_requests, issued = list[int](), list[int](), 0
+    total = draw(st.integers(1, 8))
+    while issued < total or open_requests:
+        if issued < total and (not open_requests or draw(st.booleans())):
+            issued += 1
+            open_requests.append(issued)
+            lived.append(issued)
+        else:
+            lived.append(-open_requests.pop(draw(st.integers(0, len(open_requests) - 1))))
+    return lived
+
+
+def transcript(lived: list[int]) -> list[Event]:
+    exchanges = [ask(step) if step > 0 else told(-step) for step in lived]
+    return [RUN, *exchanges, End(len(lived) // 2)]
+
+
+# ---- causality -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(lived=interleavings(), data=st.data())
+def test_causes_come_first_and_overlaps_overlap(
+    tmp_path_factory: pytest.TempPathFactory, lived: list[int], data: st.DataObject
+) -> None:
+    """A request is sent after all answers that preceded it while recording, and before all that followed.
+
+    The fake server holds each answer back until every request has arrived that was issued before that answer
+    while recording: a scheduler that serialises more than the transcript says would be stuck. It gives the
+    answers that are free in any order: one that waits for less would be seen to send too early.
+    """
+    arrived = {step: anyio.Event() for step in lived if step > 0}
+    lazy = {seq: data.draw(st.integers(0, 3)) for seq in arrived}
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        arrived[seq].set()
+        for earlier in lived[: lived.index(-seq)]:
+            if earlier > 0:
+                await arrived[earlier].wait()
+        for _ in range(lazy[seq]):
+            await anyio.lowlevel.checkpoint()
+        return await well(seq, request)
+
+    async def check() -> None:
+        wire = FakeBoundary(answer)
+        replay = Replay(wire, tmp_path_factory.getbasetemp())
+        await replay.run(transcript(lived))
+        for at, step in enumerate(lived):
+            if step > 0:
+                before = wire.order[: wire.order.index(step)]
+                assert {done for done in lived[:at] if done < 0} <= {*before}
+        assert [step for step in wire.order if step > 0] == sorted(arrived)
+        assert replay.verdict(len(arrived)).compared == len(arrived)
+
+    anyio.run(check)
+
+
+async def test_requests_are_sent_as_recorded(folder: Path) -> None:
+    """Method, target, headers in their order, and body are sent again; only the number is added."""
+    headers = (("Host", "recorded:1"), ("x-A", "1"), ("X-B", "\xe9"), ("x-A", "2"))
+    one = Request(1, 0, "PUT", "/a/../b?%20&\xc3\xa9", headers, b"\x00\xff")
+    wire = FakeBoundary(well)
+    await Replay(wire, folder).run([RUN, one, told(1), Order((1, -1)), End(1)])
+    (sent,) = wire.sent
+    assert sent.method == "PUT"
+    assert sent.extensions["target"] == "/a/../b?%20&é".encode()
+    assert sent.headers.raw == [
+        (b"Host", b"recorded:1"),
+        (b"x-A", b"1"),
+        (b"X-B", b"\xe9"),
+        (b"x-A", b"2"),
+        (b"X-Loadgen-Seq", b"1"),
+    ]
+    assert await sent.aread() == b"\x00\xff"
+
+
+async def test_the_replay_has_a_transcript_of_its_own(folder: Path) -> None:
+    """What was sent and answered in the replay is kept as the recording was, under the same numbers."""
+    replay = Replay(FakeBoundary(well), folder)
+    await replay.run(serial(2))
+    lines = replay.lines()
+    assert lines[:2] == [RUN, ask(1)]
+    assert [type(line).__name__ for line in lines[2:6]] == ["Response", "Request", "Response", "Order"]
+    assert isinstance(lines[2], Response)
+    assert (lines[2].seq, lines[2].body) == (1, b"ok")
+    assert lines[5] == Order((1, -1, 2, -2))
+
+
+# ---- the verdict's evidence ------------------------------------------------------------------------------
+
+
+async def test_the_same_again_is_identical(folder: Path) -> None:
+    """Equal answers in the same order are identical, and clients' order is the same."""
+    replay = Replay(FakeBoundary(well), folder)
+    await replay.run(serial(5))
+    found = replay.verdict(5)
+    assert found.judgement is Judgement.IDENTICAL
+    assert (found.compared, found.order_steps, found.client_order_same) == (5, 10, True)
+
+
+async def test_one_planted_difference_is_found(folder: Path) -> None:
+    """One changed byte in one answer is diverged, and is told as that request's."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=[SERVED], content=b"oK" if seq == 3 else b"ok")
+
+    replay = Replay(FakeBoundary(answer), folder)
+    await replay.run(serial(5))
+    found = replay.verdict(5)
+    assert found.judgement is Judgement.DIVERGED
+    assert [(one.seq, one.differences[0].field) for one in found.divergences] == [(3, "body at byte 1")]
+
+
+async def test_bodies_are_compared_as_on_the_wire(folder: Path) -> None:
+    """A body is not decoded before it is compared: the same text squeezed otherwise is another answer."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        headers = [("Content-Encoding", "gzip"), ("Content-Length", "3"), SERVED]
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(b"\x1f\x8b!"))
+
+    headers = (("Content-Encoding", "gzip"), ("Content-Length", "3"))
+    replay = Replay(FakeBoundary(answer), folder)
+    events: list[Event] = [RUN, ask(1), Response(1, 200, headers, b"\x1f\x8b!"), Order((1, -1)), End(1)]
+    await replay.run(events)
+    assert replay.verdict(1).judgement is Judgement.IDENTICAL
+
+
+@pytest.mark.parametrize(
+    ("steps", "step"),
+    [([1, -1, 2], "step 4"), ([2, -2, 1, -1], "step 1"), ([1, -1, 2, -2, 7], "step 5")],
+    ids=["missing", "swapped", "extra"],
+)
+async def test_the_servers_order_is_asked_for_and_compared(folder: Path, steps: list[int], step: str) -> None:
+    """The order that the boundary reports is compared with the recorded one, to both ends."""
+    wire = FakeBoundary(well)
+    wire.reported = steps
+    replay = Replay(wire, folder)
+    await replay.run(serial(2))
+    assert replay.judge.diverged == 0
+    found = replay.verdict(2)
+    assert found.judgement is Judgement.DIVERGED
+    assert found.order is not None
+    assert found.order.differences[0].field.endswith(step)
+
+
+async def test_clients_order_is_reported(folder: Path) -> None:
+    """Completions seen in another order are reported, and are no divergence."""
+    second = anyio.Event()
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq == 1:
+            await second.wait()
+        else:
+            second.set()
+        return await well(seq, request)
+
+    replay = Replay(FakeBoundary(answer), folder)
+    await replay.run([RUN, ask(1), ask(2), told(1), told(2), Order((1, 2, -2, -1)), End(2)])
+    found = replay.verdict(2)
+    assert found.judgement is Judgement.IDENTICAL
+    assert found.client_order_same is False
+
+
+async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> None:
+    """Where the boundary answers that a request diverged, what it saw there is in the verdict."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq != 2:
+            return await well(seq, request)
+        wire.state["diverged"] = {"2": ["asked for random(), the tape has time()", ["app.py:1 in f: x"]]}
+        return httpx.Response(500, headers=[("X-Loadgen-Outcome", "diverged")], json={})
+
+    wire = FakeBoundary(answer)
+    replay = Replay(wire, folder)
+    await replay.run(serial(3))
+    found = replay.verdict(3)
+    assert found.judgement is Judgement.DIVERGED
+    assert [(one.seq, one.evidence) for one in found.divergences] == [
+        (2, "asked for random(), the tape has time()")
+    ]
+
+
+async def test_a_broken_answer_of_a_diverged_request_is_diverged(folder: Path) -> None:
+    """A connection that broke because its request left the tape is a difference with evidence."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq != 2:
+            return await well(seq, request)
+        wire.state["diverged"] = {"2": ["off the tape", ["app.py:1 in f: x"]]}
+        raise httpx.RemoteProtocolError("half a body")
+
+    wire = FakeBoundary(answer)
+    replay = Replay(wire, folder)
+    await replay.run(serial(3))
+    (one,) = replay.verdict(3).divergences
+    assert (one.seq, one.evidence) == (2, "off the tape")
+    assert Failure(2, "RemoteProtocolError", "half a body") in replay.lines()
+
+
+async def test_a_recorded_failure_is_undetermined(folder: Path) -> None:
+    """A request without a recorded answer is sent again, and is not counted as compared."""
+    wire = FakeBoundary(well)
+    replay = Replay(wire, folder)
+    events: list[Event] = [
+        RUN,
+        ask(1),
+        Failure(1, "ReadTimeout", ""),
+        ask(2),
+        told(2),
+        Order((1, -1, 2, -2)),
+        End(2),
+    ]
+    await replay.run(events)
+    found = replay.verdict(2)
+    assert [step for step in wire.order if step > 0] == [1, 2]
+    assert found.judgement is Judgement.UNDETERMINED
+    assert found.compared == 1
+
+
+# ---- no answer -------------------------------------------------------------------------------------------
+
+
+async def test_a_stuck_replay_is_told(folder: Path) -> None:
+    """No answer within the time limit names the request and what the tape waits for; nothing hangs."""
+    cancelled = []
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq < 2:
+            return await well(seq, request)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.append(seq)
+        raise AssertionError
+
+    wire = FakeBoundary(answer)
+    wire.state["tape"] = {
+        "waiting": [FIRST_THREAD + 2],
+        "next": FIRST_THREAD + 3,
+        "item": "a checkpoint",
+        "idle": 7.2,
+        "ended": None,
+    }
+    replay = Replay(wire, folder, timeout=0.05)
+    with pytest.raises(EngineFault) as caught:
+        await replay.run(serial(3))
+    assert "no answer to request 2 (GET /2) in 0.05 s" in caught.value.message
+    assert "the tape's next step (a checkpoint) is of request 3" in caught.value.message.lower()
+    assert "waiting for their turn: request 2; no step was taken for 7 s" in caught.value.message
+    assert cancelled == [2]
+
+
+async def test_a_dead_server_is_told(folder: Path) -> None:
+    """A server that is gone is an EngineFault that names the request, not a difference."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq < 3:
+            return await well(seq, request)
+        wire.dead = True
+        raise httpx.RemoteProtocolError("Server disconnected")
+
+    wire = FakeBoundary(answer)
+    replay = Replay(wire, folder)
+    with pytest.raises(EngineFault, match=r"stopped answering at request 3 \(GET /3\)"):
+        await replay.run(serial(5))
+    found = replay.verdict(5)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert found.compared == 2
+
+
+async def test_no_answer_without_evidence_is_the_engines_fault(folder: Path) -> None:
+    """A lost answer of a server that lives and saw no divergence cannot be judged."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("reset")
+
+    with pytest.raises(EngineFault, match=r"no answer to request 1 \(GET /1\): ReadError reset"):
+        await Replay(FakeBoundary(answer), folder).run(serial(1))
+
+
+async def test_a_server_that_dies_before_its_order_is_told(folder: Path) -> None:
+    """Without the server's order there is no verdict of identical."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        wire.dead = True
+        return await well(seq, request)
+
+    wire = FakeBoundary(answer)
+    replay = Replay(wire, folder)
+    with pytest.raises(EngineFault, match="stopped answering at the end"):
+        await replay.run(serial(1))
+    assert replay.verdict(1).judgement is Judgement.UNDETERMINED
+
+
+async def test_damage_ends_the_replay(folder: Path) -> None:
+    """Damage in the middle of the transcript comes out as itself, and what was sent is not waited for."""
+
+    def events() -> Iterator[Event]:
+        yield from (RUN, ask(1), told(1), ask(2))
+        raise TranscriptFault("line 5")
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq == 2:
+            await anyio.sleep_forever()
+        return await well(seq, request)
+
+    replay = Replay(FakeBoundary(answer), folder)
+    with pytest.raises(TranscriptFault, match="line 5"):
+        await replay.run(events())
+    assert replay.verdict(2).compared == 1
+
+
+# ---- memory ----------------------------------------------------------------------------------------------
+
+
+async def test_memory_does_not_grow_with_the_transcript(folder: Path) -> None:
+    """Twenty thousand exchanges stream through: what stays is the server's order and nothing of a request."""
+    requests, warm, kept = 20_000, 19_500, list[int]()
+    body = b"x" * 1000
+
+    def events() -> Iterator[Event]:
+        yield RUN
+        for seq in range(1, requests + 1):
+            if seq == warm:
+                tracemalloc.start()
+            yield Request(seq, 0, "POST", "/", (), body + b"%d" % seq)
+            yield Response(seq, 200, (("Content-Length", "2"),), b"ok")
+        kept.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        yield End(requests)
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        request.stream = httpx.ByteStream(b"")
+        return httpx.Response(200, headers=[("Content-Length", "2"), SERVED], stream=httpx.ByteStream(b"ok"))
+
+    class Forgetful(FakeBoundary):
+        """Keeps nothing itself."""
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.startswith("/__loadgen__/"):
+                return await super().handle_async_request(request)
+            return await answer(0, request)
+
+    replay = Replay(Forgetful(answer), folder)
+    await replay.run(events())
+    assert replay.verdict(requests).compared == requests
+    assert kept[0] < (requests - warm) * 200, f"{kept[0]} bytes for {requests - warm} requests"

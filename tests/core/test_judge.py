@@ -1,0 +1,372 @@
+"""The judge: identical needs evidence for everything, diverged needs one difference, the rest is neither."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.core.comparison import RULES
+from loadgen.core.exchange import Failure, Outcome, Request, Response
+from loadgen.core.verdict import FORMAT, KEPT, Judge, Judgement, Verdict
+from loadgen.errors import EngineFault, RecordingFault
+
+REPLAYED = ("X-Loadgen-Served", "replay")
+
+
+def ask(seq: int) -> Request:
+    return Request(seq, seq % 2, "GET", f"/{seq}", ())
+
+
+def recorded(seq: int) -> Response:
+    return Response(seq, 200, (("A", "1"), ("X-Loadgen-Served", "record")), b"{}")
+
+
+def replayed(seq: int) -> Response:
+    return Response(seq, 200, (("A", "1"), REPLAYED), b"{}")
+
+
+def changed(seq: int) -> Response:
+    return replace(replayed(seq), body=b"[]")
+
+
+def serial(requests: int) -> tuple[int, ...]:
+    """Return the order of a server that serves one request after the other."""
+    return tuple(step for seq in range(1, requests + 1) for step in (seq, -seq))
+
+
+def judged(*answers: Outcome, order: tuple[int, ...] | None = None, steps: list[int] | None = None) -> Judge:
+    """Return a judge who has seen *answers* for requests 1, 2, ..., and the server's order in both phases."""
+    judge = Judge()
+    for seq, answer in enumerate(answers, 1):
+        judge.pair(ask(seq), recorded(seq), answer)
+    if order is None:
+        order = serial(len(answers))
+    steps = list(order) if steps is None else steps
+    judge.order_piece(order, steps)
+    judge.order_end(steps)
+    return judge
+
+
+def verdict(judge: Judge, requests: int, *, whole: bool = True) -> Verdict:
+    return judge.verdict(requests=requests, whole=whole, client_order_same=True)
+
+
+# ---- identical -------------------------------------------------------------------------------------------
+
+
+def test_everything_equal_is_identical() -> None:
+    """Equal answers from the tape, the same order, a whole transcript: identical, and nothing else."""
+    found = verdict(judged(replayed(1), replayed(2)), 2)
+    assert found.judgement is Judgement.IDENTICAL
+    assert (found.requests, found.compared, found.diverged, found.order_steps) == (2, 2, 0, 4)
+    assert found.reasons == []
+    assert found.divergences == []
+    assert found.order is None
+
+
+@settings(deadline=None)
+@given(
+    compared=st.integers(0, 3),
+    requests=st.integers(0, 3),
+    whole=st.booleans(),
+    order_known=st.booleans(),
+    doubts=st.integers(0, 1),
+    failures=st.integers(0, 1),
+)
+def test_identical_needs_evidence_for_everything(
+    *, compared: int, requests: int, whole: bool, order_known: bool, doubts: int, failures: int
+) -> None:
+    """One missing piece of evidence, whichever, and it is undetermined, with a reason."""
+    judge = Judge()
+    for seq in range(1, compared + 1):
+        judge.pair(ask(seq), recorded(seq), replayed(seq))
+    for seq in range(compared + 1, compared + failures + 1):
+        judge.pair(ask(seq), Failure(seq, "ReadTimeout", ""), replayed(seq))
+    if order_known:
+        judge.order_piece(serial(requests), list(serial(requests)))
+        judge.order_end(list(serial(requests)))
+    for _ in range(doubts):
+        judge.doubt(EngineFault("stuck", advice="look"))
+    found = verdict(judge, requests, whole=whole)
+    evidence = (
+        bool(compared) and compared == requests and whole and order_known and not doubts and not failures
+    )
+    assert found.judgement is (Judgement.IDENTICAL if evidence else Judgement.UNDETERMINED)
+    assert bool(found.reasons) is not evidence
+    assert found.compared == compared
+
+
+# ---- undetermined ----------------------------------------------------------------------------------------
+
+
+def test_nothing_compared_is_undetermined() -> None:
+    """An empty comparison is never identical."""
+    assert verdict(Judge(), 0).judgement is Judgement.UNDETERMINED
+    assert verdict(judged(), 0).judgement is Judgement.UNDETERMINED
+
+
+def test_fewer_compared_than_recorded_is_undetermined() -> None:
+    """Every recorded answer must have been compared; the reason says how many were."""
+    found = verdict(judged(replayed(1), order=serial(2)), 2)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert [(reason.fault, reason.message) for reason in found.reasons] == [
+        ("harness", "1 of 2 answers were compared, and 4 of 4 steps of the server's order")
+    ]
+
+
+def test_a_doubt_is_undetermined_and_kept() -> None:
+    """What went wrong is in the verdict with whose fault it is and what to do, in the order it was seen."""
+    judge = judged(replayed(1))
+    judge.doubt(EngineFault("stuck", advice="look"))
+    judge.doubt(RecordingFault("changed"))
+    found = verdict(judge, 1)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert [(one.fault, one.message, one.advice) for one in found.reasons] == [
+        ("engine", "stuck", "look"),
+        ("recording", "changed", ""),
+    ]
+
+
+@pytest.mark.parametrize("answer", [replayed(1), Failure(1, "ReadTimeout", "")])
+def test_a_request_without_a_recorded_answer_is_undetermined(answer: Outcome) -> None:
+    """Where the recording has no answer there is nothing to compare with, whatever the replay answers."""
+    judge = Judge()
+    judge.pair(ask(1), Failure(1, "ReadTimeout", "slow"), answer)
+    judge.order_piece((1, -1), [1, -1])
+    found = verdict(judge, 1)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert found.compared == 0
+    assert "request 1 (GET /1)" in found.reasons[0].message
+
+
+# ---- diverged --------------------------------------------------------------------------------------------
+
+
+def test_one_difference_is_diverged() -> None:
+    """One differing answer among equal ones is diverged, and is told with its request."""
+    found = verdict(judged(replayed(1), changed(2), replayed(3)), 3)
+    assert found.judgement is Judgement.DIVERGED
+    assert (found.compared, found.diverged) == (3, 1)
+    (one,) = found.divergences
+    assert (one.seq, one.user, one.method, one.target) == (2, 0, "GET", "/2")
+    assert [difference.field for difference in one.differences] == ["body:$"]
+
+
+def test_a_difference_outweighs_a_doubt() -> None:
+    """A difference is proof: what else went wrong is told beside it and does not undo it."""
+    judge = judged(changed(1))
+    judge.doubt(EngineFault("stuck"))
+    found = verdict(judge, 9, whole=False)
+    assert found.judgement is Judgement.DIVERGED
+    assert found.reasons
+
+
+@pytest.mark.parametrize(
+    ("headers", "by"),
+    [
+        ((("A", "1"),), "by a server outside the replay, not the tape"),
+        ((("A", "1"), ("X-Loadgen-Served", "record")), "by record, not the tape"),
+    ],
+)
+def test_an_answer_that_is_not_from_the_tape_is_diverged(
+    headers: tuple[tuple[str, str], ...], by: str
+) -> None:
+    """An equal answer is no evidence unless the boundary says that the replay served it."""
+    found = verdict(judged(replace(replayed(1), headers=headers)), 1)
+    assert found.judgement is Judgement.DIVERGED
+    (difference,) = found.divergences[0].differences
+    assert (difference.field, difference.recorded, difference.replayed) == (
+        "served",
+        "by the recorded server",
+        by,
+    )
+
+
+def test_leaving_the_tape_is_the_headline() -> None:
+    """An answer that the boundary made because the request left the tape is told as that, with evidence."""
+    judge = Judge()
+    off = Response(1, 500, (("X-Loadgen-Outcome", "diverged"), REPLAYED), b"{}")
+    judge.pair(ask(1), recorded(1), off, "asked for 'b', the tape has 'a'")
+    (one,) = verdict(judge, 1).divergences
+    assert one.evidence == "asked for 'b', the tape has 'a'"
+    assert [(d.field, d.recorded, d.replayed) for d in one.differences] == [
+        ("outcome", "answered 200", "left the tape: asked for 'b', the tape has 'a'")
+    ]
+
+
+def test_no_answer_with_evidence_is_diverged() -> None:
+    """A connection that broke because the request left the tape is a difference, not a doubt."""
+    judge = Judge()
+    judge.pair(ask(1), recorded(1), Failure(1, "ReadError", ""), "off the tape")
+    found = verdict(judge, 1)
+    assert found.judgement is Judgement.DIVERGED
+    assert found.divergences[0].evidence == "off the tape"
+
+
+def test_no_answer_is_diverged() -> None:
+    """An answer that was recorded and is not there in replay is a difference."""
+    assert verdict(judged(Failure(1, "ReadError", "")), 1).judgement is Judgement.DIVERGED
+
+
+def test_all_divergences_are_counted_and_the_first_kept() -> None:
+    """Memory is bounded: details of the first ones are kept, and all are counted."""
+    found = verdict(judged(*(changed(seq) for seq in range(1, KEPT + 6))), KEPT + 5)
+    assert found.diverged == KEPT + 5
+    assert [one.seq for one in found.divergences] == list(range(1, KEPT + 1))
+
+
+# ---- the server's order ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "steps", "step", "sides", "seq"),
+    [
+        ((1, 2, -1, -2), [1, 2, -2, -1], 3, ("request 1 finishes", "request 2 finishes"), 1),
+        ((1, -1, 2, -2), [2, -2, 1, -1], 1, ("request 1 enters", "request 2 enters"), 1),
+        ((1, -1, 2, -2), [1, -1, 2], 4, ("request 2 finishes", "(nothing)"), 2),
+        ((1, -1, 2, -2), [], 1, ("request 1 enters", "(nothing)"), 1),
+        ((1, -1), [1, -1, 3], 3, ("(nothing)", "request 3 enters"), 3),
+        ((), [3], 1, ("(nothing)", "request 3 enters"), 3),
+    ],
+)
+def test_another_server_order_is_diverged(
+    order: tuple[int, ...], steps: list[int], step: int, sides: tuple[str, str], seq: int
+) -> None:
+    """A step swapped, missing or extra is told, at the first step that differs."""
+    found = verdict(judged(replayed(1), replayed(2), order=order, steps=steps), 2)
+    assert found.judgement is Judgement.DIVERGED
+    assert found.order is not None
+    assert found.order.seq == seq
+    (difference,) = found.order.differences
+    assert difference.field == f"server order, step {step}"
+    assert (difference.recorded, difference.replayed) == sides
+
+
+@settings(deadline=None)
+@given(st.permutations(serial(3)), st.permutations(serial(3)), st.lists(st.integers(0, 6), max_size=4))
+def test_the_order_is_compared_piece_by_piece(one: list[int], other: list[int], cuts: list[int]) -> None:
+    """However the recorded order is cut into pieces, it is the same exactly where the steps are."""
+    judge = Judge()
+    for seq in (1, 2, 3):
+        judge.pair(ask(seq), recorded(seq), replayed(seq))
+    bounds = sorted({0, 6, *cuts})
+    for start, stop in pairwise(bounds):
+        judge.order_piece(tuple(one[start:stop]), other)
+    judge.order_end(other)
+    found = verdict(judge, 3)
+    assert found.order_steps == 6
+    assert (found.judgement is Judgement.IDENTICAL) is (one == other)
+    if found.order is not None:
+        first = next(at for at in range(6) if one[at] != other[at])
+        assert found.order.differences[0].field == f"server order, step {first + 1}"
+
+
+def test_clients_order_is_reported_and_not_judged() -> None:
+    """In which order clients saw completions is not the server's to keep."""
+    found = judged(replayed(1)).verdict(requests=1, whole=True, client_order_same=False)
+    assert found.judgement is Judgement.IDENTICAL
+    assert found.to_json()["client_order_same"] is False
+
+
+def test_the_headline_is_the_first_divergence_in_the_servers_order() -> None:
+    """What entered first comes first, whenever its answer was seen; without a known place it comes last."""
+    judge = Judge()
+    for seq in (3, 1, 4, 2):
+        judge.pair(ask(seq), recorded(seq), changed(seq))
+    order = (2, 3, -3, 1, -2, -1)
+    judge.order_piece(order[:3], list(order))
+    judge.order_piece(order[3:], list(order))
+    assert [one.seq for one in verdict(judge, 4).divergences] == [2, 3, 1, 4]
+
+
+def test_without_an_order_the_headline_is_the_first_issued() -> None:
+    """Where the server's order is not known, sequence numbers decide."""
+    judge = Judge()
+    for seq in (2, 1):
+        judge.pair(ask(seq), recorded(seq), changed(seq))
+    found = verdict(judge, 2)
+    assert [one.seq for one in found.divergences] == [1, 2]
+    assert found.order_steps is None
+
+
+# ---- verdict.json ----------------------------------------------------------------------------------------
+
+
+def test_the_json_shape() -> None:
+    """``verdict.json`` says all that the verdict does, in documented words, and names the rules in force."""
+    judge = judged(changed(1), replayed(2), order=serial(2), steps=[1, -1, 2])
+    judge.doubt(EngineFault("stuck", advice="look"))
+    found = verdict(judge, 2)
+    found.facts = {"run": "r1", "seconds": {"replay": 1.5}}
+    told = found.to_json()
+    assert json.loads(json.dumps(told)) == {
+        "format": FORMAT,
+        "verdict": "diverged",
+        "reasons": [{"fault": "engine", "message": "stuck", "advice": "look"}],
+        "requests": 2,
+        "compared": 2,
+        "diverged": 1,
+        "divergences": [
+            {
+                "seq": 1,
+                "user": 1,
+                "method": "GET",
+                "target": "/1",
+                "differences": [{"field": "body:$", "recorded": "{}", "replayed": "[]"}],
+                "evidence": "",
+                "stack": [],
+                "position": 0,
+            }
+        ],
+        "causes": [],
+        "server_order": {
+            "same": False,
+            "steps": 4,
+            "first_difference": {
+                "seq": 2,
+                "user": 0,
+                "method": "",
+                "target": "",
+                "differences": [
+                    {
+                        "field": "server order, step 4",
+                        "recorded": "request 2 finishes",
+                        "replayed": "(nothing)",
+                    }
+                ],
+                "evidence": "",
+                "stack": [],
+                "position": None,
+            },
+        },
+        "client_order_same": True,
+        "rules": [{"name": rule.name, "why": rule.why, "leaves_out": sorted(rule.headers)} for rule in RULES],
+        "run": "r1",
+        "seconds": {"replay": 1.5},
+    }
+
+
+def test_an_unknown_order_is_neither_same_nor_different() -> None:
+    """What was not compared is null in JSON, never true."""
+    order = verdict(Judge(), 0).to_json()["server_order"]
+    assert order == {"same": None, "steps": None, "first_difference": None}
+
+
+def test_exit_codes() -> None:
+    """Each verdict has its exit code, and only identical is 0."""
+    assert {one.value: one.exit_code for one in Judgement} == {
+        "identical": 0,
+        "diverged": 1,
+        "undetermined": 3,
+    }
+
+
+def test_part_of_the_server_order_is_not_enough() -> None:
+    """Every request must have entered and finished in the compared order."""
+    judge = judged(replayed(1), order=(1,))
+    assert verdict(judge, 1).judgement is Judgement.UNDETERMINED
