@@ -38,6 +38,7 @@ SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
 LISTED = 8
 """Requests of a cause that it lists."""
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -52,6 +53,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
         Interrupted: it was ended.
     """
     stop = Stop()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
 
     async def supervised() -> T:
         result: list[T] = []
@@ -59,14 +61,16 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
 
         async def listen(scope: anyio.CancelScope) -> None:
             nonlocal interrupted
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with anyio.open_signal_receiver(*_STOPPING) as signals:
                 async for _ in signals:
                     if stop.requested or at_once:
                         interrupted = True
                         scope.cancel()
-                        return
+                        break
                     stop.requested = True
                     print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
+            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
+                signal.signal(number, signal.SIG_IGN)
 
         async with anyio.create_task_group() as group:
             group.start_soon(listen, group.cancel_scope)
@@ -85,6 +89,9 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         raise error from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Progress(Watcher):

@@ -92,8 +92,8 @@ def place(
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
+    from loadgen.containers.attached import AttachedRuntime
     from loadgen.place import Here
-    from loadgen.runtimes.attached import AttachedRuntime
     from loadgen.runtimes.local import LocalRuntime
 
     return Here(LocalRuntime() if attach is None else AttachedRuntime(attach))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from anyio import from_thread, to_thread
+import anyio
+from anyio import to_thread
+from anyio.from_thread import BlockingPortal
 
 from loadgen.errors import MachineFault
 
@@ -72,17 +75,13 @@ class Daemon:
         return await to_thread.run_sync(work)
 
     async def follow(self, ask: Callable[[Any], Iterable[T]], hear: Callable[[T], None]) -> None:
-        """Give *hear* each piece of a stream as it comes; a cancelled one ends with what it streams."""
+        """Give *hear* each piece of a stream as it comes."""
 
-        def work() -> None:
-            with _translated():
-                for piece in ask(self._client):
-                    try:
-                        from_thread.run_sync(hear, piece)
-                    except RuntimeError:  # nobody listens any more
-                        return
+        def work(portal: BlockingPortal) -> None:
+            for piece in ask(self._client):
+                portal.call(hear, piece)
 
-        await to_thread.run_sync(work, abandon_on_cancel=True)
+        await _abandonable(work)
 
     # ---- images -----------------------------------------------------------------------------------------
 
@@ -169,14 +168,13 @@ class Daemon:
     async def wait(self, container: Any) -> Ended:
         """Wait until *container* has ended, and say how."""
 
-        def work() -> Ended:
-            with _translated():
-                container.client.api.wait(container.id, timeout=None)
-                container.reload()
-                state = container.attrs["State"]
-                return Ended(state["ExitCode"], bool(state["OOMKilled"]))
+        def work(_: BlockingPortal) -> Ended:
+            container.client.api.wait(container.id, timeout=None)
+            container.reload()
+            state = container.attrs["State"]
+            return Ended(state["ExitCode"], bool(state["OOMKilled"]))
 
-        return await to_thread.run_sync(work, abandon_on_cancel=True)
+        return await _abandonable(work)
 
     async def save_log(self, container: Any, path: Path, *, stdout: bool = True) -> None:
         """Write what *container* printed to the file at *path*."""
@@ -237,6 +235,33 @@ class Daemon:
             return True
 
         return await self.call(work)
+
+
+async def _abandonable(work: Callable[[BlockingPortal], T]) -> T:
+    """Run *work* in a thread that nobody waits for when we are cancelled: what it waits for may take long.
+
+    The thread is a daemon of our own. A worker of anyio's that ends after its event loop would keep the
+    interpreter from ending.
+    """
+    result: list[T] = []
+    failed: list[BaseException] = []
+    done = anyio.Event()
+    async with BlockingPortal() as portal:
+
+        def run() -> None:
+            try:
+                with _translated():
+                    result.append(work(portal))
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                failed.append(error)
+            with suppress(RuntimeError):  # nobody waits any more
+                portal.call(done.set)
+
+        threading.Thread(target=run, name="docker", daemon=True).start()
+        await done.wait()
+    if failed:
+        raise failed[0]
+    return result[0]
 
 
 @contextmanager

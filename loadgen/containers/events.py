@@ -123,7 +123,8 @@ class Teller(Watcher):
 
     def _tell(self, event: str, **what: Any) -> None:
         with self._turn:
-            print(json.dumps({"event": event, **what}), file=self._out, flush=True)
+            self._out.write(json.dumps({"event": event, **what}) + "\n")
+            self._out.flush()
 
 
 class Listener:

@@ -39,7 +39,7 @@ the names that it does not know on to the outside."""
 SERVER_ALIAS = "flask-record"
 """Name of the recorded server on its network."""
 
-SERVE = ("python", "-m", "loadgen.containers.serve")
+SERVE = ("python", "-m", "loadgen.cli.serve")
 LOADGEN = ("python", "-m", "loadgen")
 
 

@@ -122,7 +122,7 @@ class Verdict:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], rules: tuple[Rule, ...] = RULES) -> Verdict:
-        """Return the verdict that :meth:`to_json` gave *content* of, but its causes; *rules* were in force."""
+        """Return the verdict that :meth:`to_json` gave *content* of, without its causes."""
         rest = dict(content)
         order = rest.pop("server_order")
         for left_out in ("format", "rules", "causes"):

@@ -1,6 +1,6 @@
 """A server that runs elsewhere, in another container, and is driven over the network.
 
-Nothing is started here: :mod:`loadgen.containers.serve` did that. The lifeline (see
+Nothing is started here: :mod:`loadgen.cli.serve` did that. The lifeline (see
 :mod:`loadgen.traced.lifeline`) is how this side knows that the server lives, and the server that we do. It is
 a bare descriptor that nothing but the end of this process closes: the server's container must not be the
 first of the two to end.
@@ -8,7 +8,6 @@ first of the two to end.
 
 from __future__ import annotations
 
-import select
 import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +21,6 @@ from loadgen.client.control import Control
 from loadgen.client.wire import WireTransport
 from loadgen.containers import layout
 from loadgen.errors import EngineFault, ServerFault, UsageError
-from loadgen.traced.lifeline import COMPLETE, STOP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +34,9 @@ STOP_LIMIT = 20.0
 """Seconds that a server may take to finish its recording."""
 DYING = 1.0
 """Seconds from a server's last sign of life to the end of its lifeline."""
+STOP, COMPLETE = b"s", b"."
+"""What is said on the lifeline, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+CONNECT_LIMIT = 5.0
 RETRY = 0.05
 SEE_LOG = "See the log of its container."
 
@@ -44,24 +45,25 @@ class Lifeline:
     """The connection that holds a server."""
 
     def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(True)
-        self._connection = socket.socket(fileno=connection.detach())
-        self._hold = self._connection.dup().detach()
+        self._connection = connection
+        self._hold = connection.dup().detach()
 
-    def ended(self, within: float) -> bool:
-        """Say whether the server is gone, unasked; wait for at most *within* seconds for that."""
-        readable, _, _ = select.select([self._connection], [], [], within)
-        return bool(readable)
+    async def ended(self) -> None:
+        """Wait until the server is gone, unasked."""
+        await anyio.wait_readable(self._connection)
 
-    def stop(self) -> bool:
+    async def has_ended(self, within: float) -> bool:
+        """Say whether the server is gone; wait for at most *within* seconds for that."""
+        with anyio.move_on_after(within):
+            await self.ended()
+            return True
+        return False
+
+    async def stop(self) -> bool:
         """Ask the server to stop, and say whether it has completed its recording."""
         try:
             self._connection.sendall(STOP)
-        except OSError:
-            return False
-        readable, _, _ = select.select([self._connection], [], [], STOP_LIMIT)
-        try:
-            return bool(readable) and self._connection.recv(1) == COMPLETE
+            return await self.has_ended(STOP_LIMIT) and self._connection.recv(1) == COMPLETE
         except OSError:
             return False
 
@@ -77,17 +79,16 @@ class AttachedServer:
 
     async def stop(self) -> None:
         """End it so that its recording is complete."""
-        if not await to_thread.run_sync(self._lifeline.stop):
+        if not await self._lifeline.stop():
             raise EngineFault("the recorded server crashed, or did not finish its recording", advice=SEE_LOG)
 
     async def ended(self) -> None:
         """Wait until it has ended, by itself or otherwise."""
-        while not await to_thread.run_sync(self._lifeline.ended, DYING, abandon_on_cancel=True):
-            pass
+        await self._lifeline.ended()
 
     async def obituary(self) -> str | None:
         """Say that it ended; only who runs its container knows how."""
-        return "it ended" if await to_thread.run_sync(self._lifeline.ended, DYING) else None
+        return "it ended" if await self._lifeline.has_ended(DYING) else None
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers.
@@ -98,11 +99,10 @@ class AttachedServer:
         """
         why = f"it did not serve within {START_LIMIT:g} s"
         with anyio.move_on_after(START_LIMIT):
-            while not self._lifeline.ended(0):
+            while not await self._lifeline.has_ended(RETRY):
                 try:
                     state = await self.control.state(START_LIMIT)
                 except httpx.TransportError:
-                    await anyio.sleep(RETRY)
                     continue
                 if state.mode != mode:
                     raise EngineFault(f"the server to {mode} is in {state.mode} mode")
@@ -176,6 +176,6 @@ class AttachedRuntime:
 
     def _connect(self) -> socket.socket | None:
         try:
-            return socket.create_connection((self._host, self._lifeline_port), timeout=START_LIMIT)
+            return socket.create_connection((self._host, self._lifeline_port), timeout=CONNECT_LIMIT)
         except OSError:
             return None

@@ -1,6 +1,6 @@
 """First process of a server's container: checks what it is to do, then becomes the server.
 
-``python -m loadgen.containers.serve record|replay``. It replaces itself, so the engine is process 1, gets the
+``python -m loadgen.cli.serve record|replay``. It replaces itself, so the engine is process 1, gets the
 signals, and its exit code is the container's. The server gets the same allow-listed environment as a local
 one: what an image or a proxy configuration brought in does not end up in the recording.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Become the server that *arguments* name."""
-    parser = argparse.ArgumentParser(prog="python -m loadgen.containers.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loadgen.cli.serve", description=__doc__)
     phase = parser.add_subparsers(dest="phase", required=True)
     recorded = phase.add_parser("record", help="run TARGET under the recording engine")
     recorded.add_argument("target", nargs="?", help="as for loadgen record")
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:
-        print(f"loadgen: {error.message}\n  {error.advice}", file=sys.stderr)  # noqa: T201 - the container's log
+        print(f"loadgen: {error.message}\n  {error.advice}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
