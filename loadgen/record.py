@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import httpx
@@ -18,6 +18,7 @@ from loadgen.run_folder import Manifest, RunFolder
 from loadgen.sources import sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from loadgen.client.scenario import Scenario
@@ -53,33 +54,64 @@ class Recorded:
     interrupted: bool
 
 
+class Latencies(Protocol):
+    """How long answers take."""
+
+    def percentile(self, percent: float) -> float:
+        """Return the duration, in seconds, that *percent* of the answers do not exceed."""
+
+
+class Figures(Protocol):
+    """The running figures of a session: those of its journal, or what is heard of one elsewhere."""
+
+    @property
+    def requests(self) -> int:
+        """How many were issued."""
+
+    @property
+    def failures(self) -> int:
+        """How many got no answer."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+
+    @property
+    def statuses(self) -> Mapping[int, int]:
+        """How many answers had each status."""
+
+    @property
+    def latency(self) -> Latencies:
+        """How long answers took."""
+
+
 class Watcher:
     """What a caller may want to see while it happens; by default nothing."""
 
     def stage(self, what: str) -> None:
         """Say that *what* begins."""
 
-    def journal(self, journal: Journal, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None) -> None:
         """Show the figures of *journal* from now on; *total* requests are expected, if that is known."""
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
 
+    def recorded(self, result: Recorded) -> None:
+        """See how a recorded session ended."""
 
-async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watcher) -> Recorded:
-    """Record a session; setting *stop* ends it early, with what was recorded until then.
 
-    Raises:
-        LoadgenError: the run folder then says ``failed``, and keeps what there is.
-    """
-    versions = retrace.versions()
+def begin(
+    settings: Settings, runtime: str, database: str, versions: dict[str, str]
+) -> tuple[RunFolder, Manifest]:
+    """Make the folder of a run, and its manifest."""
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-c{settings.concurrency}-s{settings.seed}"
     run = RunFolder.create(settings.folder, name)
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
-        runtime=runtime.name,
+        runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
         python_path=settings.target.python_path,
@@ -90,11 +122,22 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
-        database=runtime.database(),
+        database=database,
         versions=versions,
         sources=sources(settings.target),
     )
     run.save(manifest)
+    return run, manifest
+
+
+async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watcher) -> Recorded:
+    """Record a session; setting *stop* ends it early, with what was recorded until then.
+
+    Raises:
+        LoadgenError: the run folder then says ``failed``, and keeps what there is.
+    """
+    versions = retrace.versions()
+    run, manifest = begin(settings, runtime.name, runtime.database(), versions)
     try:
         with Journal(run.transcript, run.bodies) as journal:
             journal.write(

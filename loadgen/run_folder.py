@@ -61,6 +61,8 @@ class Manifest:
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]
+    image: str = ""
+    """The image of its containers, where there were any."""
     sources: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
     totals: dict[str, Any] = field(default_factory=dict)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from loadgen import __version__
-from loadgen.cli import exports
+from loadgen.cli import exports, where
 from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 BUG = 70
@@ -101,8 +102,15 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    runtime: where.Runtime = where.RuntimeName.LOCAL,
+    image: where.Image = None,
+    test_image: where.TestImage = None,
+    requirements: where.Requirements = None,
+    memory: where.Memory = None,
+    attach: where.Attach = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    events: where.Events = False,
 ) -> None:
     """Run virtual users against a server under the engine, and record all of it.
 
@@ -111,8 +119,6 @@ def record(
     from loadgen.cli import show
     from loadgen.client.builtin import find
     from loadgen.record import Settings
-    from loadgen.record import record as call
-    from loadgen.runtimes.local import LocalRuntime
     from loadgen.target import resolve
 
     plan = find(scenario)
@@ -127,9 +133,14 @@ def record(
         stacks=stacks,
         folder=run,
     )
-    with show.Progress(quiet=quiet or as_json) as progress:
-        recorded = show.interruptible(lambda stop: call(settings, LocalRuntime(), stop, progress))
-    say(show.manifest_json(recorded) if as_json else show.recorded(recorded))
+    place = where.place(
+        runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
+    )
+    with where.watcher(events=events, quiet=quiet or as_json) as progress:
+        recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
+        progress.recorded(recorded)
+    if not events:
+        say(show.manifest_json(recorded) if as_json else show.recorded(recorded))
     if recorded.interrupted:
         raise typer.Exit(Interrupted.exit_code)
     if recorded.outcome.failed:
@@ -156,32 +167,48 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
     summary: exports.Summary = None,
+    runtime: where.Runtime = where.RuntimeName.LOCAL,
+    image: where.Image = None,
+    memory: where.Memory = None,
+    attach: where.Attach = None,
+    events: where.Events = False,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer."""
     from loadgen.cli import show
     from loadgen.conclude import conclude
     from loadgen.core.comparison import ignoring
     from loadgen.run_folder import RunFolder
-    from loadgen.runtimes.local import LocalRuntime
-    from loadgen.verify import verify as call
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
-    with show.Progress(quiet=quiet or as_json) as progress:
+    place = where.place(runtime, attach, image=image, memory=memory)
+    with where.watcher(events=events, quiet=quiet or as_json) as progress:
         replayed = [
             show.interruptible(
-                lambda _: call(
-                    folder, manifest, LocalRuntime(), timeout=timeout, watcher=progress, ignored=ignored
-                ),
+                lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress, ignored=ignored),
                 at_once=True,
             )
             for _ in range(replays)
         ]
     verified = conclude(manifest, replayed)
-    say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
+    if not events:
+        say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
     if junit is not None or summary is not None:
         exports.write_verdict(folder, manifest, int(verified.folder.name), junit, summary)
     raise typer.Exit(verified.verdict.judgement.exit_code)
+
+
+@app.command()
+def clean(
+    images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
+) -> None:
+    """Remove containers, networks and volumes that killed runs left in Docker; only loadgen's own."""
+    import anyio
+
+    from loadgen.cli import show
+    from loadgen.containers.clean import clean as call
+
+    say(show.cleaned(anyio.run(partial(call, images=images))))
 
 
 @app.command()

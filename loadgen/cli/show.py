@@ -26,10 +26,10 @@ from loadgen.record import Watcher
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from loadgen.client.journal import Journal
+    from loadgen.containers.clean import Cleaned
     from loadgen.core.diagnosis import Cause
     from loadgen.core.verdict import Divergence, Verdict
-    from loadgen.record import Recorded
+    from loadgen.record import Figures, Recorded
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
 
@@ -38,6 +38,7 @@ SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
 LISTED = 8
 """Requests of a cause that it lists."""
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -52,6 +53,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
         Interrupted: it was ended.
     """
     stop = Stop()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
 
     async def supervised() -> T:
         result: list[T] = []
@@ -59,14 +61,16 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
 
         async def listen(scope: anyio.CancelScope) -> None:
             nonlocal interrupted
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with anyio.open_signal_receiver(*_STOPPING) as signals:
                 async for _ in signals:
                     if stop.requested or at_once:
                         interrupted = True
                         scope.cancel()
-                        return
+                        break
                     stop.requested = True
                     print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
+            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
+                signal.signal(number, signal.SIG_IGN)
 
         async with anyio.create_task_group() as group:
             group.start_soon(listen, group.cancel_scope)
@@ -85,6 +89,9 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         raise error from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Progress(Watcher):
@@ -95,7 +102,7 @@ class Progress(Watcher):
         self._console = Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._stage = ""
-        self._journal: Journal | None = None
+        self._journal: Figures | None = None
         self._total: int | None = None
 
     def __enter__(self) -> Self:
@@ -116,7 +123,7 @@ class Progress(Watcher):
         """Say that *what* begins."""
         self._stage, self._journal = what, None
 
-    def journal(self, journal: Journal, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None) -> None:
         """Show the figures of *journal* from now on."""
         self._journal, self._total = journal, total
 
@@ -165,7 +172,9 @@ def recorded(result: Recorded) -> str:
         lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
     lines.append(
-        "next       loadgen verify" + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+        "next       loadgen verify"
+        + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+        + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
     )
     return "\n".join(lines)
 
@@ -311,6 +320,13 @@ def shown(path: Path) -> str:
 
 def _width() -> int:
     return Console().width if sys.stdout.isatty() else 120
+
+
+def cleaned(result: Cleaned) -> str:
+    """Tell what was removed, and what was not."""
+    lines = [f"removed    {what}" for what in result.removed]
+    lines += [f"in use     {what}" for what in result.in_use]
+    return "\n".join(lines or ["nothing to clean"])
 
 
 def manifest_json(result: Recorded) -> str:

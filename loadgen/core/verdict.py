@@ -23,6 +23,8 @@ from loadgen.core.comparison import (
 from loadgen.core.exchange import Failure, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadgen.core.diagnosis import Cause
     from loadgen.core.exchange import Outcome, Request
     from loadgen.errors import LoadgenError
@@ -118,6 +120,27 @@ class Verdict:
             "rules": [rule.to_json() for rule in self.rules],
             **self.facts,
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], rules: tuple[Rule, ...] = RULES) -> Verdict:
+        """Return the verdict that :meth:`to_json` gave *content* of, without its causes."""
+        rest = dict(content)
+        order = rest.pop("server_order")
+        for left_out in ("format", "rules", "causes"):
+            rest.pop(left_out, None)
+        return cls(
+            Judgement(rest.pop("verdict")),
+            [Reason(**reason) for reason in rest.pop("reasons")],
+            requests=rest.pop("requests"),
+            compared=rest.pop("compared"),
+            diverged=rest.pop("diverged"),
+            divergences=[_divergence(one) for one in rest.pop("divergences")],
+            order=_divergence(order["first_difference"]) if order["first_difference"] else None,
+            order_steps=order["steps"],
+            client_order_same=rest.pop("client_order_same"),
+            rules=rules,
+            facts=rest,
+        )
 
 
 class Judge:
@@ -228,6 +251,12 @@ class Judge:
             client_order_same=client_order_same,
             rules=self._rules,
         )
+
+
+def _divergence(content: Mapping[str, Any]) -> Divergence:
+    fields = {name: value for name, value in content.items() if name != "cause"}
+    differences = tuple(Difference(**one) for one in content["differences"])
+    return Divergence(**{**fields, "differences": differences, "stack": tuple(content["stack"])})
 
 
 def _step(step: int | None) -> str:

@@ -53,6 +53,7 @@ def versions() -> dict[str, str]:
         "engine": f"{PACKAGE} {installed}",
         "boundary": _digest(TRACED),
         "python": sys.version,
+        "installation": str(TRACED.parent),
         "platform": platform.platform(),
     }
 
@@ -61,6 +62,7 @@ _MUST_MATCH = {
     "engine": "another engine",
     "python": "another Python",
     "boundary": "another request boundary (another loadgen)",
+    "installation": "another installation, to whose files it refers",
 }
 
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
-import threading
 
-from loadgen.traced import gaps, settings
-
-GRACE = 10.0
-"""Seconds that a server whose parent is gone may take to finish its recording."""
+from loadgen.traced import gaps, lifeline, settings
 
 
 def main(argv: list[str]) -> None:
@@ -22,6 +17,7 @@ def main(argv: list[str]) -> None:
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser.add_argument("--lifeline", metavar="HOST:PORT", help="address whose first connection is the same")
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
@@ -35,7 +31,9 @@ def main(argv: list[str]) -> None:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
     if options.lifeline_fd is not None:
-        end_with_parent(options.lifeline_fd)
+        lifeline.hold_to_pipe(options.lifeline_fd)
+    if options.lifeline:
+        lifeline.hold_to_connection(options.lifeline)
     # A recording is complete only when the server ends by itself: let SIGTERM mean what SIGINT means.
     # (As process 1 of a container a signal without a handler would even be ignored.)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -46,23 +44,6 @@ def main(argv: list[str]) -> None:
 
     sys.argv = ["retracesoftware", *argv[split + 1 :]]
     engine()
-
-
-def end_with_parent(lifeline: int) -> None:
-    """Stop this server when the parent that holds the other end of *lifeline* is gone, however it went.
-
-    The originals are captured here, before the engine replaces them by recorded versions.
-    """
-    read, kill, leave, pid, wait = os.read, os.kill, os._exit, os.getpid(), threading.Event().wait
-
-    def watch() -> None:
-        while read(lifeline, 1):
-            pass
-        kill(pid, signal.SIGINT)
-        wait(GRACE)
-        leave(os.EX_TEMPFAIL)
-
-    threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
 
 
 if __name__ == "__main__":

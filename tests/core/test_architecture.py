@@ -138,7 +138,7 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
         ("structlog", "loadgen.client.journal"),
         ("typer", "loadgen.cli"),
         ("rich", "loadgen.cli"),
-        ("docker", "loadgen.runtimes"),
+        ("docker", "loadgen.containers.daemon"),
     ],
 )
 def test_one_adapter_per_library(library: str, home: str) -> None:

@@ -1,0 +1,110 @@
+"""The options that say where a session happens, and what they choose."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadgen.cli.show import Progress
+    from loadgen.containers.events import Teller
+    from loadgen.place import Place
+
+
+class RuntimeName(StrEnum):
+    """Where servers run."""
+
+    LOCAL = "local"
+    DOCKER = "docker"
+
+
+Runtime = Annotated[
+    RuntimeName, typer.Option(help="Run server and load here, or each in a container: local, or docker.")
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        help="docker: a prebuilt image, made by compose/Dockerfile. [default: built as needed]",
+        show_default=False,
+    ),
+]
+TestImage = Annotated[
+    str | None,
+    typer.Option(
+        help="docker: the Python image to build on. [default: python:3.11-slim]", show_default=False
+    ),
+]
+Requirements = Annotated[
+    Path | None,
+    typer.Option(
+        help="docker: a requirements file with what your server needs.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="docker: memory limit of each container. [default: 512m]", show_default=False),
+]
+Attach = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Drive a server that compose/ runs.", show_default=False),
+]
+Events = Annotated[
+    bool, typer.Option("--events", hidden=True, help="Print all as JSON lines, for a program.")
+]
+
+
+def place(
+    runtime: RuntimeName,
+    attach: str | None,
+    *,
+    image: str | None = None,
+    test_image: str | None = None,
+    requirements: Path | None = None,
+    memory: str | None = None,
+) -> Place:
+    """Return the place that the options choose.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if runtime is RuntimeName.DOCKER:
+        if attach is not None:
+            raise UsageError("--attach drives a server that runs already, --runtime docker starts one")
+        if image is not None and (test_image is not None or requirements is not None):
+            raise UsageError(
+                "--image names a finished image: --test-image and --requirements are for building one"
+            )
+        from loadgen.containers.place import Containers, Options
+
+        return Containers(
+            Options.of(image=image, test_image=test_image, requirements=requirements, memory=memory)
+        )
+    given = {"--image": image, "--test-image": test_image, "--requirements": requirements, "--memory": memory}
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
+    from loadgen.containers.attached import AttachedRuntime
+    from loadgen.place import Here
+    from loadgen.runtimes.local import LocalRuntime
+
+    return Here(LocalRuntime() if attach is None else AttachedRuntime(attach))
+
+
+def watcher(*, events: bool, quiet: bool) -> Progress | Teller:
+    """Return what shows the progress: to a person, or to a program."""
+    if events:
+        from loadgen.containers.events import Teller
+
+        return Teller(sys.stdout, sys.stdin.fileno())
+    from loadgen.cli.show import Progress
+
+    return Progress(quiet=quiet)

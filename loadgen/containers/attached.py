@@ -1,0 +1,181 @@
+"""A server that runs elsewhere, in another container, and is driven over the network.
+
+Nothing is started here: :mod:`loadgen.cli.serve` did that. The lifeline (see
+:mod:`loadgen.traced.lifeline`) is how this side knows that the server lives, and the server that we do. It is
+a bare descriptor that nothing but the end of this process closes: the server's container must not be the
+first of the two to end.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+from anyio import to_thread
+
+from loadgen.client.control import Control
+from loadgen.client.wire import WireTransport
+from loadgen.containers import layout
+from loadgen.errors import EngineFault, ServerFault, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.target import Target
+
+START_LIMIT = 60.0
+"""Seconds that a server may take until it is ready."""
+STOP_LIMIT = 20.0
+"""Seconds that a server may take to finish its recording."""
+DYING = 1.0
+"""Seconds from a server's last sign of life to the end of its lifeline."""
+STOP, COMPLETE = b"s", b"."
+"""What is said on the lifeline, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+CONNECT_LIMIT = 5.0
+RETRY = 0.05
+SEE_LOG = "See the log of its container."
+
+
+class Lifeline:
+    """The connection that holds a server."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._hold = connection.dup().detach()
+
+    async def ended(self) -> None:
+        """Wait until the server is gone, unasked."""
+        await anyio.wait_readable(self._connection)
+
+    async def has_ended(self, within: float) -> bool:
+        """Say whether the server is gone; wait for at most *within* seconds for that."""
+        with anyio.move_on_after(within):
+            await self.ended()
+            return True
+        return False
+
+    async def stop(self) -> bool:
+        """Ask the server to stop, and say whether it has completed its recording."""
+        try:
+            self._connection.sendall(STOP)
+            return await self.has_ended(STOP_LIMIT) and self._connection.recv(1) == COMPLETE
+        except OSError:
+            return False
+
+
+class AttachedServer:
+    """A server in another container; see :class:`loadgen.runtimes.Server`."""
+
+    def __init__(self, address: str, lifeline: Lifeline) -> None:
+        self.url = f"http://{address}"
+        self.wire = WireTransport()
+        self.control = Control(self.url, self.wire)
+        self._lifeline = lifeline
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete."""
+        if not await self._lifeline.stop():
+            raise EngineFault("the recorded server crashed, or did not finish its recording", advice=SEE_LOG)
+
+    async def ended(self) -> None:
+        """Wait until it has ended, by itself or otherwise."""
+        await self._lifeline.ended()
+
+    async def obituary(self) -> str | None:
+        """Say that it ended; only who runs its container knows how."""
+        return "it ended" if await self._lifeline.has_ended(DYING) else None
+
+    async def ready(self, mode: str) -> None:
+        """Wait until the boundary answers.
+
+        Raises:
+            ServerFault: the server ended, or its application does not serve.
+            EngineFault: what answers is not a boundary in *mode*.
+        """
+        why = f"it did not serve within {START_LIMIT:g} s"
+        with anyio.move_on_after(START_LIMIT):
+            while not await self._lifeline.has_ended(RETRY):
+                try:
+                    state = await self.control.state(START_LIMIT)
+                except httpx.TransportError:
+                    continue
+                if state.mode != mode:
+                    raise EngineFault(f"the server to {mode} is in {state.mode} mode")
+                return
+            why = "it ended"
+        raise ServerFault(f"the server to {mode} did not start: {why}", advice=SEE_LOG)
+
+
+class AttachedRuntime:
+    """A server at an address, run by someone else; see :class:`loadgen.runtimes.Runtime`."""
+
+    name = "docker"
+
+    def __init__(self, address: str) -> None:
+        self._host, _, port = address.rpartition(":")
+        if not self._host or not port.isdigit():
+            raise UsageError(f"{address!r} is no address", advice="Give HOST:PORT.")
+        self._port = int(port)
+
+    def database(self) -> str:
+        """Name the database in the server's container."""
+        return layout.DATABASE
+
+    @asynccontextmanager
+    async def record(
+        self, target: Target, run: RunFolder, manifest: Manifest
+    ) -> AsyncIterator[AttachedServer]:
+        """Drive the recorded server, and move its recording into *run* when it is complete."""
+        del target, manifest  # given to the server's container
+        server = await self._attach("record")
+        try:
+            yield server
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.wire.aclose()
+        Path(layout.TAPE).rename(run.recording)
+
+    @asynccontextmanager
+    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[AttachedServer]:
+        """Drive the replayed server."""
+        del run, manifest, log
+        server = await self._attach("replay")
+        try:
+            yield server
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.wire.aclose()
+
+    async def _attach(self, mode: str) -> AttachedServer:
+        """Connect to the server's lifeline and wait until it is ready."""
+        connection = None
+        with anyio.move_on_after(START_LIMIT):
+            while connection is None:
+                connection = await to_thread.run_sync(self._connect)
+                if connection is None:
+                    await anyio.sleep(RETRY)
+        if connection is None:
+            raise ServerFault(
+                f"nobody answers at {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
+                advice=SEE_LOG,
+            )
+        # The name is resolved once: resolving it for each connection takes threads, and reorders them.
+        address = f"{connection.getpeername()[0]}:{self._port}"
+        server = AttachedServer(address, Lifeline(connection))
+        await server.ready(mode)
+        return server
+
+    @property
+    def _lifeline_port(self) -> int:
+        return self._port + layout.LIFELINE_PORT - layout.HTTP_PORT
+
+    def _connect(self) -> socket.socket | None:
+        try:
+            return socket.create_connection((self._host, self._lifeline_port), timeout=CONNECT_LIMIT)
+        except OSError:
+            return None

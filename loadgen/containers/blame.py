@@ -1,0 +1,69 @@
+"""Who is to blame when a session in containers went wrong: read from how both ended and what they said."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.containers.daemon import Ended
+    from loadgen.containers.session import Ends
+
+LAST_WORDS = 12
+"""Lines of a container's log that an error quotes."""
+SIGNALLED = 128
+"""Exit codes above this one name the signal that killed the process."""
+
+
+def how(ended: Ended, memory: str, log: Path) -> str:
+    """Say how a container ended, and its last words."""
+    if ended.out_of_memory:
+        what = f"ran out of memory (its limit is {memory})"
+    elif ended.code > SIGNALLED:
+        try:
+            what = f"was killed by {signal.Signals(ended.code - SIGNALLED).name}"
+        except ValueError:
+            what = f"ended with exit code {ended.code}"
+    else:
+        what = f"ended with exit code {ended.code}"
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
+    except OSError:
+        lines = []
+    return "\n  ".join((what, *lines))
+
+
+def broke(ended: Ended | None) -> bool:
+    """Say whether a server did not leave by itself."""
+    return ended is not None and bool(ended.code or ended.out_of_memory)
+
+
+def fault(
+    ends: Ends, said: LoadgenError | None, *, phase: str, memory: str, log: Path, driver_log: Path
+) -> LoadgenError:
+    """Return the error that tells what happened; *said* is what the driver itself could say."""
+    server, driver = ends.server, ends.driver
+    if isinstance(said, Interrupted) and server is not None and broke(server):
+        said = None  # by us, because of that
+    if server is not None and broke(server):
+        kind = ServerFault if phase == "record" else EngineFault
+        before = f"\nbefore that: {said.message}" if said is not None else ""
+        more = " Give it more: --memory 1g." if server.out_of_memory else ""
+        return kind(
+            f"the container of the server to {phase} {how(server, memory, log)}{before}",
+            advice=f"See {log}.{more}",
+        )
+    if said is not None:
+        return said
+    if driver is None:
+        return EngineFault(
+            f"the server to {phase} ended before anyone could talk to it", advice=f"See {log}."
+        )
+    return HarnessFault(
+        f"the load generator's container {how(driver, memory, driver_log)}",
+        advice=f"See {driver_log}." + (" Give it more: --memory 1g." if driver.out_of_memory else ""),
+    )

@@ -1,0 +1,81 @@
+"""Carries a run between its folder on the host and the volume of its containers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from loadgen.containers import layout
+from loadgen.run_folder import Manifest, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loadgen.containers.daemon import Daemon
+    from loadgen.run_folder import RunFolder
+
+OWNER = int(layout.USER.partition(":")[0])
+PRIVATE = 0o600
+
+
+def inside(run: RunFolder) -> str:
+    """Say where *run* is in the containers."""
+    return f"{layout.HOME}/runs/{run.path.resolve().name}"
+
+
+async def bring_in(daemon: Daemon, container: Any, run: RunFolder, verification: Path) -> None:
+    """Copy *run* into *container*, so that its next verification there is *verification*."""
+    name = inside(run).removeprefix(f"{layout.HOME}/")
+
+    def members() -> Iterator[tuple[str, Path | None]]:
+        folders = ["runs", name, f"{name}/verify"]
+        if (number := int(verification.name)) > 1:
+            folders.append(f"{name}/verify/{number - 1}")
+        if run.bodies.is_dir():
+            folders.append(f"{name}/bodies")
+        yield from ((folder, None) for folder in folders)
+        for path in (run.path / "run.json", run.transcript, run.recording):
+            if path.is_file():
+                yield f"{name}/{path.name}", path
+        if run.bodies.is_dir():
+            for path in sorted(run.bodies.iterdir()):
+                yield f"{name}/bodies/{path.name}", path
+
+    await daemon.put(container, layout.HOME, members(), OWNER)
+
+
+async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> Manifest:
+    """Copy a recorded run out of *container*, and return its manifest, in the host's words."""
+    if await daemon.get(container, inside(run), run.path):
+        try:
+            recorded = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            recorded = {}
+        recorded |= {
+            key: value
+            for key, value in asdict(manifest).items()
+            if key in {"id", "created", "command", "runtime", "target", "python_path", "sources", "image"}
+        }
+        manifest = Manifest(**(asdict(manifest) | recorded))
+    if not run.recording.exists():  # it was not completed; what there is may still help
+        await daemon.get(container, layout.TAPE, run.path)
+    if run.recording.exists():
+        run.recording.chmod(PRIVATE)
+    return manifest
+
+
+async def bring_out_verification(
+    daemon: Daemon, container: Any, run: RunFolder, verification: Path
+) -> dict[str, Any] | None:
+    """Copy a verification out of *container*; return its verdict, in the host's words, if it reached one."""
+    where = inside(run)
+    await daemon.get(container, f"{where}/verify/{verification.name}", verification)
+    verdict = verification / "verdict.json"
+    if not verdict.is_file():
+        return None
+    text = verdict.read_text(encoding="utf-8").replace(where, json.dumps(str(run.path))[1:-1])
+    content: dict[str, Any] = json.loads(text)
+    write_json(verdict, content)
+    return content

@@ -1,0 +1,73 @@
+"""Removes what sessions left that were killed before they could: their own containers, networks and volumes.
+
+What belongs to a session that is still alive stays, and so does what was made on another machine that shares
+the engine: only there can be told whether it is still needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from loadgen.containers.daemon import Daemon, quietly
+from loadgen.containers.image import REPOSITORY
+from loadgen.containers.owner import LABEL, abandoned
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """What was found, each as ``kind name``."""
+
+    removed: list[str] = field(default_factory=list)
+    in_use: list[str] = field(default_factory=list)
+    """Of sessions under way, or of another machine."""
+
+
+async def clean(*, images: bool) -> Cleaned:
+    """Remove what killed sessions left; with *images*, also the images that were built for any.
+
+    Raises:
+        MachineFault: no Docker engine answers.
+    """
+    daemon = await Daemon.connect()
+    cleaned = Cleaned()
+    for kind, what, labels, remove in await daemon.call(_found):
+        if abandoned(labels.get(LABEL, "")):
+            await quietly(daemon, remove)
+            cleaned.removed.append(f"{kind} {what}")
+        else:
+            cleaned.in_use.append(f"{kind} {what}")
+    if images:
+        for name in await daemon.call(_images):
+            if await quietly(daemon, partial(_remove_image, name)):
+                cleaned.removed.append(f"image {name}")
+            else:
+                cleaned.in_use.append(f"image {name}")
+    return cleaned
+
+
+def _found(client: Any) -> list[tuple[str, str, dict[str, str], Any]]:
+    """List what sessions made, in an order in which it can be removed."""
+    ours = {"label": LABEL}
+    found = [
+        ("container", one.name, one.labels, lambda _, one=one: one.remove(force=True, v=True))
+        for one in client.containers.list(all=True, filters=ours, ignore_removed=True)
+    ]
+    found += [
+        ("network", one.name, one.attrs["Labels"], lambda _, one=one: one.remove())
+        for one in client.networks.list(filters=ours)
+    ]
+    found += [
+        ("volume", one.name, one.attrs["Labels"], lambda _, one=one: one.remove(force=True))
+        for one in client.volumes.list(filters=ours)
+    ]
+    return found
+
+
+def _remove_image(name: str, client: Any) -> None:
+    client.images.remove(name)
+
+
+def _images(client: Any) -> list[str]:
+    return [tag for one in client.images.list(REPOSITORY) for tag in one.tags]

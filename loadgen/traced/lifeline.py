@@ -1,0 +1,111 @@
+"""Lifelines: a server stops when whoever drives it is gone, however that went, so none is ever left behind.
+
+Locally it is a pipe that only the parent holds. In a container it is a connection that the driver, in another
+container, holds until it exits. There one byte, :data:`STOP`, asks for a stop as well: the recording is
+complete when :data:`COMPLETE` comes back. A server that was asked stays until its driver has left, because
+what watches both containers takes the first end for that of the session.
+
+Everything is captured before the engine replaces it by recorded versions.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRACE = 10.0
+"""Seconds that a server whose driver is gone may take to finish its recording."""
+ALONE = 300.0
+"""Seconds that a server in a container waits for its driver to come."""
+STOP = b"s"
+COMPLETE = b"."
+
+
+def hold_to_pipe(descriptor: int) -> None:
+    """Stop when the other end of the pipe is closed."""
+    read, stop = os.read, _stop()
+
+    def watch() -> None:
+        while read(descriptor, 1):
+            pass
+        stop(GRACE)
+
+    threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
+
+
+def hold_to_connection(address: str) -> None:
+    """Stop when the first connection to *address*, ``HOST:PORT``, ends or asks to."""
+    driver = _Driver(address)
+    atexit.register(driver.tell_complete)  # the last handler to run: the engine has closed the tape by then
+    threading.Thread(target=driver.watch, name="loadgen-lifeline", daemon=True).start()
+
+
+class _Driver:
+    """Whoever drives this server from another container."""
+
+    def __init__(self, address: str) -> None:
+        import socket  # noqa: PLC0415 - only here: what is imported before the engine starts is not traced
+
+        host, _, port = address.rpartition(":")
+        listener = socket.create_server((host, int(port)), backlog=1)
+        listener.settimeout(ALONE)
+        self._accept, self._close = listener._accept, listener.close  # type: ignore[attr-defined]
+        self._read, self._write, self._set_blocking = os.read, os.write, os.set_blocking
+        self._set_handler, self._stop = signal.signal, _stop()
+        gone = threading.Event()
+        self._set_gone, self._wait_until_gone = gone.set, gone.wait
+        self._descriptor = -1
+        self._asked = False
+
+    def watch(self) -> None:
+        """Wait for the driver to come, and to ask for a stop or to go."""
+        try:
+            self._descriptor, _ = self._accept()
+        except TimeoutError:
+            self._stop(GRACE)
+        self._close()
+        self._set_blocking(self._descriptor, True)
+        if not self._hear():
+            self._stop(GRACE)
+        self._asked = True
+        self._stop(None)
+        while self._hear():
+            pass
+        self._set_gone()
+
+    def tell_complete(self) -> None:
+        """Tell a driver that asked for a stop that the recording is complete, and wait until it leaves."""
+        if not self._asked:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._set_handler(number, signal.SIG_IGN)
+        try:
+            self._write(self._descriptor, COMPLETE)
+        except OSError:  # it left meanwhile
+            return
+        self._wait_until_gone()
+
+    def _hear(self) -> bytes:
+        try:
+            return self._read(self._descriptor, 1)
+        except OSError:  # the driver was killed
+            return b""
+
+
+def _stop() -> Callable[[float | None], None]:
+    """Return what interrupts this process, and ends it where that takes longer than a given grace."""
+    kill, pid, leave, wait = os.kill, os.getpid(), os._exit, threading.Event().wait
+
+    def stop(grace: float | None) -> None:
+        kill(pid, signal.SIGINT)
+        if grace is not None:
+            wait(grace)
+            leave(os.EX_TEMPFAIL)
+
+    return stop

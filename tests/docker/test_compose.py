@@ -1,0 +1,116 @@
+"""The compose file, run for real by every Compose that is here: version 2, and docker-compose 1.29."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.docker
+ROOT = Path(__file__).parents[2]
+FILE = "compose/docker-compose.yml"
+BASE = "loadgen-test:base"
+"""The base image under a name of the tests' own, so that nobody's image is replaced."""
+COMPOSES = (("docker", "compose"), ("docker-compose",))
+UNSTEADY = """
+from flask import Flask
+app = Flask(__name__)
+
+@app.route("/api/<path:what>", methods=["GET", "POST"])
+def answer(what):
+    return {"id": 1, "address": id(object())}
+
+app.run()
+"""
+
+
+@dataclass
+class Compose:
+    """One Compose, and a project of its own."""
+
+    command: tuple[str, ...]
+    project: str
+    folder: Path
+    settings: dict[str, str]
+
+    def __call__(self, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*self.command, "-p", self.project, "-f", FILE, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "TEST_IMAGE": BASE, **self.settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def up(self, service: str, *options: str) -> tuple[int, str]:
+        return self("up", "--abort-on-container-exit", *options, service)
+
+
+@pytest.fixture(params=COMPOSES, ids=" ".join)
+def compose(request: pytest.FixtureRequest, engine: Any) -> Iterator[Compose]:
+    available = [one for one in COMPOSES if _works(one)]
+    if request.param not in available:
+        if os.environ.get("CI") == "true" and not available:
+            pytest.fail("CI needs a Compose, of any version")
+        pytest.skip(f"{' '.join(request.param)} is not installed")
+    engine.images.get("python:3.11-slim").tag(*BASE.split(":"))
+    made = Compose(request.param, f"loadgen-test-{secrets.token_hex(3)}", ROOT, {"ITERATIONS": "4"})
+    yield made
+    made("down", "--volumes")
+    assert (
+        engine.containers.list(all=True, filters={"label": f"com.docker.compose.project={made.project}"})
+        == []
+    )
+
+
+def _works(command: tuple[str, ...]) -> bool:
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+
+
+def test_record_and_replay_again_and_again(compose: Compose, engine: Any) -> None:
+    """Each phase ends by itself with exit code 0, and starts clean the next time."""
+    for build in (("--build",), ()):
+        code, said = compose.up("record", *build)
+        assert code == 0, said
+        assert "recorded   160 requests" in said
+        code, said = compose.up("replay")
+        assert code == 0, said
+        assert "IDENTICAL  all 160 answers" in said
+    states = {
+        one.labels["com.docker.compose.service"]: one.attrs["State"]["ExitCode"]
+        for one in engine.containers.list(
+            all=True, filters={"label": f"com.docker.compose.project={compose.project}"}
+        )
+    }
+    assert states == {"flask-record": 0, "record": 0, "flask-replay": 0, "replay": 0}
+
+
+def test_exit_codes_propagate(compose: Compose, tmp_path: Path) -> None:
+    """A replay that diverges ends with 1, for a server of one's own as for the bundled one."""
+    for part in ("compose", "loadgen", "server_app"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".dockerignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "compose" / "app" / "serve.py").write_text(UNSTEADY)
+    compose.folder = tmp_path
+    compose.settings |= {"TARGET": "/app/serve.py", "ITERATIONS": "2"}
+    code, said = compose.up("record", "--build")
+    assert code == 0, said
+    code, said = compose.up("replay")
+    assert code == 1, said
+    assert "DIVERGED" in said
