@@ -38,6 +38,8 @@ class Settings:
     timeout: float
     """Seconds until a request is given up."""
     health_path: str
+    stacks: bool = False
+    """Whether the engine shall record the stack of every call."""
     folder: Path | None
     """Where to put the run; by default a new folder under ``runs/``."""
 
@@ -119,6 +121,7 @@ def begin(
         iterations=settings.iterations,
         timeout=settings.timeout,
         health_path=settings.health_path,
+        stacks=settings.stacks,
         database=database,
         versions=versions,
         sources=sources(settings.target),

@@ -56,6 +56,8 @@ class Manifest:
     iterations: int
     timeout: float
     health_path: str
+    stacks: bool = False
+    """Whether the engine recorded the stack of every call."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]

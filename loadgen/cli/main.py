@@ -96,6 +96,12 @@ def record(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    stacks: Annotated[
+        bool,
+        typer.Option(
+            "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
+        ),
+    ] = False,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -111,7 +117,7 @@ def record(
     The server is started for the run, on a free port, with an empty database at $DB_FILE.
     """
     from loadgen.cli import show
-    from loadgen.client.scenario import find
+    from loadgen.client.builtin import find
     from loadgen.record import Settings
     from loadgen.target import resolve
 
@@ -124,6 +130,7 @@ def record(
         seed=seed,
         timeout=timeout,
         health_path=health_path,
+        stacks=stacks,
         folder=run,
     )
     place = where.place(

@@ -30,12 +30,13 @@ def main(arguments: Sequence[str]) -> None:
     recorded = phase.add_parser("record", help="run TARGET under the recording engine")
     recorded.add_argument("target", nargs="?", help="as for loadgen record")
     recorded.add_argument("--health-path", default="/health")
+    recorded.add_argument("--stacks", action="store_true")
     replayed = phase.add_parser("replay", help="replay a recorded run")
     replayed.add_argument("run", nargs="?", type=Path, default=Path(layout.HOME, "runs", "latest"))
     options = parser.parse_args(arguments)
     try:
         if options.phase == "record":
-            command, environment = record(options.target, options.health_path)
+            command, environment = record(options.target, options.health_path, stacks=options.stacks)
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:
@@ -44,14 +45,14 @@ def main(arguments: Sequence[str]) -> None:
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
-def record(target: str | None, health_path: str) -> tuple[list[str], dict[str, str]]:
+def record(target: str | None, health_path: str, *, stacks: bool) -> tuple[list[str], dict[str, str]]:
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
     os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     what = resolve(target)
     options = _options("0.0.0.0", health_path, what.python_path)  # noqa: S104 - of an internal network
-    command = retrace.record_command(tape, what.argv, options)
+    command = retrace.record_command(tape, what.argv, options, stacks=stacks)
     return command, retrace.environment({"DB_FILE": layout.DATABASE}, what.python_path)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from loadgen.client.scenario import Scenario, User
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -107,3 +108,16 @@ SCENARIOS = (
         iterations=1,
     ),
 )
+
+
+def find(name: str) -> Scenario:
+    """Return the scenario called *name*.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for scenario in SCENARIOS:
+        if scenario.name == name:
+            return scenario
+    known = ", ".join(scenario.name for scenario in SCENARIOS)
+    raise UsageError(f"there is no scenario {name!r}", advice=f"The built-in ones are: {known}.")

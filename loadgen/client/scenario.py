@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loadgen.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
@@ -44,18 +42,3 @@ class Scenario:
     """Virtual users, where the command line names none."""
     iterations: int = 10
     """Iterations of each user, where the command line names none."""
-
-
-def find(name: str) -> Scenario:
-    """Return the scenario called *name*.
-
-    Raises:
-        UsageError: there is none.
-    """
-    from loadgen.client import builtin  # noqa: PLC0415 - it imports this module
-
-    for scenario in builtin.SCENARIOS:
-        if scenario.name == name:
-            return scenario
-    known = ", ".join(scenario.name for scenario in builtin.SCENARIOS)
-    raise UsageError(f"there is no scenario {name!r}", advice=f"The built-in ones are: {known}.")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadgen.core.verdict import Divergence, Verdict
 
 LISTED = 50
-"""Requests that a cause lists; all are counted."""
+"""Requests that a cause lists in ``verdict.json``; all are counted."""
 
 NOT_THE_RECORDED = "the live request is not the recorded one"
 """How the boundary's evidence begins where a live request is not the one that the tape has."""
@@ -53,7 +53,7 @@ class Cause:
     """The first of them in the server's order."""
     count: int
     requests: tuple[int, ...]
-    """Sequence numbers of the first of them, in the server's order."""
+    """Their sequence numbers, in the server's order."""
 
     @property
     def headline(self) -> str:
@@ -70,8 +70,9 @@ class Cause:
             "why": self.why,
             "advice": self.advice,
             "first": self.first.seq,
+            "head": asdict(self.first),  # another replay may have it: this verdict then does not
             "count": self.count,
-            "requests": list(self.requests),
+            "requests": list(self.requests[:LISTED]),
         }
 
 
@@ -149,7 +150,7 @@ def _in_order(divergences: Iterable[Divergence], verdicts: Sequence[Verdict]) ->
 
 def _cause(members: list[Divergence], verdicts: Sequence[Verdict], changed: Sequence[str] | None) -> Cause:
     fault, why, advice = _attribute(_Case(members[0], verdicts, changed))
-    return Cause(fault, why, advice, members[0], len(members), tuple(one.seq for one in members[:LISTED]))
+    return Cause(fault, why, advice, members[0], len(members), tuple(one.seq for one in members))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ class Verdict:
     """What else is evidence: versions, the absent database, durations."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``verdict.json``."""
+        """Return the content of ``verdict.json``; each divergence names its cause by place, from 0."""
+        cause_of = {seq: at for at, cause in enumerate(self.causes) for seq in cause.requests}
         return {
             "format": FORMAT,
             "verdict": self.judgement.value,
@@ -109,7 +110,7 @@ class Verdict:
             "compared": self.compared,
             "diverged": self.diverged,
             "causes": [cause.to_json() for cause in self.causes],
-            "divergences": [asdict(divergence) for divergence in self.divergences],
+            "divergences": [{**asdict(one), "cause": cause_of.get(one.seq)} for one in self.divergences],
             "server_order": {
                 "same": None if self.order_steps is None else self.order is None,
                 "steps": self.order_steps,
@@ -253,8 +254,10 @@ class Judge:
 
 
 def _divergence(content: Mapping[str, Any]) -> Divergence:
-    differences = tuple(Difference(**one) for one in content["differences"])
-    return Divergence(**{**content, "differences": differences, "stack": tuple(content["stack"])})
+    fields = {name: value for name, value in content.items() if name != "cause"}
+    fields["differences"] = tuple(Difference(**one) for one in content["differences"])
+    fields["stack"] = tuple(content["stack"])
+    return Divergence(**fields)
 
 
 def _step(step: int | None) -> str:

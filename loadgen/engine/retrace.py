@@ -101,9 +101,15 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
     }
 
 
-def record_command(recording: Path, target: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`."""
-    engine = ("--recording", str(recording), "--format", "unframed_binary", "--", *target)
+def record_command(
+    recording: Path, target: Sequence[str], options: Sequence[str], *, stacks: bool
+) -> list[str]:
+    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`.
+
+    With *stacks* the engine records the stack of every call, and its replay checks each against it.
+    """
+    checks = ("--stacktraces",) if stacks else ()
+    engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
     return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
 
 

@@ -1,7 +1,8 @@
 """JUnit XML of a verdict: what CI systems show as tests.
 
 Three tests say what was asked: can it be judged, is every answer the same, is the server's order.
-Each request that diverged is a further, failed test, so that it is listed by name.
+The failure of the second names the causes. Each request that diverged is a further, failed test, so that it
+is listed by name.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from loadgen.report.evidence import divergences
-from loadgen.report.story import rank
+from loadgen.report.causes import capital, causes, rank
+from loadgen.report.evidence import divergences, stack
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
+    from loadgen.report.causes import Told
     from loadgen.run_folder import Manifest
 
 LISTED = 100
 """Diverging requests that become tests of their own."""
+CAUSES = 5
+"""Causes that are told; the rest is counted."""
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -41,7 +45,12 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
     answers = _case(suite, "answers", "every answer is the same")
     if diverged := verdict.get("diverged"):
         first = f"; the first: {found[0][1][0]}" if found and found[0][1] else ""
-        _add(answers, "failure", f"{diverged} of {verdict.get('compared')} answers differ{first}")
+        told = causes(verdict, masker)
+        first = f"; the first: {told[0].what}" if told else first
+        faults = ", ".join(dict.fromkeys(cause.fault for cause in told))
+        fault = f"; at fault: {faults}" if faults else ""
+        message = f"{diverged} of {verdict.get('compared')} answers differ{fault}{first}"
+        _add(answers, "failure", message, "\n".join(_causes(told)))
     elif verdict.get("verdict") != "identical" and verdict.get("compared") != verdict.get("requests"):
         _add(
             answers,
@@ -61,7 +70,9 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
         case = _case(
             suite, "divergence", f"request {one['seq']} {one['method']} {masker.target(one['target'])}"
         )
-        _add(case, "failure", differences[0] if differences else "it differs", "\n".join(differences))
+        calls = [f"  {masker.text(call)}" for call in stack(one)]
+        left = ["where it left the tape, innermost call first:", *calls] if calls else []
+        _add(case, "failure", differences[0] if differences else "it differs", "\n".join(differences + left))
     for kind in ("tests", "failures", "errors", "skipped"):
         tag = {"tests": "testcase", "failures": "failure", "errors": "error"}.get(kind, kind)
         suite.set(kind, str(len(list(suite.iter(tag)))))
@@ -70,6 +81,21 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def _causes(told: list[Told]) -> list[str]:
+    lines = []
+    for cause in told[:CAUSES]:
+        lines += [
+            f"cause {cause.number} of {len(told)}, at fault: {cause.fault}",
+            f"  {cause.request}".rstrip(),
+            f"  {capital(cause.what)}",
+            *([f"  where: {cause.where}"] if cause.where else []),
+            f"  why: {cause.why}",
+            f"  next: {cause.advice}",
+            f"  requests: {cause.count}",
+        ]
+    return [*lines, *([f"and {len(told) - CAUSES} more"] if len(told) > CAUSES else [])]
 
 
 def _differences(one: dict[str, Any], masker: Masker) -> list[str]:

@@ -6,16 +6,20 @@ import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from loadgen.report.causes import capital, causes, telling
 from loadgen.report.evidence import divergences
-from loadgen.report.story import tell, telling
+from loadgen.report.story import tell
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
+    from loadgen.report.causes import Told
     from loadgen.report.evidence import Verification
     from loadgen.run_folder import Manifest, RunFolder
 
 LISTED = 10
 """Divergences that are listed."""
+CAUSES = 5
+"""Causes that are told; the rest is counted."""
 QUOTED = 80
 _SIGN = {"identical": "✅", "diverged": "❌"}
 
@@ -31,10 +35,12 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
         _text(masker.text(story.lead)),
         "",
         *_facts(verdict),
+        *_replays(verdict),
     ]
     for reason in story.reasons[:LISTED]:
         lines += [f"**{_text(reason['fault'])}**: {_text(masker.text(reason['message']))}", ""]
         lines += [_text(masker.text(reason["advice"])), ""] if reason["advice"] else []
+    lines += _causes(causes(verdict, masker))
     if found := divergences(verdict):
         lines += ["| request | what differs | recorded | replayed |", "| --- | --- | --- | --- |"]
         lines += [_row(one, masker) for one in found[:LISTED] if one["differences"]]
@@ -47,6 +53,12 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
         "",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _replays(verdict: dict[str, Any]) -> list[str]:
+    replays = verdict.get("replays") or []
+    diverged = sum(one["verdict"] == "diverged" for one in replays)
+    return [f"Replayed {len(replays)} times: {diverged} diverged.", ""] if len(replays) > 1 else []
 
 
 def _facts(verdict: dict[str, Any]) -> list[str]:
@@ -63,6 +75,24 @@ def _facts(verdict: dict[str, Any]) -> list[str]:
         f"| {compared} | {verdict['diverged']:,} | {same} ({order.get('steps') or 0:,} steps) | {took} |",
         "",
     ]
+
+
+def _causes(told: list[Told]) -> list[str]:
+    lines = []
+    for cause in told[:CAUSES]:
+        request = f"{_code(cause.request)} " if cause.request else ""
+        many = f"{cause.count:,} request{'' if cause.count == 1 else 's'}"
+        what = f"{request}{_text(capital(cause.what))} ({many})"
+        where = [f"   - Where: {_code(cause.where)}"] if cause.where else []
+        lines += [
+            f"{cause.number}. **At fault: {_text(cause.fault)}.** {what}",
+            *where,
+            f"   - Why: {_text(cause.why)}",
+            f"   - Next: {_text(cause.advice)}",
+        ]
+    if len(told) > CAUSES:
+        lines += ["", f"… and {len(told) - CAUSES:,} more causes."]
+    return ["### Causes", "", *lines, ""] if lines else []
 
 
 def _row(one: dict[str, Any], masker: Masker) -> str:

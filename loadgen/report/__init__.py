@@ -1,5 +1,6 @@
 """The report: one run, and one of its verifications, as one HTML file that needs nothing else.
 
 ``evidence`` reads the run folder, ``tables`` packs its transcripts into columns, ``figures`` computes,
-``story`` words the headline, ``page`` renders. Only ``evidence`` and ``page`` touch files: they read.
+``causes`` and ``story`` word the headline, ``page`` renders. Only ``evidence`` and ``page`` touch files: they
+read.
 """

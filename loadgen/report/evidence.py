@@ -80,10 +80,20 @@ def find_verification(run: RunFolder, number: int | None) -> Verification | None
     if number is not None and number not in numbers:
         there = ", ".join(map(str, numbers)) if numbers else "none"
         raise UsageError(f"{run.path} has no verification {number}", advice=f"There are: {there}.")
-    chosen = numbers[-1] if number is None else number
+    chosen = _concluded(parent, numbers) if number is None else number
     path = parent / str(chosen)
     verdict, problem = _verdict(path / "verdict.json")
     return Verification(chosen, len(numbers), path, verdict, problem)
+
+
+def _concluded(parent: Path, numbers: list[int]) -> int:
+    """Return the latest verification; if it was one of several replays, that which has their verdict."""
+    latest = str(numbers[-1])
+    for number in reversed(numbers):
+        replays = ((_verdict(parent / str(number) / "verdict.json"))[0] or {}).get("replays")
+        if replays:
+            return number if latest in (one["folder"] for one in replays) else numbers[-1]
+    return numbers[-1]
 
 
 def gather(run: RunFolder, manifest: Manifest, verification: Verification | None, masker: Masker) -> Evidence:
@@ -117,10 +127,17 @@ def learn(run: RunFolder, verification: Verification, masker: Masker) -> None:
 def divergences(verdict: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return the divergences of a verdict that have the form that they should have."""
     found = (verdict or {}).get("divergences")
-    return [one for one in found or () if _is_divergence(one)]
+    return [one for one in found or () if is_divergence(one)]
 
 
-def _is_divergence(one: Any) -> bool:
+def stack(one: dict[str, Any]) -> list[str]:
+    """Return the calls at which a divergence left the tape, innermost first; none in an older verdict."""
+    calls = one.get("stack")
+    return [call for call in calls if isinstance(call, str)] if isinstance(calls, list) else []
+
+
+def is_divergence(one: Any) -> bool:
+    """Say whether *one* has the form that a divergence should have."""
     match one:
         case {"seq": int(), "method": str(), "target": str(), "differences": [*differences]}:
             return all(
@@ -156,6 +173,7 @@ def _malformed(verdict: dict[str, Any]) -> str:
         "requests": (int,), "compared": (int,), "diverged": (int,),
         "reasons": (list,), "divergences": (list,), "rules": (list,),
         "server_order": (dict,), "seconds": optional, "database": optional,
+        "causes": (list, type(None)), "replays": (list, type(None)),
     }  # fmt: skip
     for name, types in wanted.items():
         if not isinstance(verdict.get(name), types):
@@ -165,6 +183,11 @@ def _malformed(verdict: dict[str, Any]) -> str:
         return "server_order is not of the right form"
     if not all(isinstance(value, (int, float, type(None))) for value in seconds.values()):
         return "seconds are not numbers"
+    for one in verdict.get("replays") or ():
+        if not isinstance(one, dict) or not all(
+            isinstance(one.get(key), str) for key in ("folder", "verdict")
+        ):
+            return "replays are not of the right form"
     if not all(isinstance(one, dict) for one in (*verdict["reasons"], *verdict["rules"])):
         return "reasons or rules are not of the right form"
     return ""

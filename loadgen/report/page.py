@@ -11,25 +11,28 @@ import gzip
 import json
 import re
 import shlex
+from dataclasses import fields
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from loadgen.errors import RecordingFault
-from loadgen.report.evidence import divergences
+from loadgen.report.causes import causes
+from loadgen.report.evidence import divergences, stack
 from loadgen.report.figures import histogram, percentiles, rate
 from loadgen.report.story import tell
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
+    from loadgen.report.causes import Told
     from loadgen.report.evidence import Evidence
     from loadgen.report.story import Story
 
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
-    "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "divergences.js", "timeline.js",
-    "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js", "main.js",
+    "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "causes.js", "divergences.js",
+    "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js", "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Of the icon in a browser's tab."""
@@ -105,6 +108,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
             }
         ),
         "verification": _verification(evidence, masker),
+        "causes": [_cause(one, masker) for one in causes(verdict, masker)],
         "divergences": [_divergence(one, masker) for one in divergences(verdict)],
         "differ": evidence.differing(),
         "notices": masker.within(evidence.notices),
@@ -135,7 +139,7 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     verdict = found.verdict or {}
     keep = (
         "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
-        "seconds", "database",
+        "seconds", "database", "replays",
     )  # fmt: skip
     return {
         "number": found.number,
@@ -145,12 +149,21 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     }
 
 
+def _cause(one: Told, masker: Masker) -> dict[str, Any]:
+    return {
+        **{field.name: getattr(one, field.name) for field in fields(one)},
+        "head": _divergence(one.head, masker) if one.head else None,
+    }
+
+
 def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
     return {
         "seq": one["seq"],
         "method": one["method"],
         "target": masker.target(one["target"]),
         "evidence": masker.text(str(one.get("evidence") or "")),
+        "stack": [masker.text(call) for call in stack(one)],
+        "cause": at + 1 if isinstance(at := one.get("cause"), int) else 0,
         "differences": [
             [
                 difference["field"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loadgen.report.causes import causes, sentence, telling
 from loadgen.report.evidence import divergences
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 MASKED = "masked"
 """The state of a run that was exported without its secrets."""
-QUOTED = 48
-"""Characters of a value that a headline quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +87,24 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
     )
 
 
-def rank(difference: dict[str, str]) -> int:
-    """Rank by what a difference tells: status, then body, then a header; a length only follows."""
-    field = difference["field"]
-    if field == "header:content-length":
-        return 3
-    return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
-
-
-def telling(differences: list[dict[str, str]]) -> dict[str, str]:
-    """Return the difference that tells most."""
-    return min(differences, key=rank)
-
-
 def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) -> str:
     compared, diverged = verdict["compared"], verdict["diverged"]
     if not diverged:
         return f"All {compared:,} answers are the same, but the server took its steps in another order."
-    lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs." if diverged == 1 else "differ.")
-    first = next((one for one in divergences(verdict) if one["differences"]), None)
-    if first is not None:
-        what = telling(first["differences"])
-        was, is_ = (_short(masker.difference(what["field"], what[side])) for side in ("recorded", "replayed"))
-        where = what["field"].replace("body:", "body ").replace("header:", "header ")
-        which = "It is" if diverged == 1 else "The first, in the server's order, is"
-        lead += f" {which} request {first['seq']}: {where} was {was} and is {is_}."
+    found = divergences(verdict)
+    lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs" if diverged == 1 else "differ")
+    number = len({one.get("cause") for one in found} - {None})
+    if 1 < diverged == len(found) and number:  # what is not listed may have further causes
+        lead += ", all from one cause" if number == 1 else f", from {number:,} causes"
+    lead += "."
+    which = "It is" if diverged == 1 else "The first, in the server's order, is"
+    if told := causes(verdict, masker):
+        lead += f" {which} {told[0].what}"
+    elif first := next((one for one in found if one["differences"]), None):
+        lead += f" {which} request {first['seq']}: {sentence(telling(first['differences']), masker)}."
     if order.get("same") is False:
         lead += " The server's order differs too."
     return lead
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= QUOTED else value[: QUOTED - 1] + "…"
 
 
 def _count(number: int, what: str) -> str:

@@ -136,7 +136,10 @@ class LocalRuntime:
 
         def command(listen: Sequence[str]) -> list[str]:
             return retrace.record_command(
-                run.recording.resolve(), target.argv, [*listen, *self._options(manifest)]
+                run.recording.resolve(),
+                target.argv,
+                [*listen, *self._options(manifest)],
+                stacks=manifest.stacks,
             )
 
         environment = retrace.environment(

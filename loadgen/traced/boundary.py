@@ -207,12 +207,12 @@ class Request:
         except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
             error = caught
             if self.boundary.mode == "replay":
-                TapeTurns.current.leave(thread)
+                TapeTurns.current.leave()
             traceback.print_exception(caught)
             if isinstance(caught, Diverged):
-                stack = _stack(caught)
-                why = f"{caught}, at {stack[0]}" if stack else str(caught)
-                self.boundary.diverged[self.seq] = (why, stack)
+                first = _first(caught)
+                why = f"{first}, at {first.stack[0]}" if first.stack else str(first)
+                self.boundary.diverged[self.seq] = (why, first.stack)
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))
@@ -296,10 +296,11 @@ def _not_the_recorded(left: Diverged) -> str:
     return f"the live request is not the recorded one: {shown}"
 
 
-def _stack(error: BaseException) -> list[str]:
-    """Say where *error* was raised: the calls that are neither ours nor the engine's, innermost first."""
-    return [
-        f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
-        for frame in reversed(traceback.extract_tb(error.__traceback__))
-        if not any(part in frame.filename for part in ("/retracesoftware/", "/loadgen/traced/"))
-    ]
+def _first(error: Diverged) -> Diverged:
+    """Return where the request left the tape: what it does while it unwinds raises again."""
+    first, context = error, error.__context__
+    while context is not None and first.__cause__ is None:
+        if isinstance(context, Diverged):
+            first = context
+        context = context.__context__
+    return first

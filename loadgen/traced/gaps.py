@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import re
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -37,10 +38,18 @@ def fail_the_request_not_the_process() -> None:
     """Raise where the stock engine calls ``os._exit(1)``: one diverging request must not hide all others."""
 
     def on_desync(recorded: object, replayed: object) -> None:
+        TapeTurns.current.leave()
+        if isinstance(recorded, list) and isinstance(replayed, list):
+            # Stacks, of a recording that has them; the engine hands them over the other way round.
+            there, here = (
+                _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
+            )
+            raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
         message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
         raise Diverged(message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
+        TapeTurns.current.leave()
         raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
@@ -59,9 +68,29 @@ _MESSAGES = {
 
 
 def _described(message: object) -> str:
-    """Say in words what the engine's messages, and its types of messages, stand for."""
+    """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
+    value = getattr(message, "value", message)
+    if isinstance(value, dict) and "function" in value:  # of a recording with stacks
+        function = value["function"]
+        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"
+        shown = [_shown(one) for one in value.get("args", ())]
+        shown += [f"{key}={_shown(one)}" for key, one in value.get("kwargs", {}).items()]
+        return f"the call {name.lstrip('.')}({', '.join(shown)})"
     name = message.__name__ if isinstance(message, type) else type(message).__name__
-    return _MESSAGES.get(name) or str(engine_io._safe_debug_value(message))
+    return _MESSAGES.get(name) or _shown(message)
+
+
+def _shown(value: object) -> str:
+    """Show a value without its address, which is another in each replay."""
+    return re.sub(r" object at 0x[0-9a-f]+|\w+:[\w.]+\.(?=<)", "", str(engine_io._safe_debug_value(value)))
+
+
+def _caller(stack: list[Any], other: list[Any]) -> str:
+    """Name the outermost call of *stack* that is not in *other* at the same depth."""
+    for mine, theirs in zip(reversed(stack), reversed(other), strict=False):
+        if tuple(mine)[:2] != tuple(theirs)[:2]:
+            return "{}:{}".format(*tuple(mine)[:2])
+    return "{}:{}".format(*tuple(stack[0])[:2])
 
 
 def bind_reused_addresses() -> None:

@@ -11,7 +11,9 @@ waiting for (:meth:`TapeTurns.state`).
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,9 @@ FINISH = "loadgen.finish"
 """First element of the checkpoint that ends a request on the tape."""
 
 
+_NOT_THE_APPLICATION = ("/retracesoftware/", "/loadgen/traced/", threading.__file__)
+
+
 class Diverged(BaseException):
     """The running code asked for something else than the tape holds.
 
@@ -35,6 +40,13 @@ class Diverged(BaseException):
         super().__init__(message)
         self.recorded = recorded
         self.replayed = replayed
+        self.stack = [
+            f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+            for frame in reversed(traceback.extract_stack())
+            if not any(part in frame.filename for part in _NOT_THE_APPLICATION)
+        ]
+        """The application's calls, innermost first. Taken here: an exception's own traceback is shorter where
+        it was handled on its way."""
 
 
 class TapeTurns:
@@ -125,8 +137,9 @@ class TapeTurns:
         """Announce that the calling thread's next item must be the end of its request."""
         self._finishing.add(self._thread_id())
 
-    def leave(self, thread: int) -> None:
-        """Throw away whatever the tape still holds for *thread*, so that the others can go on."""
+    def leave(self) -> None:
+        """Throw away whatever the tape still holds for the calling thread, so that the others can go on."""
+        thread = self._thread_id()
         with self._mutex:
             self._left.add(thread)
             if self._holder in (None, thread):
@@ -151,6 +164,7 @@ class TapeTurns:
     def _take(self, thread: int, item: Any) -> Any:
         if isinstance(item, tuple) and item and item[0] == FINISH and thread not in self._finishing:
             # The engine skips checkpoints while it looks for a result, and would then wait for ever.
+            self._left.add(thread)
             raise Diverged("the request makes a call that was not recorded, after its last recorded one")
         self._head, self._moved = None, self._now()
         self._holder = thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 SOME = tuple(range(30, 60, 7))
+CALLS = (
+    "/srv/shop.py:65 in sampled: return time.time() > 0",
+    "/srv/lib/python3.11/site-packages/flask/app.py:902 in dispatch: return view()",
+)
+LEFT = Sample(
+    diverge=(30,),
+    left=dict.fromkeys(range(20, 29, 2), (f"a call not recorded, at {CALLS[0]}", CALLS)),
+)
 ENTER, TAB, ESCAPE, DOWN, END = "\ue007", "\ue004", "\ue00c", "\ue015", "\ue010"
 
 
@@ -85,7 +94,7 @@ def test_filter_shows_what_differs(open_report: Callable[..., Any]) -> None:
 def test_divergence_opens_side_by_side_with_the_difference_marked(open_report: Callable[..., Any]) -> None:
     """The first is open; another opens with a click; both sides mark exactly what differs."""
     page = open_report(Sample(diverge=(31, 38)))
-    buttons = page.all("#divergence-list h3 button")
+    buttons = page.all("#divergence-list .toggle button")
     assert [button.get_attribute("aria-expanded") for button in buttons] == ["true", "false"]
     buttons[1].click()
     inside = page.one("#divergence-38")
@@ -98,13 +107,87 @@ def test_divergence_opens_side_by_side_with_the_difference_marked(open_report: C
 
 def test_thousands_of_divergences_come_in_portions(open_report: Callable[..., Any]) -> None:
     """The page stays light: fifty at a time, and the rest a click away, with the true number said."""
-    page = open_report(Sample(requests=2400, diverge=tuple(range(1, 2400, 2))))
+    page = open_report(Sample(requests=2400, diverge=tuple(range(1, 2400, 2)), causes=False))
     assert len(page.all(".divergence")) == 50
     assert "1,200 requests differ; the details of 1,000 were kept" in page.one("#divergences-note").text
     page.one("#divergence-list > button").click()
     assert len(page.all(".divergence")) == 100
     page.one("#filters [value=differ]").click()
     assert page.one("#found").text == "1,200 of 2,400 requests"
+
+
+def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: Callable[..., Any]) -> None:
+    """A card under the headline; its link opens the cause's first divergence, and has the focus there."""
+    page = open_report(LEFT)
+    cards = page.all("#causes .cause")
+    assert "At fault: the application" in cards[0].text
+    assert "in the replay it left the tape: a call not recorded." in cards[0].text
+    for name, said in (
+        ("Where", "/srv/shop.py:65 in sampled"),
+        ("Why", "Its code is unchanged"),
+        ("Next", "an address"),
+    ):
+        assert re.search(rf"{name}\s+.*{re.escape(said)}", cards[0].text), name
+    links = page.all("#causes .jump")
+    assert links[0].text == "4 more requests follow from it, or are alike"
+    assert not page.one("#divergence-30").is_displayed()
+    links[1].click()
+    assert page.one("#divergence-30").is_displayed()
+    assert page.run("return document.activeElement.id") == "cause-2"
+
+
+def test_cascade_is_no_wall(open_report: Callable[..., Any]) -> None:
+    """Of a thousand requests with one cause, three are listed, and the others are a click away."""
+    many = {n: (b'{"id":%d}' % n, b'{"id":%d}' % (n + 1)) for n in range(11, 1011)}
+    page = open_report(Sample(requests=1100, bodies=many))
+    assert len(page.all("#causes .cause")) == len(page.all(".group")) == 1
+    assert len(page.all(".divergence")) == 3
+    assert "1,000 requests" in page.one(".group-head h3").text
+    button = page.one(".group .more")
+    assert button.text == "Show 50 of 997 more requests of this cause"
+    button.click()
+    assert len(page.all(".divergence")) == 53
+    assert page.run("return document.activeElement.textContent").startswith("#14")
+
+
+def test_causes_beyond_the_first_are_a_click_away(open_report: Callable[..., Any]) -> None:
+    """Three cards, then the rest; a card leads to its cause though that is not listed yet."""
+    bodies = {n: (b'{"%s":1}' % (b"x" * n), b'{"%s":"%d"}' % (b"x" * n, n)) for n in range(5, 60)}
+    page = open_report(Sample(bodies=bodies))
+    count = page.run("return requestList.store.data.causes.length")
+    assert count > 10
+    assert len(page.all("#causes .cause")) == 3
+    assert len(page.all(".group")) == 10
+    more = page.one("#verdict .more")
+    assert more.text == f"And {count - 3} more causes"
+    while page.all("#verdict .more"):
+        page.one("#verdict .more").click()
+    assert len(page.all("#causes .cause")) == count
+    page.all("#causes .jump")[-1].click()
+    assert page.run("return document.activeElement.id") == f"cause-{count}"
+
+
+def test_stack_is_where_it_left_the_tape(open_report: Callable[..., Any]) -> None:
+    """Innermost first; in the list and in the drawer; a request that kept to the tape has none."""
+    page = open_report(LEFT)
+    calls = page.one("#divergence-20 .stack").find_elements("css selector", "li")
+    assert [call.text.split(" in ")[0] for call in calls] == [
+        "/srv/shop.py:65",
+        "/srv/lib/python3.11/site-packages/flask/app.py:902",
+    ]
+    assert [call.get_attribute("class") for call in calls] == ["", "far"]
+    page.run("document.querySelectorAll('#causes .jump')[1].click()")
+    assert page.all("#divergence-30 .diff")
+    assert not page.all("#divergence-30 .stack")
+
+
+def test_older_verdict_lists_its_divergences(open_report: Callable[..., Any]) -> None:
+    """Without causes there are no cards and no groups, and everything else."""
+    page = open_report(Sample(diverge=SOME, causes=False))
+    assert not page.all("#causes .cause, .group")
+    assert len(page.all(".divergence")) == len(SOME)
+    assert page.one(f"#divergence-{SOME[0]}").is_displayed()
+    assert page.complaints() == []
 
 
 def test_time_line_zooms_by_buttons_wheel_drag_and_keys(open_report: Callable[..., Any]) -> None:
@@ -182,7 +265,7 @@ def test_list_is_used_by_keyboard_alone(open_report: Callable[..., Any]) -> None
 @pytest.mark.parametrize("dark", [False, True])
 def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark: bool) -> None:
     """Nothing sticks out sideways, and the colours follow the scheme."""
-    page = open_report(Sample(diverge=SOME), width=width, dark=dark)
+    page = open_report(LEFT, width=width, dark=dark)
     page.run(
         "document.querySelectorAll('#divergence-list button[aria-expanded=false]').forEach((b) => b.click())"
     )
@@ -199,6 +282,8 @@ def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark:
     [
         ("identical", Sample(), "Identical"),
         ("diverged", Sample(diverge=SOME), "Diverged"),
+        ("left the tape", LEFT, "Diverged"),
+        ("older", Sample(diverge=SOME, causes=False), "Diverged"),
         ("order", Sample(order_differs=True), "Diverged"),
         ("undetermined", Sample(fail=(7,)), "Undetermined"),
         ("unverified", Sample(verified=False), "Not verified yet"),
@@ -219,7 +304,7 @@ def test_accessible_in_every_state(
 
 def test_accessible_on_a_phone_and_in_the_drawer(open_report: Callable[..., Any]) -> None:
     """Also at phone width, and with an exchange open."""
-    page = open_report(Sample(diverge=SOME), width=390)
+    page = open_report(LEFT, width=390)
     assert page.accessibility() == []
     page.run("requestList.open()")
     assert page.accessibility() == []

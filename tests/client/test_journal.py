@@ -14,9 +14,10 @@ import anyio
 import httpx
 import pytest
 
+from loadgen.client.builtin import find
 from loadgen.client.journal import ORDER_PIECE, Journal
 from loadgen.client.recording import RecordingTransport
-from loadgen.client.scenario import User, find
+from loadgen.client.scenario import User
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import INLINE_LIMIT, End, Event, Order, Run
 from loadgen.run_folder import read_transcript

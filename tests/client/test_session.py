@@ -8,9 +8,9 @@ import anyio
 import httpx
 import pytest
 
-from loadgen.client.builtin import SCENARIOS
+from loadgen.client.builtin import SCENARIOS, find
 from loadgen.client.journal import Journal
-from loadgen.client.scenario import Scenario, User, find
+from loadgen.client.scenario import Scenario, User
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.errors import UsageError
 from tests.client.raw_server import OK, Received, raw_server

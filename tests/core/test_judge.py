@@ -321,6 +321,7 @@ def test_the_json_shape() -> None:
                 "evidence": "",
                 "stack": [],
                 "position": 0,
+                "cause": None,
             }
         ],
         "causes": [],

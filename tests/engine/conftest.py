@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.scenario import Scenario, find
+from loadgen.client.builtin import find
+from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
 from loadgen.record import Recorded, Settings, Watcher, record
 from loadgen.run_folder import RunFolder
@@ -49,6 +50,7 @@ class Bench:
         iterations: int = 4,
         seed: int = 1,
         run: str = "run",
+        stacks: bool = False,
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
         plan = find(scenario) if isinstance(scenario, str) else scenario
@@ -60,6 +62,7 @@ class Bench:
             seed=seed,
             timeout=30,
             health_path="/health",
+            stacks=stacks,
             folder=self.path / run,
         )
         return anyio.run(partial(record, settings, self.runtime, Stop(), Watcher()))

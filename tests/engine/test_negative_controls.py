@@ -120,6 +120,21 @@ def test_server_code_differs(small: Path, change: str) -> None:
     assert says in verdict.divergences[0].evidence
 
 
+def test_recorded_stacks_name_the_call(bench: Bench) -> None:
+    """With recorded stacks, the first call that is another is named, with its arguments, and where."""
+    old, new, *_ = CHANGES["two queries the other way round"]
+    bench.record(bench.script(SERVER), visiting("/plain", "/counts"), concurrency=4, stacks=True)
+    assert bench.verify().verdict.judgement is Judgement.IDENTICAL
+    bench.script(SERVER.replace(old, new))
+    verdict = bench.verify().verdict
+    assert {one.target for one in verdict.divergences} == {"/counts"}
+    first = verdict.divergences[0]
+    call = "the call sqlite3.Connection.execute(<sqlite3.Connection>, 'select count(*) from {}')"
+    for says in (call.format("a"), call.format("b"), "serve.py:10 in rows"):
+        assert says in first.evidence
+    assert any("in counts" in call for call in first.stack)
+
+
 def edit(run: RunFolder, change: Callable[[list[dict[str, Any]]], None]) -> None:
     """Change the lines of a transcript."""
     lines = [json.loads(line) for line in run.transcript.read_text().splitlines()]

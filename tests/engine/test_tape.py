@@ -167,7 +167,8 @@ def test_thread_that_left() -> None:
     tape = Tape(tape_of((1, "a"), (2, "b"), (1, "c"), (1, "d"), (2, "e")))
     other = tape.reads(2, 2)
     tape.reads(1, 1).join(3)
-    tape.turns.leave(1)
+    tape.be(1)
+    tape.turns.leave()
     other.join(3)
     assert tape.seen == [(1, "a"), (2, "b"), (2, "e")]
     tape.be(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import tarfile
@@ -186,6 +187,55 @@ def test_summary_cannot_be_broken_by_what_was_answered(tmp_path: Path) -> None:
     assert "<script>" not in text
 
 
+def test_verdict_exports_tell_the_causes(tmp_path: Path) -> None:
+    """Fault, why and advice of the first five, and how many there are; where a request left the tape, too."""
+    call = "/srv/shop.py:3 in f: time.time()"
+    sample = Sample(diverge=(30,), left={20: (f"a call that was not recorded, at {call}", (call,))})
+    run, manifest = make(tmp_path / "run", sample)
+    found = find_verification(run, None)
+    assert found is not None
+    assert found.verdict is not None
+    found.verdict["causes"] += found.verdict["causes"] * 3
+    found.verdict["replays"] = [
+        {"folder": str(number), "verdict": "identical" if number == 3 else "diverged", "diverged": 2}
+        for number in (1, 2, 3)
+    ]
+    suite = ET.fromstring(junit(manifest, found.verdict, Masker(parse(()))))[0]
+    failure = suite.find("testcase[@classname='loadgen.answers']/failure")
+    assert failure is not None
+    assert (
+        "; at fault: application, unknown; the first: request 20: it was answered"
+        in failure.attrib["message"]
+    )
+    xml = failure.text or ""
+    text = summary(run, manifest, found, Masker(parse(())))
+    for said in (
+        "a call that was not recorded",
+        "/srv/shop.py:3 in f",
+        "Its code is unchanged",
+        "an address (id(), repr())",
+    ):
+        assert said in xml
+        assert said in html.unescape(text)
+    assert xml.count("at fault: ") == text.count("**At fault: ") == 5
+    assert "cause 5 of 8" in xml
+    assert xml.endswith("and 3 more")
+    assert "… and 3 more causes." in text
+    assert "Replayed 3 times: 2 diverged." in text
+    stack = suite.find("testcase[@classname='loadgen.divergence']/failure")
+    assert stack is not None
+    assert (stack.text or "").endswith(f"where it left the tape, innermost call first:\n  {call}")
+
+
+def test_verdict_exports_of_an_older_verdict(tmp_path: Path) -> None:
+    """One without causes is told without them."""
+    run, manifest = make(tmp_path / "run", Sample(diverge=(30,), causes=False))
+    found = find_verification(run, None)
+    assert found is not None
+    assert "Causes" not in summary(run, manifest, found, Masker(parse(())))
+    assert b"at fault" not in junit(manifest, found.verdict or {}, Masker(parse(())))
+
+
 def test_verdict_exports_hold_no_secret(tmp_path: Path) -> None:
     """Also not in what the boundary saw, which quotes the application's calls."""
     run, manifest = make(tmp_path / "run", SECRETS)
@@ -193,7 +243,9 @@ def test_verdict_exports_hold_no_secret(tmp_path: Path) -> None:
     assert found is not None
     assert found.verdict is not None
     difference = {"field": "outcome", "recorded": "answered 200", "replayed": f"left the tape: f('{SECRET}')"}
-    found.verdict["divergences"][0]["differences"] = [difference]
+    found.verdict["divergences"][0].update(differences=[difference], stack=[f"/srv/x.py:1 in f: '{SECRET}'"])
+    found.verdict["causes"][0].update(why=f"it says {SECRET}", advice=SECRET, headline=SECRET)
+    found.verdict["causes"][0]["head"] = found.verdict["divergences"][0]
     masker = Masker(MASKS)
     learn(run, found, masker)
     for text in (junit(manifest, found.verdict, masker).decode(), summary(run, manifest, found, masker)):

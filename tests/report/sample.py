@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core import transcript
+from loadgen.core.diagnosis import diagnose
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.verdict import Judge
 from loadgen.run_folder import Manifest, RunFolder, write_json
@@ -35,6 +36,10 @@ class Sample:
     """The transcript ends in the middle of a line, and the run failed."""
     headers: tuple[tuple[str, str], ...] = ()
     answer_headers: tuple[tuple[str, str], ...] = ()
+    left: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Requests whose replay left the tape, with what the boundary saw and the stack."""
+    causes: bool = True
+    """Whether the verdict has them: an older one has not."""
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Recorded and replayed bodies of some requests."""
     request_bodies: dict[int, bytes] = field(default_factory=dict)
@@ -134,11 +139,14 @@ class _Session:
             body = self.sample.bodies[seq][replay]
         if off and seq % 5 == 0:
             status, body = 500, b'{"error":"Internal Server Error"}'
+        own = (("X-Loadgen-Outcome", "diverged"),) if replay and seq in self.sample.left else ()
+        if own:
+            status, body = 500, b"An exception left the application; the server's log has it.\n"
         headers = (
             ("Server", "Werkzeug/3.1.9"), ("Date", f"Mon, 02 Mar 2026 09:30:{seq // 400 % 60:02} GMT"),
             ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
             ("X-Loadgen-Served", "replay" if replay else "record"), ("Connection", "close"),
-            *self.sample.answer_headers,
+            *self.sample.answer_headers, *own,
         )  # fmt: skip
         return Response(seq, status, headers, body)
 
@@ -183,16 +191,25 @@ class _Session:
         judge = Judge()
         for _, kind, seq in self.plan:
             if kind == "answer":
-                judge.pair(self.request(seq), self.answer(seq, replay=False), self.answer(seq, replay=True))
+                recorded, replayed = (self.answer(seq, replay=replay) for replay in (False, True))
+                judge.pair(self.request(seq), recorded, replayed, *self.sample.left.get(seq, ()))
             elif kind == "failure":
                 gone = Failure(seq, "ReadTimeout", "timed out")
                 judge.pair(self.request(seq), gone, gone)
-        replayed = self.order(replay=True)
-        judge.order_piece(tuple(self.steps), replayed)
-        judge.order_end(replayed)
+        order = self.order(replay=True)
+        judge.order_piece(tuple(self.steps), order)
+        judge.order_end(order)
         found = judge.verdict(requests=self.sample.requests, whole=True, client_order_same=True)
         found.facts = {
             "seconds": {"recording": round(self.last, 3), "replay": round(self.last * 0.8, 3)},
             "database": {"path": "/nowhere/app.db", "exists": False},
         }
-        return found.to_json()
+        if self.sample.causes:
+            found.causes = diagnose([found], [])
+            return found.to_json()
+        older = found.to_json()
+        del older["causes"]
+        for one in older["divergences"]:
+            for new in ("cause", "stack", "position"):
+                del one[new]
+        return older

@@ -1,40 +1,71 @@
-// The divergences, first in the server's order first; each opens to both answers side by side.
+// The divergences, by cause, first in the server's order first; each opens to both answers side by side.
 
-const PAGE = 50;
+const PAGE = 50, FEW = 3, GROUPS = 10;
+let causeGroups = null;
 
 function showDivergences(store) {
-  const all = store.divergences, verification = store.data.verification, list = byId("divergence-list");
+  const all = store.divergences, { verification, causes } = store.data, list = byId("divergence-list");
   const order = verification && verification.server_order && verification.server_order.first_difference;
-  if (!all.length && !order) return;
+  if (!all.length && !order && !causes.length) return;
   reveal("divergences");
   const total = verification.diverged || all.length;
-  byId("divergences-note").textContent = (all.length ? "In the server's order: the first is where it began." : "")
-    + (total > all.length && all.length ? ` ${number(total)} requests differ; the details of ${number(all.length)} were kept.` : "");
-  if (order) list.append(showOrder(order));
-  const more = make("button", { type: "button" });
-  let shown = 0;
-  const next = () => {
-    const items = all.slice(shown, shown + PAGE).map((one, at) => showDivergence(store, one, shown + at === 0));
-    if (more.isConnected) more.before(...items); else list.append(...items);
-    shown += items.length;
-    if (shown < all.length) { more.textContent = `Show ${Math.min(PAGE, all.length - shown)} more of ${number(all.length - shown)}`; list.append(more); } else more.remove();
-    return items[0];
-  };
-  more.addEventListener("click", () => next().querySelector("button").focus());
-  next();
+  byId("divergences-note").textContent = [
+    all.length ? "In the server's order: the first is where it began." : "",
+    total > all.length && all.length ? `${number(total)} requests differ; the details of ${number(all.length)} were kept.` : "",
+  ].filter(Boolean).join(" ");
+  const byCause = new Map(causes.map((cause) => [cause.number, []])), others = [];
+  for (const one of all) (byCause.get(one.cause) || others).push(one);
+  if (causes.length) {
+    const groups = make("div");
+    list.append(groups);
+    causeGroups = portions(groups, causes, [GROUPS, GROUPS], (cause) => showGroup(store, cause, byCause.get(cause.number)),
+      (next, left) => `Show ${next} more of ${plural(left, "cause")}`);
+  }
+  if (others.length) {
+    const rows = make("div.divergence-rows"), level = causes.length ? 4 : 3;
+    list.append(rows);
+    portions(rows, others, [PAGE, PAGE], (one) => showDivergence(store, one, { level, first: one === all[0] }),
+      (next, left) => `Show ${next} more of ${number(left)}`);
+  }
+  if (order) list.append(make("div.divergence-rows", showOrder(order)));
   const first = list.querySelector(".divergence button[aria-expanded]");
-  if (first && all.length) first.click();
+  if (first) first.click();
 }
 
-function showDivergence(store, one, first) {
-  const row = one.seq - 1, difference = telling(one.differences), id = `divergence-${one.seq}`;
+// One cause: its header, then its divergences. Those of a cascade beyond the first few wait behind a button.
+function showGroup(store, cause, members) {
+  const rows = make("div.divergence-rows"), group = make("section.group", { "aria-labelledby": `cause-${cause.number}` });
+  const elsewhere = cause.count - members.length;
+  group.append(make("div.group-head",
+    make("h3", { id: `cause-${cause.number}`, tabindex: "-1" },
+      make("span.quiet", `Cause ${cause.number}`), " ", cause.request && make("code", cause.request), " ", make("span", `${plural(cause.count, "request")}`)),
+    faultLabel(cause.fault)), rows);
+  if (members.length) {
+    portions(rows, members, [FEW, PAGE], (one) => showDivergence(store, one, { level: 4, first: one === store.divergences[0] }),
+      (next, left) => `Show ${next === left ? "" : `${next} of `}${plural(left, "more request")} of this cause`);
+  } else if (cause.head) {
+    rows.append(make("div.divergence", make("div.inside", make("div.block", showDifferences(cause.head)), showLeft(cause.head, blocks(4)))));
+  }
+  if (elsewhere > 0) group.append(make("p.quiet.elsewhere", `${members.length ? plural(elsewhere, "more request") : `${elsewhere === 1 ? "It" : "They"}`} differed in other replays only.`));
+  return group;
+}
+
+function jumpToCause(at) {
+  const { causes } = requestList.store.data;
+  causeGroups.until(causes.findIndex((cause) => cause.number === at));
+  const head = byId(`cause-${at}`), button = head.closest(".group").querySelector("button[aria-expanded=false]");
+  const open = head.closest(".group").querySelector("button[aria-expanded=true]");
+  if (button && !open) button.click();
+  head.scrollIntoView();
+  head.focus({ preventScroll: true });
+}
+
+function showDivergence(store, one, { level, first }) {
+  const row = one.seq - 1, id = `divergence-${one.seq}`;
   const known = row < store.count;
-  const gist = make("span.gist");
-  if (difference) gist.append(make("code", difference[0].replace(/^body:/, "")), `${shorten(difference[1])} → ${shorten(difference[2])}`);
-  if (one.differences.length > 1) gist.append(` +${one.differences.length - 1}`);
   const button = make("button", { type: "button", "aria-expanded": "false", "aria-controls": id },
     make("span.chevron", { "aria-hidden": "true" }), make("span.seq", `#${one.seq}`),
-    make("span.name", known ? `${store.method(row)} ${store.target(row)}` : `${one.method} ${one.target}`), gist);
+    make("span.name", known ? `${store.method(row)} ${store.target(row)}` : `${one.method} ${one.target}`), showGist(one));
   const inside = make("div.inside", { id, hidden: "" });
   button.addEventListener("click", () => {
     const open = button.getAttribute("aria-expanded") !== "true";
@@ -42,9 +73,19 @@ function showDivergence(store, one, first) {
     inside.hidden = !open;
     if (!open || inside.childElementCount) return;
     if (first) inside.append(make("p.first", "The first to differ, in the server's order."));
-    inside.append(known ? showExchange(store, row, { drawer: false }) : showDifferences(one));
+    inside.append(known ? showExchange(store, row, { level: level + 1 }) : showDifferences(one));
   });
-  return make("div.divergence", make("h3", button), inside);
+  return make("div.divergence", make(`h${level}.toggle`, button), inside);
+}
+
+function showGist(one) {
+  const difference = telling(one.differences), gist = make("span.gist");
+  if (!difference) return gist;
+  const [field, recorded, replayed] = difference, [what, why] = replayed.split(/: (.*)/s);
+  if (field === "outcome" && why) gist.append(make("b", what), shorten(why, 60));
+  else gist.append(make("code", field.replace(/^body:/, "")), `${shorten(recorded)} → ${shorten(replayed)}`);
+  if (one.differences.length > 1) gist.append(` +${one.differences.length - 1}`);
+  return gist;
 }
 
 // The difference that tells most: a status, then what the body says, then a header; a length follows from the rest.
@@ -59,4 +100,4 @@ function showOrder(order) {
     make("div.block", showDifferences({ differences }))));
 }
 
-function shorten(text) { return text.length > 40 ? `${text.slice(0, 39)}…` : text; }
+function shorten(text, limit = 40) { return text.length > limit ? `${text.slice(0, limit - 1)}…` : text; }

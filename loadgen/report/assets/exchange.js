@@ -97,9 +97,18 @@ function showDifferences(found) {
   return table;
 }
 
-// In the drawer, or among the divergences, where the facts come after what differs and headings are a level lower.
-function showExchange(store, row, { drawer }) {
-  const block = blocks(drawer ? 3 : 4);
+// What the boundary saw where a request left the tape, and the calls that led there.
+function showLeft(found, block) {
+  const told = found.differences.some(([, , replayed]) => replayed.includes(found.evidence));
+  return [
+    found.evidence && !told && block("What the server's boundary saw", make("p.note", found.evidence)),
+    found.stack.length > 0 && block("Where it left the tape", showStack(found.stack)),
+  ].filter(Boolean);
+}
+
+// In the drawer the facts come first; among the divergences, at a lower level of headings, what differs does.
+function showExchange(store, row, { level, drawer = false }) {
+  const block = blocks(level);
   const recorded = store.answer(0, row), replayed = store.answer(1, row), request = store.request(row);
   const found = store.found.get(row + 1);
   const facts = make("dl.exchange-facts");
@@ -114,7 +123,7 @@ function showExchange(store, row, { drawer }) {
   return make("div.exchange",
     drawer ? facts : null,
     found && make("div.block", showDifferences(found)),
-    found && found.evidence && block("What the server's boundary saw", make("p.note", found.evidence)),
+    found && showLeft(found, block),
     drawer ? null : make("div.block", facts),
     ...showAnswers(store, row, recorded, replayed, block),
     block("Request", showHeaders(request.headers), make("div.block", showBody(request.body))));

@@ -22,6 +22,8 @@ function showFacts(store) {
   if (verification && verification.verdict) {
     fact("Answers compared", number(verification.compared), `of ${number(verification.requests)}`);
     fact("Differ", number(verification.diverged), "status, headers, body bytes", verification.diverged > 0);
+    const replays = verification.replays || [], diverged = replays.filter((one) => one.verdict === "diverged").length;
+    if (replays.length > 1) fact("Replays that diverged", number(diverged), `of ${number(replays.length)}; shown: verification ${verification.number}`, diverged > 0);
     const order = verification.server_order || {};
     fact("Server order", order.same === true ? "same" : order.same === false ? "differs" : "unknown", order.steps ? plural(order.steps, "step") : "not compared", order.same === false);
   } else fact("Requests", number(store.count), store.data.story.tone === "unverified" ? "recorded" : "readable");
@@ -91,7 +93,7 @@ async function main() {
     loading.textContent = `This browser could not unpack the run (${error}). A browser of 2023 or later can.`;
     return;
   }
-  const parts = [showReasons, showFacts, showDivergences, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
+  const parts = [showReasons, showCauses, showFacts, showDivergences, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
   const failed = [];
   for (const part of parts) {
     try { part(store); } catch (error) { failed.push(error); console.error(error); }

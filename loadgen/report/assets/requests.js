@@ -172,7 +172,7 @@ function openDetail(store, row, step) {
   const dialog = byId("detail"), body = byId("detail-body");
   detailStep = step;
   byId("detail-title").replaceChildren(make("span", `#${row + 1}  `), `${store.method(row)} ${store.target(row)}`);
-  body.replaceChildren(showExchange(store, row, { drawer: true }));
+  body.replaceChildren(showExchange(store, row, { level: 3, drawer: true }));
   body.scrollTop = 0;
   if (!dialog.open) { dialog.showModal(); byId("detail-title").focus(); }
 }
