@@ -52,8 +52,8 @@ Summary = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
-    app.command()(report)
-    app.command()(export)
+    app.command(short_help="Write one HTML page about a run.")(report)
+    app.command(short_help="Write a run as HAR, bundle, JUnit XML or Markdown.")(export)
 
 
 def report(

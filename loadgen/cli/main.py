@@ -61,7 +61,7 @@ def _options(
     del version
 
 
-@app.command()
+@app.command(short_help="Record a session: virtual users against a server under the engine.")
 def record(
     target: Annotated[
         str | None,
@@ -147,7 +147,7 @@ def record(
         raise typer.Exit(3)
 
 
-@app.command()
+@app.command(short_help="Replay a recorded run, ask again, and compare every answer.")
 def verify(
     run: Annotated[
         Path | None,
@@ -198,7 +198,7 @@ def verify(
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 
-@app.command()
+@app.command(short_help="Remove what killed runs left in Docker.")
 def clean(
     images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
 ) -> None:
@@ -211,7 +211,7 @@ def clean(
     say(show.cleaned(anyio.run(partial(call, images=images))))
 
 
-@app.command()
+@app.command(short_help="Compare two runs or transcripts without replaying.")
 def diff(
     one: Annotated[Path, typer.Argument(metavar="A", help="A run, a verification of one, or a transcript.")],
     other: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
-def record(target: str | None, health_path: str, *, stacks: bool = False) -> tuple[list[str], dict[str, str]]:
+def record(target: str | None, health_path: str, *, stacks: bool) -> tuple[list[str], dict[str, str]]:
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it

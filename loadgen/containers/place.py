@@ -153,12 +153,12 @@ class _Recording:
         limits = {"concurrency": settings.concurrency, "memory": self._options.memory}
         async with Session(self._daemon, self.manifest.image, **limits) as session:
             await session.network()
-            health = ("--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ()))
+            both = ("--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ()))
             target = _inside(settings.target)
-            server = await session.create(layout.FLASK_RECORD, *health, target)
+            server = await session.create(layout.FLASK_RECORD, *both, target)
             driver = await session.create(
                 layout.RECORD,
-                *("--events", "--run", carry.inside(run), *health),
+                *("--events", "--run", carry.inside(run), *both),
                 *("--concurrency", str(settings.concurrency), "--iterations", str(settings.iterations)),
                 *("--seed", str(settings.seed), "--scenario", settings.scenario.name),
                 *("--timeout", str(settings.timeout), target),

@@ -255,8 +255,9 @@ class Judge:
 
 def _divergence(content: Mapping[str, Any]) -> Divergence:
     fields = {name: value for name, value in content.items() if name != "cause"}
-    differences = tuple(Difference(**one) for one in content["differences"])
-    return Divergence(**{**fields, "differences": differences, "stack": tuple(content["stack"])})
+    fields["differences"] = tuple(Difference(**one) for one in content["differences"])
+    fields["stack"] = tuple(content["stack"])
+    return Divergence(**fields)
 
 
 def _step(step: int | None) -> str:
