@@ -95,6 +95,7 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
         "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
         "PYTHONPATH": python_path,
         "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
         **server,
