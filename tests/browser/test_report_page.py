@@ -258,7 +258,7 @@ def test_list_is_used_by_keyboard_alone(open_report: Callable[..., Any]) -> None
     assert not page.one("#detail").is_displayed()
     assert page.run("return document.activeElement.id") == "rows"
     page.keys(END)
-    assert page.one("#rows [aria-selected=true] .seq").text == "500"
+    page.until("document.querySelector('#rows [aria-selected=true] .seq')?.textContent === '500'")
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1360])
