@@ -5,7 +5,7 @@ verify`` as a user runs them; a trial that is not identical ends the series with
 folder is kept. The ratio of times compares the two sides of the same trial, replay to recording: of the
 session alone (the same requests), and of the whole commands.
 
-    python benchmarks/series.py [--concurrency 8] [--seeds 20] [--iterations 10]
+    python benchmarks/series.py [--concurrency 8] [--seeds 20] [--iterations 10] [--runtime local]
 """
 
 import argparse
@@ -39,17 +39,19 @@ def main() -> None:
     parser.add_argument("--iterations", "-n", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=20, help="trials, one seed each (default: 20)")
     parser.add_argument("--scenario", default="mixed")
+    parser.add_argument("--runtime", default="local", help="local, or docker")
     options = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp(prefix="loadgen-series-"))
     identical, sessions, commands = 0, [], []
+    where = ("--runtime", options.runtime)
     for seed in range(1, options.seeds + 1):
         run = folder / f"seed-{seed}"
         plan = ("-c", str(options.concurrency), "-n", str(options.iterations), "--seed", str(seed))
         _, recorded, record_seconds = loadgen(
-            "record", *plan, "--scenario", options.scenario, "--run", str(run)
+            "record", *plan, "--scenario", options.scenario, "--run", str(run), *where
         )
-        code, verdict, verify_seconds = loadgen("verify", str(run))
+        code, verdict, verify_seconds = loadgen("verify", str(run), *where)
         sessions.append(verdict["seconds"]["replay"] / verdict["seconds"]["recording"])
         commands.append(verify_seconds / record_seconds)
         print(
