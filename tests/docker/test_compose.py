@@ -61,10 +61,7 @@ class Compose:
 
 @pytest.fixture(params=COMPOSES, ids=" ".join)
 def compose(request: pytest.FixtureRequest, engine: Any) -> Iterator[Compose]:
-    available = [one for one in COMPOSES if _works(one)]
-    if request.param not in available:
-        if os.environ.get("CI") == "true" and not available:
-            pytest.fail("CI needs a Compose, of any version")
+    if not _works(request.param):
         told = f"{' '.join(request.param)} is not installed"
         if os.environ.get("CI") == "true":
             pytest.fail(f"{told}: these tests may not be skipped in CI")
