@@ -26,8 +26,9 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     worst = min(replays, key=lambda one: _WORST_FIRST.index(one.verdict.judgement))
     verdict = worst.verdict
     # The image of containers holds the code that was recorded, whatever has become of it outside.
-    edited = () if manifest.image else changed(manifest.sources)
+    edited = [] if manifest.image else changed(manifest.sources)
     verdict.causes = diagnose([one.verdict for one in replays], edited)
+    verdict.facts["changed_sources"] = edited
     verdict.facts["replays"] = [
         {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
         for one in replays

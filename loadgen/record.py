@@ -13,7 +13,7 @@ from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
-from loadgen.errors import ServerFault
+from loadgen.errors import Interrupted, ServerFault
 from loadgen.run_folder import Manifest, RunFolder
 from loadgen.sources import sources
 
@@ -215,6 +215,8 @@ async def _session(
             ) from error
         watcher.stage("finishing the recording")
         await server.stop()
+    if not journal.requests and stop.requested:
+        raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:
         raise ServerFault("nothing was recorded: the scenario issued no request")
     return outcome

@@ -148,6 +148,10 @@ class RunFolder:
         beside.symlink_to(self.path.name)
         beside.replace(latest)
 
+    def is_latest(self) -> bool:
+        """Say whether it is what commands take when no run is named."""
+        return (DEFAULT_PARENT / LATEST).resolve() == self.path.resolve()
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
         return {path.name: digest(path) for path in (self.transcript, self.recording)}
@@ -224,10 +228,16 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
+_ADDED_LATER = frozenset({"stacks", "sources", "image"})
+"""Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
+
+
 def _checked(content: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest's *content* if every field is there and of its type, and raise ValueError if not."""
     for name, kind in get_type_hints(Manifest).items():
         if name not in content:
+            if name in _ADDED_LATER:
+                continue
             raise ValueError(f"{name} is missing")
         if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
             raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage

@@ -111,7 +111,8 @@ class _Replay:
                 began = monotonic()
                 try:
                     await refire.run(self._seen(events, journal))
-                    await refire.finish_transcript(self.requests)
+                    if events.ended:
+                        await refire.finish_transcript(self.requests)
                 except LoadgenError as error:
                     if how := await server.obituary():
                         raise EngineFault(

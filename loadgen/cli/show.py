@@ -173,7 +173,7 @@ def recorded(result: Recorded) -> str:
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
     lines.append(
         "next       loadgen verify"
-        + ("" if result.run.path.parent.name == "runs" else f" {result.run.path}")
+        + ("" if result.run.is_latest() else f" {result.run.path}")
         + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
     )
     return "\n".join(lines)
@@ -223,21 +223,30 @@ def _headline(found: Verdict) -> Text:
 def _facts(result: Verified, manifest: Manifest) -> Table:
     found = result.verdict
     facts = Table.grid(padding=(0, 2))
-    facts.add_row(
-        "run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time"
-    )
-    facts.add_row("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    facts.add_column()
+    facts.add_column(overflow="fold")
+
+    def add(name: str, told: str) -> None:
+        facts.add_row(name, Text(told))  # what a user named is text, and no markup
+
+    add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
+    add("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
-        facts.add_row("replays", f"{len(replays)}: {each}; below, the worst")
+        add("replays", f"{len(replays)}: {each}; below, the worst")
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
-        facts.add_row("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
+        add("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
     if not found.facts["database"]["exists"]:
-        facts.add_row("database", f"{found.facts['database']['path']} does not exist")
+        add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
-        facts.add_row("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
-    facts.add_row("evidence", shown(result.folder))
+        add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
+    if edited := found.facts.get("changed_sources"):
+        stacks = (
+            "" if manifest.stacks else "; calls and their arguments are compared with record --stacks only"
+        )
+        add("code", f"{len(edited)} of its files changed since it was recorded{stacks}")
+    add("evidence", shown(result.folder))
     return facts
 
 

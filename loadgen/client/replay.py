@@ -9,6 +9,7 @@ replayed answer meet at the second line, are compared and dropped: memory does n
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
+from loadgen.client.control import Left
 from loadgen.client.recording import exchange, numbered
 from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.exchange import Failure, Request, Response
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from loadgen.client.control import Control, Left, State
+    from loadgen.client.control import Control, State
     from loadgen.client.journal import Journal
     from loadgen.client.wire import WireTransport
     from loadgen.core.exchange import Outcome
@@ -80,7 +82,8 @@ class Refire:
                 await self._schedule(events, sending)
             except LoadgenError as error:  # kept out of the group, which would wrap it
                 stopped = error
-                sending.cancel_scope.cancel()
+            # What is still open has no end in the transcript, and may wait for requests that are never sent.
+            sending.cancel_scope.cancel()
         if stopped is not None:
             raise stopped
 
@@ -93,8 +96,10 @@ class Refire:
                     self._journal.resume(event)
                     sending.start_soon(self._send, one)
                     await anyio.lowlevel.checkpoint()  # so that requests leave in their order
-                case Response() | Failure():
+                case Response():
                     await self._meet(sent.pop(event.seq), event)
+                case Failure():  # its client had seen nothing of the server: there is nothing to wait for
+                    self._judge.pair(sent.pop(event.seq).request, event, event)
                 case Order(steps=steps):
                     self._judge.order_piece(steps, await self._server_order())
                 case _:
@@ -136,7 +141,7 @@ class Refire:
         one.outcome = outcome
         one.answered.set()
 
-    async def _meet(self, one: _Sent, recorded: Outcome) -> None:
+    async def _meet(self, one: _Sent, recorded: Response) -> None:
         """Wait for the answer to a request that the recording has an end for, and judge the two."""
         with anyio.move_on_after(self._timeout):
             await one.answered.wait()
@@ -155,9 +160,8 @@ class Refire:
         left: Left | None = None
         replayed = one.outcome
         if isinstance(replayed, Failure) or header(replayed, OUTCOME_HEADER) is not None:
-            state = await self._state(one.request)
-            left = state.diverged.get(recorded.seq)
-            if isinstance(replayed, Failure) and left is None and isinstance(recorded, Response):
+            left = _told(replayed) or (await self._state(one.request)).diverged.get(recorded.seq)
+            if isinstance(replayed, Failure) and left is None:
                 raise EngineFault(
                     f"the replay gave no answer to {one.request}: {replayed.kind} {replayed.message}",
                     advice="See the replay's server.log.",
@@ -174,3 +178,12 @@ class Refire:
                 f"the replay server stopped answering at {request}: {type(error).__name__} {error}",
                 advice="See the replay's server.log.",
             ) from error
+
+
+def _told(answer: Outcome) -> Left | None:
+    """Return what the boundary's own answer tells of a request that left the tape."""
+    try:
+        told = json.loads(answer.body) if isinstance(answer, Response) else {}
+        return Left(str(told["diverged"]), tuple(map(str, told["stack"])))
+    except (ValueError, TypeError, KeyError):
+        return None

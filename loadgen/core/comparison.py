@@ -115,11 +115,15 @@ def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Heade
     if not isinstance(own, list):  # an application's own header of that name
         own = []
     out = frozenset[str]().union(*(rule.headers for rule in rules))
-    return tuple(
-        (name, value)
-        for name, value in answer.headers
-        if name.lower() not in out or [name.lower(), value] in own
-    )
+    kept = []
+    # The server's own comes before the application's, and may be equal to it: each of these counts once.
+    for name, value in reversed(answer.headers):
+        if name.lower() not in out:
+            kept.append((name, value))
+        elif [name.lower(), value] in own:
+            own.remove([name.lower(), value])
+            kept.append((name, value))
+    return tuple(reversed(kept))
 
 
 def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:

@@ -177,7 +177,8 @@ class Request:
             return self.stream(kind, value)
         if isinstance(value, Diverged):
             outcome = ("X-Loadgen-Outcome", "diverged")
-            body = json.dumps({"seq": self.seq, "diverged": self.boundary.diverged[self.seq][0]}).encode()
+            why, stack = self.boundary.diverged[self.seq]
+            body = json.dumps({"seq": self.seq, "diverged": why, "stack": stack}).encode()
         else:  # a live server would answer with an error page of its own, which is not the application's
             outcome = ("X-Loadgen-Served", self.boundary.mode)
             body = b"An exception left the application; the server's log has it.\n"
@@ -234,10 +235,12 @@ class Request:
                 raise Diverged(_not_the_recorded(left)) from left
             boundary.order.append(self.seq)
         self.environ.update(boundary._recorded_served(self.seq))
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             self.respond()
-        except Exception as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
+        except Diverged:
+            raise
+        except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
         boundary.collect()
         if boundary.mode == "replay":

@@ -449,3 +449,32 @@ async def test_memory_does_not_grow_with_the_transcript(folder: Path) -> None:
     await replay.run(events())
     assert replay.verdict(requests).compared == requests
     assert kept[0] < (requests - warm) * 200, f"{kept[0]} bytes for {requests - warm} requests"
+
+
+async def test_transcript_that_stops_in_the_middle(folder: Path) -> None:
+    """Requests without an end in the transcript are given up when it ends: they may wait for ever."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq > 1:
+            await anyio.sleep(60)
+        return await well(seq, request)
+
+    replay = Replay(FakeBoundary(answer), folder)
+    with anyio.fail_after(5):
+        await replay.run([RUN, ask(1), ask(2), told(1), ask(3)])
+
+
+async def test_recorded_failure_is_not_waited_for(folder: Path) -> None:
+    """Where the recording client got no answer, there is none to wait for; it is the recording's fault."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq == 2:
+            await anyio.sleep(60)
+        return await well(seq, request)
+
+    replay = Replay(FakeBoundary(answer), folder)
+    with anyio.fail_after(5):
+        await replay.run([RUN, ask(1), ask(2), told(1), Failure(2, "ReadTimeout", ""), ask(3), told(3)])
+    found = replay.verdict(3)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert found.reasons[0].fault == "recording"

@@ -347,3 +347,11 @@ def test_own_header_of_the_application(own: str) -> None:
     """An application's header of the boundary's name changes nothing that is compared."""
     one = answer(b"", ("Date", "now"), ("X-Loadgen-Own", own), ("X-A", "1"))
     assert compared_headers(one) == (("X-A", "1"),)
+
+
+def test_own_header_that_equals_the_servers() -> None:
+    """The server's own Date may equal the application's: only one of the two is the application's."""
+    same = answer(b"", ("Date", "now"), ("X-A", "1"), ("Date", "now"), own("Date", "now"))
+    later = answer(b"", ("Date", "later"), ("X-A", "1"), ("Date", "now"), own("Date", "now"))
+    assert compare(same, later) == ()
+    assert compared_headers(same) == (("X-A", "1"), ("Date", "now"))

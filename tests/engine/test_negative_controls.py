@@ -225,8 +225,19 @@ def without(lines: list[dict[str, Any]]) -> None:
         (double, "request 5 appears twice"),
         (lambda lines: lines.pop(), "cut short"),
         (lambda lines: lines.clear(), "is empty"),
+        (lambda lines: lines.__delitem__(slice(len(lines) // 2, None)), "cut short"),
+        (lambda lines: lines.__delitem__(slice(len(lines) // 3, None)), "cut short"),
+        (lambda lines: lines.__delitem__(slice(40, None)), "cut short"),
     ],
-    ids=["missing", "request-missing", "response-missing", "doubled", "no-end", "empty"],
+    ids=[
+        "missing",
+        "request-missing",
+        "response-missing",
+        "doubled",
+        "no-end",
+        "empty",
+        *("half", "third", "40"),
+    ],
 )
 def test_transcript_damaged(
     bench: Bench,
