@@ -15,7 +15,7 @@ import typer
 
 from loadgen import __version__
 from loadgen.cli import exports, where
-from loadgen.errors import Interrupted, LoadgenError, UsageError
+from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 BUG = 70
 BROKEN_PIPE = 141
@@ -255,6 +255,10 @@ def main() -> None:
         if error.advice:
             print(f"  {error.advice}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:  # a full disk, a limit, a folder that went away
+        where = f": {error.filename}" if error.filename else ""
+        print(f"loadgen: this machine refused: {error.strerror or error}{where}", file=sys.stderr)
+        raise SystemExit(MachineFault.exit_code) from None
     except Exception:  # noqa: BLE001 - whatever is left is our bug, and says so
         import traceback
 

@@ -27,8 +27,6 @@ LISTED = 50
 
 NOT_THE_RECORDED = "the live request is not the recorded one"
 """How the boundary's evidence begins where a live request is not the one that the tape has."""
-RECORDING_ENDS = "the recording ends here"
-"""What it says where the tape has no more."""
 CANNOT_READ = "the engine cannot"
 """How it begins where the engine itself failed."""
 
@@ -38,7 +36,6 @@ class Fault(enum.StrEnum):
 
     APPLICATION = "application"
     ENGINE = "engine"
-    RECORDING = "recording"
     TRANSCRIPT = "transcript"
     HARNESS = "harness"
     UNKNOWN = "unknown"
@@ -220,13 +217,6 @@ def _engine_failed(case: _Case) -> _Told:
     )
 
 
-def _recording_ends(case: _Case) -> _Told:
-    if RECORDING_ENDS not in case.head.evidence:
-        return None
-    why = "the recording ends before the run did: the engine did not write all of it"
-    return Fault.RECORDING, why, "Is the disk full, or a limit on file sizes in force? Record again."
-
-
 def _flickers(case: _Case) -> _Told:
     times, of = sum(one is not None for one in case.replays), len(case.verdicts)
     if times == of:
@@ -276,7 +266,6 @@ _RULES = (
     _transcript_changed,
     _other_request,
     _engine_failed,
-    _recording_ends,
     _flickers,
     _code_changed,
     _left_the_tape,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from loadgen.errors import LoadgenError
 
 FORMAT = "loadgen-verdict/1"
+RECORDING_ENDS = "the recording ends here"
+"""How the boundary's evidence begins where the tape has no more: that tells nothing of the answers."""
 KEPT = 1000
 """Divergences of which the details are kept; all are counted."""
 
@@ -151,6 +153,7 @@ class Judge:
         self._reasons: list[Reason] = []
         self._divergences: dict[int, Divergence] = {}
         self._diverged = 0
+        self._recording_ended = False
         self._compared = 0
         self._order: Divergence | None = None
         self._steps: int | None = None
@@ -182,6 +185,13 @@ class Judge:
                     "Record again with a longer --timeout or less load.",
                 )
             )
+            return
+        if evidence.startswith(RECORDING_ENDS):
+            if not self._recording_ended:
+                what = f"the recording ends before {request} did: the engine did not write all of it"
+                advice = "Was the disk full, or a limit on file sizes in force? Record again."
+                self._reasons.append(Reason("recording", what, advice))
+            self._recording_ended = True
             return
         self._compared += 1
         if isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER) == "diverged":
@@ -225,7 +235,7 @@ class Judge:
 
     def verdict(self, *, requests: int, whole: bool, client_order_same: bool | None) -> Verdict:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
-        if self._diverged or self._order:
+        if self._diverged or (self._order and not self._recording_ended):
             judgement = Judgement.DIVERGED
         elif self._reasons or not (whole and requests == self._compared > 0 and self._steps == 2 * requests):
             judgement = Judgement.UNDETERMINED

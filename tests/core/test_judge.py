@@ -371,3 +371,15 @@ def test_part_of_the_server_order_is_not_enough() -> None:
     """Every request must have entered and finished in the compared order."""
     judge = judged(replayed(1), order=(1,))
     assert verdict(judge, 1).judgement is Judgement.UNDETERMINED
+
+
+def test_recording_that_ends_too_early_is_undetermined() -> None:
+    """Where the tape has no more, nothing is told of the answers, nor by the order of what is left."""
+    judge = judged(replayed(1), order=(1, -1, 2, -2), steps=[1, -1])
+    left = Response(2, 500, (("X-Loadgen-Outcome", "diverged"),), b"")
+    for seq in (2, 3):
+        judge.pair(ask(seq), recorded(seq), left, "the recording ends here, at app.py:1")
+    found = verdict(judge, 3)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert [reason.fault for reason in found.reasons] == ["recording"]
+    assert found.diverged == 0
