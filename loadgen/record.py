@@ -114,7 +114,8 @@ def begin(
         runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
-        python_path=settings.target.python_path,
+        python_path=settings.target.folder,
+        cwd=settings.target.cwd,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
@@ -207,6 +208,7 @@ async def _session(
         }
         try:
             journal.end(await server.control.order(), journal.requests)
+            manifest.database_used = (await server.control.state()).database
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(

@@ -26,7 +26,7 @@ def sources(target: Target) -> dict[str, str]:
 
         folder = Path(server_app.__file__).parent
     else:
-        folder = Path(target.python_path)
+        folder = Path(target.folder)
     found = dict[str, str]()
     for path in _python_files(folder):
         if len(found) == LIMIT:

@@ -63,13 +63,7 @@ def _options(
 
 @app.command(short_help="Record a session: virtual users against a server under the engine.")
 def record(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="A script that calls app.run(), or module:app. Default: the bundled server.",
-            show_default=False,
-        ),
-    ] = None,
+    target: where.Target = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
@@ -94,8 +88,12 @@ def record(
         Path | None,
         typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=where.finite, help="Seconds until a request is given up.")
+    ] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    cwd: where.Cwd = None,
+    server_env: where.ServerEnv = None,
     stacks: Annotated[
         bool,
         typer.Option(
@@ -123,7 +121,7 @@ def record(
 
     plan = find(scenario)
     settings = Settings(
-        target=resolve(target),
+        target=resolve(target, cwd, elsewhere=runtime is where.RuntimeName.DOCKER),
         scenario=plan,
         concurrency=concurrency or plan.concurrency,
         iterations=iterations or plan.iterations,
@@ -134,7 +132,13 @@ def record(
         folder=run,
     )
     place = where.place(
-        runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
+        runtime,
+        attach,
+        server_env=server_env or (),
+        image=image,
+        test_image=test_image,
+        requirements=requirements,
+        memory=memory,
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
         recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
@@ -154,7 +158,10 @@ def verify(
         typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
+        float,
+        typer.Option(
+            min=0.1, callback=where.finite, help="Seconds without an answer until the replay counts as stuck."
+        ),
     ] = 30.0,
     replays: Annotated[
         int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")

@@ -237,7 +237,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
         add("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
-    if not found.facts["database"]["exists"]:
+    if manifest.database_used and not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
         add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 import threading
 import traceback
@@ -113,6 +114,7 @@ class Boundary:
                 "diverged": self.diverged,
                 "tape": TapeTurns.current.state() if self.mode == "replay" else None,
                 "first_thread": FIRST_THREAD,
+                "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
             }
             body = json.dumps(state)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
