@@ -56,9 +56,9 @@ def resolve(
         UsageError: there is no such script, directory or command, or it is nothing that can be recorded.
     """
     words = (given,) if isinstance(given, str) else tuple(given or ())
-    if words in {(), (BUNDLED,)}:
-        return Target((BUNDLED,), ("-m", BUNDLED))
     here = _directory(cwd)
+    if words in {(), (BUNDLED,)}:
+        return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "")
     name, *arguments = words
     if name.endswith(".py"):
         return _script(words, name, arguments, here, own_folder=cwd is None)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import exports, where
+from loadgen.cli import config, exports, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 BUG = 70
@@ -29,8 +30,8 @@ app = typer.Typer(
     help="Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?\n\n"
     "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
     "replays the recording, re-fires the same requests, and compares every answer.",
-    epilog="Exit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or it could not be done; "
-    "70 a bug in loadgen; 130 interrupted.",
+    epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or "
+    "it could not be done; 70 a bug in loadgen; 130 interrupted.",
 )
 
 
@@ -252,10 +253,20 @@ def say(result: str) -> None:
         raise typer.Exit(BROKEN_PIPE) from None
 
 
+def _text(word: str) -> str:
+    """Refuse a word that is no text: names of runs and servers are written into files and shown."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{word!r} is not in UTF-8", advice="Rename it, or name it otherwise.") from None
+    return word
+
+
 def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
-        app()
+        words = [_text(word) for word in sys.argv[1:]]
+        get_command(app)(words, default_map=config.of_command_line(words, app))
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)
