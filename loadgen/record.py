@@ -124,6 +124,7 @@ def begin(
         health_path=settings.health_path,
         stacks=settings.stacks,
         database=database,
+        database_used=False,
         versions=versions,
         sources=sources(settings.target),
     )

@@ -41,8 +41,8 @@ DYING = 1.0
 BACKLOG = 1024
 LAST_WORDS = 12
 """Lines of a server's log that an error quotes."""
-REFUSAL = "loadgen: "
-"""How a line of the log begins in which :mod:`loadgen.traced` says why it does not serve."""
+REFUSAL = "loadgen: this server cannot be recorded: "
+"""How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
 SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
 
 
@@ -118,7 +118,7 @@ class LocalServer:
         how, see = await self.obituary(), f"See {self._log}."
         refusal = next((line for line in reversed(self._last_words()) if line.startswith(REFUSAL)), None)
         if refusal is not None:
-            return ServerFault(refusal.removeprefix(REFUSAL), advice=see)
+            return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
         what = f"the server to {mode} did not start"
         if how is not None and self._process.returncode:
             return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)

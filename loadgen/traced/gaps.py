@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import importlib
 import re
 from functools import partial
 from importlib.metadata import version
@@ -152,18 +153,21 @@ def trace_imports_of_the_application() -> None:
             uninstall = install(disable_for, module_patcher)
         finally:
             builtins.exec = execute
-        untraced_import = builtins.__import__
 
-        def traced_import(*args: Any, **kwargs: Any) -> Any:
-            if not settings.CURRENT.application or system.thread_id() or not system.enabled():
-                return untraced_import(*args, **kwargs)
-            importing[0] += 1
-            try:
-                return untraced_import(*args, **kwargs)
-            finally:
-                importing[0] -= 1
+        def traced(untraced_import: Callable[..., Any]) -> Callable[..., Any]:
+            def traced_import(*args: Any, **kwargs: Any) -> Any:
+                if not settings.CURRENT.application or system.thread_id() or not system.enabled():
+                    return untraced_import(*args, **kwargs)
+                importing[0] += 1
+                try:
+                    return untraced_import(*args, **kwargs)
+                finally:
+                    importing[0] -= 1
 
-        builtins.__import__ = traced_import
+            return traced_import
+
+        builtins.__import__ = traced(builtins.__import__)
+        importlib.import_module = traced(importlib.import_module)  # as gunicorn and waitress-serve do
         return uninstall
 
     importhook.install_import_hooks = install_import_hooks
