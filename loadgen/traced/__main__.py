@@ -33,6 +33,7 @@ def main(argv: list[str]) -> None:
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
+    lifeline.end_what_it_started()
     if options.lifeline_fd is not None:
         lifeline.hold_to_pipe(options.lifeline_fd)
     if options.lifeline:

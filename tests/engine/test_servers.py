@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,6 +175,24 @@ def test_refused(shop: Bench, command: str, says: str) -> None:
         shop.record(command.split(), visiting("/who"), concurrency=1, iterations=1)
     assert says in caught.value.message
     assert "; " in caught.value.message
+
+
+def test_what_a_server_started_ends_with_it(shop: Bench) -> None:
+    """Processes that a server leaves behind are ended, whatever group of processes they made."""
+    source = """
+        import subprocess
+        from shop import app
+        children = [subprocess.Popen(["sleep", "600"], process_group=group) for group in (None, 0)]
+        print("children", *(child.pid for child in children), flush=True)
+        app.run()
+    """
+    shop.record(shop.script(source), visiting("/who"), concurrency=1, iterations=1)
+    words = (shop.path / "run" / "server.log").read_text().splitlines()[0].split()
+    assert words[0] == "children"
+    deadline = time.monotonic() + 60  # they are killed, and gone when the system has buried them
+    while left := [pid for pid in words[1:] if Path("/proc", pid).exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
