@@ -29,8 +29,8 @@ def load(given: str) -> Scenario:
     Raises:
         UsageError: there is no such file or scenario, or the file is wrong; the message says where.
     """
-    head, colon, name = given.rpartition(".py:")
-    file = Path(f"{head}.py" if colon else given)
+    path, _, name = given.rpartition(":") if not given.endswith(".py") else (given, "", "")
+    file = Path(path)
     found = _scenarios(file)
     if not found:
         raise UsageError(f"{file} has no scenario", advice=EXAMPLE)

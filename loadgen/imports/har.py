@@ -124,8 +124,9 @@ def _call(entry: Any) -> tuple[str, str, Call]:
 
 
 def _body(method: str, url: str, request: dict[str, Any]) -> bytes:
-    match request.get("postData"):
-        case {"text": str(text)} as data if text or not data.get("params"):
+    data = request.get("postData") or {}
+    match data:
+        case {"text": str(text)} if text or not data.get("params"):
             if "base64" in (data.get("encoding"), data.get("comment")):
                 try:
                     return base64.b64decode(text, validate=True)
