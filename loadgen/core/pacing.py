@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
+_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def parse_rate(text: str) -> float:
     Raises:
         ValueError: it is not written so, or is nothing.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text)
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/(s|m|h))?", text)
     if not found:
         raise ValueError("write 200/s, 30/m or 10/h")
     rate = float(found[1]) / _UNITS[found[2] or "s"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
@@ -60,6 +60,11 @@ def wire(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
+def unwired(text: str) -> str:
+    """Return the text of which :func:`wire` makes *text*."""
+    return text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
 def playing(file: Path, calls: list[Call]) -> Scenario:
     """Return the scenario in which virtual users play *calls*, in their order.
 
@@ -93,10 +98,14 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
 
 def _request(http: httpx.AsyncClient, call: Call) -> httpx.Request:
     """Return *call* as a request to the server; not built by the client, which adds headers and cookies."""
+    target = call.target.encode()
+    extensions: dict[str, Any] = {"timeout": http.timeout.as_dict()}
+    if not call.follow:  # httpx would take it along to where it is redirected
+        extensions["target"] = target
     return httpx.Request(
         call.method,
-        http.base_url,
+        http.base_url.copy_with(raw_path=target),
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
         content=call.body or None,
-        extensions={"target": call.target.encode(), "timeout": http.timeout.as_dict()},
+        extensions=extensions,
     )

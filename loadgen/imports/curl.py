@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from getopt import GetoptError, gnu_getopt
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -60,6 +60,9 @@ _HEADERS = {
     "--oauth2-bearer": "Authorization: Bearer ", "--cookie": "Cookie: ",
 }  # fmt: skip
 _DATA = {"--data", "--data-ascii", "--data-raw", "--data-binary", "--data-urlencode", "--json"}
+
+
+FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
 
 
 class _CommandError(Exception):
@@ -142,7 +145,7 @@ class _Command:
         if not mark:
             name, content = "", value
         read = self._read(content) if mark == "@" else _bytes(content)
-        return (f"{name}=" if name else "").encode() + quote(read, safe="").encode()
+        return (f"{name}=" if name else "").encode() + quote_plus(read).encode()
 
     def _field(self, value: str, *, literally: bool) -> None:
         name, equals, content = value.partition("=")
@@ -237,8 +240,7 @@ def parse(file: Path, content: bytes) -> list[Call]:
         for words in commands(text):
             calls += _command(file, words)
     except ShellError as error:
-        advice = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
-        raise UsageError(f"{file}, line {error.line}: {error}", advice=advice) from None
+        raise UsageError(f"{file}, line {error.line}: {error}", advice=FOR_BASH) from None
     if not calls:
         raise UsageError(
             f"{file} has no request to play", advice="Write a curl command a line, or give a HAR file."
@@ -253,6 +255,8 @@ def _command(file: Path, words: list[Word]) -> list[Call]:
             f"{file}, line {first.line}: {first.text!r} is no curl command",
             advice="Write a curl command a line; put a URL with & in it into quotes.",
         )
+    if any(word.text.startswith("^") for word in rest):
+        raise UsageError(f"{file}, line {first.line}: it was copied for Windows (cmd)", advice=FOR_BASH)
     command = _Command(file.absolute().parent)
     line = first.line
     try:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from loadgen.core.masking import MASK
 from loadgen.errors import UsageError
-from loadgen.imports.call import CONNECTION, Call, split, wire
+from loadgen.imports.call import CONNECTION, Call, split, unwired, wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +75,7 @@ def dump(calls: list[Call]) -> bytes:
             "request": {
                 "method": call.method,
                 "url": f"http://target{call.target}",
-                "headers": [
-                    {"name": name, "value": value.encode("latin-1").decode("utf-8", "surrogateescape")}
-                    for name, value in call.headers
-                ],
+                "headers": [{"name": unwired(name), "value": unwired(value)} for name, value in call.headers],
                 "bodySize": len(call.body),
                 "postData": {"text": base64.b64encode(call.body).decode(), "encoding": "base64"},
             },

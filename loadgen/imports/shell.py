@@ -108,7 +108,7 @@ def _unquoted(kind: str | None, found: re.Match[str], line: int) -> str:
 
         def inner(part: re.Match[str]) -> str:
             if part["active"]:
-                raise ShellError(line, _refused(part["active"]))
+                raise ShellError(line, _refused(found["double"][part.start() :]))
             return part["escaped"].replace("\n", "")
 
         return _DOUBLE.sub(inner, found["double"])
@@ -135,6 +135,6 @@ def _refused(rest: str) -> str:
         case "$" if rest[1:2] in {"'", '"'}:
             return "a quote is not closed"
         case "$" | "`":
-            name = re.match(r"\$?\{?\w*\}?|`", rest)
+            name = re.match(r"`|\$\{?\w*\}?", rest)
             return f"{name[0] if name else rest[0]} is for a shell to replace: write what it stands for"
     return f"{rest[0]!r} is for a shell: only curl commands can be played"
