@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -112,7 +113,8 @@ def record(
     from loadgen.target import resolve
 
     shape = load.shape(duration, ramp_up, rate, iterations)
-    plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
+    with redirect_stdout(sys.stderr):  # what a scenario prints is no result
+        plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
     settings = Settings(
         target=resolve(target),
         scenario=plan,
@@ -129,7 +131,8 @@ def record(
         runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
+        with redirect_stdout(sys.stderr):
+            recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
         progress.recorded(recorded)
     if not events:
         say(show.manifest_json(recorded) if as_json else show.recorded(recorded))

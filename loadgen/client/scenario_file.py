@@ -56,12 +56,16 @@ def _scenarios(file: Path) -> list[Scenario]:
     module = ModuleType(f"loadgen_scenario_{file.stem}")
     module.__file__ = path
     sys.modules[module.__name__] = module
-    sys.path.insert(0, str(file.resolve().parent))  # what it imports may lie beside it
+    beside = str(file.resolve().parent)
+    sys.path.insert(0, beside)  # what it imports may lie beside it
     try:
         # Compiled here, and not by the import system, which may take a cached one of an earlier content.
         exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - the user's file is code to run
     except (Exception, SystemExit) as error:
         raise _mistake(file, path, error) from error
+    finally:  # what it imports later is still found, but hides nothing that we import later
+        sys.path.remove(beside)
+        sys.path.append(beside)
     return list({id(one): one for one in vars(module).values() if isinstance(one, Scenario)}.values())
 
 

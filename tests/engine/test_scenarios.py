@@ -37,13 +37,13 @@ def test_the_example_scenario_at_an_arrival_rate(tmp_path: Path) -> None:
 def test_failed_assertions_are_recorded_and_the_run_verifies(tmp_path: Path) -> None:
     """A scenario that contradicts the server ends its iterations only: exit code 3, and a whole run."""
     (tmp_path / "wrong.py").write_text(
-        "from loadgen import scenario\n@scenario(think=0.01)\nasync def look(user):\n"
+        "from loadgen import scenario\nprint('no result')\n@scenario(think=0.01)\nasync def look(user):\n"
         "    answer = await user.http.get('/api/users')\n    assert answer.json()['count'] == 7\n"
     )
     code, out, err = run(tmp_path, "record", "--scenario", "wrong.py:look", "-c", "4", "-n", "3")
-    assert (code, err) == (3, "")
+    assert (code, err) == (3, "no result\n")
     assert "failed     12 of 12 iterations:" in out
-    assert "12 x wrong.py:look: AssertionError: assert answer.json()['count'] == 7 (wrong.py, line 5)" in out
+    assert "12 x wrong.py:look: AssertionError: assert answer.json()['count'] == 7 (wrong.py, line 6)" in out
     latest = tmp_path / "runs" / "latest"
     with read_transcript(latest / "transcript.jsonl", latest / "bodies") as events:
         seen = list(events)
