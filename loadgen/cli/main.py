@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import config, exports, where
+from loadgen.cli import config, exports, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.verify import Verified
 
 BUG = 70
 BROKEN_PIPE = 141
@@ -65,26 +69,14 @@ def _options(
 @app.command(short_help="Record a session: virtual users against a server under the engine.")
 def record(
     target: where.Target = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--concurrency", "-c", min=1, max=1024, help="Virtual users. [default: 8]", show_default=False
-        ),
-    ] = None,
-    iterations: Annotated[
-        int | None,
-        typer.Option(
-            "--iterations",
-            "-n",
-            min=1,
-            help="Iterations of each virtual user. [default: 10]",
-            show_default=False,
-        ),
-    ] = None,
+    concurrency: load.Concurrency = None,
+    iterations: load.Iterations = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
-    scenario: Annotated[
-        str, typer.Option(help="What a virtual user does: mixed, or walkthrough (one user, one iteration).")
-    ] = "mixed",
+    scenario: load.ScenarioName = None,
+    from_: load.From = None,
+    duration: load.Duration = None,
+    ramp_up: load.RampUp = None,
+    rate: load.Rate = None,
     run: Annotated[
         Path | None,
         typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
@@ -116,16 +108,18 @@ def record(
     The server is started for the run, on a free port, with an empty database at $DB_FILE.
     """
     from loadgen.cli import show
-    from loadgen.client.builtin import find
     from loadgen.record import Settings
     from loadgen.target import resolve
 
-    plan = find(scenario)
+    shape = load.shape(duration, ramp_up, rate, iterations)
+    with redirect_stdout(sys.stderr):  # what a scenario prints is no result
+        plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
     settings = Settings(
         target=resolve(target, cwd, elsewhere=runtime is where.RuntimeName.DOCKER),
         scenario=plan,
         concurrency=concurrency or plan.concurrency,
         iterations=iterations or plan.iterations,
+        shape=shape,
         seed=seed,
         timeout=timeout,
         health_path=health_path,
@@ -142,7 +136,8 @@ def record(
         memory=memory,
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
+        with redirect_stdout(sys.stderr):
+            recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
         progress.recorded(recorded)
     if not events:
         say(show.manifest_json(recorded) if as_json else show.recorded(recorded))
@@ -169,8 +164,14 @@ def verify(
     ] = 1,
     ignore: Ignore = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show where the first differing request left the tape.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Replay once more, and show what each call of the first differing request got from the "
+            "recording, and where it left that.",
+        ),
     ] = False,
+    watch: Annotated[int | None, typer.Option("--watch", min=1, hidden=True)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
@@ -191,14 +192,17 @@ def verify(
     folder, manifest = RunFolder.open(run)
     place = where.place(runtime, attach, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        replayed = [
-            show.interruptible(
-                lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress, ignored=ignored),
-                at_once=True,
-            )
-            for _ in range(replays)
-        ]
-    verified = conclude(manifest, replayed)
+
+        def replay(watch: int | None) -> Verified:
+            call = partial(place.verify, folder, manifest, timeout=timeout, ignored=ignored, watch=watch)
+            return show.interruptible(lambda _: call(watcher=progress), at_once=True)
+
+        replayed = [replay(watch) for _ in range(replays)]
+        verified = conclude(manifest, replayed)
+        if explain and verified.verdict.causes:
+            progress.stage("replaying once more, to explain")
+            replayed.append(replay(verified.verdict.causes[0].first.seq))
+            verified = conclude(manifest, replayed)
     if not events:
         say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
     if junit is not None or summary is not None:

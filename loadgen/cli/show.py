@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 import httpx
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from loadgen.client.session import Stop
 from loadgen.core.comparison import RULES
+from loadgen.core.places import own_call
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Interrupted
 from loadgen.record import Watcher
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
+WATCHED = 12
+"""Calls of a watched request that it shows; verdict.json has more."""
 LISTED = 8
 """Requests of a cause that it lists."""
+_LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
@@ -105,6 +110,7 @@ class Progress(Watcher):
         self._stage = ""
         self._journal: Figures | None = None
         self._total: int | None = None
+        self._until: float | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and self._console.is_terminal:
@@ -124,9 +130,9 @@ class Progress(Watcher):
         """Say that *what* begins."""
         self._stage, self._journal = what, None
 
-    def journal(self, journal: Figures, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
         """Show the figures of *journal* from now on."""
-        self._journal, self._total = journal, total
+        self._journal, self._total, self._until = journal, total, until
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
@@ -136,6 +142,8 @@ class Progress(Watcher):
     def _render(self) -> Text:
         text = Text(f"{self._stage} …", style="bold")
         journal = self._journal
+        if journal is not None and self._until is not None:
+            text.append(f"  {max(0.0, self._until - journal.elapsed):.0f} s left", style="not bold")
         if journal is not None and journal.requests:
             of = f"/{self._total}" if self._total else ""
             rate = journal.requests / max(journal.elapsed, 1e-9)
@@ -164,13 +172,14 @@ def recorded(result: Recorded) -> str:
     lines = [
         f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {seconds:.2f} s",
         f"speed      {rate}; {latency}",
+        *_open_load(manifest),
         f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
         f"run        {result.run.path}",
     ]
     if result.interrupted:
         lines.append("interrupted: what was recorded until then is complete and can be verified")
     if result.outcome.failed:
-        lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
+        lines.append(f"failed     {result.outcome.failed} of {result.outcome.iterations} iterations:")
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
     lines.append(
         "next       loadgen verify"
@@ -178,6 +187,23 @@ def recorded(result: Recorded) -> str:
         + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
     )
     return "\n".join(lines)
+
+
+def _open_load(manifest: Manifest) -> list[str]:
+    """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
+    totals = manifest.totals
+    if not (rate := manifest.load.get("rate")):
+        return []
+    late = "each was begun when it was due"
+    if totals["waited"]:
+        late = (
+            f"{totals['waited']} were due when no user was free, and waited up to "
+            f"{totals['longest_wait_ms']} ms"
+        )
+    return [
+        f"corrected  p50 {totals['corrected_p50_ms']} ms, p99 {totals['corrected_p99_ms']} ms: from when due",
+        f"arrivals   {totals['iterations']} iterations at {rate:g}/s; {late}",
+    ]
 
 
 def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
@@ -191,7 +217,9 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
         if reason.advice:
             console.print(Text(f"  {reason.advice}"))
     for number, cause in enumerate(found.causes[:SHOWN], 1):
-        console.print(_cause(cause, number, len(found.causes), explain=explain))
+        console.print(_cause(cause, number, len(found.causes)))
+        if number == 1 and explain:
+            console.print(_explained(cause, found))
     if len(found.causes) > SHOWN:
         console.print(
             f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
@@ -253,7 +281,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     return facts
 
 
-def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
+def _cause(cause: Cause, number: int, of: int) -> Table:
     one = cause.first
     table = Table.grid()
     label = f"cause {number} of {of}: " if of > 1 else ""
@@ -269,14 +297,51 @@ def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
         table.add_row(Text(f"and {cause.count - 1} more that follow from it, or are alike: {others}{more}"))
     table.add_row(Text.assemble(("fault: ", "bold"), (cause.fault.value, "bold yellow"), f" — {cause.why}"))
     table.add_row(Text(cause.advice, style="italic"))
-    if explain:
-        stack = one.stack or (
-            "(it did not leave the tape: it took every recorded step, and answered otherwise)",
-        )
-        table.add_row(Text("where it left the tape, innermost call first:"))
-        for call in stack:
-            table.add_row(Text(f"  {call}"))
     return table
+
+
+def _explained(cause: Cause, found: Verdict) -> Group:
+    """Tell how the first request of a cause went in the replay that watched it."""
+    watched = found.facts.get("watched") or {}
+    seen = watched.get("seen") if watched.get("seq") == cause.first.seq else None
+    parts: list[RenderableType] = []
+    if seen and seen["calls"]:
+        last = seen["calls"][-WATCHED:]
+        of = f", the last {len(last)} of {seen['count']}" if seen["count"] > len(last) else ""
+        parts.append(Text(f"\nwhat its calls got from the recording{of}:"))
+        calls = Table(box=None, padding=(0, 2), pad_edge=False, show_header=False)
+        calls.add_column(overflow="fold", ratio=3)
+        calls.add_column(overflow="fold", ratio=2)
+        for call in last:
+            calls.add_row(Text(f"  {_placed(call['at'])}"), Text(call["got"] or "(nothing)", style="green"))
+        parts.append(calls)
+    if not cause.first.evidence:
+        parts.append(Text("\nit did not leave the tape: it took every recorded step, and answered otherwise"))
+        return Group(*parts)
+    if cause.first.stack:
+        parts.append(Text("\nwhere it left the tape, innermost call first:"))
+        parts += [Text(f"  {call}") for call in cause.first.stack]
+    if seen:
+        further = seen["left_over"][:WATCHED]
+        parts.append(Text("\nwhat the recording has further, call by call:"))
+        parts += [Text(f"  {one}", style="green") for one in further] or [Text("  (nothing)")]
+    if said := found.facts.get("engine_log"):
+        parts.append(Text(f"\nserver.log, from line {said['first']}:"))
+        parts += [Text(f"  {line}", style="dim") for line in said["lines"]]
+    return Group(*parts)
+
+
+def _placed(calls: Sequence[str]) -> str:
+    """Name the application's own call, and the library's that it led to."""
+    own = own_call(calls)
+    place, _, line = own.partition(": ")
+    told = f"{_near(place)}: {line}"
+    return told if own == calls[0] else f"{told}  → {calls[0].partition(': ')[2]}"
+
+
+def _near(place: str) -> str:
+    """Shorten a place of a file below this directory, or of an installed library."""
+    return _LIBRARY.sub("", place.removeprefix(f"{Path.cwd()}/"))
 
 
 def _sides(

@@ -95,6 +95,7 @@ class Containers:
         timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the verifier
         watcher: Watcher,
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
         if manifest.runtime != "docker":
@@ -106,7 +107,9 @@ class Containers:
         watcher.stage("looking for Docker")
         daemon = await Daemon.connect()
         made_of = await self._image_to_verify(daemon, manifest, watcher)
-        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(timeout, ignored)
+        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(
+            timeout, ignored, watch
+        )
 
     async def _image_to_record(self, daemon: Daemon, target: Target, watcher: Watcher) -> str:
         if self._options.image is not None:
@@ -166,10 +169,13 @@ class _Recording:
             driver = await session.create(
                 layout.RECORD,
                 *("--events", "--run", carry.inside(run), *both),
-                *("--concurrency", str(settings.concurrency), "--iterations", str(settings.iterations)),
-                *("--seed", str(settings.seed), "--scenario", settings.scenario.name),
+                *("--concurrency", str(settings.concurrency), "--seed", str(settings.seed)),
+                *carry.scenario(settings.scenario),
+                *_load(settings),
                 *("--timeout", str(settings.timeout), "--", *target),
             )
+            if settings.scenario.origin is not None:
+                await carry.bring_in_scenario(self._daemon, driver, settings.scenario.origin)
             try:
                 ends = await session.run(server, driver, self.heard.hear, stop)
             finally:
@@ -222,6 +228,7 @@ class _Replay:
         self,
         timeout: float,  # noqa: ASYNC109 - of each answer
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay, and bring out the evidence whatever comes of it."""
         log = self._folder / "server.log"
@@ -230,9 +237,10 @@ class _Replay:
         async with Session(self._daemon, self._image, **limits) as session:
             where = carry.inside(self._run)
             server = await session.create(layout.FLASK_REPLAY, where)
-            rules = [option for rule in ignored for option in ("--ignore", rule.name)]
+            more = [option for rule in ignored for option in ("--ignore", rule.name)]
+            more += [] if watch is None else ["--watch", str(watch)]
             driver = await session.create(
-                layout.REPLAY, "--events", "--timeout", str(timeout), *rules, where, joined=server
+                layout.REPLAY, "--events", "--timeout", str(timeout), *more, where, joined=server
             )
             await carry.bring_in(self._daemon, driver, self._run, self._folder)
             try:
@@ -273,6 +281,19 @@ class _Replay:
             "database": {"path": self._manifest.database, "exists": False},
         }
         return verdict
+
+
+def _load(settings: Settings) -> list[str]:
+    """Return the options of the load's shape."""
+    shape = settings.shape
+    options = ["--iterations", str(settings.iterations)]
+    if shape.duration is not None:
+        options = ["--duration", f"{shape.duration:.6f}s"]
+    if shape.ramp_up:
+        options += ["--ramp-up", f"{shape.ramp_up:.6f}s"]
+    if shape.rate is not None:
+        options += ["--rate", f"{shape.rate:.12f}/s"]
+    return options
 
 
 def _inside(target: Target) -> tuple[str, list[str]]:

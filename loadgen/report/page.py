@@ -98,6 +98,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
                 "seed": manifest.seed,
                 "concurrency": manifest.concurrency,
                 "iterations": manifest.iterations,
+                "load": manifest.load,
                 "timeout": manifest.timeout,
                 "runtime": manifest.runtime,
                 "totals": manifest.totals,
@@ -116,6 +117,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
         "masking": {"rules": list(masker.rules.names), "masked": dict(masker.masked)},
         "figures": {
             "percentiles": [percentiles(one) for one in latencies],
+            "corrected": percentiles(evidence.recorded.corrected()),
             "histogram": histogram(latencies),
             "rate": rate(sides),
         },
@@ -139,7 +141,7 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     verdict = found.verdict or {}
     keep = (
         "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
-        "seconds", "database", "replays",
+        "seconds", "database", "replays", "watched", "engine_log",
     )  # fmt: skip
     return {
         "number": found.number,

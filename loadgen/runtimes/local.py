@@ -23,6 +23,7 @@ import httpx
 from loadgen.client.control import Control, State
 from loadgen.client.wire import WireTransport
 from loadgen.engine import retrace
+from loadgen.engine.log import last_words
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.runtimes.processes import end_session, listening
 
@@ -39,8 +40,6 @@ STOP_LIMIT = 20.0
 DYING = 1.0
 """Seconds from a server's last sign of life to its end, as the operating system tells it."""
 BACKLOG = 1024
-LAST_WORDS = 12
-"""Lines of a server's log that an error quotes."""
 REFUSAL = "loadgen: this server cannot be recorded: "
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
 SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
@@ -82,7 +81,7 @@ class LocalServer:
         if code is None:
             return None
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "\n  ".join((how, *self._last_words()))
+        return "\n  ".join((how, *last_words(self._log)))
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers: a connection to the handed-over socket waits by itself.
@@ -116,7 +115,7 @@ class LocalServer:
     async def _not_started(self, mode: str) -> ServerFault:
         """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
         how, see = await self.obituary(), f"See {self._log}."
-        refusal = next((line for line in reversed(self._last_words()) if line.startswith(REFUSAL)), None)
+        refusal = next((line for line in reversed(last_words(self._log)) if line.startswith(REFUSAL)), None)
         if refusal is not None:
             return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
         what = f"the server to {mode} did not start"
@@ -132,9 +131,6 @@ class LocalServer:
                 advice=f"{SERVERS} {see}",
             )
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
-
-    def _last_words(self) -> list[str]:
-        return self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
 
     async def end(self) -> None:
         """End the process if it still runs, at once, with what it started, and close our connections."""

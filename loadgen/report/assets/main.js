@@ -14,6 +14,8 @@ function showReasons(store) {
     ...story.reasons.slice(0, REASONS).map((one) => make("div.reason", make("p", make("b", one.fault), `: ${one.message}`), one.advice && make("p", one.advice))),
     more > 0 ? make("div.reason", make("p", `… and ${plural(more, "further reason")} like these, in the verification's verdict.json`)) : "",
     ...notices.map((text) => make("div.reason", make("p", text))));
+  const said = store.data.verification && store.data.verification.engine_log;
+  if (said) byId("causes").after(showEngineLog(said));
 }
 
 function showFacts(store) {
@@ -50,6 +52,12 @@ function command(label, text) {
   return make("div.command", make("div", make("span.label", label), code), button);
 }
 
+function describeLoad({ concurrency, iterations, load }) {
+  const { duration, ramp_up: rampUp, rate } = load;
+  const how = rate ? `${number(rate)} iterations a second for ${duration} s` : duration ? `for ${duration} s` : `${plural(iterations, "iteration")} each`;
+  return `${plural(concurrency, "virtual user")}, ${how}${rampUp ? `, ramped up over ${rampUp} s` : ""}`;
+}
+
 function showRun(store) {
   reveal("run");
   const { run, verification, masking, logs } = store.data;
@@ -59,7 +67,7 @@ function showRun(store) {
   const masked = Object.entries(masking.masked);
   byId("about").append(
     table("Run", [["run", run.id], ["folder", run.path], ["recorded", run.created], ["state", run.state], ["target", run.target], ["scenario", `${run.scenario}, seed ${run.seed}`],
-      ["load", `${plural(run.concurrency, "virtual user")}, ${plural(run.iterations, "iteration")} each`], ["runtime", run.runtime]]),
+      ["load", describeLoad(run)], ["runtime", run.runtime]]),
     table("Versions", Object.entries(run.versions)),
     table("Verification", verification ? [["number", `${verification.number} of ${verification.of}`], ["evidence", verification.path], ["verdict", verification.verdict || "none"],
       ["database", verification.database && `${verification.database.path} ${verification.database.exists ? "exists" : "does not exist"}`],
