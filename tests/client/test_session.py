@@ -258,7 +258,8 @@ async def test_a_duration_begins_nothing_after_it_and_finishes_what_is_under_way
     async with raw_server(answer) as server:
         shape = Shape(0.05)
         outcome, journal = await session(tmp_path, run, url=server.url, concurrency=3, shape=shape)
-    assert (outcome.iterations, outcome.failed, journal.requests, journal.failures) == (3, 0, 6, 0)
+    assert (outcome.failed, journal.failures, journal.requests) == (0, 0, outcome.iterations * 2)
+    assert 1 <= outcome.iterations <= 3, "an answer takes longer than the duration: nobody began a second"
 
 
 async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) -> None:
