@@ -215,7 +215,7 @@ class _Session:
         """
         try:
             await step(user)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the scenario's
+        except (Exception, SystemExit) as error:  # whatever it is, it is the scenario's
             self._fail(user, transport.last, name, step, iteration, error)
             return False
         except BaseExceptionGroup as group:
@@ -227,7 +227,9 @@ class _Session:
         self.outcome.iterations += iteration > 0
         return True
 
-    def _fail(self, user: User, seq: int, name: str, step: Step, iteration: int, error: Exception) -> None:
+    def _fail(
+        self, user: User, seq: int, name: str, step: Step, iteration: int, error: BaseException
+    ) -> None:
         file = getattr(getattr(step, "__code__", None), "co_filename", "")
         kind = type(error).__name__
         failed = FailedIteration(

@@ -161,6 +161,17 @@ async def test_a_failed_assertion_is_written_down(tmp_path: Path) -> None:
     assert failed[0].where.startswith("test_session.py, line ")
 
 
+async def test_a_scenario_that_exits_ends_its_iteration(tmp_path: Path) -> None:
+    """Whoever leaves by sys.exit leaves the iteration, and not loadgen."""
+
+    async def run(user: User) -> None:
+        raise SystemExit(3)
+
+    outcome, _ = await session(tmp_path, run)
+    assert (outcome.iterations, outcome.failed) == (6, 6)
+    assert next(iter(outcome.errors)).startswith("test: SystemExit: 3 (test_session.py, line ")
+
+
 async def test_set_up_and_tear_down(tmp_path: Path) -> None:
     """Each user is set up once, before, and torn down once, after; whose set-up fails does not iterate."""
     lived: list[tuple[int, str]] = []
