@@ -215,7 +215,7 @@ class _Session:
         """
         try:
             await step(user)
-        except (Exception, SystemExit) as error:  # whatever it is, it is the scenario's
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the scenario's
             self._fail(user, transport.last, name, step, iteration, error)
             return False
         except BaseExceptionGroup as group:
