@@ -33,7 +33,7 @@ async def play(path: Path, calls: list[Call], users: int, iterations: int = 1) -
 
     scenario = playing(Path("calls.txt"), calls)
     async with raw_server(answer) as server:
-        with Journal(path / "t.jsonl", path / "bodies") as journal, anyio.fail_after(20):
+        with Journal(path / "t.jsonl", path / "bodies") as journal, anyio.fail_after(60):
             outcome = await fire(
                 server.url, scenario, journal, concurrency=users, iterations=iterations, seed=1, timeout=5,
                 stop=Stop(), say=lambda _: None,
