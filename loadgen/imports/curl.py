@@ -68,8 +68,6 @@ _HEADERS = {
     "--oauth2-bearer": "Authorization: Bearer ", "--cookie": "Cookie: ",
 }  # fmt: skip
 _DATA = {"--data", "--data-ascii", "--data-raw", "--data-binary", "--data-urlencode", "--json"}
-
-
 FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
 
 

@@ -283,6 +283,21 @@ async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) 
     assert outcome.iterations >= 1
 
 
+async def test_think_time_is_between_iterations(tmp_path: Path) -> None:
+    """Nobody thinks after the last iteration, nor longer than the duration; without it, all are run."""
+    lived: list[int] = []
+
+    async def run(user: User) -> None:
+        lived.append(user.id)
+
+    for shape, think, iterations in ((AT_ONCE, 3600, 1), (Shape(0.5), 3600, 0), (AT_ONCE, 0.01, 3)):
+        lived.clear()
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        await session(folder, run, concurrency=1, iterations=iterations, think=(think, think), shape=shape)
+        assert len(lived) == max(iterations, 1)
+
+
 async def test_users_start_one_after_the_other(tmp_path: Path) -> None:
     """Ramped up, users begin in their order."""
     began: list[int] = []
