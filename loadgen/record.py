@@ -133,7 +133,8 @@ def begin(
         runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
-        python_path=settings.target.python_path,
+        python_path=settings.target.folder,
+        cwd=settings.target.cwd,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
@@ -143,6 +144,7 @@ def begin(
         health_path=settings.health_path,
         stacks=settings.stacks,
         database=database,
+        database_used=False,
         versions=versions,
         sources=sources(settings.target),
     )
@@ -238,6 +240,7 @@ async def _session(
         try:
             order = await server.control.order()
             journal.end(order, journal.requests)
+            manifest.database_used = (await server.control.state()).database
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(

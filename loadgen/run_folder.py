@@ -52,6 +52,11 @@ class Manifest:
     target: str
     argv: list[str]
     python_path: str
+    """Where the application's code is; empty for the bundled server."""
+    cwd: str = ""
+    """Directory that the server was started in, and is replayed in; empty: any."""
+    server_env: list[str] = field(default_factory=list)
+    """Names of the environment variables that the user gave the server; the recording has their values."""
     scenario: str
     seed: int
     concurrency: int
@@ -65,6 +70,8 @@ class Manifest:
     """Whether the engine recorded the stack of every call."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
+    database_used: bool = True
+    """Whether the server made one there."""
     versions: dict[str, str]
     image: str = ""
     """The image of its containers, where there were any."""
@@ -235,7 +242,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "sources", "image", "load"})
+_ADDED_LATER = frozenset({"stacks", "sources", "image", "load", "cwd", "server_env", "database_used"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

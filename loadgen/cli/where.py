@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.cli.show import Progress
     from loadgen.containers.events import Teller
     from loadgen.place import Place
@@ -24,6 +27,31 @@ class RuntimeName(StrEnum):
     DOCKER = "docker"
 
 
+Target = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="A script that serves, module:app, module:factory, or a command: -- python serve.py --flag. "
+        "Default: the bundled server.",
+        show_default=False,
+    ),
+]
+Cwd = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Directory that the server is started in; TARGET is relative to it. [default: this one]",
+        show_default=False,
+    ),
+]
+ServerEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=VALUE]",
+        help="An environment variable for the server: NAME alone passes ours on. May be repeated. "
+        "The recording keeps it in clear text.",
+        show_default=False,
+    ),
+]
 Runtime = Annotated[
     RuntimeName, typer.Option(help="Run server and load here, or each in a container: local, or docker.")
 ]
@@ -66,6 +94,7 @@ def place(
     runtime: RuntimeName,
     attach: str | None,
     *,
+    server_env: Sequence[str] = (),
     image: str | None = None,
     test_image: str | None = None,
     requirements: Path | None = None,
@@ -76,6 +105,9 @@ def place(
     Raises:
         UsageError: they contradict each other.
     """
+    from loadgen.engine.retrace import chosen
+
+    environment = chosen(server_env)
     if runtime is RuntimeName.DOCKER:
         if attach is not None:
             raise UsageError("--attach drives a server that runs already, --runtime docker starts one")
@@ -86,17 +118,32 @@ def place(
         from loadgen.containers.place import Containers, Options
 
         return Containers(
-            Options.of(image=image, test_image=test_image, requirements=requirements, memory=memory)
+            Options.of(
+                image=image,
+                test_image=test_image,
+                requirements=requirements,
+                memory=memory,
+                server_env=environment,
+            )
         )
     given = {"--image": image, "--test-image": test_image, "--requirements": requirements, "--memory": memory}
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
+    if attach is not None and environment:
+        raise UsageError("--server-env is for the one that starts the server, and --attach starts none")
     from loadgen.containers.attached import AttachedRuntime
     from loadgen.place import Here
     from loadgen.runtimes.local import LocalRuntime
 
-    return Here(LocalRuntime() if attach is None else AttachedRuntime(attach))
+    return Here(LocalRuntime(environment) if attach is None else AttachedRuntime(attach))
+
+
+def finite(seconds: float) -> float:
+    """Refuse a time limit that is none: neither infinity nor what is no number can be waited for."""
+    if not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds.")
+    return seconds
 
 
 def watcher(*, events: bool, quiet: bool) -> Progress | Teller:
