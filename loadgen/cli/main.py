@@ -102,6 +102,7 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    trace: where.Trace = where.Kind.SERVER,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -130,11 +131,12 @@ def record(
         seed=seed,
         timeout=timeout,
         health_path=health_path,
+        trace=trace,
         stacks=stacks,
         folder=run,
     )
     place = where.place(
-        runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
+        runtime, attach, trace, image=image, test_image=test_image, requirements=requirements, memory=memory
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
         recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
@@ -167,6 +169,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
     summary: exports.Summary = None,
+    replay: where.Replay = None,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     memory: where.Memory = None,
@@ -181,7 +184,7 @@ def verify(
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
-    place = where.place(runtime, attach, image=image, memory=memory)
+    place = where.place(runtime, attach, where.kind(manifest, replay), image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
         replayed = [
             show.interruptible(

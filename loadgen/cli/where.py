@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loadgen.cli.show import Progress
     from loadgen.containers.events import Teller
     from loadgen.place import Place
+    from loadgen.run_folder import Manifest
 
 
 class RuntimeName(StrEnum):
@@ -24,6 +25,27 @@ class RuntimeName(StrEnum):
     DOCKER = "docker"
 
 
+class Kind(StrEnum):
+    """What is recorded for replay, and replayed."""
+
+    SERVER = "server"
+    PROCESS = "process"
+    CLIENT = "client"
+
+
+Trace = Annotated[
+    Kind,
+    typer.Option(
+        help="What to record for replay: the server at its request boundary, its whole process, or also the "
+        "client, this load generator. docs/replay-modes.md compares them."
+    ),
+]
+Replay = Annotated[
+    Kind | None,
+    typer.Option(
+        help="Which recording of the run to replay. [default: what was recorded]", show_default=False
+    ),
+]
 Runtime = Annotated[
     RuntimeName, typer.Option(help="Run server and load here, or each in a container: local, or docker.")
 ]
@@ -65,6 +87,7 @@ Events = Annotated[
 def place(
     runtime: RuntimeName,
     attach: str | None,
+    kind: Kind = Kind.SERVER,
     *,
     image: str | None = None,
     test_image: str | None = None,
@@ -76,6 +99,8 @@ def place(
     Raises:
         UsageError: they contradict each other.
     """
+    if kind is not Kind.SERVER and (attach is not None or runtime is RuntimeName.DOCKER):
+        raise UsageError(f"the {kind} is traced on this machine only: not in containers")
     if runtime is RuntimeName.DOCKER:
         if attach is not None:
             raise UsageError("--attach drives a server that runs already, --runtime docker starts one")
@@ -92,11 +117,35 @@ def place(
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
+    from loadgen.client_trace import WithoutServer
     from loadgen.containers.attached import AttachedRuntime
     from loadgen.place import Here
+    from loadgen.process_trace import WholeProcess
     from loadgen.runtimes.local import LocalRuntime
+    from loadgen.runtimes.whole import WholeRuntime
+    from loadgen.verify import AtBoundary
 
-    return Here(LocalRuntime() if attach is None else AttachedRuntime(attach))
+    if kind is Kind.PROCESS:
+        return Here(WholeRuntime(), WholeProcess())
+    local = LocalRuntime() if attach is None else AttachedRuntime(attach)
+    return Here(local, WithoutServer() if kind is Kind.CLIENT else AtBoundary(local))
+
+
+def kind(manifest: Manifest, wanted: Kind | None) -> Kind:
+    """Return the kind of replay for a run, by default that which it was recorded for.
+
+    Raises:
+        UsageError: it has no recording for the one that is *wanted*.
+    """
+    recorded = Kind(manifest.trace)
+    has = {recorded, Kind.SERVER} if recorded is Kind.CLIENT else {recorded}
+    if wanted is not None and wanted not in has:
+        raise UsageError(
+            f"--replay {wanted} needs a recording made for it, and {manifest.id} was recorded with "
+            f"--trace {recorded}",
+            advice=f"Record one: loadgen record --trace {wanted}",
+        )
+    return wanted or recorded
 
 
 def watcher(*, events: bool, quiet: bool) -> Progress | Teller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import httpx
@@ -16,8 +16,16 @@ from loadgen.client.wire import WireTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadgen.client.journal import Journal
+    from loadgen.client.recording import Notes
     from loadgen.client.scenario import Scenario
+
+
+class Stopping(Protocol):
+    """Says whether the run shall end."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it shall: requests under way are finished, none is begun."""
 
 
 @dataclass(slots=True)
@@ -46,13 +54,13 @@ class Outcome:
 async def fire(
     url: str,
     scenario: Scenario,
-    journal: Journal,
+    journal: Notes,
     *,
     concurrency: int,
     iterations: int,
     seed: int,
     timeout: float,  # noqa: ASYNC109 - of each request, enforced by the transport
-    stop: Stop,
+    stop: Stopping,
     say: Callable[[str], None],
 ) -> Outcome:
     """Let *concurrency* virtual users run *scenario* against *url*, *iterations* times each."""

@@ -29,6 +29,10 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "L
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
 text, so what may hold a secret is not passed on unasked."""
 
+LAUNCHER = "loadgen.traced"
+WHOLE = "loadgen.traced.whole"
+"""The launcher of a server that is traced as a whole."""
+
 READ_TIMEOUT_MS = 100
 """How long the engine waits at the recording's end for more, in milliseconds."""
 
@@ -102,19 +106,29 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
     }
 
 
+def whole_environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
+    """Return the environment of a server that is traced as a whole."""
+    return environment({"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), **server}, python_path)
+
+
 def record_command(
-    recording: Path, target: Sequence[str], options: Sequence[str], *, stacks: bool
+    recording: Path,
+    target: Sequence[str],
+    options: Sequence[str],
+    *,
+    stacks: bool,
+    launcher: str = LAUNCHER,
 ) -> list[str]:
-    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`.
+    """Return the command line that records *target*; *options* are those of the *launcher*.
 
     With *stacks* the engine records the stack of every call, and its replay checks each against it.
     """
     checks = ("--stacktraces",) if stacks else ()
     engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
-    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
+    return [sys.executable, "-m", launcher, *options, "--", *engine]
 
 
-def replay_command(recording: Path, options: Sequence[str]) -> list[str]:
+def replay_command(recording: Path, options: Sequence[str], *, launcher: str = LAUNCHER) -> list[str]:
     """Return the command line that replays *recording*, which says itself what ran."""
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
-    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
+    return [sys.executable, "-m", launcher, *options, "--", *engine]

@@ -1,0 +1,103 @@
+"""Processes under the engine: what they tell us, line by line, how one ended, and that none outlives us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+DYING = 1.0
+"""Seconds from a process's last sign of life to its end, as the operating system tells it."""
+END_LIMIT = 20.0
+"""Seconds that a process may take to end, once it is told to."""
+LAST_WORDS = 12
+"""Lines of a log that an error quotes."""
+
+
+class Traced:
+    """A process that tells lines on its standard output; all else goes into its log."""
+
+    def __init__(self, process: anyio.abc.Process, log: Path) -> None:
+        self._process = process
+        self.log = log
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it came to its end by itself, and without an error."""
+        return self._process.returncode == 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended, as far as we know."""
+        return self._process.returncode is None
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield its lines until it has no more to tell; an unfinished last one is left out."""
+        assert self._process.stdout is not None
+        rest = b""
+        async for chunk in self._process.stdout:
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield line
+
+    async def release_input(self) -> None:
+        """Close its standard input."""
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+
+    def interrupt(self) -> None:
+        """Ask it to end by itself."""
+        if self.running:
+            self._process.send_signal(signal.SIGINT)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await self._process.wait()
+
+    async def obituary(self, patience: float = DYING) -> str | None:
+        """Say how it ended, and its last words; nothing if it still runs after *patience* seconds."""
+        with anyio.move_on_after(patience):
+            await self._process.wait()
+        code = self._process.returncode
+        if code is None:
+            return None
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
+        return "\n  ".join((how, *lines))
+
+
+@asynccontextmanager
+async def traced(
+    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path
+) -> AsyncIterator[Traced]:
+    """Run a process under the engine; *command* is given the options that tie its life to ours."""
+    lifeline, held = os.pipe()
+    try:
+        with log.open("ab") as output:
+            process = await anyio.open_process(
+                command(("--lifeline-fd", str(lifeline))),
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
+                pass_fds=(lifeline,),
+            )
+        try:
+            yield Traced(process, log)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
+                if process.returncode is None:
+                    process.kill()
+                await process.aclose()
+    finally:
+        os.close(lifeline)
+        os.close(held)
