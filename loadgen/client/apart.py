@@ -1,4 +1,4 @@
-"""The load generator as a process of its own, under the engine: its sockets, clock and timers are on the tape.
+"""The load generator as a process of its own, under the engine: sockets, clock and timers are on the tape.
 
 ``python -m loadgen.client.apart JSON`` runs one session. What it lives goes to standard output, a JSON object
 a line, by ``print``: that is what the engine leaves live in a replay.
@@ -71,7 +71,7 @@ class Telling:
 
 
 class StopWithInput:
-    """Requested when standard input has ended; looking is on the tape, so a replay stops at the same place."""
+    """Requested when standard input has ended; looking is on the tape, so a replay stops where it did."""
 
     @property
     def requested(self) -> bool:
