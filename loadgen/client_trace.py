@@ -63,21 +63,19 @@ async def fire(
         return retrace.record_command(run.client.resolve(), target, lifeline, stacks=manifest.stacks)
 
     log = run.path / "client.log"
-    async with (
-        traced(command, retrace.environment({}, ""), log) as process,
-        anyio.create_task_group() as group,
-    ):
-
-        async def release() -> None:
-            while not stop.requested:  # noqa: ASYNC110 - set by whoever stops the run, also for those who poll
-                await anyio.sleep(LOOK_EVERY)
-            await process.release_input()
-
-        group.start_soon(release)
+    async with traced(command, retrace.environment({}, ""), log) as process:
         story = Story(process, say)
-        async for event, at in story:
-            _write(journal, event, at)
-        group.cancel_scope.cancel()
+        async with anyio.create_task_group() as group:
+
+            async def release() -> None:
+                while not stop.requested:  # noqa: ASYNC110 - set by whoever stops the run
+                    await anyio.sleep(LOOK_EVERY)
+                await process.release_input()
+
+            group.start_soon(release)
+            async for event, at in story:
+                _write(journal, event, at)
+            group.cancel_scope.cancel()
         how = await process.obituary(END_LIMIT)  # its recording is whole once it has ended
     if story.outcome is None or not process.ended_well:
         raise EngineFault(f"the traced client did not end well: {how or 'it hangs'}", advice=f"See {log}.")

@@ -46,6 +46,8 @@ class Case:
     watcher: Watcher
     requests: int = 0
     whole: bool = False
+    watch: int | None = None
+    """The request whose calls are noted, where the replay can tell them."""
     client_order_same: bool | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -83,10 +85,11 @@ async def verify(
     timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
     watcher: Watcher,
     ignored: tuple[Rule, ...] = (),
+    watch: int | None = None,
 ) -> Verified:
     """Replay *run* at its server's request boundary; see :func:`verify_by`."""
     return await verify_by(
-        AtBoundary(runtime), run, manifest, timeout=timeout, watcher=watcher, ignored=ignored
+        AtBoundary(runtime), run, manifest, timeout=timeout, watcher=watcher, ignored=ignored, watch=watch
     )
 
 
@@ -98,9 +101,16 @@ async def verify_by(
     timeout: float,  # noqa: ASYNC109
     watcher: Watcher,
     ignored: tuple[Rule, ...] = (),
+    watch: int | None = None,
 ) -> Verified:
-    """Replay *run* and compare; what goes wrong is in the verdict. *timeout* is seconds without an answer."""
-    case = Case(run, manifest, run.new_verification(), Judge(ignored, replay.terms), timeout, watcher)
+    """Replay *run* and compare; what goes wrong is in the verdict.
+
+    *timeout* is seconds without an answer. The calls of request *watch* are noted, as a fact of the verdict,
+    where it is a replay at the boundary.
+    """
+    case = Case(
+        run, manifest, run.new_verification(), Judge(ignored, replay.terms), timeout, watcher, watch=watch
+    )
     case.facts = {
         "run": manifest.id,
         "runtime": replay.where,
@@ -200,6 +210,8 @@ class AtBoundary:
         """Replay the server, and re-fire the transcript."""
         async with self._runtime.replay(case.run, case.manifest, case.log) as server:
             refire = Refire(server.url, server.wire, server.control, journal, case.judge, case.timeout)
+            if case.watch is not None:
+                await server.control.watch(case.watch)
             with Timed(case, journal):
                 try:
                     await refire.run(seen(case, events, journal))
@@ -212,4 +224,8 @@ class AtBoundary:
                             advice=f"See {case.log}.",
                         ) from error
                     raise
+                finally:
+                    if case.watch is not None:
+                        calls = await server.control.watched()
+                        case.facts["watched"] = {"seq": case.watch, "seen": calls}
                 case.client_order_same = refire.client_order_same

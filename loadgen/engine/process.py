@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from loadgen.engine.log import last_words
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
@@ -18,8 +20,6 @@ DYING = 1.0
 """Seconds from a process's last sign of life to its end, as the operating system tells it."""
 END_LIMIT = 20.0
 """Seconds that a process may take to end, once it is told to."""
-LAST_WORDS = 12
-"""Lines of a log that an error quotes."""
 
 
 class Traced:
@@ -70,8 +70,7 @@ class Traced:
         if code is None:
             return None
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
-        return "\n  ".join((how, *lines))
+        return "\n  ".join((how, *last_words(self.log)))
 
 
 @asynccontextmanager

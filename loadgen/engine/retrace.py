@@ -7,8 +7,10 @@ the command line that it names.
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
+import re
 import sys
 from hashlib import sha256
 from importlib import metadata
@@ -33,6 +35,8 @@ LAUNCHER = "loadgen.traced"
 WHOLE = "loadgen.traced.whole"
 """The launcher of a server that is traced as a whole."""
 
+FINISHED = b"loadgen\\.finish"
+"""Stands in a recording once for each request that came to its end; see :mod:`loadgen.traced.boundary`."""
 READ_TIMEOUT_MS = 100
 """How long the engine waits at the recording's end for more, in milliseconds."""
 
@@ -109,6 +113,15 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
 def whole_environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
     """Return the environment of a server that is traced as a whole."""
     return environment({"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), **server}, python_path)
+
+
+def finished(recording: Path) -> int:
+    """Return how many requests *recording* holds to their ends: it is the engine's own, read as bytes."""
+    with recording.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return sum(1 for _ in re.finditer(FINISHED, content))
 
 
 def record_command(
