@@ -193,7 +193,8 @@ def verify(
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
-    place = where.place(runtime, attach, where.kind(manifest, replay), image=image, memory=memory)
+    kind = where.kind(manifest, replay)
+    place = where.place(runtime, attach, kind, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
 
         def once(watch: int | None) -> Verified:
@@ -202,7 +203,7 @@ def verify(
 
         replayed = [once(watch) for _ in range(replays)]
         verified = conclude(manifest, replayed)
-        if explain and verified.verdict.causes:
+        if explain and verified.verdict.causes and kind is where.Kind.SERVER:
             progress.stage("replaying once more, to explain")
             replayed.append(once(verified.verdict.causes[0].first.seq))
             verified = conclude(manifest, replayed)
