@@ -18,7 +18,7 @@ CAN = {
 @pytest.mark.parametrize("recorded", Kind)
 @pytest.mark.parametrize("wanted", Kind)
 def test_a_replay_needs_its_recording(recorded: Kind, wanted: Kind) -> None:
-    """A run is replayed as it was recorded; another way needs another recording, and the advice says which."""
+    """A run is replayed as it was recorded; another way needs another recording, which is advised."""
     run = manifest(trace=str(recorded))
     assert kind(run, None) is recorded
     if wanted in CAN[recorded]:
