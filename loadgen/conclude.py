@@ -28,10 +28,10 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     """
     worst = min(replays, key=lambda one: _WORST_FIRST.index(one.verdict.judgement))
     verdict = worst.verdict
-    # The image of containers holds the code that was recorded, whatever has become of it outside; and where
-    # the client is replayed, the application has no part in it.
-    no_code = manifest.image or verdict.facts.get("replay") == "client"
-    edited = [] if no_code else changed(manifest.sources)
+    if verdict.facts.get("replay") == "client":
+        edited = changed(manifest.client_sources)
+    else:  # the image of containers holds the code that was recorded, whatever has become of it outside
+        edited = [] if manifest.image else changed(manifest.sources)
     verdict.causes = diagnose([one.verdict for one in replays], edited)
     verdict.facts["changed_sources"] = edited
     if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(_log(worst))):

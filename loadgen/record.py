@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +12,11 @@ import httpx
 from loadgen import client_trace
 from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
+from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
-from loadgen.run_folder import Manifest, RunFolder
+from loadgen.run_folder import Manifest, RunFolder, digest
 from loadgen.sources import sources
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Settings:
     scenario: Scenario
     concurrency: int
     iterations: int
+    """Of each user; of no meaning where the shape has a duration."""
+    shape: Shape = AT_ONCE
     seed: int
     timeout: float
     """Seconds until a request is given up."""
@@ -94,14 +97,30 @@ class Watcher:
     def stage(self, what: str) -> None:
         """Say that *what* begins."""
 
-    def journal(self, journal: Figures, total: int | None) -> None:
-        """Show the figures of *journal* from now on; *total* requests are expected, if that is known."""
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
+        """Show the figures of *journal* from now on.
+
+        *total* requests are expected, and the session begins nothing after *until* seconds, if that is known.
+        """
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
 
     def recorded(self, result: Recorded) -> None:
         """See how a recorded session ended."""
+
+
+def iterations(settings: Settings) -> int:
+    """Return how many iterations each user runs; 0: as many as there is time for."""
+    return settings.iterations if settings.shape.duration is None else 0
+
+
+def total(settings: Settings) -> int | None:
+    """Return how many requests a session will issue, if its scenario knows, and time does not decide."""
+    requests = settings.scenario.requests
+    if requests is None or settings.shape.duration is not None:
+        return None
+    return requests(settings.concurrency) * settings.iterations
 
 
 def begin(
@@ -111,6 +130,7 @@ def begin(
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-c{settings.concurrency}-s{settings.seed}"
     run = RunFolder.create(settings.folder, name)
+    origin = settings.scenario.origin
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
@@ -121,7 +141,8 @@ def begin(
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
-        iterations=settings.iterations,
+        iterations=iterations(settings),
+        load=asdict(settings.shape),
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
@@ -129,6 +150,7 @@ def begin(
         database=database,
         versions=versions,
         sources=sources(settings.target),
+        client_sources={str(origin.file): digest(origin.file)} if origin else {},
     )
     run.save(manifest)
     return run, manifest
@@ -150,7 +172,7 @@ async def record(settings: Settings, runtime: Recorder, stop: Stop, watcher: Wat
                     settings.scenario.name,
                     settings.seed,
                     settings.concurrency,
-                    settings.iterations,
+                    manifest.iterations,
                     manifest.created,
                 )
             )
@@ -180,7 +202,8 @@ async def _session(
     watcher.stage(f"starting {settings.target.name} under the engine")
     async with runtime.record(settings.target, run, manifest) as server:
         watcher.stage("recording")
-        watcher.journal(journal, None)
+        began, shape = journal.elapsed, settings.shape
+        watcher.journal(journal, total(settings), None if shape.duration is None else began + shape.duration)
 
         async def stop_with_server() -> None:
             await server.ended()
@@ -190,7 +213,7 @@ async def _session(
         async with anyio.create_task_group() as watching:
             watching.start_soon(stop_with_server)
             try:
-                outcome = await _load(settings, run, manifest, server.url, journal, stop, watcher)
+                outcome = await _load(settings, run, server.url, journal, stop, watcher)
             except LoadgenError as error:  # kept out of the group, which would wrap it
                 failed = error
             watching.cancel_scope.cancel()
@@ -203,7 +226,16 @@ async def _session(
             "statuses": {str(status): count for status, count in sorted(journal.statuses.items())},
             "p50_ms": round(journal.latency.percentile(50) * 1000, 2),
             "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
+            "iterations": outcome.iterations,
+            "failed_iterations": outcome.failed,
         }
+        if shape.rate is not None:
+            manifest.totals |= {
+                "corrected_p50_ms": round(journal.corrected.percentile(50) * 1000, 2),
+                "corrected_p99_ms": round(journal.corrected.percentile(99) * 1000, 2),
+                "waited": outcome.waited,
+                "longest_wait_ms": round(outcome.longest_wait * 1000, 2),
+            }
         try:
             order = await server.control.order()
             journal.end(order, journal.requests)
@@ -231,7 +263,6 @@ async def _session(
 async def _load(
     settings: Settings,
     run: RunFolder,
-    manifest: Manifest,
     url: str,
     journal: Journal,
     stop: Stop,
@@ -239,7 +270,7 @@ async def _load(
 ) -> Outcome:
     """Run the virtual users: in this process, or traced in one of their own."""
     if settings.trace == "client":
-        return await client_trace.fire(run, manifest, url, journal, stop, watcher.say)
+        return await client_trace.fire(settings, run, url, journal, stop, watcher.say)
     return await fire(
         url,
         settings.scenario,
@@ -250,4 +281,5 @@ async def _load(
         timeout=settings.timeout,
         stop=stop,
         say=watcher.say,
+        shape=settings.shape,
     )

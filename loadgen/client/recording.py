@@ -11,21 +11,38 @@ from loadgen.core.exchange import Failure, Headers, Request, Response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadgen.core.transcript import FailedIteration
+
 SEQ_HEADER = b"X-Loadgen-Seq"
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the run is over, and this user with it
+class Stopped(BaseException):
     """No further requests are issued."""
 
 
 class Notes(Protocol):
     """Where requests are numbered, and written down with what became of them."""
 
-    def issue(self, user: int, method: str, target: str, headers: Headers, body: bytes) -> Request:
-        """Number a request and write it down, before it is sent."""
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
+        """Number a request and write it down, before it is sent; *due* is when it should have been."""
 
     def complete(self, outcome: Response | Failure) -> None:
         """Write down how a request ended."""
+
+    def write(self, event: FailedIteration) -> object:
+        """Write down how an iteration failed."""
 
 
 class RecordingTransport(httpx.AsyncBaseTransport):
@@ -38,6 +55,10 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         self._journal = journal
         self._user = user
         self._stopped = stopped
+        self.due: float | None = None
+        """When the next request should be sent, on the journal's clock; set for one request."""
+        self.last = 0
+        """The last request that was issued; 0: none."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Issue *request*, and journal it before and after.
@@ -55,7 +76,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             request.extensions.get("target", request.url.raw_path).decode("latin-1"),
             _text(request.headers),
             body,
+            self.due,
         )
+        self.due, self.last = None, issued.seq
         try:
             answer, content = await exchange(self._inner, numbered(request, issued.seq))
         except BaseException as error:

@@ -155,13 +155,12 @@ class Terms:
     """Whether a request boundary says of each answer that it came from the tape."""
     order: str = "server's order"
     """What the order of two steps a request is called that must be equal, too; empty where there is none."""
-    steps: tuple[str, str] = ("enters", "finishes")
 
 
 BOUNDARY = Terms()
 PROCESS = Terms(rules=(), boundary=False, order="")
 """A whole process: the clock of the server's own headers is on the tape; when its threads send is not."""
-CLIENT = Terms(rules=(), boundary=False, order="client's order", steps=("is sent", "ends"))
+CLIENT = Terms(rules=(), boundary=False, order="client's order")
 """A load generator: its steps are the events that it lived."""
 
 
@@ -269,15 +268,19 @@ class Judge:
         return not self._terms.order or self._steps == 2 * requests
 
     def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
-        name = self._terms.order.replace("'s", "")
-        difference = Difference(f"{name}, step {at + 1}", self._step(recorded), self._step(replayed))
+        difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
         self._order = Divergence(abs(recorded or replayed or 0), 0, "", "", (difference,))
 
-    def _step(self, step: int | None) -> str:
-        if step is None:
-            return "(nothing)"
-        enters, finishes = self._terms.steps
-        return f"request {step} {enters}" if step > 0 else f"request {-step} {finishes}"
+    def event(self, seq: int, recorded: str, replayed: str) -> bool:
+        """Compare the next event that a client lived, told in words, and say whether it is the same.
+
+        It is that of request *seq*; 0 for one that is no step of a request.
+        """
+        if self._order is None and recorded != replayed:
+            difference = Difference(f"client order, step {(self._steps or 0) + 1}", recorded, replayed)
+            self._order = Divergence(seq, 0, "", "", (difference,))
+        self._steps = (self._steps or 0) + (seq > 0)
+        return recorded == replayed
 
     def verdict(self, *, requests: int, whole: bool, client_order_same: bool | None) -> Verdict:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
@@ -320,3 +323,9 @@ def _divergence(content: Mapping[str, Any]) -> Divergence:
     fields["differences"] = tuple(Difference(**one) for one in content["differences"])
     fields["stack"] = tuple(content["stack"])
     return Divergence(**fields)
+
+
+def _step(step: int | None) -> str:
+    if step is None:
+        return "(nothing)"
+    return f"request {step} enters" if step > 0 else f"request {-step} finishes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -55,8 +55,7 @@ class Traced:
 
     def interrupt(self) -> None:
         """Ask it to end by itself."""
-        if self.running:
-            self._process.send_signal(signal.SIGINT)
+        _signal(self._process, signal.SIGINT)
 
     async def ended(self) -> None:
         """Wait until it has ended."""
@@ -71,6 +70,16 @@ class Traced:
             return None
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return "\n  ".join((how, *last_words(self.log)))
+
+
+def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
+    """Send a signal to *process* if it still runs.
+
+    Its own methods would look first whether it has ended, and so take its exit code from who waits for that.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 @asynccontextmanager
@@ -94,8 +103,7 @@ async def traced(
             yield Traced(process, log)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
-                if process.returncode is None:
-                    process.kill()
+                _signal(process, signal.SIGKILL)
                 await process.aclose()
     finally:
         os.close(lifeline)

@@ -46,10 +46,11 @@ def test_the_others_have(terms: Terms, order: tuple[int, ...]) -> None:
     assert judgement(judge) is (Judgement.IDENTICAL if order else Judgement.UNDETERMINED)
 
 
-def test_the_clients_steps_are_told_in_its_words() -> None:
-    """The first step that differs is one of the client's."""
+def test_the_clients_events_are_told_in_words() -> None:
+    """The first event that differs is told with its place."""
     judge = Judge(terms=CLIENT)
-    judge.order_piece((1, 2, -1), [1, -1, 2])
+    assert judge.event(1, "request 1 is sent", "request 1 is sent")
+    assert not judge.event(2, "request 2 is sent", "request 1 ends")
     order = judge.verdict(requests=2, whole=True, client_order_same=None).order
     assert order is not None
     assert order.differences == (Difference("client order, step 2", "request 2 is sent", "request 1 ends"),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from loadgen import client_trace, process_trace, verify
 from loadgen.client.journal import Journal
 from loadgen.client_trace import WithoutServer
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.transcript import Event, Run
+from loadgen.core.transcript import Event, FailedIteration, Run
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.engine import retrace
 from loadgen.errors import TranscriptFault
@@ -72,6 +73,8 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
             for event, at in story:
                 if isinstance(event, Request):
                     journal.resume(event, at)
+                elif isinstance(event, FailedIteration):
+                    journal.write(event, at)
                 elif isinstance(event, Response | Failure):
                     journal.complete(event, at)
             if whole:
@@ -180,6 +183,26 @@ def test_another_failure_differs(judged: Callable[..., Verdict]) -> None:
     story = changed(2, Failure(2, "ReadTimeout", "slow"))
     other = changed(2, Failure(2, "ConnectError", "refused"))
     assert judged(WithoutServer(), Told(lived(*other)), story).judgement is Judgement.DIVERGED
+
+
+FAILED = FailedIteration(1, 1, "s", 2, "AssertionError", "no such page", "s.py, line 3"), 0.35
+
+
+@pytest.mark.parametrize(
+    ("replayed", "judgement"),
+    [
+        (FAILED, Judgement.IDENTICAL),
+        ((replace(FAILED[0], message="another page"), 0.35), Judgement.DIVERGED),
+        (None, Judgement.DIVERGED),
+    ],
+)
+def test_failed_iterations_are_compared(
+    judged: Callable[..., Verdict], replayed: tuple[Event, float] | None, judgement: Judgement
+) -> None:
+    """What a scenario asserts is part of what a client lives."""
+    story = [*STORY[:3], FAILED, STORY[3]]
+    other = [*STORY[:3], *([replayed] if replayed else []), STORY[3]]
+    assert judged(WithoutServer(), Told(lived(*other)), story).judgement is judgement
 
 
 def test_client_that_leaves_the_tape(judged: Callable[..., Verdict]) -> None:

@@ -1,16 +1,16 @@
 """The load generator as a process of its own, under the engine: sockets, clock and timers are on the tape.
 
-``python -m loadgen.client.apart JSON`` runs one session. What it lives goes to standard output, a JSON object
+``python -m loadgen.cli.apart JSON`` runs one session. What it lives goes to standard output, a JSON object
 a line, by ``print``: that is what the engine leaves live in a replay.
 
-``request``, ``response``, ``failure``
+``request``, ``response``, ``failure``, ``failed_iteration``
     As in a transcript (:mod:`loadgen.core.transcript`), but a body that is kept beside it comes before, as
 ``body``
     with its ``sha256`` and its bytes as ``base64``.
 ``say``
     A ``line`` of a scenario's story.
 ``outcome``
-    The end: what became of the ``iterations``, ``failed``, ``errors``.
+    The end: what became of the iterations, as :class:`loadgen.client.session.Outcome` has it.
 ``left``
     A replay asks for something that was not recorded: ``why``, and the ``stack``, innermost call first.
 
@@ -25,21 +25,24 @@ import json
 import select
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from loadgen.client.builtin import find
+from loadgen.cli.load import plan
 from loadgen.client.session import fire
 from loadgen.core.exchange import Failure, Headers, Request, Response
-from loadgen.core.transcript import encode
+from loadgen.core.pacing import Shape
+from loadgen.core.transcript import FailedIteration, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadgen.client.scenario import Scenario, User
+COLLECT_EVERY = 20
+"""Answers from one run of the collector to the next."""
 
 
 class Telling:
@@ -49,22 +52,46 @@ class Telling:
         self._tell = tell
         self._began = time.monotonic()
         self._requests = 0
+        self._answers = 0
 
-    def issue(self, user: int, method: str, target: str, headers: Headers, body: bytes) -> Request:
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+        return time.monotonic() - self._began
+
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
         """Number a request and tell it, before it is sent; nothing in here awaits."""
         self._requests += 1
         request = Request(self._requests, user, method, target, headers, body)
-        self._event(request)
+        self._event(request, **({} if due is None else {"due": round(due, 6)}))
         return request
 
     def complete(self, outcome: Response | Failure) -> None:
-        """Tell how a request ended."""
-        self._event(outcome)
+        """Tell how a request ended, and collect, if it is time to.
 
-    def _event(self, event: Request | Response | Failure) -> None:
-        at = round(time.monotonic() - self._began, 6)
+        Finalizers run where the collector happens to run, and it counts allocations, of which a replay makes
+        others than the recorded process did. What they call is on the tape, so they must run at one place.
+        """
+        self._event(outcome)
+        self._answers += 1
+        if self._answers % COLLECT_EVERY == 0:
+            gc.collect()
+
+    def write(self, event: FailedIteration) -> None:
+        """Tell how an iteration failed."""
+        self._event(event)
+
+    def _event(self, event: Request | Response | Failure | FailedIteration, **more: float) -> None:
         name, fields = encode(event, self._body)
-        self._tell(name, at=at, **fields)
+        self._tell(name, at=round(self.elapsed, 6), **more, **fields)
 
     def _body(self, digest: str, body: bytes) -> None:
         self._tell("body", sha256=digest, base64=base64.b64encode(body).decode())
@@ -79,25 +106,6 @@ class StopWithInput:
         return bool(select.select([0], [], [], 0)[0])
 
 
-def collecting(scenario: Scenario) -> Scenario:
-    """Return *scenario* with the collector run after each iteration, and at no other time.
-
-    Finalizers run where the collector happens to run, and it counts allocations, of which a replay makes
-    others than the recorded process did. What they call is on the tape, so they must run at one place.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-
-    async def run(user: User) -> None:
-        try:
-            await scenario.run(user)
-        finally:
-            gc.collect()
-
-    return replace(scenario, run=run)
-
-
 def main(given: str) -> None:
     """Run the session that *given*, a JSON object, describes."""
     out, sys.stdout = sys.stdout, sys.stderr  # what a scenario prints is no line of ours
@@ -106,7 +114,11 @@ def main(given: str) -> None:
         print(json.dumps({"event": event, **what}), file=out, flush=True)
 
     session: dict[str, Any] = json.loads(given)
-    scenario = collecting(find(session.pop("scenario")))
+    played = session.pop("from")
+    scenario = plan(session.pop("scenario"), Path(played) if played else None, quiet=True)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     load = partial(
         fire,
         session.pop("url"),
@@ -114,6 +126,7 @@ def main(given: str) -> None:
         Telling(tell),
         stop=StopWithInput(),
         say=lambda line: tell("say", line=line),
+        shape=Shape(**session.pop("shape")),
         **session,
     )
     try:
