@@ -72,7 +72,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
             journal.write(Run("run", "mixed", 1, 2, 1, "now"))
             for event, at in story:
                 if isinstance(event, Request):
-                    journal.resume(event, at)
+                    journal.resume(event, at=at)
                 elif isinstance(event, FailedIteration):
                     journal.write(event, at)
                 elif isinstance(event, Response | Failure):
