@@ -149,10 +149,32 @@ def replayed(bench: Bench) -> Path:
     return verified.folder / "transcript.jsonl"
 
 
+SCENARIOS = """
+import random, time, uuid
+from loadgen import scenario
+
+RUN = uuid.uuid4().hex
+
+@scenario(weight=3, think=(0, 0.01))
+async def signs_up(user):
+    name = f"{RUN}-{random.random()}-{time.time()}"
+    await user.http.post("/api/users", json={"name": name, "email": f"{uuid.uuid4().hex}@example.com"})
+    await user.http.get("/api/users", params={"at": time.perf_counter_ns()})
+
+@scenario
+async def errs(user):
+    assert (await user.http.get("/nowhere")).status_code == 200, "no such page"
+"""
+
+
 def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
-    """A traced client brings its server's recording along; its own needs no network at all."""
-    code, _, err = run(tmp_path, "record", "--trace", "client", "-c", "4", "-n", "2", "--run", "r")
-    assert code == 0, err
+    """A traced client brings its server's recording along; its own needs no network, but its scenario."""
+    file = tmp_path / "users.py"
+    file.write_text(SCENARIOS)
+    code, _, err = run(
+        tmp_path, "record", "--trace", "client", "--scenario", "users.py", "-c", "4", "-n", "3", "--run", "r"
+    )
+    assert code == 3, err  # assertions failed, as they should
     code, out, err = run(tmp_path, "verify", "r", "--replay", "server")
     assert code == 0, err
     assert "requests entering and finishing" in out
@@ -160,6 +182,12 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no server, no connection" in done.stdout
+
+    file.write_text(SCENARIOS.replace('"at"', '"on"'))
+    code, out, err = run(tmp_path, "verify", "r")
+    assert code == 1, out + err
+    assert "fault: application" in out
+    assert "users.py changed" in out
 
 
 def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
