@@ -93,7 +93,7 @@ async def fire(
         return retrace.record_command(run.client.resolve(), target, options, stacks=settings.stacks)
 
     log = run.path / "client.log"
-    async with traced(command, retrace.environment({}, ""), log) as process:
+    async with traced(command, retrace.environment({}), log) as process:
         story = Story(process, say)
         async with anyio.create_task_group() as group:
 
@@ -161,7 +161,8 @@ class WithoutServer:
         def command(lifeline: Sequence[str]) -> list[str]:
             return retrace.replay_command(case.run.client.resolve(), lifeline)
 
-        async with traced(command, retrace.environment({}, ""), log) as process:
+        start = retrace.recorded_start(case.run.client)
+        async with traced(command, start.environment, log, start.cwd) as process:
             with Timed(case, journal):
                 await _Lockstep(case, process).run(events, journal)
             await process.obituary()  # it is about to end

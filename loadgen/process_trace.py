@@ -49,7 +49,8 @@ class WholeProcess:
         def command(options: Sequence[str]) -> list[str]:
             return retrace.replay_command(case.run.recording.resolve(), options, launcher=retrace.WHOLE)
 
-        async with traced(command, retrace.whole_environment({}, ""), case.log) as process:
+        start = retrace.recorded_start(case.run.recording)
+        async with traced(command, start.environment, case.log, case.manifest.cwd) as process:
             answers = _Answers(process, case.timeout)
             with Timed(case, journal):
                 missing: list[Request] = []

@@ -137,7 +137,8 @@ def begin(
         runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
-        python_path=settings.target.python_path,
+        python_path=settings.target.folder,
+        cwd=settings.target.cwd,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
@@ -148,6 +149,7 @@ def begin(
         stacks=settings.stacks,
         trace=settings.trace,
         database=database,
+        database_used=False,
         versions=versions,
         sources=sources(settings.target),
         client_sources={str(origin.file): digest(origin.file)} if origin else {},
@@ -239,6 +241,7 @@ async def _session(
         try:
             order = await server.control.order()
             journal.end(order, journal.requests)
+            manifest.database_used = (await server.control.state()).database
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(

@@ -53,6 +53,11 @@ class Manifest:
     target: str
     argv: list[str]
     python_path: str
+    """Where the application's code is; empty for the bundled server."""
+    cwd: str = ""
+    """Directory that the server was started in, and is replayed in; empty: any."""
+    server_env: list[str] = field(default_factory=list)
+    """Names of the environment variables that the user gave the server; the recording has their values."""
     scenario: str
     seed: int
     concurrency: int
@@ -69,6 +74,8 @@ class Manifest:
     ``client``, the load generator, beside the server."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
+    database_used: bool = True
+    """Whether the server made one there."""
     versions: dict[str, str]
     image: str = ""
     """The image of its containers, where there were any."""
@@ -246,7 +253,11 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "sources", "image", "load", "trace", "client_sources"})
+_ADDED_LATER = frozenset(
+    {
+        "stacks", "sources", "image", "load", "cwd", "server_env", "database_used", "trace", "client_sources",
+    }
+)  # fmt: skip
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import exports, load, where
+from loadgen.cli import config, exports, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ app = typer.Typer(
     help="Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?\n\n"
     "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
     "replays the recording, re-fires the same requests, and compares every answer.",
-    epilog="Exit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or it could not be done; "
-    "70 a bug in loadgen; 130 interrupted.",
+    epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or "
+    "it could not be done; 70 a bug in loadgen; 130 interrupted.",
 )
 
 
@@ -67,13 +68,7 @@ def _options(
 
 @app.command(short_help="Record a session: virtual users against a server under the engine.")
 def record(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="A script that calls app.run(), or module:app. Default: the bundled server.",
-            show_default=False,
-        ),
-    ] = None,
+    target: where.Target = None,
     concurrency: load.Concurrency = None,
     iterations: load.Iterations = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
@@ -86,8 +81,12 @@ def record(
         Path | None,
         typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=where.finite, help="Seconds until a request is given up.")
+    ] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    cwd: where.Cwd = None,
+    server_env: where.ServerEnv = None,
     stacks: Annotated[
         bool,
         typer.Option(
@@ -117,7 +116,7 @@ def record(
     with redirect_stdout(sys.stderr):  # what a scenario prints is no result
         plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
     settings = Settings(
-        target=resolve(target),
+        target=resolve(target, cwd, elsewhere=runtime is where.RuntimeName.DOCKER),
         scenario=plan,
         concurrency=concurrency or plan.concurrency,
         iterations=iterations or plan.iterations,
@@ -130,7 +129,14 @@ def record(
         folder=run,
     )
     place = where.place(
-        runtime, attach, trace, image=image, test_image=test_image, requirements=requirements, memory=memory
+        runtime,
+        attach,
+        trace,
+        server_env=server_env or (),
+        image=image,
+        test_image=test_image,
+        requirements=requirements,
+        memory=memory,
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
         with redirect_stdout(sys.stderr):
@@ -151,7 +157,10 @@ def verify(
         typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
+        float,
+        typer.Option(
+            min=0.1, callback=where.finite, help="Seconds without an answer until the replay counts as stuck."
+        ),
     ] = 30.0,
     replays: Annotated[
         int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")
@@ -253,10 +262,20 @@ def say(result: str) -> None:
         raise typer.Exit(BROKEN_PIPE) from None
 
 
+def _text(word: str) -> str:
+    """Refuse a word that is no text: names of runs and servers are written into files and shown."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{word!r} is not in UTF-8", advice="Rename it, or name it otherwise.") from None
+    return word
+
+
 def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
-        app()
+        words = [_text(word) for word in sys.argv[1:]]
+        get_command(app)(words, default_map=config.of_command_line(words, app))
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)

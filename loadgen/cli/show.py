@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.client.session import Stop
+from loadgen.core.comparison import RULES
 from loadgen.core.places import own_call
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Interrupted
@@ -277,11 +278,13 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
         add("replays", f"{len(replays)}: {each}; below, the worst")
+    if asked := [rule.name for rule in found.rules if rule not in RULES]:
+        add("left out", ", ".join(asked))
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
         steps = "sent, answered" if replay == "client" else "entering and finishing"
         add("order", f"{same}, {found.order_steps} steps: requests {steps}")
-    if not found.facts["database"]["exists"]:
+    if manifest.database_used and not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
         add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")

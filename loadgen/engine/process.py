@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from loadgen.engine.log import last_words
+from loadgen.errors import RecordingFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ class Traced:
 
     def __init__(self, process: anyio.abc.Process, log: Path) -> None:
         self._process = process
+        self.pid = process.pid
         self.log = log
 
     @property
@@ -84,14 +86,23 @@ def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
 
 @asynccontextmanager
 async def traced(
-    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path
+    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str = ""
 ) -> AsyncIterator[Traced]:
-    """Run a process under the engine; *command* is given the options that tie its life to ours."""
+    """Run a process under the engine; *command* is given the options that tie its life to ours.
+
+    Raises:
+        RecordingFault: the directory to run it in is gone.
+    """
+    if cwd and not os.path.isdir(cwd):  # noqa: PTH112 - unlike Path's, false for a name that cannot be
+        raise RecordingFault(
+            f"the directory that was recorded in is gone: {cwd}", advice="Make it again, or record again."
+        )
     lifeline, held = os.pipe()
     try:
         with log.open("ab") as output:
             process = await anyio.open_process(
                 command(("--lifeline-fd", str(lifeline))),
+                cwd=cwd or None,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

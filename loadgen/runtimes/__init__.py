@@ -17,8 +17,19 @@ if TYPE_CHECKING:
     from loadgen.target import Target
 
 
-class Orders(Protocol):
-    """Whom to ask in which order a server served."""
+class Seen(Protocol):
+    """What is known of a server from inside."""
+
+    @property
+    def database(self) -> bool:
+        """Whether it made a database where it was told to."""
+
+
+class Asked(Protocol):
+    """Whom to ask how a server serves."""
+
+    async def state(self) -> Seen:
+        """Return what is known of it."""
 
     async def order(self) -> list[int]:
         """Return ``n`` where request *n* entered, ``-n`` where it finished; nothing where nobody saw it."""
@@ -30,7 +41,7 @@ class Recorded(Protocol):
     url: str
 
     @property
-    def control(self) -> Orders:
+    def control(self) -> Asked:
         """Whom to ask."""
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,10 @@ import anyio
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, ServerFault
+from loadgen.runtimes.processes import end_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from loadgen.run_folder import Manifest, RunFolder
     from loadgen.target import Target
@@ -32,9 +34,9 @@ START_LIMIT = 60.0
 class WholeServer:
     """A server that listens; see :class:`loadgen.runtimes.Recorded`."""
 
-    def __init__(self, process: Traced, url: str) -> None:
+    def __init__(self, process: Traced, url: str, database: Path) -> None:
         self.url = url
-        self.control = _NoBoundary(process)
+        self.control = _NoBoundary(process, database)
         self.ended = process.ended
         self.obituary = process.obituary
         self._process = process
@@ -55,9 +57,19 @@ class WholeServer:
             raise EngineFault(f"the recorded server did not end well: {how}")
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    database: bool
+
+
 class _NoBoundary:
-    def __init__(self, process: Traced) -> None:
+    def __init__(self, process: Traced, database: Path) -> None:
         self._process = process
+        self._database = database
+
+    async def state(self) -> _State:
+        """Look at what can be seen from outside."""
+        return _State(self._database.exists())
 
     async def order(self) -> list[int]:
         """Return nothing: nobody saw it.
@@ -79,6 +91,10 @@ class WholeRuntime:
 
     name = "local"
 
+    def __init__(self, server_env: Mapping[str, str] | None = None) -> None:
+        """Give the server *server_env* beside its own environment."""
+        self._server_env = dict(server_env or {})
+
     def database(self) -> str:
         """Name a database in a new folder of its own."""
         return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
@@ -90,13 +106,22 @@ class WholeRuntime:
 
         def command(options: Sequence[str]) -> list[str]:
             return retrace.record_command(
-                run.recording.resolve(), target.argv, options, stacks=manifest.stacks, launcher=retrace.WHOLE
+                run.recording.resolve(),
+                target.argv,
+                [*options, "--import-from", target.import_from],
+                stacks=manifest.stacks,
+                launcher=retrace.WHOLE,
             )
 
-        environment = retrace.whole_environment({"DB_FILE": manifest.database}, target.python_path)
+        manifest.server_env = sorted(self._server_env)
+        environment = retrace.whole_environment({"DB_FILE": manifest.database, **self._server_env})
         try:
-            async with traced(command, environment, run.log) as process:
-                yield WholeServer(process, f"http://127.0.0.1:{await _port(process)}")
+            async with traced(command, environment, run.log, manifest.cwd) as process:
+                try:
+                    url = f"http://127.0.0.1:{await _port(process)}"
+                    yield WholeServer(process, url, Path(manifest.database))
+                finally:
+                    end_session(process.pid)
         finally:
             shutil.rmtree(Path(manifest.database).parent, ignore_errors=True)
 

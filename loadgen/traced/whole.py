@@ -17,10 +17,13 @@ def main(argv: list[str]) -> None:
     split = argv.index("--")
     parser = argparse.ArgumentParser(prog="python -m loadgen.traced.whole", description=__doc__)
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser.add_argument("--import-from", metavar="DIR", help="put first on sys.path")
     options = parser.parse_args(argv[:split])
     tap.open_tap()
     if options.lifeline_fd is not None:
         lifeline.hold_to_pipe(options.lifeline_fd)
+    if options.import_from:
+        sys.path.insert(0, options.import_from)
 
     from retracesoftware.__main__ import main as engine  # noqa: PLC0415
 

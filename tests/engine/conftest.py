@@ -23,7 +23,7 @@ from loadgen.target import resolve
 from loadgen.verify import Verified, verify, verify_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from loadgen.client.scenario import User
@@ -46,7 +46,7 @@ class Bench:
 
     def record(
         self,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         scenario: Scenario | str = "mixed",
         *,
         concurrency: int = 8,
