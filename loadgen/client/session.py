@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import httpx
@@ -31,12 +31,20 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
 
-    from loadgen.client.journal import Journal
+    from loadgen.client.recording import Notes
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
 
 POLL = 0.05
 """Seconds until a stop is noticed by users who pause. A flag is all that a signal can set."""
+
+
+class Stopping(Protocol):
+    """Says whether the run shall end."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it shall: requests under way are finished, none is begun."""
 
 
 @dataclass(slots=True)
@@ -63,13 +71,13 @@ class Outcome:
 async def fire(
     url: str,
     scenario: Scenario,
-    journal: Journal,
+    journal: Notes,
     *,
     concurrency: int,
     iterations: int,
     seed: int,
     timeout: float,  # noqa: ASYNC109 - of each request, enforced by the transport
-    stop: Stop,
+    stop: Stopping,
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
 ) -> Outcome:
@@ -92,11 +100,11 @@ class _Session:
         self,
         url: str,
         scenario: Scenario,
-        journal: Journal,
+        journal: Notes,
         concurrency: int,
         seed: int,
         timeout: float,
-        stop: Stop,
+        stop: Stopping,
         say: Callable[[str], None],
     ) -> None:
         self._url = httpx.URL(url)
