@@ -93,6 +93,7 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    trace: where.Trace = where.Kind.SERVER,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -123,12 +124,14 @@ def record(
         seed=seed,
         timeout=timeout,
         health_path=health_path,
+        trace=trace,
         stacks=stacks,
         folder=run,
     )
     place = where.place(
         runtime,
         attach,
+        trace,
         server_env=server_env or (),
         image=image,
         test_image=test_image,
@@ -176,6 +179,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
     summary: exports.Summary = None,
+    replay: where.Replay = None,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     memory: where.Memory = None,
@@ -190,18 +194,19 @@ def verify(
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
-    place = where.place(runtime, attach, image=image, memory=memory)
+    kind = where.kind(manifest, replay)
+    place = where.place(runtime, attach, kind, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
 
-        def replay(watch: int | None) -> Verified:
+        def once(watch: int | None) -> Verified:
             call = partial(place.verify, folder, manifest, timeout=timeout, ignored=ignored, watch=watch)
             return show.interruptible(lambda _: call(watcher=progress), at_once=True)
 
-        replayed = [replay(watch) for _ in range(replays)]
+        replayed = [once(watch) for _ in range(replays)]
         verified = conclude(manifest, replayed)
-        if explain and verified.verdict.causes:
+        if explain and verified.verdict.causes and kind is where.Kind.SERVER:
             progress.stage("replaying once more, to explain")
-            replayed.append(replay(verified.verdict.causes[0].first.seq))
+            replayed.append(once(verified.verdict.causes[0].first.seq))
             verified = conclude(manifest, replayed)
     if not events:
         say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))

@@ -33,6 +33,10 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "L
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
 text, so what may hold a secret is not passed on unasked."""
 
+LAUNCHER = "loadgen.traced"
+WHOLE = "loadgen.traced.whole"
+"""The launcher of a server that is traced as a whole."""
+
 FINISHED = b"loadgen\\.finish"
 """Stands in a recording once for each request that came to its end; see :mod:`loadgen.traced.boundary`."""
 READ_TIMEOUT_MS = 100
@@ -153,8 +157,13 @@ def recorded_start(recording: Path) -> Start:
         ) from error
 
 
-_LAUNCHER = (sys.executable, "-P", "-m", "loadgen.traced")
+_PYTHON = (sys.executable, "-P", "-m")
 """Safe path: what happens to lie in the current directory is not imported in place of the engine."""
+
+
+def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server that is traced as a whole."""
+    return environment({"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), **server})
 
 
 def finished(recording: Path) -> int:
@@ -167,18 +176,23 @@ def finished(recording: Path) -> int:
 
 
 def record_command(
-    recording: Path, target: Sequence[str], options: Sequence[str], *, stacks: bool
+    recording: Path,
+    target: Sequence[str],
+    options: Sequence[str],
+    *,
+    stacks: bool,
+    launcher: str = LAUNCHER,
 ) -> list[str]:
-    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`.
+    """Return the command line that records *target*; *options* are those of the *launcher*.
 
     With *stacks* the engine records the stack of every call, and its replay checks each against it.
     """
     checks = ("--stacktraces",) if stacks else ()
     engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
-    return [*_LAUNCHER, *options, "--", *engine]
+    return [*_PYTHON, launcher, *options, "--", *engine]
 
 
-def replay_command(recording: Path, options: Sequence[str]) -> list[str]:
+def replay_command(recording: Path, options: Sequence[str], *, launcher: str = LAUNCHER) -> list[str]:
     """Return the command line that replays *recording*, which says itself what ran."""
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
-    return [*_LAUNCHER, *options, "--", *engine]
+    return [*_PYTHON, launcher, *options, "--", *engine]

@@ -13,7 +13,7 @@ def main(argv: list[str]) -> None:
     """Read our options, close the engine's gaps, and become the engine."""
     split = argv.index("--")
     parser = argparse.ArgumentParser(prog="python -m loadgen.traced", description=__doc__)
-    where = parser.add_mutually_exclusive_group(required=True)
+    where = parser.add_mutually_exclusive_group()  # neither, where nothing listens
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
