@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
             target = resolve(options.target, options.cwd)
             given = retrace.chosen(options.server_env)
             command, environment = record(target, given, options.health_path, stacks=options.stacks)
-            os.chdir(target.cwd or layout.APP)
+            os.chdir(target.cwd or ".")
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:

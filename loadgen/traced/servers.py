@@ -59,14 +59,9 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
         if str(given["hostname"]).startswith("unix://"):
             _refuse_unix_socket()
         _left_out(name for name in ("use_reloader", "use_debugger") if given[name])
-        application = given["application"]
         if given["static_files"]:
-            from werkzeug.middleware.shared_data import (  # noqa: PLC0415 - it is there if it is asked for
-                SharedDataMiddleware,
-            )
-
-            application = SharedDataMiddleware(application, given["static_files"])
-        live(Boundary(application, system), given)
+            _refuse("it serves static_files beside the application", "let the application serve them")
+        live(Boundary(given["application"], system), given)
 
     return serve
 
@@ -97,9 +92,8 @@ def waitress(target: Callable[..., None], system: Any) -> Callable[..., None]:
 
 def _growing() -> Any:
     """Return a dispatcher of waitress that has a thread for each task."""
-    from waitress.task import ThreadedTaskDispatcher  # noqa: PLC0415 - the application has it, not we
 
-    class Growing(ThreadedTaskDispatcher):  # type: ignore[misc]
+    class Growing(sys.modules["waitress.server"].ThreadedTaskDispatcher):  # type: ignore[misc]
         def add_task(self, task: Any) -> None:
             super().add_task(task)
             with self.lock:
@@ -116,10 +110,9 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
     threaded = ("gunicorn.workers.gthread", "gunicorn.workers.sync")
 
     def listen(arbiter: Any, worker_class: Any) -> None:
-        from gunicorn.sock import TCPSocket  # noqa: PLC0415 - the application has it, not we
-
         listener = _listener()
-        own = [TCPSocket(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
+        make = sys.modules["gunicorn.sock"].TCPSocket
+        own = [make(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
         worker = worker_class(1, os.getppid(), own, arbiter.app, arbiter.timeout, arbiter.cfg, arbiter.log)
         worker.pid = os.getpid()
         worker.init_signals = lambda: None  # ours stop the server so that the recording is complete
@@ -151,11 +144,8 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         config.set("reload", False)
         config.set("max_requests", 0)
         if replaying:
-            from gunicorn.workers.gthread import (  # noqa: PLC0415 - the application has it, not we
-                ThreadWorker,
-            )
-
-            worker_class = ThreadWorker
+            config.set("worker_class", "gthread")
+            worker_class = config.worker_class
             config.set("threads", PLENTY)
             config.set("worker_connections", 2 * PLENTY)
         arbiter.pid = os.getpid()
