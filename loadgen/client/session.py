@@ -7,6 +7,7 @@ what that costs is told by the latencies that count from when they were due. Non
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -194,16 +195,15 @@ class _Session:
             task_status.started()
             if not is_ready:
                 return
-            at = 0
+            at, pause = 0, 0.0
             with suppress(Stopped):
                 async for due in turns:
+                    if pause and not await self._think(pause, until):
+                        break
                     transport.due, at = due, at + 1
                     one = self._scenario.pick(rng)
                     await self._step(user, transport, one.name, one.run, at)
-                    if due is None and any(one.think):
-                        pause = rng.uniform(*one.think)
-                        left = pause if until is None else min(pause, until - self._journal.elapsed)
-                        await self._rest(left)
+                    pause = rng.uniform(*one.think) if due is None and any(one.think) else 0
                 await self._around(user, transport, self._scenario.teardowns())
 
     async def _around(self, user: User, transport: RecordingTransport, steps: list[Step]) -> bool:
@@ -223,7 +223,7 @@ class _Session:
         """
         try:
             await step(user)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the scenario's
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the scenario's
             self._fail(user, transport.last, name, step, iteration, error)
             return False
         except BaseExceptionGroup as group:
@@ -235,7 +235,9 @@ class _Session:
         self.outcome.iterations += iteration > 0
         return True
 
-    def _fail(self, user: User, seq: int, name: str, step: Step, iteration: int, error: Exception) -> None:
+    def _fail(
+        self, user: User, seq: int, name: str, step: Step, iteration: int, error: BaseException
+    ) -> None:
         file = getattr(getattr(step, "__code__", None), "co_filename", "")
         kind = type(error).__name__
         failed = FailedIteration(
@@ -246,6 +248,11 @@ class _Session:
         self.outcome.failed += 1
         told = self._known.setdefault((name, kind, lines(error, file)), str(failed))
         self.outcome.errors[told] = self.outcome.errors.get(told, 0) + 1
+
+    async def _think(self, seconds: float, until: float | None) -> bool:
+        """Pause between two iterations; say whether there is time for the second."""
+        left = math.inf if until is None else until - self._journal.elapsed
+        return await self._rest(min(seconds, left)) and seconds < left
 
     async def _rest(self, seconds: float) -> bool:
         """Let so much time pass; say whether the session goes on."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
-from retracesoftware import stream, utils
+from retracesoftware import functional, stream, utils
 from retracesoftware.install import importhook, pathpredicate
 
 from loadgen.traced import settings
@@ -144,6 +144,33 @@ def free_objects_in_one_step() -> None:
     utils.thread_switch = tell_deletions_first
 
 
+def record_containers_as_they_were() -> None:
+    """Copy the lists, tuples and dicts that go on the tape at the moment when they do.
+
+    The writer's thread takes them from its queue up to 100 ms later, when the application may have changed
+    them: ``rows = cursor.fetchall(); rows.pop()`` replays with a row less. And while that thread pickles an
+    item, the list may be emptied under it, which ends in SIGSEGV.
+    """
+    walker = functional.walker
+
+    def copy(value: Any) -> Any:
+        kind = type(value)
+        if kind is list or kind is tuple:
+            return kind(map(copy, value))
+        if kind is dict:
+            return {key: copy(item) for key, item in value.items()}
+        if kind is set or kind is bytearray:
+            return kind(value)
+        return value
+
+    def walk_copies(visit: Callable[[Any], Any]) -> Any:
+        walk = walker(visit)
+        # The recorder's walker over all that it writes is the one that looks up bindings.
+        return functional.sequence(copy, walk) if isinstance(visit, stream.Binder) else walk
+
+    functional.walker = walk_copies
+
+
 def unwrap_callbacks_off_the_tape() -> None:
     """Unwrap a wrapped callback before it is inspected.
 
@@ -250,6 +277,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     fail_the_request_not_the_process,
     bind_reused_addresses,
     free_objects_in_one_step,
+    record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,

@@ -25,6 +25,7 @@ RANKS = {
     "loadgen.target": 2,
     "loadgen.engine": 3,
     "loadgen.client": 3,
+    "loadgen.imports": 4,
     "loadgen.runtimes": 4,
     "loadgen.cli": 6,
     "loadgen.__main__": 7,
