@@ -40,6 +40,8 @@ class Settings:
     health_path: str
     stacks: bool = False
     """Whether the engine shall record the stack of every call."""
+    schedule: str = "turns"
+    """How threads run while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     folder: Path | None
     """Where to put the run; by default a new folder under ``runs/``."""
 
@@ -122,6 +124,7 @@ def begin(
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
+        schedule=settings.schedule,
         database=database,
         versions=versions,
         sources=sources(settings.target),

@@ -58,6 +58,8 @@ class Manifest:
     health_path: str
     stacks: bool = False
     """Whether the engine recorded the stack of every call."""
+    schedule: str = "parallel"
+    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]
@@ -228,7 +230,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "sources", "image"})
+_ADDED_LATER = frozenset({"stacks", "schedule", "sources", "image"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

@@ -19,7 +19,7 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
 from retracesoftware.install import importhook, pathpredicate
 
-from loadgen.traced import settings
+from loadgen.traced import schedule, settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -111,6 +111,11 @@ def bind_reused_addresses() -> None:
     stream.Binder = Binder
 
 
+def order_the_threads() -> None:
+    """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
+    schedule.install()
+
+
 def unwrap_callbacks_off_the_tape() -> None:
     """Unwrap a wrapped callback before it is inspected.
 
@@ -195,6 +200,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    order_the_threads,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
