@@ -17,7 +17,7 @@ import json
 import sys
 import threading
 import traceback
-from queue import SimpleQueue
+from _queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import schedule, settings

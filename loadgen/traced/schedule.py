@@ -2,10 +2,11 @@
 
 *Whatever a traced thread may wait for is a call on the tape.* The engine does that for system calls: the item
 before it says that the thread waits, the item behind it that it goes on, and with which result. Here the same
-is done for what the interpreter's threads wait for among themselves: locks (of C's two types, wherever they
-were made) and C's ``SimpleQueue``. All else in the standard library (conditions, events, semaphores, barriers,
-queues, futures, pools, joins) is Python code on top of these. In a replay the result is read first, which takes
-until it is that thread's turn, and then the lock is really taken: whoever held it has given it back by then.
+is done for what the interpreter's threads wait for among themselves: locks, of C's two types, wherever they
+were made. All else in the standard library (conditions, events, semaphores, barriers, queues, futures, pools,
+joins) is Python code on top of these; ``SimpleQueue``, which is not, has a Python version there, and gets it.
+In a replay the result is read first, which takes until it is that thread's turn, and then the lock is really
+taken: whoever held it has given it back by then.
 
 So the order of the threads' *steps* is on the tape. What they do between two steps is not; there are two ways
 to run it while recording. In ``parallel``, the interpreter switches where it likes, as in production, and what
@@ -16,10 +17,12 @@ the order of steps is the order of execution, and a replay, which follows the fo
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import time
-from _queue import Empty, SimpleQueue
 from _thread import LockType, RLock, get_ident
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +87,12 @@ def install() -> None:
             _take_turns(system, Turn())
         _end_on_the_tape(system)
         _order(system)
+        _number(system, (threading.Thread, Future))
         return stock(system)
 
     System.install = install
+    # Two threads that wait for one of C's get their items in an order that is not on the tape.
+    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
 
 
 def outside(system: Any) -> None:
@@ -140,7 +146,7 @@ def _end_on_the_tape(system: Any) -> None:
 
 
 def _order(system: Any) -> None:
-    """Put every wait for a lock or a queue on the tape."""
+    """Put every wait for a lock on the tape."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
     wait = system.patch_function(lambda: waiting[get_ident()]())
@@ -161,7 +167,26 @@ def _order(system: Any) -> None:
 
     for kind in (LockType, RLock):
         _order_locks(kind, location, ordered)
-    _order_queues(SimpleQueue, location, ordered, system)
+
+
+def _number(system: Any, kinds: tuple[type, ...]) -> None:
+    """Give objects of some *kinds* a hash that is not their address: pools join the set of their threads."""
+    location, thread = system.gate.get, system.thread_id
+    made: dict[int, int] = {}
+
+    @utils.exclude_from_stacktrace
+    def number(self: Any) -> int:
+        here = self.__dict__
+        if "_loadgen_hash" not in here:
+            if location() == _TRACED:
+                made[thread()] = made.get(thread(), 0) + 1
+                here["_loadgen_hash"] = hash((thread(), made[thread()]))
+            else:
+                here["_loadgen_hash"] = object.__hash__(self)
+        return int(here["_loadgen_hash"])
+
+    for kind in kinds:
+        kind.__hash__ = number  # type: ignore[method-assign]
 
 
 def _really(attempt: Callable[..., bool]) -> None:
@@ -197,42 +222,3 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
                     take(lock)
 
             kind._acquire_restore = acquire_restore
-
-
-def _order_queues(
-    kind: Any, location: Callable[[], object], ordered: Callable[..., bool], system: Any
-) -> None:
-    take, give = kind.get, kind.put
-
-    @utils.exclude_from_stacktrace
-    def get(queue: Any, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001
-        if location() != _TRACED:
-            return take(queue, block, timeout)
-        taken = []
-
-        def attempt(*how: Any) -> bool:
-            try:
-                taken.append(take(queue, *how))
-            except Empty:
-                return False
-            return True
-
-        if not ordered(attempt, block, timeout):
-            raise Empty
-        return taken[0]
-
-    one_by_one = TapeTurns.current if system.retrace_mode == "replay" else LiveLock()
-
-    @utils.exclude_from_stacktrace
-    def put(queue: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001
-        if location() != _TRACED or item is None:  # pools say "end" so, also from where nothing may be traced
-            give(queue, item, block, timeout)
-            return
-        with one_by_one:
-            system.sync()
-            give(queue, item, block, timeout)
-
-    with modify(kind):
-        kind.get, kind.put = get, put
-        kind.get_nowait = lambda queue: get(queue, False)
-        kind.put_nowait = put
