@@ -10,6 +10,8 @@ from __future__ import annotations
 import builtins
 import gc
 import re
+from collections import deque
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -73,15 +75,17 @@ def _described(message: object) -> str:
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"
-        shown = [_shown(one) for one in value.get("args", ())]
-        shown += [f"{key}={_shown(one)}" for key, one in value.get("kwargs", {}).items()]
-        return f"the call {name.lstrip('.')}({', '.join(shown)})"
+        parts = [shown(one) for one in value.get("args", ())]
+        parts += [f"{key}={shown(one)}" for key, one in value.get("kwargs", {}).items()]
+        return f"the call {name.lstrip('.')}({', '.join(parts)})"
     name = message.__name__ if isinstance(message, type) else type(message).__name__
-    return _MESSAGES.get(name) or _shown(message)
+    return _MESSAGES.get(name) or shown(message)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Show a value without its address, which is another in each replay."""
+    if hasattr(value, "handle"):
+        return "an object"
     return re.sub(r" object at 0x[0-9a-f]+|\w+:[\w.]+\.(?=<)", "", str(engine_io._safe_debug_value(value)))
 
 
@@ -114,6 +118,32 @@ def bind_reused_addresses() -> None:
 def order_the_threads() -> None:
     """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
     schedule.install()
+
+
+def free_objects_in_one_step() -> None:
+    """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
+
+    ``binder_dealloc`` tells of the deletion before the object leaves the collector's lists. Telling runs
+    Python code and waits for the writer: another thread that collects meanwhile finds an object that nobody
+    refers to, and frees it a second time. The recorded server dies of SIGSEGV, at once or later.
+    """
+    deleted: deque[int] = deque()
+    thread_switch = utils.thread_switch
+
+    class Binder(stream.Binder):  # type: ignore[misc]
+        def __init__(self, on_delete: object = None) -> None:
+            super().__init__(on_delete and deleted.append)  # native: no other thread runs before it returns
+
+    def tell_deletions_first(writer: Callable[..., None], *, on_thread_switch: Callable[..., None]) -> Any:
+        def tell(*_: object) -> None:
+            while deleted:
+                with suppress(IndexError):  # another thread told it
+                    writer("BINDING_DELETE", deleted.popleft())
+
+        return utils.observer(thread_switch(writer, on_thread_switch=on_thread_switch), on_call=tell)
+
+    stream.Binder = Binder
+    utils.thread_switch = tell_deletions_first
 
 
 def unwrap_callbacks_off_the_tape() -> None:
@@ -201,6 +231,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     fail_the_request_not_the_process,
     bind_reused_addresses,
     order_the_threads,
+    free_objects_in_one_step,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
