@@ -8,7 +8,9 @@ before the server does. What module configuration can close is in
 from __future__ import annotations
 
 import builtins
+import copy
 import gc
+import queue
 import re
 from collections import deque
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
 from retracesoftware.install import importhook, pathpredicate
+from retracesoftware.proxy.system import System
 
 from loadgen.traced import schedule, settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
@@ -28,6 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENGINE_VERSION = "0.2.30"
+
+
+def when_installed(do: Callable[[Any], None]) -> None:
+    """Have *do* called with the engine's ``system`` once that is made, and before it changes anything."""
+    stock = System.install
+
+    def install(system: Any) -> Any:
+        do(system)
+        return stock(system)
+
+    System.install = install
 
 
 def follow_the_tape_in_turns() -> None:
@@ -117,7 +131,37 @@ def bind_reused_addresses() -> None:
 
 def order_the_threads() -> None:
     """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
-    schedule.install()
+    when_installed(schedule.install)
+    # Two threads that wait for one of C's get their items in an order that is not on the tape.
+    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+
+
+def keep_frames_off_the_tape() -> None:
+    """Hand the writer a copy of each exception, without the frames that it came through.
+
+    The tape is written by a thread of its own, which holds an exception until it is written, and so its
+    traceback, the frames there, and what their variables name. Where that is the last reference, the
+    finalizers of the application's objects run on that thread, off the tape; a replay runs them on it.
+    """
+
+    def copying(on_error: Callable[..., None]) -> Callable[..., None]:
+        def write(kind: object, error: BaseException, traceback: object) -> None:
+            try:
+                bare = copy.copy(error)  # as pickling it does, which is what the writer will do
+            except Exception:  # noqa: BLE001 - an exception of any making
+                bare = error
+            on_error(kind, bare, traceback)
+
+        return write
+
+    def install(system: Any) -> None:
+        if system.retrace_mode == "record":
+            for hooks in ("primary_hooks", "secondary_hooks"):
+                stock = getattr(system, hooks)
+                on_error = system.disable_for(copying(stock.on_error), unwrap_args=False)
+                setattr(system, hooks, stock._replace(on_error=on_error))
+
+    when_installed(install)
 
 
 def free_objects_in_one_step() -> None:
@@ -230,6 +274,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    keep_frames_off_the_tape,
     order_the_threads,
     free_objects_in_one_step,
     unwrap_callbacks_off_the_tape,

@@ -17,7 +17,6 @@ the order of steps is the order of execution, and a replay, which follows the fo
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 import time
@@ -27,7 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware import utils
-from retracesoftware.proxy.system import CallHooks, System
+from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
 from loadgen.traced import settings
@@ -78,21 +77,13 @@ class Turn:
             self._held.release()
 
 
-def install() -> None:
-    """Have every thread that waits do so on the tape, from when the engine starts on."""
-    stock = System.install
-
-    def install(system: Any) -> Any:
-        if system.retrace_mode == "record" and settings.CURRENT.schedule == "turns":
-            _take_turns(system, Turn())
-        _end_on_the_tape(system)
-        _order(system)
-        _number(system, (threading.Thread, Future))
-        return stock(system)
-
-    System.install = install
-    # Two threads that wait for one of C's get their items in an order that is not on the tape.
-    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+def install(system: Any) -> None:
+    """Have every thread that waits do so on the tape."""
+    if system.retrace_mode == "record" and settings.CURRENT.schedule == "turns":
+        _take_turns(system, Turn())
+    _end_on_the_tape(system)
+    _order(system)
+    _number(system, (threading.Thread, Future))
 
 
 def outside(system: Any) -> None:
