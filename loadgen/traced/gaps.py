@@ -10,8 +10,11 @@ from __future__ import annotations
 import builtins
 import copy
 import gc
+import os
 import queue
 import re
+import shutil
+import tempfile
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -248,6 +251,19 @@ def trace_imports_of_the_application() -> None:
     importhook.install_import_hooks = install_import_hooks
 
 
+def external_objects(target: Any, system: Any) -> Any:
+    """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
+
+    A ``system_wrap`` of the overlay, for classes in Python around a library in C that the engine does not see.
+    """
+    factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
+    for name in factories:
+        setattr(target, name, staticmethod(system.patch_function(partial(getattr(target, name)))))
+    if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
+        target.__del__ = system.disabled_method_for(target.__del__)
+    return target if factories else system.patch_function(partial(target))
+
+
 def read_code_live() -> None:
     """Keep the application's own code off the tape.
 
@@ -256,6 +272,27 @@ def read_code_live() -> None:
     """
     ignored = (*pathpredicate.DEFAULT_IGNORE_GLOBS, "*.py", "*.pyc")
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
+
+
+def _unlink(path: str) -> None:
+    os.unlink(path)
+
+
+def record_temporary_folders() -> None:
+    """Record what is done to the temporary folders themselves, not only to what is in them.
+
+    ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
+    not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
+    ``rmtree`` names files relative to descriptors: those names are in no recorded folder, and in a replay the
+    descriptors are another process's. It is told to use paths.
+    """
+    shutil._use_fd_functions = False  # type: ignore[attr-defined]
+    for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
+        if getattr(function, "__defaults__", None):  # captured before the engine replaced it
+            kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
+            function.__defaults__ = kept
+    stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
+    pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
 
 
 def collect_at_fixed_places() -> Callable[[], object]:
@@ -280,6 +317,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
+    record_temporary_folders,
 )
 
 
