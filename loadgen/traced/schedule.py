@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _TRACED = "internal"
 """Where the engine's gate is while a thread runs the application's own code."""
 
-_BLOCKED = 0.25
+_BLOCKED = 1.0
 """Seconds without a move after which the thread whose turn it is counts as waiting for something off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
