@@ -156,16 +156,19 @@ class _Recording:
         limits = {"concurrency": settings.concurrency, "memory": self._options.memory}
         async with Session(self._daemon, self.manifest.image, **limits) as session:
             await session.network()
-            both = ("--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ()))
+            both = ("--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ()), "--schedule", settings.schedule)
             target = _inside(settings.target)
             server = await session.create(layout.FLASK_RECORD, *both, target)
             driver = await session.create(
                 layout.RECORD,
                 *("--events", "--run", carry.inside(run), *both),
-                *("--concurrency", str(settings.concurrency), "--iterations", str(settings.iterations)),
-                *("--seed", str(settings.seed), "--scenario", settings.scenario.name),
+                *("--concurrency", str(settings.concurrency), "--seed", str(settings.seed)),
+                *carry.scenario(settings.scenario),
+                *_load(settings),
                 *("--timeout", str(settings.timeout), target),
             )
+            if settings.scenario.origin is not None:
+                await carry.bring_in_scenario(self._daemon, driver, settings.scenario.origin)
             try:
                 ends = await session.run(server, driver, self.heard.hear, stop)
             finally:
@@ -271,6 +274,19 @@ class _Replay:
             "database": {"path": self._manifest.database, "exists": False},
         }
         return verdict
+
+
+def _load(settings: Settings) -> list[str]:
+    """Return the options of the load's shape."""
+    shape = settings.shape
+    options = ["--iterations", str(settings.iterations)]
+    if shape.duration is not None:
+        options = ["--duration", f"{shape.duration:.6f}s"]
+    if shape.ramp_up:
+        options += ["--ramp-up", f"{shape.ramp_up:.6f}s"]
+    if shape.rate is not None:
+        options += ["--rate", f"{shape.rate:.12f}/s"]
+    return options
 
 
 def _inside(target: Target) -> str:

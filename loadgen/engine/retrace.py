@@ -101,6 +101,7 @@ def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
         "PYTHONPATH": python_path,
+        "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
         "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
         **server,
     }

@@ -96,8 +96,10 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
                 "target": manifest.target,
                 "scenario": manifest.scenario,
                 "seed": manifest.seed,
+                "schedule": manifest.schedule,
                 "concurrency": manifest.concurrency,
                 "iterations": manifest.iterations,
+                "load": manifest.load,
                 "timeout": manifest.timeout,
                 "runtime": manifest.runtime,
                 "totals": manifest.totals,
@@ -116,6 +118,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
         "masking": {"rules": list(masker.rules.names), "masked": dict(masker.masked)},
         "figures": {
             "percentiles": [percentiles(one) for one in latencies],
+            "corrected": percentiles(evidence.recorded.corrected()),
             "histogram": histogram(latencies),
             "rate": rate(sides),
         },
