@@ -20,7 +20,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--lifeline", metavar="HOST:PORT", help="address whose first connection is the same")
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
-    parser.add_argument("--schedule", choices=("parallel", "turns"), default="parallel", help="how threads run")
+    parser.add_argument(
+        "--schedule", choices=("parallel", "turns"), default="parallel", help="how threads run"
+    )
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
     options = parser.parse_args(argv[:split])
 

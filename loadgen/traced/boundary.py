@@ -55,9 +55,7 @@ class Boundary:
         self.mode: str = system.retrace_mode
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
-        self.turn: AbstractContextManager[Any] = (
-            TapeTurns.current if self.mode == "replay" else LiveLock()
-        )
+        self.turn: AbstractContextManager[Any] = TapeTurns.current if self.mode == "replay" else LiveLock()
         self.order: list[int] = []
         self.diverged: dict[int, tuple[str, list[str]]] = {}
         """Why each request that left the tape did, and its stack there, innermost call first."""

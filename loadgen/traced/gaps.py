@@ -254,7 +254,7 @@ def trace_imports_of_the_application() -> None:
 def external_objects(target: Any, system: Any) -> Any:
     """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
 
-    A ``system_wrap`` of the overlay, for classes in Python around a library in C that the engine does not see.
+    A ``system_wrap`` of the overlay, for Python classes around a library in C that the engine does not see.
     """
     factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
     for name in factories:
@@ -275,7 +275,7 @@ def read_code_live() -> None:
 
 
 def _unlink(path: str) -> None:
-    os.unlink(path)
+    os.unlink(path)  # noqa: PTH108 - as tempfile does
 
 
 def record_temporary_folders() -> None:

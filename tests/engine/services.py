@@ -1,4 +1,4 @@
-"""Private instances of the services that an application may depend on, each in a folder and on a port of its own."""
+"""Private instances of what an application may depend on, each in a folder and on a port of its own."""
 
 from __future__ import annotations
 
@@ -103,7 +103,16 @@ def postgres() -> Iterator[Service]:
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=folder, **as_user)  # type: ignore[call-overload]
         options = ("-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
         with _running([server, "-D", data, *options], port, as_user, cwd=folder) as service:
-            ready = [_binary("pg_isready", programs), "-h", "127.0.0.1", "-p", str(port), "-t", str(int(LIMIT)), "-q"]
+            ready = [
+                _binary("pg_isready", programs),
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(port),
+                "-t",
+                str(int(LIMIT)),
+                "-q",
+            ]
             deadline = time.monotonic() + LIMIT
             while subprocess.run(ready, check=False).returncode and time.monotonic() < deadline:
                 time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The order of threads: what waits for a lock does so on the tape, and in turns so does all else that they share."""
+"""The order of threads: what waits for a lock does so on the tape, and in turns races in memory repeat."""
 
 from __future__ import annotations
 
