@@ -1,7 +1,7 @@
 """What it costs to record in turns, one thread's code at a time, instead of in parallel.
 
 Both ways record the same sessions of the bundled server, one after the other, again and again (turns,
-parallel, turns, parallel, ...), so what disturbs the machine for a while disturbs both; each is verified, too.
+parallel, turns, parallel, ...), so what disturbs the machine for a while disturbs both; each is verified.
 Read the ratios, turns to parallel, of the same round: above 1, turns are faster (rate), or slower (the rest).
 
     python benchmarks/schedule.py [--concurrency 8] [--rounds 5] [--iterations 20]

@@ -222,7 +222,7 @@ def test_redis(here: Bench) -> None:
 
 @pytest.mark.engine
 def test_http(here: Bench) -> None:
-    """httpx, requests and urllib, with and without a pool, refused; the other server is stopped before verify."""
+    """httpx, requests and urllib, pooled or not, refused; the other server is stopped before verify."""
     with services.http() as service:
         plan = visiting("/httpx", "/requests", "/urllib", "/refused")
         assert_identical(replayed(here, HTTP, plan, service))
