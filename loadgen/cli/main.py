@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +50,13 @@ Ignore = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Schedule(StrEnum):
+    """How the server's threads run while it is recorded."""
+
+    TURNS = "turns"
+    PARALLEL = "parallel"
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -93,6 +101,13 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    schedule: Annotated[
+        Schedule,
+        typer.Option(
+            help="How the server's threads run while recording: turns, one at a time, switching where they "
+            "wait; or parallel, as in production: races in memory happen, and may replay otherwise."
+        ),
+    ] = Schedule.TURNS,
     trace: where.Trace = where.Kind.SERVER,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
@@ -126,6 +141,7 @@ def record(
         health_path=health_path,
         trace=trace,
         stacks=stacks,
+        schedule=schedule.value,
         folder=run,
     )
     place = where.place(

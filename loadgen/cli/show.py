@@ -250,6 +250,10 @@ def _headline(found: Verdict) -> Text:
     return head.append(f"  {what}", style="not bold default")
 
 
+_SCHEDULES = {
+    "turns": "recorded in turns, so that races in memory replay too",
+    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
+}
 _REPLAYED = {
     "process": "the whole server process, by the engine alone; no client, nothing listened",
     "client": "the load generator; no server, no connection",
@@ -284,6 +288,8 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         same = "differs" if found.order else "the same"
         steps = "sent, answered" if replay == "client" else "entering and finishing"
         add("order", f"{same}, {found.order_steps} steps: requests {steps}")
+    if replay == "server":
+        add("threads", _SCHEDULES[manifest.schedule])
     if manifest.database_used and not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):

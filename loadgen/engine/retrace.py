@@ -103,6 +103,7 @@ _NEEDED = {
     "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
     "PYTHONUNBUFFERED": "1",
     "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
+    "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
     "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
 }
 

@@ -154,7 +154,7 @@ class LocalRuntime:
 
     def _options(self, manifest: Manifest) -> list[str]:
         here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
-        return [*here, *self._without]
+        return [*here, "--schedule", manifest.schedule, *self._without]
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
