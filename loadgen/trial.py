@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from loadgen import errors
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 RUN = "run"
@@ -50,7 +51,7 @@ class Plan:
     """What to try: the arguments of both commands, without those that say where the run is."""
 
     record: tuple[str, ...] = ()
-    """Of ``loadgen record``: target, ``--concurrency``, ``--seed``, and so on; no ``--run``."""
+    """Of ``loadgen record``: ``--concurrency``, ``--seed``, and so on, and the target; no ``--run``."""
     verify: tuple[str, ...] = ()
     """Of ``loadgen verify``; no run."""
 
@@ -63,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One cause of a divergence; see :class:`loadgen.core.diagnosis.Cause`."""
+    """One cause of a divergence, see :class:`loadgen.core.diagnosis.Cause`, or why it cannot be told."""
 
     fault: str
     kind: str
@@ -80,9 +81,9 @@ class Result:
 
     judgement: Judgement
     message: str = ""
-    """Why it is not identical, in a sentence."""
+    """The first of the causes, in a sentence."""
     causes: tuple[Found, ...] = ()
-    """What the differences come from, the first in the server's order first."""
+    """Why it is not identical; of what differs, the first in the server's order first."""
     requests: int = 0
     """Requests that were recorded."""
     diverged: int = 0
@@ -132,8 +133,8 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recording = await _command("record", (*plan.record, "--run", str(folder / RUN)), folder, limit)
-    begun = Result(
+    recording = await _command("record", ("--run", str(folder / RUN), *plan.record), folder, limit)
+    result = Result(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
         record_seconds=recording.seconds,
@@ -142,37 +143,41 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     )
     manifest = _read(folder / RUN / "run.json")
     if manifest.get("state") != "complete":
-        return replace(begun, message=f"record: {recording.obituary()}")
-    begun = replace(begun, requests=manifest["totals"]["requests"])
-    verifying = await _command("verify", (str(folder / RUN), *plan.verify), folder, limit)
-    begun = replace(begun, verify_code=verifying.code, verify_seconds=verifying.seconds)
+        return _because(result, recording.failure())
+    result = replace(result, requests=manifest["totals"]["requests"])
+    verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
+    result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
     verdict = _worst(folder / RUN / "verify")
-    if verdict is None or verifying.code is None or verifying.code != _judgement(verdict).exit_code:
-        return replace(begun, message=f"verify: {verifying.obituary()}")
-    return _judged(begun, verdict)
-
-
-def _judged(begun: Result, verdict: Mapping[str, Any]) -> Result:
-    causes = tuple(
-        Found(one["fault"], _kind(one["head"]), one["headline"], one["why"], one["count"])
-        for one in verdict["causes"]
-    )
-    if causes:
-        message = causes[0].headline
-    elif order := verdict["server_order"]["first_difference"]:
-        step = order["differences"][0]
-        message = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
-    else:
-        message = "; ".join(f"{reason['fault']}: {reason['message']}" for reason in verdict["reasons"])
+    if verdict is None or verifying.code != _judgement(verdict).exit_code:
+        return _because(result, verifying.failure())
     seconds = verdict.get("seconds")
     return replace(
-        begun,
+        _because(result, *_causes(verdict)),
         judgement=_judgement(verdict),
-        message=message,
-        causes=causes,
         diverged=verdict["diverged"],
         sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
     )
+
+
+def _because(result: Result, *causes: Found) -> Result:
+    return replace(result, causes=causes, message=causes[0].headline if causes else "")
+
+
+def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield why *verdict* is not identical."""
+    for one in verdict["causes"]:
+        yield Found(one["fault"], _kind(one["head"]), one["headline"], one["why"], one["count"])
+    if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
+        step = order["differences"][0]
+        what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
+        yield Found("unknown", "server order differs", what, "", 0)
+    for reason in verdict["reasons"]:
+        yield _reason(reason["fault"], reason["message"])
+
+
+def _reason(fault: str, message: str) -> Found:
+    first, *rest = message.split("\n", 1)
+    return Found(fault, _NUMBER.sub("N", first), first, "".join(rest), 0)
 
 
 _NUMBER = re.compile(r"\d+")
@@ -210,22 +215,26 @@ def _read(path: Path) -> dict[str, Any]:
 class _Ended:
     """A command that has ended."""
 
+    name: str
     code: int | None
+    """Its exit code, negative for a signal; none if its time was up."""
     seconds: float
     events: Path
     log: Path
 
-    def obituary(self) -> str:
+    def failure(self) -> Found:
         """Say why it failed, in its own words where it had any."""
         for line in reversed(_lines(self.events)):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
                 said = json.loads(line)
-                if said["event"] == "error":
-                    return str(said["message"])
+                if said["event"] == "error" and self.code is not None:
+                    fault = getattr(errors, said["kind"]).fault
+                    return _reason(str(fault), f"{self.name}: {said['message']}")
         if self.code is None:
-            return f"it took longer than {self.seconds:.0f} s, and was ended"
+            took = f"it took longer than {self.seconds:.0f} s, and was ended"
+            return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
         how = f"killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
-        return ": ".join((how, *_lines(self.log)[-LAST_WORDS:]))
+        return _reason("unknown", "\n".join((f"{self.name}: {how}", *_lines(self.log)[-LAST_WORDS:])))
 
 
 def _lines(path: Path) -> list[str]:
@@ -244,7 +253,7 @@ async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: f
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
                 # -P: what is called loadgen in the working directory is not what the user runs
-                [sys.executable, "-P", "-m", "loadgen", name, *arguments, "--events"],
+                [sys.executable, "-P", "-m", "loadgen", name, "--events", *arguments],
                 stdin=lifeline,
                 stdout=out,
                 stderr=err,
@@ -259,7 +268,7 @@ async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: f
     finally:
         os.close(lifeline)
         os.close(held)
-    ended = _Ended(code, round(monotonic() - began, 3), events, log)
+    ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
     if code == UsageError.exit_code:
         said = "\n".join(_lines(log)).removeprefix("loadgen: usage: ")
         raise UsageError(f"loadgen {name} refuses: {said}")

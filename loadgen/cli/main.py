@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen import __version__
-from loadgen.cli import exports, where
+from loadgen.cli import exports, hunts, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -246,6 +246,7 @@ def diff(
 
 
 exports.register(app)
+hunts.register(app)
 
 
 def say(result: str) -> None:
