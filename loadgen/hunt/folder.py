@@ -100,8 +100,10 @@ class HuntFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         os.close(self._file)
+        if kind is not None and issubclass(kind, UsageError) and not self.results:
+            shutil.rmtree(self.path, ignore_errors=True)  # nothing was tried in it
 
     def add(self, name: str, result: Result) -> None:
         """Keep the result of a finished trial."""
@@ -132,7 +134,8 @@ class HuntFolder:
         for number, line in enumerate(content[:whole].splitlines(), 1):
             try:
                 fields = json.loads(line)
-                self.results[fields.pop("trial")] = Result.from_json(fields)
+                name = fields.pop("trial")
+                self.results[name] = Result.from_json(fields)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordingFault(
                     f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or begin anew."
@@ -158,10 +161,10 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
     for name, value in settings.items():
         if value != getattr(grid, name):
             was, now = (" ".join(map(str, one)) or "(none)" for one in (value, getattr(grid, name)))
-            raise UsageError(f"{path} holds a hunt with another {name}: {was}, not {now}", advice=again)
+            raise UsageError(f"{path} holds a hunt with other {name}: {was}, not {now}", advice=again)
     for name in sorted({*made, *versions}):
         if made.get(name) != versions.get(name):
-            what = f"made with another {name}: {made.get(name)}, and here is {versions.get(name)}"
+            what = f"made with other {name}: {made.get(name)}, and here is {versions.get(name)}"
             raise UsageError(f"{path} holds a hunt {what}", advice=again)
 
 
