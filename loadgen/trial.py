@@ -166,7 +166,7 @@ def _because(result: Result, *causes: Found) -> Result:
 def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
     """Yield why *verdict* is not identical."""
     for one in verdict["causes"]:
-        yield Found(one["fault"], _kind(one["head"]), one["headline"], one["why"], one["count"])
+        yield Found(one["fault"], kind(one["head"]), one["headline"], one["why"], one["count"])
     if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
         step = order["differences"][0]
         what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
@@ -183,7 +183,7 @@ def _reason(fault: str, message: str) -> Found:
 _NUMBER = re.compile(r"\d+")
 
 
-def _kind(head: Mapping[str, Any]) -> str:
+def kind(head: Mapping[str, Any]) -> str:
     """Return what *head*, a divergence, has in common with others of its cause in other runs."""
     what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
     return _NUMBER.sub("N", f"{head['method']} {head['target']}: {what}")
