@@ -147,7 +147,7 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     result = replace(result, requests=manifest["totals"]["requests"])
     verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
-    verdict = _worst(folder / RUN / "verify")
+    verdict = worst(folder / RUN / "verify")
     if verdict is None or verifying.code != _judgement(verdict).exit_code:
         return _because(result, verifying.failure())
     seconds = verdict.get("seconds")
@@ -193,7 +193,7 @@ def _judgement(verdict: Mapping[str, Any]) -> Judgement:
     return Judgement(verdict["verdict"])
 
 
-def _worst(verifications: Path) -> dict[str, Any] | None:
+def worst(verifications: Path) -> dict[str, Any] | None:
     """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
     numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
     verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]

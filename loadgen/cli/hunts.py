@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadgen.cli.passing import PassingCommand, handed_on
-from loadgen.errors import Interrupted
+from loadgen.cli.passing import PassingCommand, handed_on, recorded_with
+from loadgen.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from loadgen.hunt.fleet import Fleet
+    from collections.abc import Mapping
+
+    from loadgen.client.session import Stop
+    from loadgen.hunt.cluster import Tls
+    from loadgen.hunt.grid import Grid
 
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Trials at a time: each keeps a server and a client busy."""
+
+
+TlsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="For a tls:// cluster: the authority's certificate, ours, and our key, in PEM files.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command(cls=PassingCommand, short_help="Record and verify many times: how often is it identical?")(
         stress
     )
+    app.command(short_help="Find the smallest case of a run that failed.")(shrink)
 
 
 def stress(
@@ -60,6 +77,17 @@ def stress(
             show_default=False,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Make the trials on a Dask cluster: tcp://scheduler:8786, or tls://scheduler:8786.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_ca: TlsFile = None,
+    tls_cert: TlsFile = None,
+    tls_key: TlsFile = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the files of identical trials, too.")] = False,
     trial_limit: Annotated[
         str, typer.Option(metavar="TIME", help="Give up a trial's recording, or its replay, after this.")
@@ -96,12 +124,24 @@ def stress(
         keep=keep,
         limit=seconds(trial_limit, "--trial-limit"),
     )
-    fleet: Fleet = Here(jobs)
-    with HuntFolder.open(folder, grid, _versions()) as hunt:
+    if cluster is not None:
+        grid = grid.absolute()
+    files = _files(grid)
+    tls = _tls(tls_ca, tls_cert, tls_key)
+
+    async def work(stop: Stop) -> Ended:
+        if cluster is None:
+            return await call(hunt, Here(jobs), until, stop, progress)
+        from loadgen.hunt.cluster import Cluster
+
+        async with Cluster(cluster, files, tls=tls, keep=keep) as fleet:
+            return await call(hunt, fleet, until, stop, progress)
+
+    with HuntFolder.open(folder, grid, _versions(files)) as hunt:
         ended = Ended.INTERRUPTED
         try:
             with show_hunts.Progress(quiet=quiet or as_json) as progress:
-                ended = show.interruptible(lambda stop: call(hunt, fleet, until, stop, progress))
+                ended = show.interruptible(work)
         finally:
             summary = hunt.conclude(ended)
         say(
@@ -112,11 +152,42 @@ def stress(
     raise typer.Exit(summary.judgement.exit_code)
 
 
-def _versions() -> dict[str, str]:
+def _versions(files: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same for trials to be counted together."""
+    from hashlib import sha256
+
     from loadgen.engine import retrace
 
-    return {name: value for name, value in retrace.versions().items() if name != "installation"}
+    here = {name: value for name, value in retrace.versions().items() if name != "installation"}
+    return {**here, "files": sha256(repr(sorted(files.items())).encode()).hexdigest()}
+
+
+def _tls(*files: Path | None) -> Tls | None:
+    """Return the files if all three are given.
+
+    Raises:
+        UsageError: only some are.
+    """
+    ca, cert, key = files
+    if ca is None or cert is None or key is None:
+        if any(files):
+            raise UsageError("TLS needs all three of --tls-ca, --tls-cert and --tls-key")
+        return None
+    from loadgen.hunt.cluster import Tls
+
+    return Tls(ca.resolve(), cert.resolve(), key.resolve())
+
+
+def _files(grid: Grid) -> dict[str, str]:
+    """Return the digest of each file that decides what a trial of *grid* does, by its path."""
+    from loadgen.hunt.grid import scenario_file
+    from loadgen.run_folder import digest
+    from loadgen.sources import sources
+    from loadgen.target import resolve
+
+    named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
+    found = {str(path.resolve()): digest(path) for path in named}
+    return found | (sources(resolve(grid.target[0])) if len(grid.target) == 1 else {})
 
 
 def _go_on(folder: Path) -> str:
@@ -126,3 +197,79 @@ def _go_on(folder: Path) -> str:
     if "--folder" not in arguments:
         arguments[1:1] = ["--folder", str(folder)]
     return f"Go on with: {shlex.join(['loadgen', *arguments])}"
+
+
+def shrink(
+    context: typer.Context,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run that failed. Default: the latest one in runs/.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where to write it. [default: a new folder in shrunk/]", show_default=False
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Trials at a time.")] = JOBS,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Take what was found after 90s, 10m, 1h, and measure it.", show_default=False
+        ),
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option(min=1, max=1000, help="Try the result so often, to tell how often it fails.")
+    ] = 20,
+    any_failure: Annotated[
+        bool, typer.Option("--any", help="Go on from any divergence, not only from those of RUN's kinds.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Find the fewest requests and virtual users that still fail as a run did, by trying.
+
+    It writes a scenario file that shows the failure, an example, and a README with the commands.
+    """
+    from loadgen.cli import show, show_hunts
+    from loadgen.cli.main import say
+    from loadgen.hunt.attach import EXAMPLE, attach, how_often
+    from loadgen.hunt.failing import failing
+    from loadgen.hunt.fleet import Here
+    from loadgen.hunt.folder import new_folder
+    from loadgen.hunt.grid import seconds
+    from loadgen.hunt.oracle import Oracle, Setting
+    from loadgen.hunt.shrink import Shrunk
+    from loadgen.hunt.shrink import shrink as call
+    from loadgen.run_folder import RunFolder
+
+    given, manifest = RunFolder.open(run)
+    found = failing(given, manifest, any_failure=any_failure)
+    options, target = recorded_with(context, manifest.command)
+    same_place = ("--runtime", manifest.runtime) if manifest.runtime == "docker" else ()
+    folder = new_folder(output, Path("shrunk"))
+    setting = Setting(
+        fleet=Here(jobs),
+        options=options,
+        target=target,
+        verify=same_place,
+        sign=found.sign,
+        folder=folder,
+        seconds=None if time_budget is None else seconds(time_budget, "--time-budget"),
+    )
+
+    async def work(stop: Stop) -> tuple[Shrunk, bool]:
+        oracle = Oracle(setting, stop, progress)
+        result = await call(found.case, found.head, oracle, progress, confirm, folder / EXAMPLE)
+        return result, stop.requested
+
+    try:
+        with show_hunts.Shrinking(quiet=quiet or as_json) as progress:
+            shrunk, interrupted = show.interruptible(work)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    content = attach(folder, found, shrunk, manifest, options, target, same_place)
+    say(show_hunts.shrunk_json(content) if as_json else show_hunts.shrunk(content, how_often(shrunk)))
+    if interrupted:
+        raise Interrupted("interrupted: what was found until then is written")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from loadgen.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import typer
 
@@ -99,3 +101,37 @@ def _values(option: TyperOption, tokens: Iterator[str]) -> Iterator[str]:
             value = next(tokens, None)
             if value is not None:
                 yield value
+
+
+LOAD = frozenset({"iterations", "scenario", "from_", "duration", "ramp_up", "rate"})
+"""Parameters of ``record`` that say what is sent, and when."""
+
+
+def recorded_with(context: typer.Context, command: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return options and target of the recorded *command* line, without its load.
+
+    Raises:
+        UsageError: it is none of ``loadgen record``.
+    """
+    if list(command[:2]) != ["loadgen", "record"]:
+        raise UsageError(
+            f"the run was not recorded by loadgen record, but by: {' '.join(command)}",
+            advice="Record it again with loadgen record.",
+        )
+    parent = context.parent
+    assert parent is not None
+    assert isinstance(parent.command, TyperGroup)
+    known = _options(parent.command.commands["record"])
+    options, target = list[str](), list[str]()
+    tokens = iter(command[2:])
+    for token in tokens:
+        if token == "--":  # noqa: S105 - no password
+            target += (token, *tokens)
+            break
+        name = _name(token, {*known})
+        if name not in known:
+            target.append(token)
+            continue
+        given = [token, *(_values(known[name], tokens) if token == name else ())]
+        options += given if known[name].name not in LOAD | KEPT_BACK else ()
+    return tuple(options), tuple(target)

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from io import StringIO
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,10 +16,11 @@ from rich.text import Text
 
 from loadgen.cli.show import COLOUR, shown, width
 from loadgen.core.verdict import Judgement
+from loadgen.hunt import oracle
 from loadgen.hunt.stress import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from loadgen.hunt.grid import Cell, Trial
@@ -96,6 +97,55 @@ class Progress(Watcher):
         now = monotonic()
         running = "  ".join(f"{name} {now - began:.0f} s" for name, began in self._running.items())
         return Group(head, Text(running, style="dim", overflow="ellipsis", no_wrap=True))
+
+
+class Shrinking(oracle.Watcher):
+    """Tells each phase of a shrink, and each smaller case; on a terminal what was tried besides."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False)
+        self._began = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing is held."""
+
+    def phase(self, what: str) -> None:
+        """Tell a phase."""
+        self._print(Text(what, style="bold"))
+
+    def tried(self, size: str, measured: oracle.Measured, *, kept: bool) -> None:
+        """Tell a candidate."""
+        told = f"  {size}: {measured.failures} of {measured.trials} failed"
+        self._print(Text(told, style="" if kept else "dim").append("; taken" if kept else "", style="green"))
+
+    def _print(self, line: Text) -> None:
+        if not self._quiet:
+            self._console.print(Text(f"{_time(monotonic() - self._began):>6}  ").append(line), soft_wrap=True)
+
+
+def shrunk(content: Mapping[str, Any], how_often: str) -> str:
+    """Tell what a shrink has found."""
+    before, after = content["before"], content["after"]
+    lines = [
+        f"shrunk    {before['requests']} requests by {before['users']} virtual users to "
+        f"{after['requests']} by {after['users']}" + ("" if content["complete"] else ", when time was up"),
+        f"failure   {content['failure']}",
+        f"fault     {content['fault']}" + (f": {content['why']}" if content["why"] else ""),
+        f"fails     {how_often}",
+        f"tried     {content['candidates']} candidates in {content['all_trials']} trials",
+        f"written   {content['path']}",
+        f"again     cd {content['path']}; " + "; ".join(content["commands"]),
+    ]
+    return "\n".join(lines)
+
+
+def shrunk_json(content: Mapping[str, Any]) -> str:
+    """Render what a shrink has found as JSON."""
+    return json.dumps(content, indent=2)
 
 
 def summary(found: Summary, folder: Path) -> str:

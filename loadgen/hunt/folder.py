@@ -168,6 +168,22 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
             raise UsageError(f"{path} holds a hunt {what}", advice=again)
 
 
+def new_folder(wanted: Path | None, parent: Path) -> Path:
+    """Make *wanted*, or a new folder named by the time in *parent*, and return it; it is empty.
+
+    Raises:
+        UsageError: it cannot be made, or *wanted* is not empty.
+    """
+    path = wanted or _new(parent)
+    try:
+        path.mkdir(parents=True, exist_ok=wanted is not None)
+        if any(path.iterdir()):
+            raise UsageError(f"{path} is not empty", advice="Name another folder.")
+    except OSError as error:
+        raise UsageError(f"cannot make {path}: {error.strerror}", advice="Name another folder.") from error
+    return path
+
+
 def _new(parent: Path) -> Path:
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     path, number = parent / stamp, 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.errors import UsageError
@@ -68,6 +69,19 @@ class Grid:
             for cell in cells:
                 yield Trial(self._name(cell, seed), cell, seed, self._plan(cell, seed))
 
+    def absolute(self) -> Grid:
+        """Return the grid with the files that it names at their whole paths, for trials run elsewhere."""
+        return replace(
+            self,
+            target=tuple(str(Path(one).resolve()) if one.endswith(".py") else one for one in self.target),
+            scenarios=tuple(
+                one
+                if (file := scenario_file(one)) is None
+                else f"{file.resolve()}{one[one.rindex('.py') + 3 :]}"
+                for one in self.scenarios
+            ),
+        )
+
     def __len__(self) -> int:
         return len(self.cells) * len(self.seeds)
 
@@ -83,6 +97,14 @@ class Grid:
             at = self.scenarios.index(cell.scenario) + 1
             parts.append(f"{at}-" + re.sub(r"\W+", "-", cell.scenario).strip("-")[-40:])
         return "-".join([*parts, f"c{cell.concurrency}", f"s{seed}"])
+
+
+def scenario_file(scenario: str) -> Path | None:
+    """Return the file that *scenario*, ``file.py`` or ``file.py:name``, is in; none if it is built in."""
+    head, colon, _ = scenario.rpartition(".py:")
+    if colon:
+        return Path(f"{head}.py")
+    return Path(scenario) if scenario.endswith(".py") else None
 
 
 _PIECE = re.compile(r"(\d+)(?:\.\.(\d+))?")

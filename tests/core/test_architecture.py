@@ -139,6 +139,7 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
         ("typer", "loadgen.cli"),
         ("rich", "loadgen.cli"),
         ("docker", "loadgen.containers.daemon"),
+        ("distributed", "loadgen.hunt.cluster"),
     ],
 )
 def test_one_adapter_per_library(library: str, home: str) -> None:
