@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -40,6 +41,8 @@ LIMIT = 600.0
 """Seconds that each of the two commands may take."""
 GRACE = 25.0
 """Seconds that a command which is asked to end may take to clean up, before it is killed."""
+ATTRIBUTING = 3
+"""Replays that tell a value which is not on the tape from a race."""
 LAST_WORDS = 3
 """Lines of its log that the message of a command which failed unexpectedly quotes."""
 
@@ -157,6 +160,13 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         diverged=verdict["diverged"],
         sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
     )
+
+
+async def attribute(folder: Path, verify: tuple[str, ...], *, limit: float = LIMIT) -> None:
+    """Replay the run of a kept trial several times: whose fault it is, one replay often cannot tell."""
+    verifications = folder / RUN / "verify"
+    shutil.rmtree(verifications, ignore_errors=True)
+    await _command("verify", (*verify, "--replays", str(ATTRIBUTING), str(folder / RUN)), folder, limit)
 
 
 def _because(result: Result, *causes: Found) -> Result:

@@ -242,6 +242,7 @@ def shrink(
     from loadgen.hunt.shrink import Shrunk
     from loadgen.hunt.shrink import shrink as call
     from loadgen.run_folder import RunFolder
+    from loadgen.trial import attribute
 
     given, manifest = RunFolder.open(run)
     found = failing(given, manifest, any_failure=any_failure)
@@ -261,6 +262,9 @@ def shrink(
     async def work(stop: Stop) -> tuple[Shrunk, bool]:
         oracle = Oracle(setting, stop, progress)
         result = await call(found.case, found.head, oracle, progress, confirm, folder / EXAMPLE)
+        if result.measured.failures:
+            progress.phase("whose fault it is")
+            await attribute(folder / EXAMPLE, same_place)
         return result, stop.requested
 
     try:

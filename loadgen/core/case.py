@@ -193,6 +193,8 @@ def read(events: Iterable[object]) -> Case:
                 request = sent[event.seq][1]
                 steps[event.seq] = replace(steps[event.seq], answered=place)
                 for path, value in _scalars(event):
+                    if isinstance(value, str) and _says(request, value):
+                        continue  # the client's own, given back
                     known = origins.setdefault(value, [])
                     if len(known) < PROVIDERS:
                         known.append(_Origin(request, event.status, path))
@@ -335,6 +337,10 @@ def _scalars(answer: Response) -> Iterator[tuple[Key, str | int]]:
             return
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" and _plain(path):
             yield path, value
+
+
+def _says(request: Request, value: str) -> bool:
+    return value in request.target or value.encode() in request.body
 
 
 def _plain(path: Key) -> bool:

@@ -13,6 +13,7 @@ import logging
 import tarfile
 import tempfile
 from concurrent.futures import CancelledError
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from distributed import Future, Worker
 
 RESOURCE = "loadgen"
-QUEUED = 2
-"""Trials that are given to the scheduler for each worker, so that none is idle between two."""
 CONNECTING = 15.0
 """Seconds until a scheduler, or a worker, must have answered."""
 ASKING = 1.0
@@ -75,6 +74,8 @@ class Cluster:
         self._security = _security(address, tls)
         self._keep = keep
         self._client: Any = None
+        self._room = anyio.Semaphore(0)
+        self._alone = anyio.Lock()
         self.slots = 0
         self.name = address
 
@@ -100,7 +101,8 @@ class Cluster:
                 advice="Start one: dask scheduler. With TLS, both sides need --tls-ca-file and the like.",
             ) from error
         try:
-            self.slots = QUEUED * await self._check_workers()
+            self.slots = await self._check_workers()
+            self._room = anyio.Semaphore(self.slots)
         except BaseException:
             await self._close()
             raise
@@ -140,6 +142,25 @@ class Cluster:
             UsageError: the commands refuse their arguments.
             MachineFault: the cluster is gone, or a worker came to it that is another one.
         """
+        async with self._room:
+            made = await self._submit(plan, limit)
+        if made is None:
+            # Dask blames a lost worker on every trial that it had: alone, it is known who it was.
+            async with self._alone, AsyncExitStack() as everybody:
+                for _ in range(self.slots):
+                    await everybody.enter_async_context(self._room)
+                made = await self._submit(plan, limit)
+        if made is None:
+            return _poison(plan)
+        result, files = made
+        if not files:
+            return replace(result, folder="")
+        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+            archive.extractall(folder, filter="data")
+        return replace(result, folder=str(folder))
+
+    async def _submit(self, plan: Plan, limit: float) -> tuple[Result, bytes] | None:
+        """Return a trial's result and files; none if it lost several workers."""
         future: Future = self._client.submit(
             _try,
             plan,
@@ -153,8 +174,8 @@ class Cluster:
         )
         try:
             made: tuple[Result, bytes] = await future
-        except KilledWorker as error:
-            return _poison(plan, error)
+        except KilledWorker:
+            return None
         except CancelledError as error:
             raise MachineFault(f"the scheduler at {self._address} is gone") from error
         finally:
@@ -163,12 +184,7 @@ class Cluster:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(CONNECTING):
                     await self._client.cancel([future], force=True)
             future.release()
-        result, files = made
-        if not files:
-            return replace(result, folder="")
-        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-            archive.extractall(folder, filter="data")
-        return replace(result, folder=str(folder))
+        return made
 
 
 def versions(sources: Mapping[str, str]) -> dict[str, str]:
@@ -212,8 +228,8 @@ def _security(address: str, tls: Tls | None) -> Security | None:
     )
 
 
-def _poison(plan: Plan, error: KilledWorker) -> Result:
-    what = f"it lost {error.allowed_failures + 1} workers, one after the other, and was given up"
+def _poison(plan: Plan) -> Result:
+    what = "it lost several workers, one after the other, also without other trials beside it"
     why = "Either it kills them, or their machines run out of memory: try it on one machine."
     return Result(
         judgement=Judgement.UNDETERMINED,

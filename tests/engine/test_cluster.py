@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.test_command_line import start
+from tests.engine.test_command_line import run, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("distributed")
 DASK = str(Path(sys.executable).parent / "dask")
 OFFER = ("--nthreads", "1", "--resources", "loadgen=1", "--no-dashboard")
+NAMED = ("--folder", "hunt")
 TINY = ("-c", "2", "-n", "1", "--quiet", "--json")
 
 
@@ -130,7 +131,9 @@ def test_a_worker_is_lost(dask: Dask, tmp_path: Path) -> None:
     address = dask.begin()
     lost = dask.worker(address, "one")
     dask.worker(address, "two")
-    with start(tmp_path, "stress", "--cluster", address, "--seeds", "1..6", "--folder", "hunt", *TINY) as hunt:
+    with start(
+        tmp_path, "stress", "--cluster", address, "--seeds", "1..6", "--folder", "hunt", *TINY
+    ) as hunt:
         eventually("a trial began", lambda: trials_in(tmp_path / "one"))
         dask.end(lost)
         out, err = hunt.communicate(timeout=240)
@@ -141,7 +144,9 @@ def test_a_worker_is_lost(dask: Dask, tmp_path: Path) -> None:
     assert sorted(json.loads(line)["trial"] for line in lines) == [f"c2-s{seed}" for seed in range(1, 7)]
     eventually("the lost worker's trial ended", lambda: not trials_in(tmp_path / "one"))
 
-    with start(tmp_path, "stress", "--cluster", address, "-c", "2", "-n", "100000", "--folder", "long") as hunt:
+    with start(
+        tmp_path, "stress", "--cluster", address, "-c", "2", "-n", "100000", "--folder", "long"
+    ) as hunt:
         eventually("a trial began", lambda: trials_in(tmp_path / "two"))
         for _ in range(2):
             hunt.send_signal(signal.SIGINT)
@@ -170,7 +175,7 @@ def test_what_cannot_be_done_is_told(dask: Dask, tmp_path: Path) -> None:
 
     A cluster without the resource, without a scheduler, or with other files is refused before the start.
     """
-    dask.allowed_failures = 1
+    dask.allowed_failures = 0
     address = dask.begin()
     code, _, err = run(tmp_path, "stress", "--cluster", address)
     assert code == 3
@@ -180,12 +185,22 @@ def test_what_cannot_be_done_is_told(dask: Dask, tmp_path: Path) -> None:
     (tmp_path / "users.py").write_text(textwrap.dedent(POISON), encoding="utf-8")
     scenarios = ("--scenario", "users.py:poison", "--scenario", "users.py:harmless")
     code, out, err = run(
-        tmp_path, "stress", "--cluster", address, "--seeds", "1", *scenarios, *TINY, "--keep", "--folder", "hunt"
+        tmp_path,
+        "stress",
+        "--cluster",
+        address,
+        "--seeds",
+        "1",
+        *scenarios,
+        *TINY,
+        "--keep",
+        "--folder",
+        "hunt",
     )
     assert code == 3, err
     summary = json.loads(out)
     assert (summary["identical"], summary["undetermined"]) == (1, 1)
-    assert "it lost 2 workers" in summary["failures"][0]["message"]
+    assert "it lost several workers" in summary["failures"][0]["message"]
     assert list((tmp_path / "hunt" / "trials").glob("*/run/verify/1/verdict.json"))
 
     code, _, err = run(tmp_path, "stress", "--cluster", "tcp://127.0.0.1:9", "--folder", "none")
@@ -197,39 +212,26 @@ def test_what_cannot_be_done_is_told(dask: Dask, tmp_path: Path) -> None:
 
 
 def certify(folder: Path) -> tuple[str, str, str]:
-    """Make an authority and a certificate by it; return authority, certificate and key, as files."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    def make(name: str, by: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None) -> ec.EllipticCurvePrivateKey:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        issuer, signing = by or (subject, key)
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-            .sign(signing, hashes.SHA256())
-        )
-        (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        return key
-
-    authority = make("ca", None)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
-    key = make("node", (name, authority))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return str(folder / "ca.pem"), str(folder / "node.pem"), str(folder / "key.pem")
+    """Make an authority and a certificate by it, as the docs do; return authority, certificate and key."""
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1")
+    for command in (
+        (*new, "-subj", "/CN=our own", "-keyout", "ca.key", "-out", "ca.pem"),
+        (
+            *new,
+            "-subj",
+            "/CN=loadgen",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ),
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem")
 
 
 def test_tls(dask: Dask, tmp_path: Path) -> None:
