@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,9 +11,10 @@ import httpx
 
 from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
+from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
-from loadgen.errors import Interrupted, ServerFault
+from loadgen.errors import Interrupted, RecordingFault, ServerFault
 from loadgen.run_folder import Manifest, RunFolder
 from loadgen.sources import sources
 
@@ -34,6 +35,8 @@ class Settings:
     scenario: Scenario
     concurrency: int
     iterations: int
+    """Of each user; of no meaning where the shape has a duration."""
+    shape: Shape = AT_ONCE
     seed: int
     timeout: float
     """Seconds until a request is given up."""
@@ -91,14 +94,30 @@ class Watcher:
     def stage(self, what: str) -> None:
         """Say that *what* begins."""
 
-    def journal(self, journal: Figures, total: int | None) -> None:
-        """Show the figures of *journal* from now on; *total* requests are expected, if that is known."""
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
+        """Show the figures of *journal* from now on.
+
+        *total* requests are expected, and the session begins nothing after *until* seconds, if that is known.
+        """
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
 
     def recorded(self, result: Recorded) -> None:
         """See how a recorded session ended."""
+
+
+def iterations(settings: Settings) -> int:
+    """Return how many iterations each user runs; 0: as many as there is time for."""
+    return settings.iterations if settings.shape.duration is None else 0
+
+
+def total(settings: Settings) -> int | None:
+    """Return how many requests a session will issue, if its scenario knows, and time does not decide."""
+    requests = settings.scenario.requests
+    if requests is None or settings.shape.duration is not None:
+        return None
+    return requests(settings.concurrency) * settings.iterations
 
 
 def begin(
@@ -118,7 +137,8 @@ def begin(
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
-        iterations=settings.iterations,
+        iterations=iterations(settings),
+        load=asdict(settings.shape),
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
@@ -146,7 +166,7 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
                     settings.scenario.name,
                     settings.seed,
                     settings.concurrency,
-                    settings.iterations,
+                    manifest.iterations,
                     manifest.created,
                 )
             )
@@ -176,8 +196,8 @@ async def _session(
     watcher.stage(f"starting {settings.target.name} under the engine")
     async with runtime.record(settings.target, run, manifest) as server:
         watcher.stage("recording")
-        watcher.journal(journal, None)
-        began = journal.elapsed
+        began, shape = journal.elapsed, settings.shape
+        watcher.journal(journal, total(settings), None if shape.duration is None else began + shape.duration)
 
         async def stop_with_server() -> None:
             await server.ended()
@@ -195,6 +215,7 @@ async def _session(
                 timeout=settings.timeout,
                 stop=stop,
                 say=watcher.say,
+                shape=shape,
             )
             watching.cancel_scope.cancel()
         manifest.totals = {
@@ -204,9 +225,19 @@ async def _session(
             "statuses": {str(status): count for status, count in sorted(journal.statuses.items())},
             "p50_ms": round(journal.latency.percentile(50) * 1000, 2),
             "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
+            "iterations": outcome.iterations,
+            "failed_iterations": outcome.failed,
         }
+        if shape.rate is not None:
+            manifest.totals |= {
+                "corrected_p50_ms": round(journal.corrected.percentile(50) * 1000, 2),
+                "corrected_p99_ms": round(journal.corrected.percentile(99) * 1000, 2),
+                "waited": outcome.waited,
+                "longest_wait_ms": round(outcome.longest_wait * 1000, 2),
+            }
         try:
-            journal.end(await server.control.order(), journal.requests)
+            order = await server.control.order()
+            journal.end(order, journal.requests)
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(
@@ -215,6 +246,12 @@ async def _session(
             ) from error
         watcher.stage("finishing the recording")
         await server.stop()
+    if (whole := retrace.finished(run.recording)) < len(order) // 2:
+        raise RecordingFault(
+            f"the recording holds {whole} of the {len(order) // 2} requests that were served: the engine did "
+            "not write all of it",
+            advice="Is the disk full, or a limit on file sizes in force?",
+        )
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:

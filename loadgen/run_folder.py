@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-run/1"
 DEFAULT_PARENT = Path("runs")
 LATEST = "latest"
+_PRIVATE = 0o700
+"""What was asked and answered is for its owner's eyes only, as the recording is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,9 @@ class Manifest:
     seed: int
     concurrency: int
     iterations: int
+    """Of each user; 0: as many as there was time for."""
+    load: dict[str, float | None] = field(default_factory=dict)
+    """The load's shape, see :class:`loadgen.core.pacing.Shape`; empty where all users started at once."""
     timeout: float
     health_path: str
     stacks: bool = False
@@ -66,7 +71,8 @@ class Manifest:
     sources: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
     totals: dict[str, Any] = field(default_factory=dict)
-    """Requests, failures, seconds, statuses, latency; empty until the session has ended."""
+    """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
+    when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file; empty until the run is complete."""
     error: str = ""
@@ -92,8 +98,9 @@ class RunFolder:
         """
         try:
             if wanted is not None:
-                wanted.mkdir(parents=True, exist_ok=True)
-                if any(wanted.iterdir()):
+                wanted.parent.mkdir(parents=True, exist_ok=True)
+                wanted.mkdir(_PRIVATE, exist_ok=True)
+                if any(wanted.iterdir()) or not _claim(wanted):
                     raise UsageError(
                         f"{wanted} is not empty",
                         advice="Recorded runs are never overwritten: name another folder.",
@@ -102,7 +109,7 @@ class RunFolder:
             DEFAULT_PARENT.mkdir(exist_ok=True)
             for path in _candidates(DEFAULT_PARENT / name):
                 try:
-                    path.mkdir()
+                    path.mkdir(_PRIVATE)
                 except FileExistsError:
                     continue
                 return cls(path)
@@ -222,7 +229,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "sources", "image"})
+_ADDED_LATER = frozenset({"stacks", "sources", "image", "load"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 
@@ -260,6 +267,15 @@ def digest(path: Path) -> str:
     """Return a file's SHA-256."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _claim(folder: Path) -> bool:
+    """Say whether an empty *folder* is ours from now on: another recording may have been given it, too."""
+    try:
+        (folder / "run.json").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _candidates(path: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.core.pacing import parse_duration
 from loadgen.errors import UsageError
 from loadgen.trial import Plan
 
@@ -131,17 +132,13 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
-
-
 def seconds(text: str, option: str) -> float:
-    """Return the seconds that *text* says: ``90``, ``90s``, ``10m``, ``1.5h``.
+    """Return the seconds that *text* says: ``90s``, ``10m``, ``1h30m``.
 
     Raises:
         UsageError: it is no such duration.
     """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or not float(match[1]):
-        raise UsageError(f"{option} {text!r} is no duration", advice="Such as 90s, 10m, or 1h.")
-    return float(match[1]) * _UNIT[match[2]]
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: {error}") from error
