@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from typing import TYPE_CHECKING
 
 from flask import Flask, jsonify, request
-from flask.typing import ResponseReturnValue
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
 
 app = Flask(__name__)
 busy: dict[int, object] = {}

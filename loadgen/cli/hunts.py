@@ -203,7 +203,10 @@ def shrink(
     context: typer.Context,
     run: Annotated[
         Path | None,
-        typer.Argument(help="A run that failed. Default: the latest one in runs/.", show_default=False),
+        typer.Argument(
+            help="A run that failed, or the folder of a loadgen stress. Default: the latest run in runs/.",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -236,7 +239,7 @@ def shrink(
     from loadgen.hunt.attach import EXAMPLE, attach, how_often
     from loadgen.hunt.failing import failing
     from loadgen.hunt.fleet import Here
-    from loadgen.hunt.folder import new_folder
+    from loadgen.hunt.folder import first_failure, new_folder
     from loadgen.hunt.grid import seconds
     from loadgen.hunt.oracle import Oracle, Setting
     from loadgen.hunt.shrink import Shrunk
@@ -244,7 +247,7 @@ def shrink(
     from loadgen.run_folder import RunFolder
     from loadgen.trial import attribute
 
-    given, manifest = RunFolder.open(run)
+    given, manifest = RunFolder.open(run if run is None else first_failure(run))
     found = failing(given, manifest, any_failure=any_failure)
     options, target = recorded_with(context, manifest.command)
     same_place = ("--runtime", manifest.runtime) if manifest.runtime == "docker" else ()

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.summary import summarise
 from loadgen.run_folder import link_latest, write_json
-from loadgen.trial import Result
+from loadgen.trial import RUN, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,6 +166,25 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
         if made.get(name) != versions.get(name):
             what = f"made with other {name}: {made.get(name)}, and here is {versions.get(name)}"
             raise UsageError(f"{path} holds a hunt {what}", advice=again)
+
+
+def first_failure(path: Path) -> Path:
+    """Return the run to look at in the hunt at *path*: the first that diverged; *path* if it is no hunt.
+
+    Raises:
+        UsageError: it has found nothing, or has not kept it.
+    """
+    if not os.path.isfile(path / "hunt.json"):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
+        return path
+    try:
+        failures = json.loads((path / "summary.json").read_text(encoding="utf-8"))["failures"]
+        names = [one["trial"] for one in sorted(failures, key=lambda one: one["judgement"] != "diverged")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} holds no finished hunt: {error}", advice="Run it again.") from error
+    kept = (run for name in names if (run := path / "trials" / name / RUN).is_dir())
+    if (first := next(kept, None)) is None:
+        raise UsageError(f"{path} has kept no run that failed", advice="Give a run folder.")
+    return first
 
 
 def new_folder(wanted: Path | None, parent: Path) -> Path:
