@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loadgen import __version__
+from loadgen.cli import exports
 from loadgen.cli.passing import PassingCommand, handed_on, recorded_with
-from loadgen.errors import Interrupted, UsageError
+from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.client.session import Stop
     from loadgen.hunt.cluster import Tls
+    from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid
+    from loadgen.hunt.summary import Summary
 
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Trials at a time: each keeps a server and a client busy."""
@@ -144,6 +148,7 @@ def stress(
                 ended = show.interruptible(work)
         finally:
             summary = hunt.conclude(ended)
+            _page(hunt, summary)
         say(
             show_hunts.summary_json(summary, hunt.path) if as_json else show_hunts.summary(summary, hunt.path)
         )
@@ -160,6 +165,31 @@ def _versions(files: Mapping[str, str]) -> dict[str, str]:
 
     here = {name: value for name, value in retrace.versions().items() if name != "installation"}
     return {**here, "files": sha256(repr(sorted(files.items())).encode()).hexdigest()}
+
+
+def _page(hunt: HuntFolder, summary: Summary) -> None:
+    """Write the hunt's page, and the report of each kept trial that it links to."""
+    from loadgen.core.masking import Masker, parse
+    from loadgen.report import page
+    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.hunt import render
+    from loadgen.run_folder import RunFolder
+
+    reports = set[str]()
+    for failure in summary.failures:
+        path = Path(failure.run) / "report.html"
+        try:
+            if not path.exists():
+                folder, manifest = RunFolder.open(Path(failure.run))
+                masker = Masker(parse(()))
+                evidence = gather(folder, manifest, find_verification(folder, None), masker)
+                with exports.replacing(path) as file:
+                    file.write(page.render(evidence, masker, version=__version__))
+            reports.add(failure.trial.name)
+        except LoadgenError:  # there is not enough of that run to tell of it: the page does without
+            continue
+    with exports.replacing(hunt.path / "report.html") as file:
+        file.write(render(summary, hunt.path.name, hunt.command, reports, version=__version__))
 
 
 def _tls(*files: Path | None) -> Tls | None:

@@ -131,6 +131,11 @@ class Case:
         before = [step for step in self.steps if step.sent < first][-margin:] if margin else []
         return self.only({step.seq for step in (*near, *before)})
 
+    def meeting(self, seq: int) -> Case:
+        """Return the case with the request *seq*, and those that were under way when it was sent."""
+        (center,) = (step for step in self.steps if step.seq == seq)
+        return self.only({step.seq for step in self.steps if step.sent <= center.sent < step.answered})
+
     def in_sequence(self) -> Case:
         """Return the case with all requests by one user, one after the other, as they were issued."""
         return Case(tuple(replace(step, user=0) for step in self.steps))

@@ -50,6 +50,7 @@ class HuntFolder:
         self.versions = dict(versions)
         self.results: dict[str, Result] = {}
         """Of every finished trial, by its name."""
+        self.command = ["loadgen", *sys.argv[1:]]
         self._trials = path / "trials.jsonl"
         self._file = self._lock()
 
@@ -90,8 +91,7 @@ class HuntFolder:
         else:
             settings = asdict(grid)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            command = ["loadgen", *sys.argv[1:]]
-            about = {"format": FORMAT, "created": now, "command": command}
+            about = {"format": FORMAT, "created": now, "command": hunt.command}
             write_json(path / "hunt.json", {**about, "settings": settings, "versions": dict(versions)})
         if wanted is None:
             link_latest(path)
@@ -181,10 +181,10 @@ def first_failure(path: Path) -> Path:
         names = [one["trial"] for one in sorted(failures, key=lambda one: one["judgement"] != "diverged")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} holds no finished hunt: {error}", advice="Run it again.") from error
-    kept = (run for name in names if (run := path / "trials" / name / RUN).is_dir())
-    if (first := next(kept, None)) is None:
-        raise UsageError(f"{path} has kept no run that failed", advice="Give a run folder.")
-    return first
+    for name in names:
+        if (run := path / "trials" / str(name) / RUN).is_dir():
+            return run
+    raise UsageError(f"{path} has kept no run that failed", advice="Give a run folder.")
 
 
 def new_folder(wanted: Path | None, parent: Path) -> Path:

@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from loadgen.trial import Result
 
 WRONGLY = 0.12
-APART = 2.0
-"""How many times less often than what counts as failing, what counts as passing fails."""
 HALF = 0.5
-WELL = 0.75
-"""How often a candidate is asked to fail, if what it was made from fails in half of its trials."""
-NEARLY = 0.75
-"""Else, as a share of how often that fails; but not less than :data:`HARDLY`."""
-HARDLY = 0.05
+WELL = 0.75, 0.375
+"""Rates at which a candidate fails, or passes, if what it was made from fails in half of its trials."""
+NEARLY = 0.75, 0.2
+"""Else, as shares of how often that fails, which is taken to be :data:`HARDLY` at least."""
+HARDLY = 0.07
 MOST = 60
 """Trials after which a candidate that is neither is taken for passing."""
 
@@ -108,7 +106,7 @@ class Oracle:
         self._watcher = watcher
         self._deadline = None if setting.seconds is None else monotonic() + setting.seconds
         self._known: dict[str, bool] = {}
-        self._wanted = WELL
+        self._rates = WELL
         self.trials = 0
         self.candidates = 0
 
@@ -117,8 +115,11 @@ class Oracle:
         return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
 
     def expect(self, rate: float) -> None:
-        """Ask candidates to fail nearly as often as at *rate*."""
-        self._wanted = WELL if rate >= HALF else max(rate * NEARLY, HARDLY)
+        """Ask candidates to fail nearly as often as at *rate*, or in most trials if that is half of them."""
+        if rate >= HALF:
+            self._rates = WELL
+        else:
+            self._rates = max(rate, HARDLY) * NEARLY[0], max(rate, HARDLY) * NEARLY[1]
 
     async def fails(self, case: Case) -> bool:
         """Say whether *case* still fails."""
@@ -126,7 +127,7 @@ class Oracle:
             return False
         text = source(case, "A candidate.")
         if text not in self._known:
-            test = Sequential(self._wanted, self._wanted / APART, WRONGLY, WRONGLY)
+            test = Sequential(*self._rates, WRONGLY, WRONGLY)
             measured = await self.measure(
                 case, lambda: test.answer is not None, lambda failed: test.see(failed=failed), most=MOST
             )

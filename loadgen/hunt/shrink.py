@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.errors import Undetermined
 from loadgen.hunt.ddmin import ddmin
-from loadgen.hunt.oracle import HALF, HARDLY, Measured
+from loadgen.hunt.oracle import HALF, Measured
 from loadgen.hunt.source import size
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from loadgen.core.case import Case
     from loadgen.hunt.oracle import Oracle, Watcher
 
-MARGINS = (0, 8, 32, 128)
+MARGINS = (0, 16, 64)
 """How many requests before those that overlapped with the failing one are tried with them, in turn."""
+FIRST = 0.3
+"""How often the first candidates must nearly fail: what is left out later brings together what clashes."""
 REPRODUCING = 30
 """Trials in which the whole run, sent again, must fail at least once."""
 BACK = 3
@@ -92,10 +94,11 @@ class _Search:
     async def begin(self, head: int | None) -> None:
         """Find what to begin with: what stood around the first difference, or else all of it."""
         self._watcher.phase("what stood around the first difference")
-        for margin in MARGINS if head is not None else ():
-            around = self._whole.around(head or 0, margin)
-            if len(around.steps) < len(self._whole.steps) and await self._try(around):
-                return
+        self._oracle.expect(FIRST)
+        if head is not None:
+            for near in (self._whole.meeting(head), *(self._whole.around(head, one) for one in MARGINS)):
+                if len(near.steps) < len(self._whole.steps) and await self._try(near):
+                    return
         self._watcher.phase("the whole run again")
         failures = 0
 
@@ -113,7 +116,7 @@ class _Search:
                 "the same settings, and shrink another failing run.",
             )
         self._watcher.tried("all of it", measured, kept=True)
-        self._oracle.expect(max(measured.rate, HARDLY))
+        self._oracle.expect(measured.rate)
 
     async def fewer_users(self) -> None:
         """Leave virtual users out; what others need of them stays."""

@@ -113,6 +113,8 @@ def test_waits_are_those_that_order_needs() -> None:
 def test_what_overlapped_is_kept_together() -> None:
     """Around a request are those that were under way with it, what they need, and some before."""
     assert crossing().around(4, 0).seqs == {2, 3, 4}
+    assert crossing().meeting(4).seqs == {2, 3, 4}
+    assert crossing().meeting(3).seqs == {2, 3}
     assert crossing().around(4, 9).seqs == {1, 2, 3, 4}
     assert crossing().around(5, 1).seqs == {2, 4, 5}
 
