@@ -133,12 +133,16 @@ def stress(
     files = _files(grid)
     tls = _tls(tls_ca, tls_cert, tls_key)
 
-    async def work(stop: Stop) -> Ended:
-        if cluster is None:
-            return await call(hunt, Here(jobs), until, stop, progress)
+    elsewhere = None
+    if cluster is not None:
         from loadgen.hunt.cluster import Cluster
 
-        async with Cluster(cluster, files, tls=tls, keep=keep) as fleet:
+        elsewhere = Cluster(cluster, files, tls=tls, keep=keep)
+
+    async def work(stop: Stop) -> Ended:
+        if elsewhere is None:
+            return await call(hunt, Here(jobs), until, stop, progress)
+        async with elsewhere as fleet:
             return await call(hunt, fleet, until, stop, progress)
 
     with HuntFolder.open(folder, grid, _versions(files)) as hunt:

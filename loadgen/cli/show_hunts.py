@@ -20,7 +20,7 @@ from loadgen.hunt import oracle
 from loadgen.hunt.stress import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from loadgen.hunt.grid import Cell, Trial
@@ -201,6 +201,8 @@ def _facts(found: Summary, folder: Path) -> Table:
     facts.add_column()
     facts.add_column(overflow="fold")
     facts.add_row("target", Text(" ".join(found.grid.target) or "the bundled server"))
+    if len(found.grid.scenarios) == 1:
+        facts.add_row("scenario", Text(found.grid.scenarios[0]))
     if options := " ".join((*found.grid.record, *found.grid.verify)):
         facts.add_row("options", Text(options))
     facts.add_row("trials", Text(f"{found.total.made} of {found.total.planned}; {found.ended}"))
@@ -225,12 +227,10 @@ def _cells(found: Summary) -> Table:
     return table
 
 
-def _names(cells: Iterable[Cell]) -> list[str]:
-    """Return what cells differ in, or are said to be."""
-    cells = list(cells)
-    return [
-        name for name in ("runtime", "scenario", "concurrency") if any(getattr(one, name) for one in cells)
-    ]
+def _names(cells: Sequence[Cell]) -> list[str]:
+    """Return what cells differ in; their concurrency is told in any case."""
+    differing = [name for name in ("runtime", "scenario") if len({getattr(one, name) for one in cells}) > 1]
+    return [*differing, "concurrency"]
 
 
 def _counts(tally: Tally) -> list[Text | str]:

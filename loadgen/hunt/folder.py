@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,7 @@ class HuntFolder:
         self.results: dict[str, Result] = {}
         """Of every finished trial, by its name."""
         self.command = ["loadgen", *sys.argv[1:]]
+        self._unnamed = False
         self._trials = path / "trials.jsonl"
         self._file = self._lock()
 
@@ -93,8 +95,7 @@ class HuntFolder:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             about = {"format": FORMAT, "created": now, "command": hunt.command}
             write_json(path / "hunt.json", {**about, "settings": settings, "versions": dict(versions)})
-        if wanted is None:
-            link_latest(path)
+        hunt._unnamed = wanted is None
         return hunt
 
     def __enter__(self) -> Self:
@@ -104,6 +105,8 @@ class HuntFolder:
         os.close(self._file)
         if kind is not None and issubclass(kind, UsageError) and not self.results:
             shutil.rmtree(self.path, ignore_errors=True)  # nothing was tried in it
+            with suppress(OSError):
+                self.path.parent.rmdir()  # if it is empty
 
     def add(self, name: str, result: Result) -> None:
         """Keep the result of a finished trial."""
@@ -120,6 +123,8 @@ class HuntFolder:
     def conclude(self, ended: str) -> Summary:
         """Write ``summary.json``: what all finished trials tell, and why the hunt *ended*."""
         summary = summarise(self.grid, self.results, ended)
+        if self._unnamed and self.results:
+            link_latest(self.path)
         write_json(self.path / "summary.json", {"format": FORMAT, **summary.to_json()})
         return summary
 

@@ -7,7 +7,8 @@ less in each request, fewer waits: each by delta debugging, each candidate judge
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loadgen.errors import Undetermined
@@ -16,6 +17,7 @@ from loadgen.hunt.oracle import HALF, Measured
 from loadgen.hunt.source import size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from loadgen.core.case import Case
@@ -79,8 +81,11 @@ class _Search:
         self._oracle = oracle
         self._watcher = watcher
 
-    async def _try(self, candidate: Case) -> bool:
-        """Go on from *candidate* if it still fails."""
+    async def _try(self, make: Callable[[], Case]) -> bool:
+        """Go on from the candidate that *make* returns if it still fails; ask nothing when time is up."""
+        if self._oracle.is_over():
+            return False
+        candidate = make()
         if not await self._oracle.fails(candidate):
             return False
         self._smaller.append(candidate)
@@ -97,7 +102,7 @@ class _Search:
         self._oracle.expect(FIRST)
         if head is not None:
             for near in (self._whole.meeting(head), *(self._whole.around(head, one) for one in MARGINS)):
-                if len(near.steps) < len(self._whole.steps) and await self._try(near):
+                if len(near.steps) < len(self._whole.steps) and await self._try(partial(replace, near)):
                     return
         self._watcher.phase("the whole run again")
         failures = 0
@@ -126,25 +131,25 @@ class _Search:
         def of(users: list[int]) -> Case:
             return case.only({step.seq for step in case.steps if step.user in users})
 
-        await ddmin(case.users, lambda users: self._try(of(users)))
+        await ddmin(case.users, lambda users: self._try(lambda: of(users)))
 
     async def fewer_requests(self) -> None:
         """Leave requests out; those that others take values from stay."""
         self._watcher.phase("fewer requests")
         case = self.case
-        await ddmin([step.seq for step in case.steps], lambda seqs: self._try(case.only(set(seqs))))
+        await ddmin([step.seq for step in case.steps], lambda seqs: self._try(lambda: case.only(set(seqs))))
 
     async def one_user(self) -> None:
         """Let one user do all of it in turn; else, let one do what two did, where it can."""
         self._watcher.phase("fewer at a time")
-        if len(self.case.users) == 1 or await self._try(self.case.in_sequence()):
+        if len(self.case.users) == 1 or await self._try(self.case.in_sequence):
             return
         again = True
         while again and len(self.case.users) > 2:  # noqa: PLR2004 - of two, one was tried already
             pairs = [(user, into) for user in self.case.users for into in self.case.users if user != into]
             again = False
             for user, into in pairs:
-                if await self._try(self.case.merged(user, into)):
+                if await self._try(partial(self.case.merged, user, into)):
                     again = True
                     break
 
@@ -153,14 +158,14 @@ class _Search:
         self._watcher.phase("less in each request")
         case = self.case
         parts = case.parts()
-        await ddmin(parts, lambda kept: self._try(case.less(set(parts) - set(kept))))
+        await ddmin(parts, lambda kept: self._try(lambda: case.less(set(parts) - set(kept))))
 
     async def without_links(self) -> None:
         """Leave out requests whose values need not be those of this time."""
         self._watcher.phase("fewer requests, once more")
         for seq in sorted(self.case.seqs, reverse=True):
             if len(self.case.steps) > 1:
-                await self._try(self.case.without({seq}))
+                await self._try(partial(self.case.without, {seq}))
 
     async def confirm(self, times: int, keep: Path) -> tuple[Case, Measured]:
         """Measure how often the smallest case fails, or one before it that fails in half of its trials."""
