@@ -292,7 +292,7 @@ async def _end(process: anyio.abc.Process) -> None:
     with anyio.CancelScope(shield=True):
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(ProcessLookupError):
-                process.send_signal(number)
+                os.kill(process.pid, number)  # Popen's own would reap it behind asyncio's back
         with anyio.move_on_after(GRACE):
             await process.wait()
         if process.returncode is None:

@@ -106,7 +106,8 @@ class HuntFolder:
         if kind is not None and issubclass(kind, UsageError) and not self.results:
             shutil.rmtree(self.path, ignore_errors=True)  # nothing was tried in it
             with suppress(OSError):
-                self.path.parent.rmdir()  # if it is empty
+                if self._unnamed:
+                    self.path.parent.rmdir()  # if it is empty
 
     def add(self, name: str, result: Result) -> None:
         """Keep the result of a finished trial."""
