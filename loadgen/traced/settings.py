@@ -6,6 +6,9 @@ that may differ between record and replay can travel in the environment.
 
 from dataclasses import dataclass
 
+REFUSAL = "loadgen: this server cannot be recorded: "
+"""How the last words of a server begin that is started in a way in which it cannot be recorded."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Settings:

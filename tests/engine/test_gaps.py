@@ -63,6 +63,13 @@ SERVER = """
             db.create_function("twice", 1, lambda n: n * 2)
             return jsonify(db.execute("select twice(21)").fetchone(), time.time())
 
+    @app.get("/changed")
+    def changed():
+        with closing(sqlite3.connect(":memory:")) as db:
+            rows = db.execute("values (1.5), (2.5), (3.5)").fetchall()
+            rows.pop()
+            return jsonify(rows, time.time())
+
     @app.get("/cycles")
     def cycles():
         for _ in range(40):
@@ -169,6 +176,7 @@ def test_signal_handlers(bench: Bench) -> None:
 
 
 CLOSED = {
+    gaps.record_containers_as_they_were: "/changed",
     gaps.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collect_at_fixed_places: "/cycles",
     gaps.trace_imports_of_the_application: "/imported",
