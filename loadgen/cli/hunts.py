@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -221,7 +222,9 @@ def _files(grid: Grid) -> dict[str, str]:
 
     named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
     found = {str(path.resolve()): digest(path) for path in named}
-    return found | (sources(resolve(grid.target[0])) if len(grid.target) == 1 else {})
+    words = grid.target[1:] if grid.target[:1] == ("--",) else grid.target
+    cwd = next((Path(value) for name, value in pairwise(grid.record) if name == "--cwd"), None)
+    return found | (sources(resolve(words, cwd, elsewhere="docker" in grid.runtimes)) if words else {})
 
 
 def _go_on(folder: Path) -> str:
