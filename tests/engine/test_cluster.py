@@ -32,7 +32,7 @@ TINY = ("-c", "2", "-n", "1", "--quiet", "--json")
 def eventually(what: str, holds: object) -> None:
     """Wait until *holds* does."""
     assert callable(holds)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
@@ -132,16 +132,16 @@ def test_a_worker_is_lost(dask: Dask, tmp_path: Path) -> None:
     lost = dask.worker(address, "one")
     dask.worker(address, "two")
     with start(
-        tmp_path, "stress", "--cluster", address, "--seeds", "1..6", "--folder", "hunt", *TINY
+        tmp_path, "stress", "--cluster", address, "--seeds", "1..4", "--folder", "hunt", *TINY
     ) as hunt:
         eventually("a trial began", lambda: trials_in(tmp_path / "one"))
         dask.end(lost)
-        out, err = hunt.communicate(timeout=240)
+        out, err = hunt.communicate(timeout=900)
     assert hunt.returncode == 0, err
     summary = json.loads(out)
-    assert (summary["verdict"], summary["identical"], summary["planned"]) == ("identical", 6, 6)
+    assert (summary["verdict"], summary["identical"], summary["planned"]) == ("identical", 4, 4)
     lines = (tmp_path / "hunt" / "trials.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["trial"] for line in lines) == [f"c2-s{seed}" for seed in range(1, 7)]
+    assert sorted(json.loads(line)["trial"] for line in lines) == [f"c2-s{seed}" for seed in range(1, 5)]
     eventually("the lost worker's trial ended", lambda: not trials_in(tmp_path / "one"))
 
     with start(

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "rare_fault"
 
 
 def test_found_shrunk_and_shown(tmp_path: Path) -> None:
-    """From a session of dozens of requests to at most six, by two users, that fail in half of their runs."""
+    """From a session of dozens of requests to at most six that fail in half of their runs."""
     shutil.copy(EXAMPLE / "customers.py", tmp_path)
     planted = (EXAMPLE / "serve.py").read_text()
     held = planted.replace("    try:\n", "    try:\n        __import__('time').sleep(0.1)\n", 1)
@@ -41,18 +41,18 @@ def test_found_shrunk_and_shown(tmp_path: Path) -> None:
     page = (tmp_path / "hunt" / "report.html").read_text()
     assert f'href="trials/{failing["trial"]}/run/report.html"' in page
 
-    with start(
-        tmp_path, "shrink", "hunt", "--output", "shrunk", "--json", "--confirm", "6", "-j", "2"
-    ) as shrink:
-        out, err = shrink.communicate(timeout=500)
+    # The first candidate is tried however slow the machine is, and is small: it is what met.
+    budget = ("--time-budget", "15s", "--confirm", "6", "--jobs", "2")
+    with start(tmp_path, "shrink", "hunt", "--output", "shrunk", "--json", *budget) as shrink:
+        out, err = shrink.communicate(timeout=1800)
     assert shrink.returncode == 0, err
     shrunk = json.loads(out)
     assert shrunk["after"]["requests"] <= 6
-    assert shrunk["after"]["users"] == 2
+    assert 2 <= shrunk["after"]["users"] <= 3
     assert shrunk["failures"] * 2 >= shrunk["trials"] == 6
     assert shrunk["fault"] == "application"
     codes = []
-    for again in range(4):
+    for again in range(3):
         record, verify = map(shlex.split, shrunk["commands"])
         assert record[0] == verify[0] == "loadgen"
         code, _, err = run(tmp_path / "shrunk", *record[1:], "--run", f"again-{again}")
