@@ -251,6 +251,7 @@ class Request:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
+        self.environ = {}  # what the application put there is free now, not when the live half is done
         boundary.collect()
         if boundary.mode == "replay":
             TapeTurns.current.expect_finish()
