@@ -40,6 +40,8 @@ class Settings:
     health_path: str
     stacks: bool = False
     """Whether the engine shall record the stack of every call."""
+    engine_alone: bool = False
+    """Whether to leave the engine's gaps open."""
     folder: Path | None
     """Where to put the run; by default a new folder under ``runs/``."""
 
@@ -122,6 +124,7 @@ def begin(
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
+        engine_alone=settings.engine_alone,
         database=database,
         versions=versions,
         sources=sources(settings.target),

@@ -58,6 +58,8 @@ class Manifest:
     health_path: str
     stacks: bool = False
     """Whether the engine recorded the stack of every call."""
+    engine_alone: bool = False
+    """Whether nothing of ours but the boundary was in the server: the engine's gaps are open, in its replay too."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]
@@ -228,7 +230,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "sources", "image"})
+_ADDED_LATER = frozenset({"stacks", "engine_alone", "sources", "image"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

@@ -102,6 +102,12 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    engine_alone: Annotated[
+        bool,
+        typer.Option(
+            "--engine-alone", help="Leave the engine's gaps open, to see what it does without loadgen's help."
+        ),
+    ] = False,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -121,6 +127,8 @@ def record(
     from loadgen.record import Settings
     from loadgen.target import resolve
 
+    if engine_alone and (runtime is not where.RuntimeName.LOCAL or attach is not None):
+        raise UsageError("--engine-alone is for servers that run here", advice="Add: --runtime local")
     plan = find(scenario)
     settings = Settings(
         target=resolve(target),
@@ -131,6 +139,7 @@ def record(
         timeout=timeout,
         health_path=health_path,
         stacks=stacks,
+        engine_alone=engine_alone,
         folder=run,
     )
     place = where.place(

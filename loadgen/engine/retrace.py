@@ -89,15 +89,20 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def environment(server: Mapping[str, str], python_path: str) -> dict[str, str]:
-    """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs."""
+def environment(
+    server: Mapping[str, str], python_path: str, *, engine_alone: bool = False
+) -> dict[str, str]:
+    """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs.
+
+    With *engine_alone* it gets what the boundary needs, and nothing that closes a gap of the engine.
+    """
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
-        "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
+        **({} if engine_alone else {"PYTHONHASHSEED": "0"}),  # the order of sets is not on the tape
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
         "PYTHONPATH": python_path,
-        "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
+        "RETRACE_MODULES_PATH": str(TRACED / ("engine_alone" if engine_alone else "overlay")),
         **server,
     }
 

@@ -122,7 +122,7 @@ class LocalRuntime:
 
     def _options(self, manifest: Manifest) -> list[str]:
         here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
-        return [*here, *self._without]
+        return [*here, *self._without, *(["--engine-alone"] if manifest.engine_alone else [])]
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
@@ -143,7 +143,9 @@ class LocalRuntime:
             )
 
         environment = retrace.environment(
-            {"DB_FILE": manifest.database, **self._server_env}, target.python_path
+            {"DB_FILE": manifest.database, **self._server_env},
+            target.python_path,
+            engine_alone=manifest.engine_alone,
         )
         try:
             async with _serve(command, environment, run.log) as server:
@@ -165,7 +167,8 @@ class LocalRuntime:
         def command(listen: Sequence[str]) -> list[str]:
             return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
 
-        async with _serve(command, retrace.environment({}, ""), log) as server:
+        environment = retrace.environment({}, "", engine_alone=manifest.engine_alone)
+        async with _serve(command, environment, log) as server:
             await server.ready("replay")
             yield server
 

@@ -21,12 +21,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
+    parser.add_argument("--engine-alone", action="store_true", help="leave all of them open")
     options = parser.parse_args(argv[:split])
 
     settings.CURRENT.socket_fd = options.socket_fd
     settings.CURRENT.health_path = options.health_path
     settings.CURRENT.application = options.application
-    settings.CURRENT.without = frozenset(options.without)
+    settings.CURRENT.without = gaps.ALL if options.engine_alone else frozenset(options.without)
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))

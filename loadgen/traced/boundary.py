@@ -17,6 +17,7 @@ import json
 import sys
 import threading
 import traceback
+from contextlib import nullcontext
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,12 @@ class Boundary:
         self.application = application
         self.system = system
         self.mode: str = system.retrace_mode
+        self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
+        """The turns of a replay; none while recording, and where the engine's own dispatcher was left."""
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
-        self.turn: AbstractContextManager[Any] = (
-            TapeTurns.current if self.mode == "replay" else TapeTurns.new_lock()
+        self.turn: AbstractContextManager[Any] = self.tape or (
+            TapeTurns.new_lock() if self.mode == "record" else nullcontext()
         )
         self.order: list[int] = []
         self.diverged: dict[int, tuple[str, list[str]]] = {}
@@ -111,7 +114,7 @@ class Boundary:
                 "open": sorted(self._open),
                 "steps": len(self.order),
                 "diverged": self.diverged,
-                "tape": TapeTurns.current.state() if self.mode == "replay" else None,
+                "tape": self.tape.state() if self.tape else None,
                 "first_thread": FIRST_THREAD,
             }
             body = json.dumps(state)
@@ -207,8 +210,8 @@ class Request:
             system.gate.apply_with("internal", system.thread_wrapper(self.run))()
         except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
             error = caught
-            if self.boundary.mode == "replay":
-                TapeTurns.current.leave()
+            if self.boundary.tape:
+                self.boundary.tape.leave()
             traceback.print_exception(caught)
             if isinstance(caught, Diverged):
                 first = _first(caught)
@@ -243,8 +246,8 @@ class Request:
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
         boundary.collect()
-        if boundary.mode == "replay":
-            TapeTurns.current.expect_finish()
+        if boundary.tape:
+            boundary.tape.expect_finish()
         with boundary.turn:
             try:
                 boundary.system.checkpoint((FINISH, self.seq))

@@ -200,6 +200,9 @@ CLOSED: tuple[Callable[[], None], ...] = (
     read_code_live,
 )
 
+ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
+"""Every name that ``--without`` knows."""
+
 
 def close() -> None:
     """Close every gap.
