@@ -31,6 +31,10 @@ def resolve(name: str | None) -> Target:
     """
     if name is None or name == BUNDLED:
         return Target(BUNDLED, ("-m", BUNDLED), "")
+    if name.startswith(f"{BUNDLED} "):  # with options: its imports at start-up are part of what they show
+        import server_app  # noqa: PLC0415 - only where it is the target
+
+        return Target(name, ("-m", *name.split()), str(Path(server_app.__file__).parent))
     if name.endswith(".py"):
         script = Path(name)
         if not os.path.isfile(script):  # noqa: PTH113 - unlike Path's, false for a name that cannot be

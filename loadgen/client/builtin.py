@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from loadgen.client.hazards import hazards
 from loadgen.client.scenario import Scenario, User
 from loadgen.errors import UsageError
 
@@ -107,6 +108,7 @@ SCENARIOS = (
         concurrency=1,
         iterations=1,
     ),
+    Scenario("hazards", "each hazard that the bundled server serves with --hazards, in turn", hazards),
 )
 
 

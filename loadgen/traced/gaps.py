@@ -143,7 +143,7 @@ def trace_imports_of_the_application() -> None:
 
         def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
             path = str((namespace or {}).get("__file__"))
-            own = path.startswith(root) and "site-packages" not in path
+            own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
             trace = own and importing[0] and system.thread_id() == 0
             (traced_execute if trace else execute)(source, namespace, names)
 

@@ -98,12 +98,6 @@ def error_with_traceback() -> object:
 
 
 @hazard()
-def error_unhandled() -> object:
-    """An exception that leaves the view: Flask's own answer, and its log."""
-    raise RuntimeError(f"at {time.time()}")
-
-
-@hazard()
 def log_record() -> object:
     """A log line with the time, and the names and numbers of process and thread."""
     made = logging.LogRecord("hazards", logging.INFO, __file__, 1, "asked", (), None)

@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from server_app.hazards.registry import hazard
 
@@ -147,13 +146,6 @@ def hash_of_objects() -> object:
 
 
 @hazard()
-def hash_of_types() -> object:
-    """The order of a set of classes and functions."""
-    made = [type(f"Type{number}", (), {}) for number in range(40)]
-    return [each.__name__ for each in set(made)]
-
-
-@hazard()
 def object_id() -> object:
     """``id`` of an object: its address."""
     return id(Thing())
@@ -193,9 +185,3 @@ def thread_name() -> object:
 def environment() -> object:
     """The environment: a variable that is another in each run, and how many there are."""
     return [os.environ.get("DB_FILE"), len(os.environ)]
-
-
-@hazard()
-def host_name() -> object:
-    """What the machine is: ``os.uname``, ``cpu_count``, the working directory."""
-    return [os.uname().nodename, os.cpu_count(), str(Path.cwd())]
