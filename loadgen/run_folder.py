@@ -59,7 +59,7 @@ class Manifest:
     stacks: bool = False
     """Whether the engine recorded the stack of every call."""
     engine_alone: bool = False
-    """Whether nothing of ours but the boundary was in the server: the engine's gaps are open, in its replay too."""
+    """Whether the engine's gaps were left open, as they then are in its replay."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from loadgen import __version__
-from loadgen.cli import exports, where
+from loadgen.cli import exports, hazards, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 BUG = 70
@@ -243,6 +243,7 @@ def diff(
 
 
 exports.register(app)
+hazards.register(app)
 
 
 def say(result: str) -> None:

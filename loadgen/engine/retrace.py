@@ -89,9 +89,7 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def environment(
-    server: Mapping[str, str], python_path: str, *, engine_alone: bool = False
-) -> dict[str, str]:
+def environment(server: Mapping[str, str], python_path: str, *, engine_alone: bool = False) -> dict[str, str]:
     """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs.
 
     With *engine_alone* it gets what the boundary needs, and nothing that closes a gap of the engine.

@@ -6,13 +6,17 @@ names. ``python -m server_app --hazards`` serves all of them, ``--hazards NAME,N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, jsonify
-from flask.typing import ResponseReturnValue
 
 from server_app.hazards import files, network, process, threads, values  # noqa: F401 - they register theirs
 from server_app.hazards.registry import HAZARDS, Hazard, Serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from flask.typing import ResponseReturnValue
 
 __all__ = ["HAZARDS", "Hazard", "blueprint"]
 

@@ -8,16 +8,19 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import request
 
 from server_app.hazards.registry import hazard
 
-WORK = Path(tempfile.gettempdir(), "server_app-hazards")
-OUTSIDE = Path("server_app-hazards.log")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATABASE = Path(os.environ.get("DB_FILE") or "app.db")
+WORK = DATABASE.parent
 DATE = ["date", "+%N"]
 
 
@@ -26,17 +29,9 @@ def _number() -> str:
     return f"{request.args.get('user', 0, int)}-{request.args.get('turn', 0, int)}"
 
 
-def _make_work() -> None:
-    WORK.mkdir(exist_ok=True)
-
-
-def _database() -> str:
-    return os.environ.get("DB_FILE") or "app.db"
-
-
 @contextmanager
 def _connected(timeout: float = 30) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(_database(), timeout=timeout, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(DATABASE, timeout=timeout, isolation_level=None)) as connection:
         yield connection
 
 
@@ -48,34 +43,36 @@ def _make_tables() -> None:
         connection.execute("DELETE FROM rows")
 
 
-@hazard(start=_make_work)
-def file_in_tmp() -> object:
-    """A file under ``/tmp``: written, read back, and its times."""
-    path = WORK / f"file-{_number()}"
+def _through(path: Path) -> object:
+    """Write a file, and return what it holds, when it was written, and its number."""
     path.write_text(f"{time.time()}")
     found = [path.read_text(), path.stat().st_mtime_ns, path.stat().st_ino]
     path.unlink()
     return found
 
 
-@hazard(start=_make_work)
-def file_shared_in_tmp() -> object:
-    """A log under ``/tmp`` that all requests append to, and read."""
-    path = WORK / f"shared-{os.getpid()}.log"
-    with path.open("a") as file:
-        file.write(f"{_number()}\n")
-    return path.read_text().split()[-9:]
+@hazard()
+def file_in_tmp() -> object:
+    """A file under ``/tmp``, beside the database: written, read back, and its times."""
+    return _through(WORK / f"file-{_number()}")
 
 
-@hazard(start=lambda: OUTSIDE.unlink(missing_ok=True))
+@hazard()
 def file_outside_tmp() -> object:
-    """A log in the working directory that all requests append to, and read."""
-    with OUTSIDE.open("a") as file:
+    """The same in the working directory."""
+    return _through(Path(f".server_app-{os.getpid()}-{_number()}"))
+
+
+@hazard()
+def file_shared() -> object:
+    """A log under ``/tmp`` that all requests append to, and read."""
+    path = WORK / "shared.log"
+    with path.open("a") as file:
         file.write(f"{_number()} {time.time()}\n")
-    return OUTSIDE.read_text().splitlines()[-3:]
+    return path.read_text().splitlines()[-3:]
 
 
-@hazard(start=_make_work)
+@hazard()
 def file_descriptor() -> object:
     """A file by its descriptor: ``os.open``, ``write``, ``lseek``, ``read``."""
     path = WORK / f"descriptor-{_number()}"
@@ -122,10 +119,10 @@ def temporary_in_memory() -> object:
         return file.read()
 
 
-@hazard(start=_make_work)
+@hazard()
 def directory_order() -> object:
     """The order of a directory in which all requests make files: ``listdir``, ``scandir``, ``glob``."""
-    folder = WORK / f"directory-{os.getpid()}"
+    folder = WORK / "directory"
     folder.mkdir(exist_ok=True)
     (folder / _number()).touch()
     with os.scandir(folder) as entries:
@@ -137,7 +134,7 @@ def directory_order() -> object:
 def subprocess_run() -> object:
     """``subprocess.run`` and ``check_output``, through a shell too."""
     return [
-        subprocess.run(DATE, capture_output=True, text=True, check=True).stdout,
+        subprocess.run(DATE, capture_output=True, text=True, check=True).stdout,  # noqa: S603
         subprocess.check_output("date +%N; echo $$", shell=True, text=True),  # noqa: S602, S607
     ]
 
@@ -146,7 +143,9 @@ def subprocess_run() -> object:
 def subprocess_pipes() -> object:
     """``subprocess.Popen`` that is written to and read from, and ``os.popen``."""
     command = ["/bin/sh", "-c", "read x; echo got $x $(date +%N)"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         told = process.communicate("it\n")[0]
     with os.popen("date +%N") as pipe:  # noqa: S605, S607
         return [told, process.returncode, pipe.read()]

@@ -92,7 +92,7 @@ def signal_timer() -> object:
 def error_with_traceback() -> object:
     """A traceback as text, with a value of its own."""
     try:
-        return {}[f"key at {time.time()}"]
+        return dict[str, str]()[f"key at {time.time()}"]
     except KeyError:
         return traceback.format_exc()
 
@@ -101,4 +101,5 @@ def error_with_traceback() -> object:
 def log_record() -> object:
     """A log line with the time, and the names and numbers of process and thread."""
     made = logging.LogRecord("hazards", logging.INFO, __file__, 1, "asked", (), None)
-    return logging.Formatter("%(asctime)s %(relativeCreated)d %(process)d %(threadName)s %(msg)s").format(made)
+    layout = "%(asctime)s %(relativeCreated)d %(process)d %(threadName)s %(msg)s"
+    return logging.Formatter(layout).format(made)

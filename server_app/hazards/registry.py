@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 Serve: TypeAlias = Callable[[], object]
 
-HAZARDS: Final[dict[str, "Hazard"]] = {}
+HAZARDS: Final[dict[str, Hazard]] = {}
 """All of them by name, in the order of the modules."""
 
 

@@ -309,5 +309,3 @@ def _run(targets: list[object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-

@@ -58,7 +58,7 @@ def clock_gettime() -> object:
 
 @hazard()
 def calendar() -> object:
-    """The time as ``time`` writes it out, to the second: ``ctime``, ``asctime``, ``localtime``, ``strftime``."""
+    """The time as it is written out: ``ctime``, ``asctime``, ``localtime``, ``gmtime``, ``strftime``."""
     return [time.ctime(), time.asctime(), tuple(time.localtime()), tuple(time.gmtime()), time.strftime("%c")]
 
 
@@ -69,7 +69,7 @@ def datetime_now() -> object:
     class Later(datetime):
         pass
 
-    now = [datetime.now(), datetime.now(UTC), datetime.utcnow(), Later.now(UTC), date.today()]  # noqa: DTZ
+    now = [datetime.now(), datetime.now(UTC), datetime.utcnow(), Later.now(UTC), date.today()]  # noqa: DTZ003, DTZ005, DTZ011
     return [moment.isoformat() for moment in now]
 
 
@@ -81,7 +81,7 @@ def resource_usage() -> object:
 
 @hazard()
 def random_module() -> object:
-    """The functions of ``random`` on the generator that all share: ``random``, ``getrandbits``, ``choice``, ..."""
+    """The functions of ``random``, on the generator that all share."""
     cards = list(range(20))
     random.shuffle(cards)
     drawn = [random.random(), random.getrandbits(64), random.randint(1, 10**9), random.gauss(0, 1)]
