@@ -88,6 +88,8 @@ class _Replay:
             "runtime": runtime.name,
             "versions": manifest.versions,
         }
+        if manifest.engine_alone:
+            self.facts["engine_alone"] = True
 
     async def run(self) -> None:
         """Check what is on disk, replay it, and check that the transcript was whole.

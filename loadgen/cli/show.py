@@ -230,6 +230,8 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         facts.add_row(name, Text(told))  # what a user named is text, and no markup
 
     add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
+    if found.facts.get("engine_alone"):
+        add("engine", "alone: loadgen closed none of its gaps (record --engine-alone)")
     add("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)

@@ -22,7 +22,7 @@ async def hazards(user: User) -> None:
     """Ask once for each hazard that the server has, in a way that no other request does."""
     if "hazards" not in user.data:
         index = await user.http.get(INDEX)
-        user.data.update(hazards=list(index.raise_for_status().json()), turn=0)
+        user.data.update(hazards=[each["name"] for each in index.raise_for_status().json()], turn=0)
     user.data["turn"] += 1
     query = {"user": user.id, "turn": user.data["turn"], "service": _service()}
     for name in user.data["hazards"]:

@@ -32,7 +32,7 @@ def blueprint(names: Iterable[str] = ()) -> Blueprint:
 
     @hazards.get("")
     def index() -> ResponseReturnValue:
-        return {hazard.name: hazard.shows for hazard in served}
+        return [{"name": hazard.name, "shows": hazard.shows} for hazard in served]
 
     for hazard in served:
         if hazard.start is not None:

@@ -28,7 +28,7 @@ AWOKEN: list[int] = []
 
 
 def _turn() -> int:
-    return request.args.get("user", 0, int) * 1000 + request.args.get("turn", 0, int)
+    return request.args.get("user", 0, int) * 7 + request.args.get("turn", 0, int)
 
 
 def _spin(times: int) -> None:
@@ -270,7 +270,7 @@ def _cached(key: int) -> float:
 @hazard()
 def cache_of_functools() -> object:
     """``functools.cache``: which request computes a value that others then get."""
-    return [_cached(number) for number in range(_turn() % 5)]
+    return [_cached(number) for number in range(1 + _turn() % 5)]
 
 
 @hazard()
