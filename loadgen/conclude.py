@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from loadgen.core.diagnosis import diagnose
 from loadgen.core.verdict import Judgement
+from loadgen.engine.log import first_message
 from loadgen.run_folder import write_json
 from loadgen.sources import changed
 
@@ -29,6 +31,10 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     edited = [] if manifest.image else changed(manifest.sources)
     verdict.causes = diagnose([one.verdict for one in replays], edited)
     verdict.facts["changed_sources"] = edited
+    if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(worst.folder / "server.log")):
+        verdict.facts["engine_log"] = asdict(said)
+    if (watched := [one for one in replays if "watched" in one.verdict.facts]) and watched[-1] is not worst:
+        verdict.facts["watched"] = watched[-1].verdict.facts["watched"]
     verdict.facts["replays"] = [
         {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
         for one in replays

@@ -30,6 +30,7 @@ class Place(Protocol):
         timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
         watcher: Watcher,
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
 
@@ -52,8 +53,15 @@ class Here:
         timeout: float,  # noqa: ASYNC109
         watcher: Watcher,
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay a run and compare."""
         return await replaying.verify(
-            run, manifest, self._runtime, timeout=timeout, watcher=watcher, ignored=ignored
+            run,
+            manifest,
+            self._runtime,
+            timeout=timeout,
+            watcher=watcher,
+            ignored=ignored,
+            watch=watch,
         )

@@ -13,7 +13,7 @@ from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
-from loadgen.errors import Interrupted, ServerFault
+from loadgen.errors import Interrupted, RecordingFault, ServerFault
 from loadgen.run_folder import Manifest, RunFolder
 from loadgen.sources import sources
 
@@ -209,7 +209,8 @@ async def _session(
             "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
         }
         try:
-            journal.end(await server.control.order(), journal.requests)
+            order = await server.control.order()
+            journal.end(order, journal.requests)
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(
@@ -218,6 +219,12 @@ async def _session(
             ) from error
         watcher.stage("finishing the recording")
         await server.stop()
+    if (whole := retrace.finished(run.recording)) < len(order) // 2:
+        raise RecordingFault(
+            f"the recording holds {whole} of the {len(order) // 2} requests that were served: the engine did "
+            "not write all of it",
+            advice="Is the disk full, or a limit on file sizes in force?",
+        )
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:

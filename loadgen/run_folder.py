@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-run/1"
 DEFAULT_PARENT = Path("runs")
 LATEST = "latest"
+_PRIVATE = 0o700
+"""What was asked and answered is for its owner's eyes only, as the recording is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,8 +96,9 @@ class RunFolder:
         """
         try:
             if wanted is not None:
-                wanted.mkdir(parents=True, exist_ok=True)
-                if any(wanted.iterdir()):
+                wanted.parent.mkdir(parents=True, exist_ok=True)
+                wanted.mkdir(_PRIVATE, exist_ok=True)
+                if any(wanted.iterdir()) or not _claim(wanted):
                     raise UsageError(
                         f"{wanted} is not empty",
                         advice="Recorded runs are never overwritten: name another folder.",
@@ -104,7 +107,7 @@ class RunFolder:
             DEFAULT_PARENT.mkdir(exist_ok=True)
             for path in _candidates(DEFAULT_PARENT / name):
                 try:
-                    path.mkdir()
+                    path.mkdir(_PRIVATE)
                 except FileExistsError:
                     continue
                 return cls(path)
@@ -257,6 +260,15 @@ def digest(path: Path) -> str:
     """Return a file's SHA-256."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _claim(folder: Path) -> bool:
+    """Say whether an empty *folder* is ours from now on: another recording may have been given it, too."""
+    try:
+        (folder / "run.json").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _candidates(path: Path) -> Iterator[Path]:

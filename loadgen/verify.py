@@ -42,9 +42,13 @@ async def verify(
     timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
     watcher: Watcher,
     ignored: tuple[Rule, ...] = (),
+    watch: int | None = None,
 ) -> Verified:
-    """Replay *run* and compare; what goes wrong is in the verdict. *timeout* is seconds without an answer."""
-    replay = _Replay(run, manifest, runtime, timeout, watcher, Judge(ignored))
+    """Replay *run* and compare; what goes wrong is in the verdict.
+
+    *timeout* is seconds without an answer. The calls of request *watch* are noted, as a fact of the verdict.
+    """
+    replay = _Replay(run, manifest, runtime, timeout, watcher, Judge(ignored), watch)
     try:
         await replay.run()
     except LoadgenError as error:
@@ -72,8 +76,10 @@ class _Replay:
         timeout: float,
         watcher: Watcher,
         judge: Judge,
+        watch: int | None,
     ) -> None:
         self._run = run
+        self._watch = watch
         self._manifest = manifest
         self._runtime = runtime
         self._timeout = timeout
@@ -111,6 +117,8 @@ class _Replay:
                 self._watcher.journal(journal, self._manifest.totals.get("requests"))
                 refire = Refire(server.url, server.wire, server.control, journal, self.judge, self._timeout)
                 began = monotonic()
+                if self._watch is not None:
+                    await server.control.watch(self._watch)
                 try:
                     await refire.run(self._seen(events, journal))
                     if events.ended:
@@ -122,6 +130,10 @@ class _Replay:
                             advice=f"See {log}.",
                         ) from error
                     raise
+                finally:
+                    if self._watch is not None:
+                        seen = await server.control.watched()
+                        self.facts["watched"] = {"seq": self._watch, "seen": seen}
                 self.client_order_same = refire.client_order_same
                 self.facts["seconds"] = {
                     "recording": self._manifest.totals.get("seconds"),

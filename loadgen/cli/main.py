@@ -9,13 +9,16 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loadgen import __version__
 from loadgen.cli import exports, hazards, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.verify import Verified
 
 BUG = 70
 BROKEN_PIPE = 141
@@ -170,8 +173,14 @@ def verify(
     ] = 1,
     ignore: Ignore = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show where the first differing request left the tape.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Replay once more, and show what each call of the first differing request got from the "
+            "recording, and where it left that.",
+        ),
     ] = False,
+    watch: Annotated[int | None, typer.Option("--watch", min=1, hidden=True)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
@@ -192,14 +201,17 @@ def verify(
     folder, manifest = RunFolder.open(run)
     place = where.place(runtime, attach, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        replayed = [
-            show.interruptible(
-                lambda _: place.verify(folder, manifest, timeout=timeout, watcher=progress, ignored=ignored),
-                at_once=True,
-            )
-            for _ in range(replays)
-        ]
-    verified = conclude(manifest, replayed)
+
+        def replay(watch: int | None) -> Verified:
+            call = partial(place.verify, folder, manifest, timeout=timeout, ignored=ignored, watch=watch)
+            return show.interruptible(lambda _: call(watcher=progress), at_once=True)
+
+        replayed = [replay(watch) for _ in range(replays)]
+        verified = conclude(manifest, replayed)
+        if explain and verified.verdict.causes:
+            progress.stage("replaying once more, to explain")
+            replayed.append(replay(verified.verdict.causes[0].first.seq))
+            verified = conclude(manifest, replayed)
     if not events:
         say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
     if junit is not None or summary is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 import httpx
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from loadgen.client.session import Stop
+from loadgen.core.places import own_call
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Interrupted
 from loadgen.record import Watcher
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
+WATCHED = 12
+"""Calls of a watched request that it shows; verdict.json has more."""
 LISTED = 8
 """Requests of a cause that it lists."""
+_LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _COLOUR = {
     Judgement.IDENTICAL: "bold green",
@@ -190,7 +195,9 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
         if reason.advice:
             console.print(Text(f"  {reason.advice}"))
     for number, cause in enumerate(found.causes[:SHOWN], 1):
-        console.print(_cause(cause, number, len(found.causes), explain=explain))
+        console.print(_cause(cause, number, len(found.causes)))
+        if number == 1 and explain:
+            console.print(_explained(cause, found))
     if len(found.causes) > SHOWN:
         console.print(
             f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
@@ -252,7 +259,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     return facts
 
 
-def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
+def _cause(cause: Cause, number: int, of: int) -> Table:
     one = cause.first
     table = Table.grid()
     label = f"cause {number} of {of}: " if of > 1 else ""
@@ -268,14 +275,51 @@ def _cause(cause: Cause, number: int, of: int, *, explain: bool) -> Table:
         table.add_row(Text(f"and {cause.count - 1} more that follow from it, or are alike: {others}{more}"))
     table.add_row(Text.assemble(("fault: ", "bold"), (cause.fault.value, "bold yellow"), f" — {cause.why}"))
     table.add_row(Text(cause.advice, style="italic"))
-    if explain:
-        stack = one.stack or (
-            "(it did not leave the tape: it took every recorded step, and answered otherwise)",
-        )
-        table.add_row(Text("where it left the tape, innermost call first:"))
-        for call in stack:
-            table.add_row(Text(f"  {call}"))
     return table
+
+
+def _explained(cause: Cause, found: Verdict) -> Group:
+    """Tell how the first request of a cause went in the replay that watched it."""
+    watched = found.facts.get("watched") or {}
+    seen = watched.get("seen") if watched.get("seq") == cause.first.seq else None
+    parts: list[RenderableType] = []
+    if seen and seen["calls"]:
+        last = seen["calls"][-WATCHED:]
+        of = f", the last {len(last)} of {seen['count']}" if seen["count"] > len(last) else ""
+        parts.append(Text(f"\nwhat its calls got from the recording{of}:"))
+        calls = Table(box=None, padding=(0, 2), pad_edge=False, show_header=False)
+        calls.add_column(overflow="fold", ratio=3)
+        calls.add_column(overflow="fold", ratio=2)
+        for call in last:
+            calls.add_row(Text(f"  {_placed(call['at'])}"), Text(call["got"] or "(nothing)", style="green"))
+        parts.append(calls)
+    if not cause.first.evidence:
+        parts.append(Text("\nit did not leave the tape: it took every recorded step, and answered otherwise"))
+        return Group(*parts)
+    if cause.first.stack:
+        parts.append(Text("\nwhere it left the tape, innermost call first:"))
+        parts += [Text(f"  {call}") for call in cause.first.stack]
+    if seen:
+        further = seen["left_over"][:WATCHED]
+        parts.append(Text("\nwhat the recording has further, call by call:"))
+        parts += [Text(f"  {one}", style="green") for one in further] or [Text("  (nothing)")]
+    if said := found.facts.get("engine_log"):
+        parts.append(Text(f"\nserver.log, from line {said['first']}:"))
+        parts += [Text(f"  {line}", style="dim") for line in said["lines"]]
+    return Group(*parts)
+
+
+def _placed(calls: Sequence[str]) -> str:
+    """Name the application's own call, and the library's that it led to."""
+    own = own_call(calls)
+    place, _, line = own.partition(": ")
+    told = f"{_near(place)}: {line}"
+    return told if own == calls[0] else f"{told}  → {calls[0].partition(': ')[2]}"
+
+
+def _near(place: str) -> str:
+    """Shorten a place of a file below this directory, or of an installed library."""
+    return _LIBRARY.sub("", place.removeprefix(f"{Path.cwd()}/"))
 
 
 def _sides(

@@ -90,6 +90,18 @@ class Control:
         assert isinstance(answer, list)
         return answer
 
+    async def watch(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
+        """Let the boundary note what request *seq* does in this replay, call by call."""
+        await self._get(f"watch/{seq}", timeout)
+
+    async def watched(self, timeout: float = 60) -> dict[str, Any] | None:  # noqa: ASYNC109
+        """Ask what the watched request did; none if the server is gone."""
+        try:
+            answer = await self._get("watched", timeout)
+        except httpx.TransportError:
+            return None
+        return answer if isinstance(answer, dict) else None
+
     async def _get(self, name: str, timeout: float) -> Any:  # noqa: ASYNC109
         request = httpx.Request(
             "GET",

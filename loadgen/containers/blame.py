@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from loadgen.engine.log import last_words
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from loadgen.containers.daemon import Ended
     from loadgen.containers.session import Ends
 
-LAST_WORDS = 12
-"""Lines of a container's log that an error quotes."""
 SIGNALLED = 128
 """Exit codes above this one name the signal that killed the process."""
 
@@ -30,11 +29,7 @@ def how(ended: Ended, memory: str, log: Path) -> str:
             what = f"ended with exit code {ended.code}"
     else:
         what = f"ended with exit code {ended.code}"
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
-    except OSError:
-        lines = []
-    return "\n  ".join((what, *lines))
+    return "\n  ".join((what, *last_words(log)))
 
 
 def broke(ended: Ended | None) -> bool:

@@ -90,6 +90,7 @@ class Containers:
         timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the verifier
         watcher: Watcher,
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay a run and compare; see :func:`loadgen.verify.verify`."""
         if manifest.runtime != "docker":
@@ -101,7 +102,9 @@ class Containers:
         watcher.stage("looking for Docker")
         daemon = await Daemon.connect()
         made_of = await self._image_to_verify(daemon, manifest, watcher)
-        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(timeout, ignored)
+        return await _Replay(daemon, self._options, made_of, run, manifest, watcher).run(
+            timeout, ignored, watch
+        )
 
     async def _image_to_record(self, daemon: Daemon, target: Target, watcher: Watcher) -> str:
         if self._options.image is not None:
@@ -215,6 +218,7 @@ class _Replay:
         self,
         timeout: float,  # noqa: ASYNC109 - of each answer
         ignored: tuple[Rule, ...],
+        watch: int | None,
     ) -> Verified:
         """Replay, and bring out the evidence whatever comes of it."""
         log = self._folder / "server.log"
@@ -223,9 +227,10 @@ class _Replay:
         async with Session(self._daemon, self._image, **limits) as session:
             where = carry.inside(self._run)
             server = await session.create(layout.FLASK_REPLAY, where)
-            rules = [option for rule in ignored for option in ("--ignore", rule.name)]
+            more = [option for rule in ignored for option in ("--ignore", rule.name)]
+            more += [] if watch is None else ["--watch", str(watch)]
             driver = await session.create(
-                layout.REPLAY, "--events", "--timeout", str(timeout), *rules, where, joined=server
+                layout.REPLAY, "--events", "--timeout", str(timeout), *more, where, joined=server
             )
             await carry.bring_in(self._daemon, driver, self._run, self._folder)
             try:

@@ -27,6 +27,8 @@ OWN_HEADER = "x-loadgen-own"
 list of pairs of lower-case name and value. A server may well send a ``Date`` beside the application's."""
 SHOWN = 400
 """Characters of a value that a difference quotes."""
+PLACES = 8
+"""Places of a body that are told; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULE
         differences.append(Difference("status", str(recorded.status), str(replayed.status)))
     before, after = compared_body(recorded, rules), compared_body(replayed, rules)
     if before != after:
-        differences.append(_body(before, after))
+        differences += _body(before, after)
     differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
     return tuple(differences)
 
@@ -185,15 +187,20 @@ def _names(headers: Headers) -> str:
     return ", ".join(name for name, _ in headers)
 
 
-def _body(recorded: bytes, replayed: bytes) -> Difference:
+def _body(recorded: bytes, replayed: bytes) -> Iterator[Difference]:
     try:
-        for path, left, right in _json(json.loads(recorded), json.loads(replayed), "$"):
-            return Difference(f"body:{path}", left, right)
+        found = list(_json(json.loads(recorded), json.loads(replayed), "$"))
     except (ValueError, RecursionError):  # not JSON, or nested deeper than is worth a path
-        pass
+        found = []
+    for path, left, right in found[:PLACES]:
+        yield Difference(f"body:{path}", left, right)
+    if more := len(found[PLACES:]):
+        yield Difference("body", f"({more} more values)", "(they differ too)")
+    if found:
+        return
     pairs = zip(recorded, replayed, strict=False)
     start = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(replayed)))
-    return Difference(f"body at byte {start}", _excerpt(recorded, start), _excerpt(replayed, start))
+    yield Difference(f"body at byte {start}", _excerpt(recorded, start), _excerpt(replayed, start))
 
 
 def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:

@@ -96,6 +96,9 @@ def group(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
     return list(groups.values())
 
 
+_NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # what is longer or shorter has no name
+_LENGTH = "header:content-length"
+"""Follows from the body, and would tie everything to everything."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -105,8 +108,7 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
     if divergence.evidence:
         yield "left", _NUMBER.sub("N", divergence.evidence)
         return
-    lengths = "header:content-length"  # follows from the body, and would tie everything to everything
-    told = [one for one in divergence.differences if one.field != lengths] or list(divergence.differences)
+    told = [one for one in divergence.differences if one.field != _LENGTH] or list(divergence.differences)
     for one in told:
         yield "field", kind, _NUMBER.sub("N", one.field)
         shift = _shift(one.recorded, one.replayed)
@@ -179,15 +181,27 @@ class _Case:
         ]
 
 
-_NONDETERMINISM = (
-    "It depends on something that is not on the tape: an address (id(), repr()), a background thread, a "
-    "thread pool, a temporary file, a library's own randomness."
+_NOT_ON_THE_TAPE = (
+    "an address (id(), repr()), a background thread, a thread pool, a temporary file, a library's own "
+    "randomness"
+)
+_ANOTHER_WAY = (
+    f"Either the application depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or the "
+    "engine replays a call wrongly: loadgen verify --explain shows what each of its calls got."
 )
 _ONCE_OTHERWISE = (
     "It was recorded with a race between its threads, in memory (look for shared state without a lock), or "
     "depends on something live that has changed: a file, a library, a setting."
 )
 _Told = tuple[Fault, str, str] | None
+
+
+def _rules_to_ignore(head: Divergence) -> str:
+    """Return the options that leave out what differs; none if no rule could name all of it."""
+    fields = [one.field for one in head.differences if one.field != _LENGTH]
+    rules = [field.replace("body:", "json:") for field in fields]
+    named = all(_NAMEABLE.fullmatch(rule) for rule in rules)
+    return " ".join(f"--ignore '{rule}'" for rule in rules) if rules and named else ""
 
 
 def _transcript_changed(case: _Case) -> _Told:
@@ -245,7 +259,7 @@ def _left_the_tape(case: _Case) -> _Told:
     if not case.head.evidence:
         return None
     why = f"{case.code}, and it goes another way than recorded: {case.head.evidence}"
-    return Fault.APPLICATION, why, _NONDETERMINISM
+    return Fault.UNKNOWN, why, _ANOTHER_WAY
 
 
 def _once_is_not_enough(case: _Case) -> _Told:
@@ -259,7 +273,10 @@ def _another_each_time(case: _Case) -> _Told:
     if all(one == case.replays[0] for one in case.replays):
         return None
     why = f"{case.code}, and it answers otherwise in each of {len(case.verdicts)} replays"
-    return Fault.APPLICATION, why, _NONDETERMINISM
+    advice = f"It depends on something that is not on the tape: {_NOT_ON_THE_TAPE}."
+    if rules := _rules_to_ignore(case.head):
+        advice += f" If it may differ, leave it out: loadgen verify {rules}"
+    return Fault.APPLICATION, why, advice
 
 
 _RULES = (

@@ -153,6 +153,8 @@ class Judge:
         self._reasons: list[Reason] = []
         self._divergences: dict[int, Divergence] = {}
         self._diverged = 0
+        self._unanswered = 0
+        self._first_unanswered = ""
         self._recording_ended = False
         self._compared = 0
         self._order: Divergence | None = None
@@ -178,13 +180,9 @@ class Judge:
     ) -> None:
         """Compare the two answers to one request."""
         if isinstance(recorded, Failure):
-            self._reasons.append(
-                Reason(
-                    "recording",
-                    f"{request} got no answer while recording ({recorded.kind}): nothing to compare with",
-                    "Record again with a longer --timeout or less load.",
-                )
-            )
+            if not self._unanswered:
+                self._first_unanswered = f"{request} got no answer while recording ({recorded.kind})"
+            self._unanswered += 1
             return
         if evidence.startswith(RECORDING_ENDS):
             if not self._recording_ended:
@@ -235,6 +233,12 @@ class Judge:
 
     def verdict(self, *, requests: int, whole: bool, client_order_same: bool | None) -> Verdict:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
+        if self._unanswered:
+            more = f", and {self._unanswered - 1} more did not" if self._unanswered > 1 else ""
+            what = f"{self._first_unanswered}{more}: nothing to compare with"
+            self._reasons.append(
+                Reason("recording", what, "Record again with a longer --timeout or less load.")
+            )
         if self._diverged or (self._order and not self._recording_ended):
             judgement = Judgement.DIVERGED
         elif self._reasons or not (whole and requests == self._compared > 0 and self._steps == 2 * requests):

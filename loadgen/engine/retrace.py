@@ -7,8 +7,10 @@ the command line that it names.
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
+import re
 import sys
 from hashlib import sha256
 from importlib import metadata
@@ -29,6 +31,8 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "L
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
 text, so what may hold a secret is not passed on unasked."""
 
+FINISHED = b"loadgen\\.finish"
+"""Stands in a recording once for each request that came to its end; see :mod:`loadgen.traced.boundary`."""
 READ_TIMEOUT_MS = 100
 """How long the engine waits at the recording's end for more, in milliseconds."""
 
@@ -103,6 +107,15 @@ def environment(server: Mapping[str, str], python_path: str, *, engine_alone: bo
         "RETRACE_MODULES_PATH": str(TRACED / ("engine_alone" if engine_alone else "overlay")),
         **server,
     }
+
+
+def finished(recording: Path) -> int:
+    """Return how many requests *recording* holds to their ends: it is the engine's own, read as bytes."""
+    with recording.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return sum(1 for _ in re.finditer(FINISHED, content))
 
 
 def record_command(

@@ -60,9 +60,9 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
 
     steps = _case(suite, "order", "the server's order is the same")
     if order.get("same") is False:
-        _add(
-            steps, "failure", "the server took its steps in another order", str(order.get("first_difference"))
-        )
+        taken = order.get("first_difference")
+        how = "\n".join(_differences(taken, masker)) if taken else ""
+        _add(steps, "failure", "the server took its steps in another order", how)
     elif order.get("same") is None:
         _add(steps, "skipped", "it was not compared")
 

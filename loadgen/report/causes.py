@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loadgen.core.places import own_call
 from loadgen.report.evidence import divergences, is_divergence, stack
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ THE_REPLAY = "the replay"
 CLAUSE = 300
 """Characters of a reason that it quotes."""
 _PLACE = re.compile(r", at [^\n]+?:\d+ in .*", re.DOTALL)
-_INSTALLED = re.compile(r"/(site|dist)-packages/|/lib/python3|^<frozen ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _told(at: int, cause: dict[str, Any], known: Sequence[dict[str, Any]], maske
         cause["fault"],
         f"{head['method']} {masker.target(head['target'])}" if head else "",
         what + ".",
-        masker.text(_own_call(stack(head))) if head else "",
+        masker.text(own_call(stack(head)).partition(": ")[0]) if head else "",
         _sentence(masker.text(cause["why"])),
         masker.text(cause["advice"]),
         cause["first"],
@@ -136,12 +136,6 @@ def _happened(outcome: str) -> str:
 
 def _value(value: str) -> str:
     return {"(absent)": "absent", "(empty)": "empty"}.get(value) or short(value)
-
-
-def _own_call(calls: Sequence[str]) -> str:
-    """Return the innermost call that is of no installed library, without its line of code."""
-    call = next((one for one in calls if not _INSTALLED.search(one)), calls[0] if calls else "")
-    return call.partition(": ")[0]
 
 
 def _sentence(text: str) -> str:

@@ -139,7 +139,7 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     verdict = found.verdict or {}
     keep = (
         "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
-        "seconds", "database", "replays",
+        "seconds", "database", "replays", "watched", "engine_log",
     )  # fmt: skip
     return {
         "number": found.number,

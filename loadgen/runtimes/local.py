@@ -23,6 +23,7 @@ import httpx
 from loadgen.client.control import Control
 from loadgen.client.wire import WireTransport
 from loadgen.engine import retrace
+from loadgen.engine.log import last_words
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ STOP_LIMIT = 20.0
 DYING = 1.0
 """Seconds from a server's last sign of life to its end, as the operating system tells it."""
 BACKLOG = 1024
-LAST_WORDS = 12
-"""Lines of a server's log that an error quotes."""
 
 
 class LocalServer:
@@ -77,8 +76,7 @@ class LocalServer:
         if code is None:
             return None
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
-        return "\n  ".join((how, *lines))
+        return "\n  ".join((how, *last_words(self._log)))
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers: a connection to the handed-over socket waits by itself.

@@ -22,8 +22,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings
-from loadgen.traced.gaps import collect_at_fixed_places
+from loadgen.traced.gaps import collect_at_fixed_places, shown
 from loadgen.traced.tape import FINISH, Diverged, TapeTurns
+from loadgen.traced.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,6 +108,12 @@ class Boundary:
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
         if name == "order":
             body = json.dumps(self.order)
+        elif name.startswith("watch/") and self.mode == "replay":
+            TapeTurns.current.watch = Watch(FIRST_THREAD + int(name.removeprefix("watch/")))
+            body = "null"
+        elif name == "watched" and self.mode == "replay":
+            watch = TapeTurns.current.watch
+            body = json.dumps(watch and watch.told(shown))
         else:
             state = {
                 "protocol": PROTOCOL,
@@ -212,11 +219,12 @@ class Request:
             error = caught
             if self.boundary.tape:
                 self.boundary.tape.leave()
-            traceback.print_exception(caught)
             if isinstance(caught, Diverged):
                 first = _first(caught)
                 why = f"{first}, at {first.stack[0]}" if first.stack else str(first)
                 self.boundary.diverged[self.seq] = (why, first.stack)
+                sys.stderr.write(f"loadgen: request {self.seq} left the tape: {why}\n")
+            traceback.print_exception(caught)
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
         self.events.put(("end", error))

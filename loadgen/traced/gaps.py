@@ -73,15 +73,17 @@ def _described(message: object) -> str:
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"
-        shown = [_shown(one) for one in value.get("args", ())]
-        shown += [f"{key}={_shown(one)}" for key, one in value.get("kwargs", {}).items()]
-        return f"the call {name.lstrip('.')}({', '.join(shown)})"
+        parts = [shown(one) for one in value.get("args", ())]
+        parts += [f"{key}={shown(one)}" for key, one in value.get("kwargs", {}).items()]
+        return f"the call {name.lstrip('.')}({', '.join(parts)})"
     name = message.__name__ if isinstance(message, type) else type(message).__name__
-    return _MESSAGES.get(name) or _shown(message)
+    return _MESSAGES.get(name) or shown(message)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Show a value without its address, which is another in each replay."""
+    if hasattr(value, "handle"):
+        return "an object"
     return re.sub(r" object at 0x[0-9a-f]+|\w+:[\w.]+\.(?=<)", "", str(engine_io._safe_debug_value(value)))
 
 

@@ -11,7 +11,6 @@ waiting for (:meth:`TapeTurns.state`).
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 from _thread import allocate_lock
@@ -20,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware.stream.reader import ExpectedBindMarker
 
+from loadgen.traced.watch import NOT_THE_APPLICATION, Watch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FINISH = "loadgen.finish"
 """First element of the checkpoint that ends a request on the tape."""
-
-
-_NOT_THE_APPLICATION = ("/retracesoftware/", "/loadgen/traced/", threading.__file__)
 
 
 class Diverged(BaseException):
@@ -43,7 +41,7 @@ class Diverged(BaseException):
         self.stack = [
             f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
             for frame in reversed(traceback.extract_stack())
-            if not any(part in frame.filename for part in _NOT_THE_APPLICATION)
+            if not any(part in frame.filename for part in NOT_THE_APPLICATION)
         ]
         """The application's calls, innermost first. Taken here: an exception's own traceback is shorter where
         it was handled on its way."""
@@ -84,6 +82,8 @@ class TapeTurns:
         self._left: set[int] = set()
         self._garbage: list[object] = []
         self._moved = self._now()
+        self.watch: Watch | None = None
+        """Sees what one thread does with the tape."""
         TapeTurns.current = self
 
     def __enter__(self) -> None:
@@ -166,6 +166,8 @@ class TapeTurns:
             # The engine skips checkpoints while it looks for a result, and would then wait for ever.
             self._left.add(thread)
             raise Diverged("the request makes a call that was not recorded, after its last recorded one")
+        if self.watch is not None and self.watch.thread == thread:
+            self.watch.took(item)
         self._head, self._moved = None, self._now()
         self._holder = thread
         if thread not in self._depth:
@@ -186,6 +188,8 @@ class TapeTurns:
     def _advance(self) -> None:
         """Make ``_head`` the next item of a thread that is still on the tape, or note the tape's end."""
         while self._ended is None and (self._head is None or self._head[0] in self._left):
+            if self._head is not None and self.watch is not None and self.watch.thread == self._head[0]:
+                self.watch.left(self._head[1])
             try:
                 self._head = self._next()
             except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,28 @@ CALLS = (
 LEFT = Sample(
     diverge=(30,),
     left=dict.fromkeys(range(20, 29, 2), (f"a call not recorded, at {CALLS[0]}", CALLS)),
+)
+SEEN = {
+    "calls": [
+        {"at": [CALLS[1]], "got": "1795449711.3"},
+        {
+            "at": ["/srv/lib/python3.11/logging/__init__.py:297 in __init__: ct = time.time()", *CALLS],
+            "got": "7",
+        },
+    ],
+    "count": 5,
+    "left_over": ["an object", "b'x'"],
+}
+EXPLAINED = replace(
+    LEFT,
+    facts={
+        "watched": {"seq": 20, "seen": SEEN},
+        "engine_log": {
+            "line": 8,
+            "first": 7,
+            "lines": ["GET / 200", "loadgen: request 20 left the tape", "end"],
+        },
+    },
 )
 ENTER, TAB, ESCAPE, DOWN, END = "\ue007", "\ue004", "\ue00c", "\ue015", "\ue010"
 
@@ -122,12 +145,12 @@ def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: 
     """A card under the headline; its link opens the cause's first divergence, and has the focus there."""
     page = open_report(LEFT)
     cards = page.all("#causes .cause")
-    assert "At fault: the application" in cards[0].text
+    assert "At fault: not known yet" in cards[0].text
     assert "in the replay it left the tape: a call not recorded." in cards[0].text
     for name, said in (
         ("Where", "/srv/shop.py:65 in sampled"),
         ("Why", "Its code is unchanged"),
-        ("Next", "an address"),
+        ("Next", "Either the application"),
     ):
         assert re.search(rf"{name}\s+.*{re.escape(said)}", cards[0].text), name
     links = page.all("#causes .jump")
@@ -136,6 +159,25 @@ def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: 
     links[1].click()
     assert page.one("#divergence-30").is_displayed()
     assert page.run("return document.activeElement.id") == "cause-2"
+
+
+def test_explanation_is_folded_up_under_its_cause(open_report: Callable[..., Any]) -> None:
+    """What each call got, the application's own by name; what the recording has further; and the log."""
+    page = open_report(EXPLAINED)
+    (watched,) = page.all(".cause .watched")
+    assert watched.find_element("css selector", "summary").text == "What its 5 calls got from the recording"
+    assert not watched.find_element("css selector", "table").is_displayed()
+    for summary in page.all(".watched summary, .engine-log summary"):
+        summary.click()
+    rows = [row.text for row in page.all(".watched tbody tr")]
+    assert "return view()" in rows[0]
+    assert "1795449711.3" in rows[0]
+    assert "return time.time() > 0" in rows[1], "the application's own call, not the library's"
+    assert "The first 3 are left out." in watched.text
+    assert [one.text for one in page.all(".watched .stack li")] == ["an object", "b'x'"]
+    assert page.one(".engine-log b").text.strip() == "loadgen: request 20 left the tape"
+    assert page.complaints() == []
+    assert page.accessibility() == []
 
 
 def test_cascade_is_no_wall(open_report: Callable[..., Any]) -> None:

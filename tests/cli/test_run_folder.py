@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, asdict, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -63,6 +66,23 @@ def test_a_named_folder_is_made(tmp_path: Path, *, exists: bool) -> None:
         wanted.mkdir(parents=True)
     assert RunFolder.create(wanted, "ignored").path == wanted
     assert wanted.is_dir()
+
+
+def test_one_of_many_gets_a_folder(tmp_path: Path) -> None:
+    """Recordings that are given one folder at the same time do not share it."""
+    start = threading.Barrier(8)
+
+    def create(_: int) -> bool:
+        start.wait()
+        try:
+            RunFolder.create(tmp_path / "run", "name")
+        except UsageError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(8))) == 1
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ LEFT = differing(1, ("outcome", "answered 200", "left the tape"), evidence="a ca
         ([verdict(ONE)], [], Fault.UNKNOWN, "one replay cannot tell"),
         ([verdict(ONE)], None, Fault.UNKNOWN, "not known"),
         ([verdict(ONE)], ["/srv/app.py"], Fault.APPLICATION, "/srv/app.py changed"),
-        ([verdict(LEFT)], [], Fault.APPLICATION, "a call that was not recorded"),
+        ([verdict(LEFT)], [], Fault.UNKNOWN, "a call that was not recorded"),
         ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "the same answer, another one"),
         (
             [verdict(ONE), verdict(differing(1, ("body:$.x", "1", "3")))],

@@ -20,6 +20,7 @@ import pytest
 from loadgen.client.control import Control
 from loadgen.client.wire import WireTransport
 from loadgen.core.verdict import Judgement, Verdict
+from loadgen.errors import RecordingFault
 from loadgen.run_folder import RunFolder, digest
 from loadgen.runtimes.local import LocalRuntime
 from tests.engine.conftest import Bench, visiting
@@ -292,6 +293,20 @@ def test_recording_damaged(bench: Bench, copied: Callable[[], RunFolder], damage
     assert verdict.judgement is Judgement.UNDETERMINED
     assert verdict.reasons[0].fault == "recording"
     assert verdict.compared == 0
+
+
+def test_recording_that_could_not_be_written(bench: Bench) -> None:
+    """Where the engine cannot write all of it, as on a full disk, the recording is no success."""
+    limited = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        from server_app.__main__ import main
+        main()
+    """
+    with pytest.raises(RecordingFault, match="did not write all of it"):
+        bench.record(bench.script(limited), iterations=10)
+    _, manifest = RunFolder.open(bench.path / "run")
+    assert (manifest.state, "did not write" in manifest.error) == ("failed", True)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.99])

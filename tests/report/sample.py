@@ -40,6 +40,8 @@ class Sample:
     """Requests whose replay left the tape, with what the boundary saw and the stack."""
     causes: bool = True
     """Whether the verdict has them: an older one has not."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Further facts of the verdict."""
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Recorded and replayed bodies of some requests."""
     request_bodies: dict[int, bytes] = field(default_factory=dict)
@@ -203,6 +205,7 @@ class _Session:
         found.facts = {
             "seconds": {"recording": round(self.last, 3), "replay": round(self.last * 0.8, 3)},
             "database": {"path": "/nowhere/app.db", "exists": False},
+            **self.sample.facts,
         }
         if self.sample.causes:
             found.causes = diagnose([found], [])

@@ -81,7 +81,7 @@ def test_lead_and_cause_tell_what_where_whose_and_what_next(tmp_path: Path) -> N
         "3 of 60 answers differ, all from one cause. The first, in the server's order, is request 20: "
         f"it was answered 201; in the replay it left the tape: {NOT_RECORDED}."
     )
-    assert (cause["fault"], cause["count"], cause["here"]) == ("application", 3, 3)
+    assert (cause["fault"], cause["count"], cause["here"]) == ("unknown", 3, 3)
     assert cause["where"] == "/srv/shop/shop.py:65 in sampled"
     assert cause["why"].startswith("Its code is unchanged, and it goes another way than recorded")
     assert cause["advice"]

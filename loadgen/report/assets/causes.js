@@ -24,9 +24,33 @@ function showCause(store, cause) {
   say("Next", cause.advice);
   const link = make("a.jump", { href: `#cause-${cause.number}` }, followers(cause));
   link.addEventListener("click", (event) => { event.preventDefault(); jumpToCause(cause.number); });
+  const { watched } = store.data.verification;
+  const seen = watched && watched.seq === cause.first && watched.seen;
   return make("article.cause",
     make("p.cause-top", faultLabel(cause.fault), causes.length > 1 && make("span.quiet", `Cause ${cause.number} of ${number(causes.length)}`)),
-    make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, link);
+    make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, seen && showWatched(seen), link);
+}
+
+// What each call of a request got from the recording, and what the recording has further where it left that.
+function showWatched({ calls, count, left_over }) {
+  const far = (call) => FAR.test(call);
+  const own = (at) => at.find((call) => !far(call)) || at[0];
+  const rows = calls.map(({ at, got }) => {
+    const [place, line] = placed(own(at));
+    return make("tr", make("td", make("code", line || place), line && make("small.quiet", place)), make("td", make("code", got || "nothing")));
+  });
+  const skipped = count - calls.length;
+  return make("details.watched", make("summary", `What its ${plural(count, "call")} got from the recording`),
+    skipped > 0 && make("p.quiet", `The first ${number(skipped)} are left out.`),
+    make("div.table-wrap", { tabindex: "0", role: "group", "aria-label": "Calls, in order" }, make("table.table.calls",
+      make("thead", make("tr", make("th", { scope: "col" }, "call"), make("th", { scope: "col" }, "got"))), make("tbody", rows))),
+    left_over.length > 0 && [make("p.quiet", "The recording goes on with:"), make("ol.code.stack", left_over.map((one) => make("li", one)))]);
+}
+
+// The engine's first message, where it stands in the log.
+function showEngineLog({ first, line, lines }) {
+  return make("details.engine-log", make("summary", `What the server's log says first of the engine, line ${number(line)}`),
+    make("pre.code", { tabindex: "0" }, lines.map((text, at) => make(first + at === line ? "b" : "span", `${text}\n`))));
 }
 
 // Where a card leads: its request, and how many more are of the same cause.
@@ -36,12 +60,19 @@ function followers(cause) {
   return `${plural(rest, "more request")} ${rest === 1 ? "follows" : "follow"} from it, or ${rest === 1 ? "is" : "are"} alike`;
 }
 
+const FAR = /\/(site|dist)-packages\/|\/lib\/python3|^<frozen /;
+
+// Split a call into where it is and its line of code.
+function placed(call) {
+  const [, place, line] = /^(.*?:\d+ in [^:]*)(?:: (.*))?$/s.exec(call) || [null, call, ""];
+  return [place, line];
+}
+
 // Where a request left the tape: the application's own calls stand out from those of libraries.
 function showStack(calls) {
   const items = calls.map((call) => {
-    const [, place, line] = /^(.*?:\d+ in [^:]*)(?:: (.*))?$/s.exec(call) || [null, call, ""];
-    const far = /\/(site|dist)-packages\/|\/lib\/python3|^<frozen /.test(place);
-    return make(far ? "li.far" : "li", place, line && make("code", line));
+    const [place, line] = placed(call);
+    return make(FAR.test(place) ? "li.far" : "li", place, line && make("code", line));
   });
   return make("ol.code.stack", { tabindex: "0", "aria-label": "Calls, innermost first" }, items);
 }

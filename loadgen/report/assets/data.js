@@ -57,7 +57,7 @@ function make(what, ...children) {
   const element = document.createElement(tag);
   if (classes.length) element.className = classes.join(" ");
   for (const child of children.flat(Infinity)) {
-    if (child === null || child === undefined || child === "") continue;
+    if (child === null || child === undefined || child === false || child === "") continue;
     if (child instanceof Node) element.append(child);
     else if (typeof child === "object") for (const [name, value] of Object.entries(child)) element.setAttribute(name, value);
     else element.append(String(child));

@@ -14,6 +14,8 @@ function showReasons(store) {
     ...story.reasons.slice(0, REASONS).map((one) => make("div.reason", make("p", make("b", one.fault), `: ${one.message}`), one.advice && make("p", one.advice))),
     more > 0 ? make("div.reason", make("p", `… and ${plural(more, "further reason")} like these, in the verification's verdict.json`)) : "",
     ...notices.map((text) => make("div.reason", make("p", text))));
+  const said = store.data.verification && store.data.verification.engine_log;
+  if (said) byId("causes").after(showEngineLog(said));
 }
 
 function showFacts(store) {

@@ -1,0 +1,78 @@
+"""What a server's log says of the engine: its first message, and a dying process's last words."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAST_WORDS = 12
+"""Lines that are quoted of how a process ended."""
+BEFORE, AFTER = 3, 12
+"""Lines that are quoted around the engine's first message."""
+
+_CRASH = "Fatal Python error"
+_CRASHED_THREAD = "Current thread"
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_MESSAGE = re.compile(
+    rf"loadgen: request \d+ left the tape|{_CRASH}|Checkpoint difference|Could not read|Dispatcher:|"
+    r"(?:\w+\.)*VersionMismatchError|retracesoftware[\w.]*Error"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Lines of a log."""
+
+    line: int
+    """Number, from 1, of the line that it is about."""
+    lines: tuple[str, ...]
+    """That line and some around it."""
+    first: int
+    """Number of the first of them."""
+
+
+def first_message(log: Path) -> Excerpt | None:
+    """Return the first message of the engine, or of the boundary about it, with the lines around it."""
+    before: deque[str] = deque(maxlen=BEFORE)
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                text = _plain(line)
+                if _MESSAGE.match(text):
+                    after = (_plain(more) for more in islice(lines, AFTER))
+                    return Excerpt(number, (*before, text, *after), number - len(before))
+                before.append(text)
+    except OSError:
+        pass
+    return None
+
+
+def _plain(line: str) -> str:
+    return _COLOUR.sub("", line.rstrip("\n"))
+
+
+def last_words(log: Path) -> list[str]:
+    """Return how a log ends: of a crash the thread that it happened in, else the last lines."""
+    tail: deque[str] = deque(maxlen=LAST_WORDS)
+    crash: list[str] = []
+    thread = False
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                text = _plain(line)
+                tail.append(text)
+                if text.startswith(_CRASH):
+                    crash, thread = [text], False
+                elif crash and not text.startswith("  "):
+                    thread = text.startswith(_CRASHED_THREAD)
+                if thread and len(crash) < LAST_WORDS:
+                    crash.append(text)
+    except OSError:
+        pass
+    return crash or list(tail)

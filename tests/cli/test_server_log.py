@@ -1,0 +1,61 @@
+"""What is quoted of a server's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.engine.log import AFTER, LAST_WORDS, first_message, last_words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return where a log is."""
+    return tmp_path / "server.log"
+
+
+def test_first_message_and_the_lines_around_it(log: Path) -> None:
+    """The first message of the engine counts, without colours, with some lines before and after it."""
+    lines = [f"\x1b[35mline {number}\x1b[0m" for number in range(1, 31)]
+    lines[9] = "Checkpoint difference: 1 was expecting 2"
+    lines[12] = "loadgen: request 7 left the tape: ..."
+    log.write_text("\n".join(lines) + "\n")
+    found = first_message(log)
+    assert found is not None
+    assert (found.line, found.first, len(found.lines)) == (10, 7, 3 + 1 + AFTER)
+    assert found.lines[0] == "line 7"
+    assert found.lines[3].startswith("Checkpoint difference")
+
+
+@pytest.mark.parametrize("content", [None, "", "GET / 200\nTraceback of the application\n"])
+def test_no_message(log: Path, content: str | None) -> None:
+    """A log without one, or no log, has no first message."""
+    if content is not None:
+        log.write_text(content)
+    assert first_message(log) is None
+
+
+def test_crash_is_told_by_its_own_thread(log: Path) -> None:
+    """Of the threads that a crash lists, the one that crashed is quoted."""
+    log.write_text(
+        "GET / 200\nFatal Python error: Segmentation fault\n\n"
+        "Thread 0x01 (most recent call first):\n  File other.py, line 1 in wait\n\n"
+        "Current thread 0x02 (most recent call first):\n  File here.py, line 2 in crash\n\n"
+        "Thread 0x03 (most recent call first):\n  File main.py, line 3 in main\n\nExtension modules: x\n"
+    )
+    assert last_words(log) == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x02 (most recent call first):",
+        "  File here.py, line 2 in crash",
+    ]
+
+
+def test_last_lines_where_nothing_crashed(log: Path) -> None:
+    """Any other end is told by the last lines."""
+    log.write_text("".join(f"{number}\n" for number in range(50)))
+    assert last_words(log) == [str(number) for number in range(50 - LAST_WORDS, 50)]
+    assert last_words(log.with_name("none")) == []

@@ -1,0 +1,97 @@
+"""The matrix: what is measured adds up, says whose a failure is, and is held against what was expected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from loadgen.core.matrix import Cell, Matrix, Often, Row, Setup, Whose, unexpected
+
+SAME = Cell(runs=2, requests=96)
+FLAKY = Cell(runs=2, failed=1, requests=96, differing=3, message="an answer")
+BAD = Cell(runs=2, failed=2, requests=96, differing=96, message="an answer")
+
+
+def row(alone: Cell | None, ours: Cell | None, *, inherent: bool = False) -> Row:
+    """Return a row measured at one concurrency."""
+    cells = {
+        setup: {8: cell} for setup, cell in ((Setup.ALONE, alone), (Setup.LOADGEN, ours)) if cell is not None
+    }
+    return Row("one", "values", "shows one", inherent=inherent, cells=cells)
+
+
+def matrix(**cells: Cell) -> Matrix:
+    """Return a matrix with one cell a hazard."""
+    rows = (Row(name, "values", "", cells={Setup.LOADGEN: {8: cell}}) for name, cell in cells.items())
+    return Matrix({"python": "3.11"}, tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("alone", "ours", "whose"),
+    [
+        (SAME, SAME, Whose.REPLAYED),
+        (None, SAME, Whose.REPLAYED),
+        (FLAKY, SAME, Whose.CLOSED),
+        (BAD, SAME, Whose.CLOSED),
+        (BAD, FLAKY, Whose.ENGINE),
+        (SAME, BAD, Whose.ENGINE),
+        (BAD, None, None),
+        (BAD, Cell(), None),
+    ],
+)
+def test_whose_it_is(alone: Cell | None, ours: Cell | None, whose: Whose | None) -> None:
+    """It follows from which setup fails; without a measurement of loadgen nothing does."""
+    assert row(alone, ours).whose is whose
+
+
+def test_inherent_is_argued_and_measured() -> None:
+    """The argument alone makes nothing inherent: what replays identically does."""
+    assert row(BAD, BAD, inherent=True).whose is Whose.INHERENT
+    assert row(BAD, SAME, inherent=True).whose is Whose.CLOSED
+
+
+def test_cells_add_up() -> None:
+    """Runs of one cell are counted together, and the first failure is the one that is told."""
+    total = SAME + FLAKY + Cell(runs=1, failed=1, untold=1, message="it is stuck")
+    assert total == Cell(runs=5, failed=2, untold=1, requests=192, differing=3, message="an answer")
+    assert [cell.often for cell in (SAME, total, BAD, Cell())] == [
+        Often.NEVER,
+        Often.SOMETIMES,
+        Often.ALWAYS,
+        Often.NEVER,
+    ]
+
+
+def test_json_round_trip() -> None:
+    """A matrix survives being saved."""
+    made = Matrix({"engine": "1"}, (row(BAD, SAME, inherent=True),), {"other": "requests is not installed"})
+    saved = json.loads(json.dumps(made.to_json()))
+    assert saved["hazards"][0]["whose"] == "closed"
+    assert Matrix.from_json(saved) == made
+
+
+@pytest.mark.parametrize("damage", [{"format": "loadgen-hazards/0"}, {"hazards": [{"name": "one"}]}])
+def test_a_damaged_matrix_is_an_error(damage: dict[str, Any]) -> None:
+    """What is no matrix is not taken for one."""
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        Matrix.from_json(matrix(one=SAME).to_json() | damage)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "word"),
+    [
+        (SAME, SAME, None),
+        (SAME, FLAKY, "1 of 2 runs failed, none expected"),
+        (FLAKY, SAME, None),
+        (FLAKY, BAD, None),
+        (BAD, SAME, "none of 2 runs failed, all expected to"),
+        (BAD, FLAKY, None),
+        (Cell(), SAME, "not in what is expected"),
+    ],
+)
+def test_expectations(before: Cell, now: Cell, word: str | None) -> None:
+    """What never failed must not fail, what always did must not pass; in between there is no telling."""
+    found = unexpected(matrix(one=now), matrix(one=before, other=SAME))
+    assert [word in line for line in found] == ([] if word is None else [True])
