@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 LIMIT = 120.0
 """Seconds that a recording or a replay may take, however it goes."""
-OPTIONS = {Setup.ALONE: ("--engine-alone",), Setup.LOADGEN: ()}
+VERSIONS = ("loadgen", "engine", "boundary", "python", "platform")
+"""What a matrix holds for, of all that a recording depends on."""
+OPTIONS = {
+    Setup.ALONE: ("--engine-alone",),
+    Setup.PARALLEL: ("--schedule", "parallel"),
+    Setup.TURNS: ("--schedule", "turns"),
+}
 """What ``loadgen record`` is given for each setup."""
 
 INHERENT: dict[str, str] = {}
@@ -110,7 +116,8 @@ async def measure(
         if HAZARDS[name].needs and importlib.util.find_spec(HAZARDS[name].needs) is None
     }
     trials = [one for one in _trials(settings) if one.name not in missing]
-    matrix = Matrix(retrace.versions(), tuple(map(_row, settings.names)), missing)
+    versions = {name: found for name, found in retrace.versions().items() if name in VERSIONS}
+    matrix = Matrix(versions, tuple(map(_row, settings.names)), missing)
     cells = {row.name: row.cells for row in matrix.rows}
     pending, done = iter(trials), 0
 

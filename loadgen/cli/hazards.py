@@ -21,20 +21,14 @@ if TYPE_CHECKING:
     from loadgen.core.matrix import Cell, Matrix
     from loadgen.hazards import Trial
 
-_WHOSE = {
-    None: "",
-    Whose.REPLAYED: "",
-    Whose.CLOSED: "closed by loadgen",
-    Whose.ENGINE: "the engine's",
-    Whose.INHERENT: "inherent",
-}
 MOST = 1024
 """Virtual users, as for ``loadgen record``."""
-LEGEND = (
-    "= identical; 3/48: answers that differ; lost: the recording failed, or the replay died or is stuck; "
-    "broken: answers that the application gives only while it is recorded"
-)
-_COLOUR: dict[Whose | None, str] = {Whose.CLOSED: "green", Whose.ENGINE: "red", Whose.INHERENT: "yellow"}
+_COLOUR: dict[Whose | None, str] = {
+    Whose.CLOSED: "green",
+    Whose.TURNS: "green",
+    Whose.ENGINE: "red",
+    Whose.INHERENT: "yellow",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +42,11 @@ def hazards(
         typer.Option(metavar="NAME,...", help="These hazards or kinds of them only.", show_default=False),
     ] = None,
     setups: Annotated[
-        str, typer.Option(metavar="SETUP,...", help="alone: the engine by itself; loadgen: its gaps closed.")
+        str,
+        typer.Option(
+            metavar="SETUP,...",
+            help="alone: the engine by itself; parallel: its gaps closed; turns: and one thread at a time.",
+        ),
     ] = ",".join(Setup),
     concurrency: Annotated[
         str, typer.Option("--concurrency", "-c", metavar="N,...", help="Virtual users.")
@@ -76,6 +74,10 @@ def hazards(
             show_default=False,
         ),
     ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append the matrix as Markdown, for a page.", show_default=False),
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the hazards and exit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the matrix only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as JSON.")] = False,
@@ -88,6 +90,7 @@ def hazards(
     from loadgen.cli import show
     from loadgen.cli.main import say
     from loadgen.core.matrix import unexpected
+    from loadgen.export.matrix import markdown
     from loadgen.hazards import Settings, measure, select
     from loadgen.run_folder import RunFolder
 
@@ -110,6 +113,8 @@ def hazards(
         measured = show.interruptible(lambda stop: measure(settings, kept, stop, seen))
     matrix = measured.matrix
     say(json.dumps(matrix.to_json(), indent=2) if as_json else table(matrix, kept))
+    if summary is not None:
+        _append(summary, markdown(matrix))
     contradictions = [] if expected is None else unexpected(matrix, expected)
     for line in contradictions:
         print(f"not as expected: {line}", file=sys.stderr)
@@ -145,6 +150,16 @@ def _read(path: Path) -> Matrix:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             f"{path} is no matrix of hazards: {error}", advice="Save one: loadgen hazards --json > FILE"
+        ) from error
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", advice="Name another file: --summary FILE"
         ) from error
 
 
@@ -184,35 +199,19 @@ def table(matrix: Matrix, kept: Path) -> str:
     from rich.text import Text
 
     from loadgen.cli.show import shown
+    from loadgen.export.matrix import LEGEND, WHOSE, cell, columns
 
-    columns = sorted({(setup, concurrency) for _, setup, concurrency, _ in matrix.cells()})
+    at = columns(matrix)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    grid.add_column("hazard")
-    for setup, concurrency in columns:
-        grid.add_column(f"{setup} c={concurrency}", no_wrap=True)
-    grid.add_column("")
+    for head in ("hazard", *(f"{setup} {concurrency}" for setup, concurrency in at), ""):
+        grid.add_column(head, no_wrap=True)
     for row in matrix.rows:
-        whose = row.whose
-        cells = [told(row.cells.get(setup, {}).get(concurrency)) for setup, concurrency in columns]
-        grid.add_row(row.name, *cells, Text(_WHOSE[whose], style=_COLOUR.get(whose, "")))
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=120)
+        whose = Text(WHOSE[row.whose], style=_COLOUR.get(row.whose, ""))
+        grid.add_row(row.name, *(cell(row, *each) for each in at), whose)
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=160)
     console.print(grid)
     assert isinstance(console.file, StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     lines += [f"{name:<24}not measured: {why}" for name, why in matrix.skipped.items()]
     lines += ["", LEGEND, f"runs that failed: {shown(kept)}"]
     return "\n".join(lines)
-
-
-def told(cell: Cell | None) -> str:
-    """Say in a word what came of a cell."""
-    if cell is None or not cell.runs:
-        return "-"
-    if not cell.failed:
-        return "="
-    runs = f"{cell.failed}/{cell.runs} runs" if cell.runs > 1 else ""
-    answers = f"{cell.differing}/{cell.requests}" if cell.differing else ""
-    lost = "" if not cell.untold else "lost" if cell.untold == cell.runs else f"{cell.untold} lost"
-    broken = f"{cell.broken} broken" if cell.broken else ""
-    what = ", ".join(part for part in (runs, answers, lost, broken) if part)
-    return what or "order"

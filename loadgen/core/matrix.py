@@ -20,8 +20,10 @@ class Setup(enum.StrEnum):
 
     ALONE = "alone"
     """The engine as it comes: every gap of it is open."""
-    LOADGEN = "loadgen"
-    """Its gaps closed, as everything else that loadgen records."""
+    PARALLEL = "parallel"
+    """Its gaps closed, and the server's threads left to run as they do."""
+    TURNS = "turns"
+    """Its gaps closed, and one of the server's threads at a time while it is recorded: the default."""
 
 
 class Whose(enum.StrEnum):
@@ -31,6 +33,8 @@ class Whose(enum.StrEnum):
     """It replays identically, with the engine alone as well if that was measured."""
     CLOSED = "closed"
     """It does not with the engine alone, and does with loadgen."""
+    TURNS = "turns"
+    """It does with loadgen if it was recorded in turns, and else does not."""
     ENGINE = "engine"
     """It does not replay identically, and a record/replay engine could make it."""
     INHERENT = "inherent"
@@ -96,14 +100,21 @@ class Row:
         return any(cell.failed for cell in cells) if cells else None
 
     @property
+    def fails_at_best(self) -> bool | None:
+        """Say whether it fails in the best setup of loadgen's that was measured; none where none was."""
+        turns = self.fails(Setup.TURNS)
+        return self.fails(Setup.PARALLEL) if turns is None else turns
+
+    @property
     def whose(self) -> Whose | None:
         """What the measurement says; none where it was not measured with loadgen."""
-        match self.fails(Setup.LOADGEN):
-            case True:
-                return Whose.INHERENT if self.inherent else Whose.ENGINE
-            case False:
-                return Whose.CLOSED if self.fails(Setup.ALONE) else Whose.REPLAYED
-        return None
+        if self.fails_at_best is None:
+            return None
+        if self.fails_at_best:
+            return Whose.INHERENT if self.inherent else Whose.ENGINE
+        if self.fails(Setup.PARALLEL):
+            return Whose.TURNS
+        return Whose.CLOSED if self.fails(Setup.ALONE) else Whose.REPLAYED
 
 
 @dataclass(frozen=True, slots=True)

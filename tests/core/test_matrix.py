@@ -14,36 +14,40 @@ FLAKY = Cell(runs=2, failed=1, requests=96, differing=3, message="an answer")
 BAD = Cell(runs=2, failed=2, requests=96, differing=96, message="an answer")
 
 
-def row(alone: Cell | None, ours: Cell | None, *, inherent: bool = False) -> Row:
-    """Return a row measured at one concurrency."""
-    cells = {
-        setup: {8: cell} for setup, cell in ((Setup.ALONE, alone), (Setup.LOADGEN, ours)) if cell is not None
-    }
+def row(*measured: Cell | None, inherent: bool = False) -> Row:
+    """Return a row measured in the setups, in their order, at one concurrency."""
+    cells = {setup: {8: cell} for setup, cell in zip(Setup, measured, strict=False) if cell is not None}
     return Row("one", "values", "shows one", inherent=inherent, cells=cells)
 
 
 def matrix(**cells: Cell) -> Matrix:
     """Return a matrix with one cell a hazard."""
-    rows = (Row(name, "values", "", cells={Setup.LOADGEN: {8: cell}}) for name, cell in cells.items())
+    rows = (Row(name, "values", "", cells={Setup.PARALLEL: {8: cell}}) for name, cell in cells.items())
     return Matrix({"python": "3.11"}, tuple(rows))
 
 
 @pytest.mark.parametrize(
-    ("alone", "ours", "whose"),
+    ("alone", "parallel", "turns", "whose"),
     [
-        (SAME, SAME, Whose.REPLAYED),
-        (None, SAME, Whose.REPLAYED),
-        (FLAKY, SAME, Whose.CLOSED),
-        (BAD, SAME, Whose.CLOSED),
-        (BAD, FLAKY, Whose.ENGINE),
-        (SAME, BAD, Whose.ENGINE),
-        (BAD, None, None),
-        (BAD, Cell(), None),
+        (SAME, SAME, SAME, Whose.REPLAYED),
+        (None, SAME, None, Whose.REPLAYED),
+        (FLAKY, SAME, None, Whose.CLOSED),
+        (BAD, SAME, SAME, Whose.CLOSED),
+        (BAD, FLAKY, SAME, Whose.TURNS),
+        (SAME, BAD, SAME, Whose.TURNS),
+        (BAD, BAD, None, Whose.ENGINE),
+        (BAD, BAD, FLAKY, Whose.ENGINE),
+        (SAME, SAME, BAD, Whose.ENGINE),
+        (BAD, None, SAME, Whose.CLOSED),
+        (BAD, None, None, None),
+        (BAD, Cell(), None, None),
     ],
 )
-def test_whose_it_is(alone: Cell | None, ours: Cell | None, whose: Whose | None) -> None:
+def test_whose_it_is(
+    alone: Cell | None, parallel: Cell | None, turns: Cell | None, whose: Whose | None
+) -> None:
     """It follows from which setup fails; without a measurement of loadgen nothing does."""
-    assert row(alone, ours).whose is whose
+    assert row(alone, parallel, turns).whose is whose
 
 
 def test_inherent_is_argued_and_measured() -> None:
@@ -83,12 +87,12 @@ def test_a_damaged_matrix_is_an_error(damage: dict[str, Any]) -> None:
     ("before", "now", "told"),
     [
         (SAME, SAME, []),
-        (SAME, FLAKY, ["one, loadgen, 8 at a time: 1 of 2 runs failed, none expected: an answer"]),
+        (SAME, FLAKY, ["one, parallel, 8 at a time: 1 of 2 runs failed, none expected: an answer"]),
         (FLAKY, SAME, []),
         (FLAKY, BAD, []),
-        (BAD, SAME, ["one, loadgen, 8 at a time: none of 2 runs failed, all expected to"]),
+        (BAD, SAME, ["one, parallel, 8 at a time: none of 2 runs failed, all expected to"]),
         (BAD, FLAKY, []),
-        (Cell(), SAME, ["one, loadgen, 8 at a time: not in what is expected"]),
+        (Cell(), SAME, ["one, parallel, 8 at a time: not in what is expected"]),
     ],
 )
 def test_expectations(before: Cell, now: Cell, told: list[str]) -> None:
