@@ -10,6 +10,8 @@ from __future__ import annotations
 import builtins
 import gc
 import re
+from collections import deque
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -113,6 +115,32 @@ def bind_reused_addresses() -> None:
     stream.Binder = Binder
 
 
+def free_objects_in_one_step() -> None:
+    """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
+
+    ``binder_dealloc`` tells of the deletion before the object leaves the collector's lists. Telling runs
+    Python code and waits for the writer: another thread that collects meanwhile finds an object that nobody
+    refers to, and frees it a second time. The recorded server dies of SIGSEGV, at once or later.
+    """
+    deleted: deque[int] = deque()
+    thread_switch = utils.thread_switch
+
+    class Binder(stream.Binder):  # type: ignore[misc]
+        def __init__(self, on_delete: object = None) -> None:
+            super().__init__(on_delete and deleted.append)  # native: no other thread runs before it returns
+
+    def tell_deletions_first(writer: Callable[..., None], *, on_thread_switch: Callable[..., None]) -> Any:
+        def tell(*_: object) -> None:
+            while deleted:
+                with suppress(IndexError):  # another thread told it
+                    writer("BINDING_DELETE", deleted.popleft())
+
+        return utils.observer(thread_switch(writer, on_thread_switch=on_thread_switch), on_call=tell)
+
+    stream.Binder = Binder
+    utils.thread_switch = tell_deletions_first
+
+
 def unwrap_callbacks_off_the_tape() -> None:
     """Unwrap a wrapped callback before it is inspected.
 
@@ -197,6 +225,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    free_objects_in_one_step,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,

@@ -8,11 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loadgen.run_folder import read_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.engine
 
@@ -33,6 +38,17 @@ def run(cwd: Path, *arguments: str) -> tuple[int, str, str]:
     with start(cwd, *arguments) as process:
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
+
+
+def run_at_once(cwd: Path, *commands: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Run commands side by side; return what :func:`run` does of each, and leave none behind."""
+    with ExitStack() as ended:
+        processes = []
+        for arguments in commands:
+            processes.append(ended.enter_context(start(cwd, *arguments)))
+            ended.callback(processes[-1].kill)
+        streams = [process.communicate(timeout=120) for process in processes]
+    return [(process.returncode, *text) for process, text in zip(processes, streams, strict=True)]
 
 
 def servers_of(run: Path) -> list[int]:
@@ -104,16 +120,12 @@ def test_walkthrough(tmp_path: Path) -> None:
 
 def test_concurrent_recordings(tmp_path: Path) -> None:
     """Recordings on one machine, in one directory, at the same time do not disturb each other."""
-    processes = [start(tmp_path, "record", "-n", "4", "-c", "4") for _ in range(3)]
-    for process in processes:
-        out, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, ""), out
+    for code, out, err in run_at_once(tmp_path, *[("record", "-n", "4", "-c", "4")] * 3):
+        assert (code, err) == (0, ""), out
     runs = [path for path in (tmp_path / "runs").iterdir() if not path.is_symlink()]
     assert len(runs) == 3
-    verifications = [start(tmp_path, "verify", str(path)) for path in runs]
-    for process in verifications:
-        out, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, ""), out
+    for code, out, err in run_at_once(tmp_path, *[("verify", str(path)) for path in runs]):
+        assert (code, err) == (0, ""), out
 
 
 def test_interrupted(tmp_path: Path) -> None:

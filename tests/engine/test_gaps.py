@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext, suppress
@@ -243,6 +245,51 @@ def test_recording_does_not_break_the_application(bench: Bench) -> None:
         12,
     ):  # on 3.12 none was seen in 2,560 requests; the workaround is harmless there
         assert any(errors(number, (name,)) for number in range(8))
+
+
+FREEING = """
+    import gc, sys
+    from retracesoftware import stream
+    from retracesoftware.proxy.io import recorder
+    from loadgen.traced import gaps
+
+    for name in sys.argv[1:]:
+        getattr(gaps, name)()
+    written = []
+
+    def write(*values):
+        gc.collect()  # as another thread may, while this one waits for the writer
+        written.append(values)
+
+    class Freed:
+        pass
+
+    stream.Binder.add_bind_support(Freed)
+    system = recorder(writer=write)
+    for _ in range(10):
+        system.bind(Freed())
+    system.sync()
+    print(*[tag for tag, *_ in written[-5:]])
+"""
+
+
+@pytest.mark.engine
+def test_recording_does_not_free_twice(bench: Bench) -> None:
+    """A collection while an object is being freed does no harm; stock, the server dies of it.
+
+    The deletions are on the tape where they were: before anything that was written after them.
+    """
+
+    def free(*closed: str) -> tuple[int, str]:
+        command = [sys.executable, bench.script(FREEING), *closed]
+        ended = subprocess.run(
+            command, cwd=bench.path, capture_output=True, text=True, check=False, timeout=60
+        )
+        return ended.returncode, ended.stdout
+
+    assert free() == (-signal.SIGSEGV, "")
+    told = "NEW_BINDING BINDING_DELETE NEW_BINDING BINDING_DELETE SYNC\n"
+    assert free(gaps.free_objects_in_one_step.__name__) == (0, told)
 
 
 @pytest.mark.parametrize("found", ["0.2.29", "0.3.0"])
