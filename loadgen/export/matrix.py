@@ -20,8 +20,8 @@ WHOSE = {
     Whose.INHERENT: "inherent",
 }
 LEGEND = (
-    "=: identical. 3/48: so many answers differ. lost: no verdict: the recording failed, the replay died or got "
-    "stuck. broken: answers that the application gives only if it is recorded. order: only that differs."
+    "=: identical. 3/48: so many answers differ. lost: no verdict: the recording failed, the replay died or "
+    "hangs. broken: answers that the application gives only if it is recorded. order: only that differs."
 )
 
 

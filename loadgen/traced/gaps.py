@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import builtins
 import gc
+import io
+import os
 import re
+import tempfile
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
-from retracesoftware.install import importhook, pathpredicate
+from retracesoftware.install import importhook, patcher, pathpredicate
 
 from loadgen.traced import settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
@@ -209,6 +212,53 @@ def read_code_live() -> None:
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
 
 
+def follow_directory_descriptors() -> None:
+    """Trace a relative path whose directory is given by a descriptor as that descriptor is.
+
+    The engine looks at the path alone: what ``os.unlink("name", dir_fd=5)`` does to a recorded directory, as
+    ``shutil.rmtree`` does, its replay does live, in whatever directory has that number there.
+    """
+    param_predicate = patcher.param_predicate
+
+    def with_descriptors(**given: Any) -> Callable[..., bool]:
+        of_path, predicate = param_predicate(**given), given["predicate"]
+
+        def should_retrace(*args: Any, **kwargs: Any) -> bool:
+            for name in ("dir_fd", "src_dir_fd"):
+                if kwargs.get(name) is not None:
+                    return bool(predicate(kwargs[name]))
+            return bool(of_path(*args, **kwargs))
+
+        return should_retrace
+
+    patcher.param_predicate = with_descriptors
+
+
+class _OpenInTwoSteps:
+    """``io`` for :mod:`tempfile`, whose openers take what they open from a closure and ignore the flags."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(io, name)
+
+    @staticmethod
+    def open(file: Any, *args: Any, opener: Any = None, **kwargs: Any) -> Any:
+        return io.open(opener(file, 0) if opener else file, *args, **kwargs)  # noqa: UP020 - the traced one
+
+
+def trace_temporary_files() -> None:
+    """Let ``tempfile`` make a file first, open its descriptor then, and remove it by the traced ``unlink``.
+
+    What an ``opener`` does while ``open`` calls it is not traced: the random name that it finds is another in
+    each replay. And the ``unlink`` that removes the file is a default argument, older than the engine: a
+    replay would remove whatever has the recorded name.
+    """
+    tempfile._io = _OpenInTwoSteps()  # type: ignore[attr-defined]
+    closer = tempfile._TemporaryFileCloser  # type: ignore[attr-defined]
+    name = "cleanup" if hasattr(closer, "cleanup") else "close"  # since CPython 3.12, and before
+    method = getattr(closer, name)
+    setattr(closer, name, lambda self: method(self, unlink=os.unlink))
+
+
 def collect_at_fixed_places() -> Callable[[], object]:
     """Set aside what start-up made, switch the collector off, and return what each request calls at its end.
 
@@ -229,6 +279,8 @@ CLOSED: tuple[Callable[[], None], ...] = (
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
+    follow_directory_descriptors,
+    trace_temporary_files,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))

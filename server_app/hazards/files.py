@@ -106,7 +106,7 @@ def temporary_file() -> object:
 def temporary_directory() -> object:
     """``tempfile.TemporaryDirectory``: its random name, and content."""
     with tempfile.TemporaryDirectory() as name:
-        Path(name, "file").write_text(f"{time.time()}")
+        Path(name, "hazard").write_text(f"{time.time()}")
         return [name, [path.name for path in Path(name).iterdir()]]
 
 

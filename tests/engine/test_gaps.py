@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
 
 SERVER = """
-    import os, random, signal, sqlite3, sys, time
+    import os, random, signal, sqlite3, sys, tempfile, time
     from contextlib import closing
     from flask import Flask, jsonify
     import state
@@ -89,6 +89,20 @@ SERVER = """
             return jsonify(str(error))
         finally:
             db.close()
+
+    @app.get("/temporary")
+    def temporary():
+        with tempfile.NamedTemporaryFile("w+") as file:
+            file.write(str(time.time()))
+            file.seek(0)
+            return jsonify(file.name, file.read())
+
+    @app.get("/directory")
+    def directory():
+        with tempfile.TemporaryDirectory() as name:
+            with open(f"{name}/of-this-test", "w") as file:
+                file.write(str(time.time()))
+            return jsonify(name, os.listdir(name))
 
     @app.get("/late")
     def late():
@@ -172,6 +186,8 @@ CLOSED = {
     gaps.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collect_at_fixed_places: "/cycles",
     gaps.trace_imports_of_the_application: "/imported",
+    gaps.follow_directory_descriptors: "/directory",
+    gaps.trace_temporary_files: "/temporary",
 }
 
 
