@@ -42,6 +42,8 @@ class Settings:
     """Whether the engine shall record the stack of every call."""
     engine_alone: bool = False
     """Whether to leave the engine's gaps open."""
+    schedule: str = "turns"
+    """How threads run while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     folder: Path | None
     """Where to put the run; by default a new folder under ``runs/``."""
 
@@ -125,6 +127,7 @@ def begin(
         health_path=settings.health_path,
         stacks=settings.stacks,
         engine_alone=settings.engine_alone,
+        schedule=settings.schedule,
         database=database,
         versions=versions,
         sources=sources(settings.target),

@@ -62,6 +62,8 @@ class Manifest:
     """Whether the engine recorded the stack of every call."""
     engine_alone: bool = False
     """Whether the engine's gaps were left open, as they then are in its replay."""
+    schedule: str = "parallel"
+    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
     versions: dict[str, str]
@@ -233,7 +235,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "engine_alone", "sources", "image"})
+_ADDED_LATER = frozenset({"stacks", "engine_alone", "schedule", "sources", "image"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

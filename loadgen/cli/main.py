@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,13 @@ Ignore = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Schedule(StrEnum):
+    """How the server's threads run while it is recorded."""
+
+    TURNS = "turns"
+    PARALLEL = "parallel"
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -111,6 +119,13 @@ def record(
             "--engine-alone", help="Leave the engine's gaps open, to see what it does without loadgen's help."
         ),
     ] = False,
+    schedule: Annotated[
+        Schedule,
+        typer.Option(
+            help="How the server's threads run while recording: turns, one at a time, switching where they "
+            "wait; or parallel, as in production: races in memory happen, and may replay otherwise."
+        ),
+    ] = Schedule.TURNS,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -143,6 +158,7 @@ def record(
         health_path=health_path,
         stacks=stacks,
         engine_alone=engine_alone,
+        schedule=Schedule.PARALLEL.value if engine_alone else schedule.value,
         folder=run,
     )
     place = where.place(

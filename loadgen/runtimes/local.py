@@ -120,7 +120,8 @@ class LocalRuntime:
 
     def _options(self, manifest: Manifest) -> list[str]:
         here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
-        return [*here, *self._without, *(["--engine-alone"] if manifest.engine_alone else [])]
+        alone = ["--engine-alone"] if manifest.engine_alone else []
+        return [*here, "--schedule", manifest.schedule, *self._without, *alone]
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""

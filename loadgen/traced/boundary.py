@@ -17,13 +17,14 @@ import json
 import sys
 import threading
 import traceback
+from _queue import SimpleQueue
 from contextlib import nullcontext
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from loadgen.traced import settings
+from loadgen.traced import schedule, settings
 from loadgen.traced.gaps import collect_at_fixed_places, shown
-from loadgen.traced.tape import FINISH, Diverged, TapeTurns
+from loadgen.traced.settings import FIRST_THREAD
+from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
 from loadgen.traced.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ PROTOCOL = 1
 
 CONTROL = "/__loadgen__/"
 ENTER = "loadgen.enter"
-FIRST_THREAD = 1_000_000
-"""Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
 
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
 """Headers that a live server adds to an answer: which of them the application set itself is told apart."""
@@ -60,7 +59,7 @@ class Boundary:
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
         self.turn: AbstractContextManager[Any] = self.tape or (
-            TapeTurns.new_lock() if self.mode == "record" else nullcontext()
+            LiveLock() if self.mode == "record" else nullcontext()
         )
         self.order: list[int] = []
         self.diverged: dict[int, tuple[str, list[str]]] = {}
@@ -78,6 +77,7 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
+        schedule.outside(system)  # whoever made this goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""

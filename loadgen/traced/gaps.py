@@ -24,7 +24,7 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
 from retracesoftware.install import importhook, patcher, pathpredicate
 
-from loadgen.traced import settings
+from loadgen.traced import schedule, settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ def bind_reused_addresses() -> None:
                 return self.lookup(obj)
 
     stream.Binder = Binder
+
+
+def order_the_threads() -> None:
+    """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
+    schedule.install()
 
 
 def free_objects_in_one_step() -> None:
@@ -275,6 +280,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    order_the_threads,
     free_objects_in_one_step,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,

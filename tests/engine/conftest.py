@@ -51,6 +51,7 @@ class Bench:
         seed: int = 1,
         run: str = "run",
         stacks: bool = False,
+        schedule: str = "turns",
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
         plan = find(scenario) if isinstance(scenario, str) else scenario
@@ -63,6 +64,7 @@ class Bench:
             timeout=30,
             health_path="/health",
             stacks=stacks,
+            schedule=schedule,
             folder=self.path / run,
         )
         return anyio.run(partial(record, settings, self.runtime, Stop(), Watcher()))
