@@ -13,6 +13,7 @@ from pathlib import Path
 
 from loadgen.core.matrix import Matrix
 from loadgen.export.matrix import markdown
+from loadgen.hazards import argued
 from server_app.hazards import HAZARDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -35,7 +36,7 @@ def main() -> None:
         elif {row.name for row in published.rows} - {row.name for row in measured.rows}:
             sys.exit("what is published was measured with other versions: measure all of it")
     rows |= {row.name: row for row in measured.rows}
-    publish(replace(measured, rows=tuple(rows[name] for name in HAZARDS if name in rows)))
+    publish(replace(measured, rows=tuple(argued(rows[name]) for name in HAZARDS if name in rows)))
 
 
 def publish(matrix: Matrix) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -35,10 +35,22 @@ OPTIONS = {
 }
 """What ``loadgen record`` is given for each setup."""
 
-INHERENT: dict[str, str] = {}
+_ADDRESS = (
+    "an address in the memory of this process. Nothing is asked of the outside to get it, so there is no call to "
+    "record, and a replay's memory holds more than the recorded one's: the tape, for one"
+)
+INHERENT = {
+    "object_id": _ADDRESS,
+    "object_repr": _ADDRESS,
+    "thread_ident": f"{_ADDRESS}; the interpreter itself tells its threads apart by it, as a lock its owner",
+}
 """Hazards that no engine can make replay, and the argument."""
-OPEN: dict[str, str] = {}
-"""Those that this one does not, and what is known of the cause."""
+OPEN = {
+    "file_outside_tmp": "the engine records the files of some directories only, among them /tmp: others are live",
+    "hash_of_objects": "the engine numbers the hashes of object itself, and not those of classes made of it",
+    "signal_to_itself": "the replay takes the result of sending the signal from the tape, and sends none",
+}
+"""Those that this engine does not, though one could, and why, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +155,13 @@ def _row(name: str) -> Row:
     from server_app.hazards import HAZARDS  # noqa: PLC0415
 
     known = HAZARDS[name]
-    why = INHERENT.get(name) or OPEN.get(name, "")
-    return Row(name, known.kind, known.shows, why, inherent=name in INHERENT)
+    return argued(Row(name, known.kind, known.shows))
+
+
+def argued(row: Row) -> Row:
+    """Return *row* with what is known of why it does not replay."""
+    why = INHERENT.get(row.name) or OPEN.get(row.name, "")
+    return replace(row, why=why, inherent=row.name in INHERENT)
 
 
 def _trials(settings: Settings) -> Iterator[Trial]:

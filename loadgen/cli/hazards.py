@@ -51,7 +51,7 @@ def hazards(
     concurrency: Annotated[
         str, typer.Option("--concurrency", "-c", metavar="N,...", help="Virtual users.")
     ] = "1,8",
-    requests: Annotated[int, typer.Option(min=1, help="Requests to each hazard in each run.")] = 48,
+    requests: Annotated[int, typer.Option(min=1, help="Requests to each hazard in each run.")] = 24,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each hazard, setup and concurrency.")] = 1,
     jobs: Annotated[
         int | None,
