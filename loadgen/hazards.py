@@ -36,8 +36,8 @@ OPTIONS = {
 """What ``loadgen record`` is given for each setup."""
 
 _ADDRESS = (
-    "an address in the memory of this process. Nothing is asked of the outside to get it, so there is no call to "
-    "record, and a replay's memory holds more than the recorded one's: the tape, for one"
+    "an address in the memory of this process. Nothing outside is asked for it, so there is no call to record, "
+    "and a replay's memory holds more than the recorded process's: the tape, for one"
 )
 INHERENT = {
     "object_id": _ADDRESS,
@@ -46,7 +46,7 @@ INHERENT = {
 }
 """Hazards that no engine can make replay, and the argument."""
 OPEN = {
-    "file_outside_tmp": "the engine records the files of some directories only, among them /tmp: others are live",
+    "file_outside_tmp": "the engine records the files of some directories only, as /tmp: others are live",
     "hash_of_objects": "the engine numbers the hashes of object itself, and not those of classes made of it",
     "signal_to_itself": "the replay takes the result of sending the signal from the tape, and sends none",
 }
