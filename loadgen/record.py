@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ import httpx
 
 from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
+from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import Interrupted, RecordingFault, ServerFault
@@ -34,6 +35,8 @@ class Settings:
     scenario: Scenario
     concurrency: int
     iterations: int
+    """Of each user; of no meaning where the shape has a duration."""
+    shape: Shape = AT_ONCE
     seed: int
     timeout: float
     """Seconds until a request is given up."""
@@ -95,14 +98,30 @@ class Watcher:
     def stage(self, what: str) -> None:
         """Say that *what* begins."""
 
-    def journal(self, journal: Figures, total: int | None) -> None:
-        """Show the figures of *journal* from now on; *total* requests are expected, if that is known."""
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
+        """Show the figures of *journal* from now on.
+
+        *total* requests are expected, and the session begins nothing after *until* seconds, if that is known.
+        """
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
 
     def recorded(self, result: Recorded) -> None:
         """See how a recorded session ended."""
+
+
+def iterations(settings: Settings) -> int:
+    """Return how many iterations each user runs; 0: as many as there is time for."""
+    return settings.iterations if settings.shape.duration is None else 0
+
+
+def total(settings: Settings) -> int | None:
+    """Return how many requests a session will issue, if its scenario knows, and time does not decide."""
+    requests = settings.scenario.requests
+    if requests is None or settings.shape.duration is not None:
+        return None
+    return requests(settings.concurrency) * settings.iterations
 
 
 def begin(
@@ -122,7 +141,8 @@ def begin(
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
-        iterations=settings.iterations,
+        iterations=iterations(settings),
+        load=asdict(settings.shape),
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
@@ -152,7 +172,7 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
                     settings.scenario.name,
                     settings.seed,
                     settings.concurrency,
-                    settings.iterations,
+                    manifest.iterations,
                     manifest.created,
                 )
             )
@@ -182,8 +202,8 @@ async def _session(
     watcher.stage(f"starting {settings.target.name} under the engine")
     async with runtime.record(settings.target, run, manifest) as server:
         watcher.stage("recording")
-        watcher.journal(journal, None)
-        began = journal.elapsed
+        began, shape = journal.elapsed, settings.shape
+        watcher.journal(journal, total(settings), None if shape.duration is None else began + shape.duration)
 
         async def stop_with_server() -> None:
             await server.ended()
@@ -201,6 +221,7 @@ async def _session(
                 timeout=settings.timeout,
                 stop=stop,
                 say=watcher.say,
+                shape=shape,
             )
             watching.cancel_scope.cancel()
         manifest.totals = {
@@ -210,7 +231,16 @@ async def _session(
             "statuses": {str(status): count for status, count in sorted(journal.statuses.items())},
             "p50_ms": round(journal.latency.percentile(50) * 1000, 2),
             "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
+            "iterations": outcome.iterations,
+            "failed_iterations": outcome.failed,
         }
+        if shape.rate is not None:
+            manifest.totals |= {
+                "corrected_p50_ms": round(journal.corrected.percentile(50) * 1000, 2),
+                "corrected_p99_ms": round(journal.corrected.percentile(99) * 1000, 2),
+                "waited": outcome.waited,
+                "longest_wait_ms": round(outcome.longest_wait * 1000, 2),
+            }
         try:
             order = await server.control.order()
             journal.end(order, journal.requests)

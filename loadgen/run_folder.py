@@ -56,6 +56,9 @@ class Manifest:
     seed: int
     concurrency: int
     iterations: int
+    """Of each user; 0: as many as there was time for."""
+    load: dict[str, float | None] = field(default_factory=dict)
+    """The load's shape, see :class:`loadgen.core.pacing.Shape`; empty where all users started at once."""
     timeout: float
     health_path: str
     stacks: bool = False
@@ -72,7 +75,8 @@ class Manifest:
     sources: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
     totals: dict[str, Any] = field(default_factory=dict)
-    """Requests, failures, seconds, statuses, latency; empty until the session has ended."""
+    """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
+    when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file; empty until the run is complete."""
     error: str = ""
@@ -235,7 +239,7 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "engine_alone", "schedule", "sources", "image"})
+_ADDED_LATER = frozenset({"stacks", "engine_alone", "schedule", "sources", "image", "load"})
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen import __version__
-from loadgen.cli import exports, hazards, where
+from loadgen.cli import exports, hazards, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -81,26 +82,14 @@ def record(
             show_default=False,
         ),
     ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--concurrency", "-c", min=1, max=1024, help="Virtual users. [default: 8]", show_default=False
-        ),
-    ] = None,
-    iterations: Annotated[
-        int | None,
-        typer.Option(
-            "--iterations",
-            "-n",
-            min=1,
-            help="Iterations of each virtual user. [default: 10]",
-            show_default=False,
-        ),
-    ] = None,
+    concurrency: load.Concurrency = None,
+    iterations: load.Iterations = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
-    scenario: Annotated[
-        str, typer.Option(help="What a virtual user does: mixed, or walkthrough (one user, one iteration).")
-    ] = "mixed",
+    scenario: load.ScenarioName = None,
+    from_: load.From = None,
+    duration: load.Duration = None,
+    ramp_up: load.RampUp = None,
+    rate: load.Rate = None,
     run: Annotated[
         Path | None,
         typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
@@ -141,18 +130,20 @@ def record(
     The server is started for the run, on a free port, with an empty database at $DB_FILE.
     """
     from loadgen.cli import show
-    from loadgen.client.builtin import find
     from loadgen.record import Settings
     from loadgen.target import resolve
 
     if engine_alone and (runtime is not where.RuntimeName.LOCAL or attach is not None):
         raise UsageError("--engine-alone is for servers that run here", advice="Add: --runtime local")
-    plan = find(scenario)
+    shape = load.shape(duration, ramp_up, rate, iterations)
+    with redirect_stdout(sys.stderr):  # what a scenario prints is no result
+        plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
     settings = Settings(
         target=resolve(target),
         scenario=plan,
         concurrency=concurrency or plan.concurrency,
         iterations=iterations or plan.iterations,
+        shape=shape,
         seed=seed,
         timeout=timeout,
         health_path=health_path,
@@ -165,7 +156,8 @@ def record(
         runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
-        recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
+        with redirect_stdout(sys.stderr):
+            recorded = show.interruptible(lambda stop: place.record(settings, stop, progress))
         progress.recorded(recorded)
     if not events:
         say(show.manifest_json(recorded) if as_json else show.recorded(recorded))

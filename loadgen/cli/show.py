@@ -109,6 +109,7 @@ class Progress(Watcher):
         self._stage = ""
         self._journal: Figures | None = None
         self._total: int | None = None
+        self._until: float | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and self._console.is_terminal:
@@ -128,9 +129,9 @@ class Progress(Watcher):
         """Say that *what* begins."""
         self._stage, self._journal = what, None
 
-    def journal(self, journal: Figures, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
         """Show the figures of *journal* from now on."""
-        self._journal, self._total = journal, total
+        self._journal, self._total, self._until = journal, total, until
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
@@ -140,6 +141,8 @@ class Progress(Watcher):
     def _render(self) -> Text:
         text = Text(f"{self._stage} …", style="bold")
         journal = self._journal
+        if journal is not None and self._until is not None:
+            text.append(f"  {max(0.0, self._until - journal.elapsed):.0f} s left", style="not bold")
         if journal is not None and journal.requests:
             of = f"/{self._total}" if self._total else ""
             rate = journal.requests / max(journal.elapsed, 1e-9)
@@ -168,13 +171,14 @@ def recorded(result: Recorded) -> str:
     lines = [
         f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {seconds:.2f} s",
         f"speed      {rate}; {latency}",
+        *_open_load(manifest),
         f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
         f"run        {result.run.path}",
     ]
     if result.interrupted:
         lines.append("interrupted: what was recorded until then is complete and can be verified")
     if result.outcome.failed:
-        lines.append(f"{result.outcome.failed} of {result.outcome.iterations} iterations failed:")
+        lines.append(f"failed     {result.outcome.failed} of {result.outcome.iterations} iterations:")
         lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
     lines.append(
         "next       loadgen verify"
@@ -182,6 +186,23 @@ def recorded(result: Recorded) -> str:
         + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
     )
     return "\n".join(lines)
+
+
+def _open_load(manifest: Manifest) -> list[str]:
+    """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
+    totals = manifest.totals
+    if not (rate := manifest.load.get("rate")):
+        return []
+    late = "each was begun when it was due"
+    if totals["waited"]:
+        late = (
+            f"{totals['waited']} were due when no user was free, and waited up to "
+            f"{totals['longest_wait_ms']} ms"
+        )
+    return [
+        f"corrected  p50 {totals['corrected_p50_ms']} ms, p99 {totals['corrected_p99_ms']} ms: from when due",
+        f"arrivals   {totals['iterations']} iterations at {rate:g}/s; {late}",
+    ]
 
 
 def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:

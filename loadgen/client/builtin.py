@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from loadgen.client.hazards import hazards
-from loadgen.client.scenario import Scenario, User
+from loadgen.client.scenario import Scenario, User, scenario
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NO_SUCH_USER = 10**9
 
 
+@scenario
 async def mixed(user: User) -> None:
     """Create a user and a post, then do some of what people do, now and then wrongly."""
     mine: list[int] = user.data.setdefault("users", [])
@@ -47,6 +48,7 @@ async def mixed(user: User) -> None:
         await step()
 
 
+@scenario(concurrency=1, iterations=1)
 async def walkthrough(user: User) -> None:
     """Create three users with two posts each, read everything back, and check the counts."""
     users, posts = 3, 2
@@ -95,21 +97,7 @@ def _check(holds: bool, claim: str) -> None:  # noqa: FBT001 - reads as an asser
         raise AssertionError(f"the server contradicts: {claim}")
 
 
-SCENARIOS = (
-    Scenario(
-        "mixed",
-        "virtual users create users and posts, list, read, ask for statistics, and sometimes err",
-        mixed,
-    ),
-    Scenario(
-        "walkthrough",
-        "three users, two posts each, fetched and counted, told as it goes",
-        walkthrough,
-        concurrency=1,
-        iterations=1,
-    ),
-    Scenario("hazards", "each hazard that the bundled server serves with --hazards, in turn", hazards),
-)
+SCENARIOS = (mixed, walkthrough, hazards)
 
 
 def find(name: str) -> Scenario:
@@ -118,8 +106,11 @@ def find(name: str) -> Scenario:
     Raises:
         UsageError: there is none.
     """
-    for scenario in SCENARIOS:
-        if scenario.name == name:
-            return scenario
-    known = ", ".join(scenario.name for scenario in SCENARIOS)
-    raise UsageError(f"there is no scenario {name!r}", advice=f"The built-in ones are: {known}.")
+    for one in SCENARIOS:
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in SCENARIOS)
+    raise UsageError(
+        f"there is no scenario {name!r}",
+        advice=f"The built-in ones are: {known}. Your own: --scenario file.py, or file.py:name.",
+    )

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import TYPE_CHECKING
 
+from loadgen.client.scenario import scenario
+
 if TYPE_CHECKING:
     from loadgen.client.scenario import User
 
@@ -18,11 +20,15 @@ INDEX = "/hazards"
 """Path of the list of what is served; each hazard is beneath."""
 
 
+async def _index(user: User) -> None:
+    """Ask which hazards the server has."""
+    index = await user.http.get(INDEX)
+    user.data.update(hazards=[each["name"] for each in index.raise_for_status().json()], turn=0)
+
+
+@scenario(setup=_index)
 async def hazards(user: User) -> None:
-    """Ask once for each hazard that the server has, in a way that no other request does."""
-    if "hazards" not in user.data:
-        index = await user.http.get(INDEX)
-        user.data.update(hazards=[each["name"] for each in index.raise_for_status().json()], turn=0)
+    """Ask for each hazard that the bundled server serves with --hazards, as no other request does."""
     user.data["turn"] += 1
     query = {"user": user.id, "turn": user.data["turn"], "service": _service()}
     for name in user.data["hazards"]:

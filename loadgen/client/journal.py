@@ -50,6 +50,9 @@ class Journal:
         self.failures = 0
         self.statuses: dict[int, int] = {}
         self.latency = Histogram()
+        self.corrected = Histogram()
+        """As :attr:`latency`, but from when a request was due, where that was before it was sent."""
+        self._due: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -69,36 +72,50 @@ class Journal:
         """How many requests have no answer yet."""
         return len(self._sent)
 
-    def write(self, event: transcript.Event) -> float:
+    def write(self, event: transcript.Event, **more: float) -> float:
         """Append one event and return its time, in seconds since the journal was opened."""
         at = self.elapsed
         name, fields = transcript.encode(event, self._keep)
-        self._log.info(name, at=round(at, 6), **fields)
+        self._log.info(name, at=round(at, 6), **more, **fields)
         return at
 
-    def issue(self, user: int, method: str, target: str, headers: Headers, body: bytes) -> Request:
-        """Number a request and write it down, before it is sent.
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
+        """Number a request and write it down, before it is sent; *due* is when it should have been.
 
         Number, time and line belong together: nothing in here awaits, so no other request comes between.
         """
         request = Request(self.requests + 1, user, method, target, headers, body)
-        self.resume(request)
+        self.resume(request, due)
         return request
 
-    def resume(self, request: Request) -> None:
+    def resume(self, request: Request, due: float | None = None) -> None:
         """Write down a request that was numbered in an earlier run."""
         self.requests += 1
-        self._sent[request.seq] = self.write(request)
+        if due is None:
+            self._sent[request.seq] = self.write(request)
+        else:
+            self._sent[request.seq] = self.write(request, due=round(due, 6))
+            self._due[request.seq] = due
 
     def complete(self, outcome: Response | Failure) -> None:
         """Write down how a request ended."""
         at = self.write(outcome)
         sent = self._sent.pop(outcome.seq)
+        due = self._due.pop(outcome.seq, sent)
         if isinstance(outcome, Failure):
             self.failures += 1
         else:
             self.statuses[outcome.status] = self.statuses.get(outcome.status, 0) + 1
             self.latency.add(at - sent)
+            self.corrected.add(at - min(due, sent))
 
     def end(self, order: list[int], requests: int) -> None:
         """Write the server's order and the end."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SEQ_HEADER = b"X-Loadgen-Seq"
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the run is over, and this user with it
+class Stopped(BaseException):
     """No further requests are issued."""
 
 
@@ -30,6 +30,10 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         self._journal = journal
         self._user = user
         self._stopped = stopped
+        self.due: float | None = None
+        """When the next request should be sent, on the journal's clock; set for one request."""
+        self.last = 0
+        """The last request that was issued; 0: none."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Issue *request*, and journal it before and after.
@@ -47,7 +51,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             request.extensions.get("target", request.url.raw_path).decode("latin-1"),
             _text(request.headers),
             body,
+            self.due,
         )
+        self.due, self.last = None, issued.seq
         try:
             answer, content = await exchange(self._inner, numbered(request, issued.seq))
         except BaseException as error:

@@ -1,12 +1,20 @@
-"""What a scenario is: one iteration of one virtual user, as plain httpx code."""
+"""What a scenario is: what a virtual user does, iteration by iteration, as plain httpx code.
+
+The built-in scenarios and those of a user's file are made by the same decorator, :func:`scenario`.
+"""
 
 from __future__ import annotations
 
+import inspect
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
     from random import Random
 
     import httpx
@@ -30,15 +38,147 @@ class User:
     """Its own state, kept from iteration to iteration."""
 
 
+if TYPE_CHECKING:
+    Step = Callable[[User], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that a scenario is from, as the command line names it to a load generator elsewhere."""
+
+    option: str
+    """``--scenario`` or ``--from``."""
+    file: Path
+    name: str = ""
+    """Which of the file's scenarios; empty: all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named behaviour."""
+    """A named behaviour; called, it runs one iteration."""
 
     name: str
     summary: str
-    run: Callable[[User], Awaitable[None]]
+    run: Step
     """One iteration of one user."""
     concurrency: int = 8
     """Virtual users, where the command line names none."""
     iterations: int = 10
     """Iterations of each user, where the command line names none."""
+    weight: float = 1
+    """How often it is picked, in relation to the others of its file."""
+    think: tuple[float, float] = (0, 0)
+    """Seconds between two iterations of a user, at least and at most."""
+    setup: Step | None = None
+    """Run once by each user before its first iteration; a user whose set-up fails does not iterate."""
+    teardown: Step | None = None
+    """Run once by each user after its last iteration."""
+    parts: tuple[Scenario, ...] = ()
+    """Of a mix: its scenarios."""
+    origin: Origin | None = None
+    """Where it was read from; none: it is built in."""
+    requests: Callable[[int], int] | None = None
+    """How many requests so many users issue in one iteration each, where that is known."""
+
+    async def __call__(self, user: User) -> None:
+        """Run one iteration, as part of another scenario."""
+        await self.run(user)
+
+    def pick(self, rng: Random) -> Scenario:
+        """Return the scenario of the next iteration: of a mix one by weight, else this one."""
+        if not self.parts:
+            return self
+        return rng.choices(self.parts, [part.weight for part in self.parts])[0]
+
+    def setups(self) -> list[Step]:
+        """Return what a user runs first: each once, even if several scenarios share it."""
+        return list(dict.fromkeys(part.setup for part in self.parts or (self,) if part.setup))
+
+    def teardowns(self) -> list[Step]:
+        """Return what a user runs last, in the opposite order."""
+        return list(dict.fromkeys(part.teardown for part in self.parts or (self,) if part.teardown))[::-1]
+
+
+def mix(name: str, parts: tuple[Scenario, ...]) -> Scenario:
+    """Return the scenario each of whose iterations is one of *parts*, picked by weight."""
+
+    async def run(user: User) -> None:
+        await picked.pick(user.rng).run(user)
+
+    picked = Scenario(name, ", ".join(part.name for part in parts), run, parts=parts)
+    return picked
+
+
+@overload
+def scenario(run: Step, /) -> Scenario: ...
+
+
+@overload
+def scenario(
+    *,
+    weight: float = 1,
+    think: float | tuple[float, float] = 0,
+    setup: Step | None = None,
+    teardown: Step | None = None,
+    concurrency: int = 8,
+    iterations: int = 10,
+) -> Callable[[Step], Scenario]: ...
+
+
+def scenario(
+    run: Step | None = None,
+    /,
+    *,
+    weight: float = 1,
+    think: float | tuple[float, float] = 0,
+    setup: Step | None = None,
+    teardown: Step | None = None,
+    concurrency: int = 8,
+    iterations: int = 10,
+) -> Scenario | Callable[[Step], Scenario]:
+    """Make a scenario of an ``async def name(user)``: as ``@scenario``, or ``@scenario(weight=3, ...)``.
+
+    *think* is seconds, or the least and the most of them, of which each pause is drawn. The function's name
+    is the scenario's, and the first line of its docstring says what it does.
+
+    Raises:
+        UsageError: an argument makes no sense.
+    """
+    if not _number(weight) or weight <= 0:
+        raise UsageError(f"a weight is a number above 0, and not {weight!r}")
+    low, high = pause = think if isinstance(think, tuple) and len(think) == 2 else (think, think)  # noqa: PLR2004
+    if not (_number(low) and _number(high) and 0 <= low <= high):
+        raise UsageError(f"think time is seconds, or (least, most), and not {think!r}")
+    for name, count in (("concurrency", concurrency), ("iterations", iterations)):
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise UsageError(f"{name} is a number from 1, and not {count!r}")
+    for step in (setup, teardown):
+        if step is not None:
+            _check(step)
+
+    def made(run: Step) -> Scenario:
+        _check(run)
+        told = (inspect.getdoc(run) or "").partition("\n")[0]
+        name = getattr(run, "__name__", type(run).__name__)
+        return Scenario(name, told, run, concurrency, iterations, weight, pause, setup, teardown)
+
+    return made if run is None else made(run)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check(step: Step) -> None:
+    """Refuse what a virtual user cannot run."""
+    name = getattr(step, "__name__", repr(step))
+    if isinstance(step, Scenario):
+        raise UsageError(f"{step.name} is a scenario already")
+    if not inspect.iscoroutinefunction(step):
+        raise UsageError(f"{name} is no async function", advice=f"Write: async def {name}(user): ...")
+    try:
+        inspect.signature(step).bind(None)
+    except TypeError:
+        raise UsageError(
+            f"{name} does not take one argument, the user", advice=f"Write: async def {name}(user): ..."
+        ) from None

@@ -1,23 +1,41 @@
-"""One recorded session: virtual users, concurrently, against a server that is ready."""
+"""One recorded session: virtual users, concurrently, against a server that is ready.
+
+In a closed model each user begins an iteration when its last one has ended. With an arrival rate, iterations
+are begun when they are due, by whichever user has been free for longest; if none is, as soon as one is, and
+what that costs is told by the latencies that count from when they were due. None is left out.
+"""
 
 from __future__ import annotations
 
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 
+from loadgen.client.position import lines, message, position
 from loadgen.client.recording import RecordingTransport, Stopped
 from loadgen.client.scenario import User
 from loadgen.client.wire import WireTransport
+from loadgen.core.pacing import AT_ONCE
+from loadgen.core.transcript import FailedIteration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
+
+    from anyio.abc import TaskStatus
+    from anyio.streams.memory import MemoryObjectReceiveStream
 
     from loadgen.client.journal import Journal
-    from loadgen.client.scenario import Scenario
+    from loadgen.client.scenario import Scenario, Step
+    from loadgen.core.pacing import Shape
+
+POLL = 0.05
+"""Seconds until a stop is noticed by users who pause. A flag is all that a signal can set."""
 
 
 @dataclass(slots=True)
@@ -34,13 +52,11 @@ class Outcome:
     iterations: int = 0
     failed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
-    """How often each error ended an iteration."""
-
-    def fail(self, error: Exception) -> None:
-        """Count an iteration that *error* ended."""
-        self.failed += 1
-        what = f"{type(error).__name__}: {error}"
-        self.errors[what] = self.errors.get(what, 0) + 1
+    """How often each kind of error, at each line, ended an iteration; in the words of its first time."""
+    waited: int = 0
+    """With an arrival rate: iterations that were due when no user was free."""
+    longest_wait: float = 0
+    """Seconds that one of them waited, at most."""
 
 
 async def fire(
@@ -54,26 +70,189 @@ async def fire(
     timeout: float,  # noqa: ASYNC109 - of each request, enforced by the transport
     stop: Stop,
     say: Callable[[str], None],
+    shape: Shape = AT_ONCE,
 ) -> Outcome:
-    """Let *concurrency* virtual users run *scenario* against *url*, *iterations* times each."""
-    outcome = Outcome()
+    """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or as *shape* says."""
+    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say)
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(session.watch_stop)
+        if shape.rate is None:
+            await session.closed(shape, iterations)
+        else:
+            await session.open(shape)
+        watching.cancel_scope.cancel()
+    return session.outcome
 
-    async def live(number: int) -> None:
-        transport = RecordingTransport(WireTransport(), journal, number, lambda: stop.requested)
-        async with httpx.AsyncClient(
-            transport=transport, base_url=url, timeout=timeout, trust_env=False
-        ) as http:
-            user = User(number, concurrency, http, Random(f"{seed}/{scenario.name}/{number}"), say)
-            for _ in range(iterations):
-                try:
-                    await scenario.run(user)
-                except Stopped:
+
+class _Session:
+    """The users of one session, and what became of their iterations."""
+
+    def __init__(
+        self,
+        url: str,
+        scenario: Scenario,
+        journal: Journal,
+        concurrency: int,
+        seed: int,
+        timeout: float,
+        stop: Stop,
+        say: Callable[[str], None],
+    ) -> None:
+        self._url = httpx.URL(url)
+        self._scenario = scenario
+        self._journal = journal
+        self._concurrency = concurrency
+        self._seed = seed
+        self._timeout = timeout
+        self._stop = stop
+        self._say = say
+        self._stopped = anyio.Event()
+        self._known: dict[tuple[str, str, tuple[int, ...]], str] = {}
+        self.outcome = Outcome()
+
+    async def watch_stop(self) -> None:
+        """Wake those who pause when the session shall end."""
+        while not self._stop.requested:  # noqa: ASYNC110
+            await anyio.sleep(POLL)
+        self._stopped.set()
+
+    async def closed(self, shape: Shape, iterations: int) -> None:
+        """Let users iterate, each by itself, for the shape's duration, or so many times."""
+        ends = None if shape.duration is None else self._journal.elapsed + shape.duration
+
+        async def turns() -> AsyncGenerator[None, None]:
+            for _ in range(iterations) if ends is None else count():
+                if self._stop.requested or (ends is not None and self._journal.elapsed >= ends):
                     return
-                except Exception as error:  # noqa: BLE001 - it ends this iteration, never the run
-                    outcome.fail(error)
-                outcome.iterations += 1
+                yield
+                await anyio.lowlevel.checkpoint()  # an iteration need not have waited for anything
 
-    async with anyio.create_task_group() as users:
-        for number in range(concurrency):
-            users.start_soon(live, number)
-    return outcome
+        async with anyio.create_task_group() as users:
+            for number in range(self._concurrency):
+                wait = shape.start(number, self._concurrency)
+                users.start_soon(partial(self._live, number, turns(), wait=wait, until=ends))
+
+    async def open(self, shape: Shape) -> None:
+        """Begin iterations when they are due, once all users are set up."""
+        give, take = anyio.create_memory_object_stream[float]()
+        async with anyio.create_task_group() as users, give:
+            async with anyio.create_task_group() as preparing:
+                for number in range(self._concurrency):
+                    preparing.start_soon(users.start, self._live, number, take.clone())
+            take.close()
+            began, held_until = self._journal.elapsed, 0.0
+            for offset in shape.schedule():
+                due = began + offset
+                if not await self._rest(due - self._journal.elapsed):
+                    break
+                is_free = give.statistics().tasks_waiting_receive > 0 and due >= held_until
+                try:
+                    await give.send(due)
+                except anyio.BrokenResourceError:  # no user is left
+                    break
+                if not is_free:
+                    held_until = self._journal.elapsed
+                    self.outcome.waited += 1
+                    self.outcome.longest_wait = max(self.outcome.longest_wait, held_until - due)
+
+    async def _live(
+        self,
+        number: int,
+        turns: AsyncGenerator[None, None] | MemoryObjectReceiveStream[float],
+        *,
+        wait: float = 0,
+        until: float | None = None,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Be a user: iterate at each of *turns*, which are when an iteration is due, or nothing."""
+        transport = RecordingTransport(WireTransport(), self._journal, number, lambda: self._stop.requested)
+        async with (
+            aclosing(turns),
+            httpx.AsyncClient(
+                transport=transport,
+                base_url=self._url,
+                timeout=self._timeout,
+                trust_env=False,
+                event_hooks={"request": [self._stay]},
+            ) as http,
+        ):
+            rng = Random(f"{self._seed}/{self._scenario.name}/{number}")
+            user = User(number, self._concurrency, http, rng, self._say)
+            is_ready = False
+            with suppress(Stopped):
+                is_ready = await self._rest(wait) and await self._around(
+                    user, transport, self._scenario.setups()
+                )
+            task_status.started()
+            if not is_ready:
+                return
+            at = 0
+            with suppress(Stopped):
+                async for due in turns:
+                    transport.due, at = due, at + 1
+                    one = self._scenario.pick(rng)
+                    await self._step(user, transport, one.name, one.run, at)
+                    if due is None and any(one.think):
+                        pause = rng.uniform(*one.think)
+                        left = pause if until is None else min(pause, until - self._journal.elapsed)
+                        await self._rest(left)
+                await self._around(user, transport, self._scenario.teardowns())
+
+    async def _around(self, user: User, transport: RecordingTransport, steps: list[Step]) -> bool:
+        """Run what comes before or after the iterations; say whether all of it succeeded."""
+        for step in steps:
+            if not await self._step(user, transport, getattr(step, "__name__", ""), step, 0):
+                return False
+        return True
+
+    async def _step(
+        self, user: User, transport: RecordingTransport, name: str, step: Step, iteration: int
+    ) -> bool:
+        """Run one step of a scenario, and say whether it succeeded; an error ends it, never the run.
+
+        Raises:
+            Stopped: the run is over.
+        """
+        try:
+            await step(user)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the scenario's
+            self._fail(user, transport.last, name, step, iteration, error)
+            return False
+        except BaseExceptionGroup as group:
+            if stopped := group.subgroup(Stopped):  # it had tasks of its own
+                raise Stopped from stopped
+            raise
+        finally:
+            transport.due = None
+        self.outcome.iterations += iteration > 0
+        return True
+
+    def _fail(self, user: User, seq: int, name: str, step: Step, iteration: int, error: Exception) -> None:
+        file = getattr(getattr(step, "__code__", None), "co_filename", "")
+        kind = type(error).__name__
+        failed = FailedIteration(
+            user.id, iteration, name, seq, kind, message(error, file), position(error, file)
+        )
+        self._journal.write(failed)
+        self.outcome.iterations += 1
+        self.outcome.failed += 1
+        told = self._known.setdefault((name, kind, lines(error, file)), str(failed))
+        self.outcome.errors[told] = self.outcome.errors.get(told, 0) + 1
+
+    async def _rest(self, seconds: float) -> bool:
+        """Let so much time pass; say whether the session goes on."""
+        if seconds > 0:
+            with anyio.move_on_after(seconds):
+                await self._stopped.wait()
+        else:
+            await anyio.lowlevel.checkpoint()
+        return not self._stop.requested
+
+    async def _stay(self, request: httpx.Request) -> None:
+        """Refuse a request to another server: it would be replayed as one to the server under test."""
+        there, here = request.url, self._url
+        if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+            raise ValueError(
+                f"{request.method} {there}: user.http reaches the server under test only; "
+                "ask other servers with a client of your own"
+            )

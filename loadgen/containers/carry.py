@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from loadgen.containers import layout
+from loadgen.containers import image, layout
+from loadgen.imports import har
+from loadgen.imports.file import read
 from loadgen.run_folder import Manifest, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from loadgen.client.scenario import Origin, Scenario
     from loadgen.containers.daemon import Daemon
     from loadgen.run_folder import RunFolder
 
 OWNER = int(layout.USER.partition(":")[0])
 PRIVATE = 0o600
+SCENARIOS = "scenarios"
+"""Where in the volume a scenario's file is."""
 
 
 def inside(run: RunFolder) -> str:
@@ -44,6 +50,41 @@ async def bring_in(daemon: Daemon, container: Any, run: RunFolder, verification:
                 yield f"{name}/bodies/{path.name}", path
 
     await daemon.put(container, layout.HOME, members(), OWNER)
+
+
+async def bring_in_scenario(daemon: Daemon, container: Any, origin: Origin) -> None:
+    """Copy what *origin* names into *container*: a scenario file with its folder, or the requests to play.
+
+    Raises:
+        UsageError: there is too much of it.
+    """
+    with TemporaryDirectory() as made:
+        folder = origin.file.parent
+        files = [origin.file]
+        if origin.option == "--from":  # as it was read: what it names beside it is in there
+            files = [Path(made, origin.file.name)]
+            files[0].write_bytes(har.dump(read(origin.file)[0]))
+            folder = Path(made)
+        else:
+            files = list(image.code(folder, "scenario"))
+        names = [path.relative_to(folder) for path in files]
+        folders = sorted({parent for name in names for parent in name.parents})  # "." is the first
+        members = [(f"{SCENARIOS}/{one}", None) for one in folders]
+        await daemon.put(
+            container,
+            layout.HOME,
+            [*members, *((f"{SCENARIOS}/{name}", path) for name, path in zip(names, files, strict=True))],
+            OWNER,
+        )
+
+
+def scenario(chosen: Scenario) -> tuple[str, str]:
+    """Return the option that names *chosen* in the containers."""
+    origin = chosen.origin
+    if origin is None:
+        return "--scenario", chosen.name
+    where = f"{layout.HOME}/{SCENARIOS}/{origin.file.name}"
+    return origin.option, f"{where}:{origin.name}" if origin.name else where
 
 
 async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> Manifest:

@@ -69,7 +69,7 @@ class Teller(Watcher):
         self._held_by = held_by
         self._turn = threading.Lock()
         self._done = threading.Event()
-        self._journal: tuple[Figures, int | None] | None = None
+        self._journal: tuple[Figures, int | None, float | None] | None = None
         self._thread = threading.Thread(target=self._keep_telling, name="figures", daemon=True)
 
     def __enter__(self) -> Self:
@@ -89,9 +89,9 @@ class Teller(Watcher):
         """Say that *what* begins."""
         self._tell("stage", what=what)
 
-    def journal(self, journal: Figures, total: int | None) -> None:
+    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
         """Tell the figures of *journal* from now on."""
-        self._journal = journal, total
+        self._journal = journal, total, until
 
     def say(self, line: str) -> None:
         """Tell a line of a scenario's story."""
@@ -104,11 +104,12 @@ class Teller(Watcher):
     def _keep_telling(self) -> None:
         while not self._done.wait(EVERY):
             if self._journal is not None:
-                journal, total = self._journal
+                journal, total, until = self._journal
                 latency = Latency(journal.latency.percentile(50), journal.latency.percentile(99))
                 self._tell(
                     "figures",
                     total=total,
+                    until=until,
                     requests=journal.requests,
                     failures=journal.failures,
                     elapsed=journal.elapsed,
@@ -163,10 +164,10 @@ class Listener:
                 self.error = kind(what["message"], advice=what["advice"])
 
     def _show(self, what: dict[str, Any]) -> None:
-        total = what.pop("total")
+        total, until = what.pop("total"), what.pop("until")
         if self._figures is None:
             self._figures = Heard()
-            self._watcher.journal(self._figures, total)
+            self._watcher.journal(self._figures, total, until)
         self._figures.requests = what["requests"]
         self._figures.failures = what["failures"]
         self._figures.elapsed = what["elapsed"]

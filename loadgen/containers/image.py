@@ -140,6 +140,16 @@ def _project() -> Iterator[tuple[str, bytes]]:
 
 
 def _application(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in code(folder, "server"):
+        yield f"app/{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+def code(folder: Path, whose: str) -> Iterator[Path]:
+    """Yield the files of *folder*, without those that are no code or data of *whose*, in a fixed order.
+
+    Raises:
+        UsageError: it is too large, or cannot be read.
+    """
     size = 0
     try:
         for at, folders, names in os.walk(folder):
@@ -151,9 +161,9 @@ def _application(folder: Path) -> Iterator[tuple[str, bytes]]:
                 size += path.stat().st_size
                 if size > LARGEST:
                     raise UsageError(
-                        f"the server's folder {folder} has more than {LARGEST >> 20} MB for its image",
-                        advice="Move the server into a folder of its own.",
+                        f"the {whose}'s folder {folder} has more than {LARGEST >> 20} MB for a container",
+                        advice=f"Move the {whose} into a folder of its own.",
                     )
-                yield f"app/{path.relative_to(folder).as_posix()}", path.read_bytes()
+                yield path
     except OSError as error:
-        raise UsageError(f"the folder of the server cannot be copied into its image: {error}") from error
+        raise UsageError(f"the folder of the {whose} cannot be copied into a container: {error}") from error

@@ -162,10 +162,13 @@ class _Recording:
             driver = await session.create(
                 layout.RECORD,
                 *("--events", "--run", carry.inside(run), *both),
-                *("--concurrency", str(settings.concurrency), "--iterations", str(settings.iterations)),
-                *("--seed", str(settings.seed), "--scenario", settings.scenario.name),
+                *("--concurrency", str(settings.concurrency), "--seed", str(settings.seed)),
+                *carry.scenario(settings.scenario),
+                *_load(settings),
                 *("--timeout", str(settings.timeout), target),
             )
+            if settings.scenario.origin is not None:
+                await carry.bring_in_scenario(self._daemon, driver, settings.scenario.origin)
             try:
                 ends = await session.run(server, driver, self.heard.hear, stop)
             finally:
@@ -271,6 +274,19 @@ class _Replay:
             "database": {"path": self._manifest.database, "exists": False},
         }
         return verdict
+
+
+def _load(settings: Settings) -> list[str]:
+    """Return the options of the load's shape."""
+    shape = settings.shape
+    options = ["--iterations", str(settings.iterations)]
+    if shape.duration is not None:
+        options = ["--duration", f"{shape.duration:.6f}s"]
+    if shape.ramp_up:
+        options += ["--ramp-up", f"{shape.ramp_up:.6f}s"]
+    if shape.rate is not None:
+        options += ["--rate", f"{shape.rate:.12f}/s"]
+    return options
 
 
 def _inside(target: Target) -> str:

@@ -1,17 +1,22 @@
-r"""The transcript: format ``loadgen-transcript/1``.
+r"""The transcript: format ``loadgen-transcript/2``.
 
 A UTF-8 text file, one JSON object a line, each ended by ``\n``, in the order in which the recording client
 lived them. ``event`` says what a line is; ``at`` is seconds since the run began, on a monotonic clock.
 
 ``run``
-    The first line. ``format``, ``run`` (its id), ``scenario``, ``seed``, ``concurrency``, ``iterations``,
-    ``started`` (UTC, ISO 8601).
+    The first line. ``format``, ``run`` (its id), ``scenario``, ``seed``, ``concurrency``, ``iterations``
+    (of each user; 0: as many as there was time for), ``started`` (UTC, ISO 8601).
 ``request``
     Written *before* the request is sent: ``seq`` (1, 2, 3, ... without gaps), ``user``, ``method``,
-    ``target``, ``headers`` (ordered list of pairs), ``body``.
+    ``target``, ``headers`` (ordered list of pairs), ``body``. With an arrival rate, the first request of an
+    iteration has ``due``: the time, as ``at``, at which it should have been sent.
 ``response``, ``failure``
     Written when the client has the whole answer, or knows that there will be none: ``seq`` of an open
     request, then ``status``, ``headers``, ``body`` or ``kind``, ``message``.
+``failed_iteration``
+    An iteration of a virtual user that an assertion, or another error in the scenario, ended: ``user``,
+    ``iteration`` (its number for this user, from 1; 0: the set-up or tear-down), ``scenario``, ``seq`` of
+    the user's last request (0: none), ``kind`` (``AssertionError``), ``message``, ``where`` (file and line).
 ``order``
     The server's own order, as its boundary saw it, in pieces, after the last answer: ``steps`` is a list of
     sequence numbers, ``n`` where request *n* entered the application and ``-n`` where it finished.
@@ -23,13 +28,15 @@ A body is ``null`` (empty), ``{"text": ...}`` where it is UTF-8, ``{"base64": ..
 
 A torn last line (no newline: the writer was killed) is left out and reported as :attr:`Reader.torn`. Any
 other damage is an error that names the line: a transcript is never repaired by guessing.
+
+Format 1, which is read as well, has no ``failed_iteration`` and no ``due``.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +46,8 @@ from loadgen.errors import TranscriptFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-FORMAT = "loadgen-transcript/1"
+FORMAT = "loadgen-transcript/2"
+READ = ("loadgen-transcript/1", FORMAT)
 INLINE_LIMIT = 64 * 1024
 """Bodies of this many bytes and more are kept beside the transcript."""
 FOREVER = 1e9
@@ -59,6 +67,27 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedIteration:
+    """An iteration that an assertion, or another error in the scenario, ended."""
+
+    user: int
+    iteration: int
+    """Its number for this user, from 1; 0: the set-up or tear-down."""
+    scenario: str
+    seq: int
+    """The user's last request; 0: none."""
+    kind: str
+    """The error, such as ``AssertionError``."""
+    message: str
+    where: str
+    """File and line of the scenario; empty where that is not known."""
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.scenario}: {self.kind}: {self.message}{where}"
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A piece of the server's order: ``n`` entered, ``-n`` finished."""
 
@@ -72,7 +101,7 @@ class End:
     requests: int
 
 
-Event = Run | Request | Response | Failure | Order | End
+Event = Run | Request | Response | Failure | FailedIteration | Order | End
 
 
 def encode_body(body: bytes, keep: Callable[[str, bytes], None]) -> dict[str, Any] | None:
@@ -110,21 +139,22 @@ def decode_body(value: Any, fetch: Callable[[str], bytes]) -> bytes:
     raise ValueError("body is neither text, base64 nor a reference")
 
 
+_NAMES: dict[type[Event], str] = {
+    Run: "run",
+    Request: "request",
+    Response: "response",
+    Failure: "failure",
+    FailedIteration: "failed_iteration",
+    Order: "order",
+    End: "end",
+}
+
+
 def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[str, Any]]:
     """Return the name and the fields of *event*'s line, without ``at``."""
     match event:
-        case Run():
-            return "run", {
-                "format": FORMAT,
-                "run": event.run,
-                "scenario": event.scenario,
-                "seed": event.seed,
-                "concurrency": event.concurrency,
-                "iterations": event.iterations,
-                "started": event.started,
-            }
         case Request():
-            return "request", {
+            fields = {
                 "seq": event.seq,
                 "user": event.user,
                 "method": event.method,
@@ -133,18 +163,17 @@ def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[
                 "body": encode_body(event.body, keep),
             }
         case Response():
-            return "response", {
+            fields = {
                 "seq": event.seq,
                 "status": event.status,
                 "headers": event.headers,
                 "body": encode_body(event.body, keep),
             }
-        case Failure():
-            return "failure", {"seq": event.seq, "kind": event.kind, "message": event.message}
-        case Order():
-            return "order", {"steps": event.steps}
-        case End():
-            return "end", {"requests": event.requests}
+        case Run():
+            fields = {"format": FORMAT, **asdict(event)}
+        case _:
+            fields = asdict(event)
+    return _NAMES[type(event)], fields
 
 
 def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
@@ -156,19 +185,6 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
     if any(isinstance(value, bool) for value in line.values()):
         raise ValueError("true and false are no values of this format")  # and would pass for 1 and 0
     match line:
-        case {"event": "run", "format": str(found)} if found != FORMAT:
-            raise ValueError(f"its format is {found!r}, and this loadgen reads {FORMAT!r}")
-        case {
-            "event": "run",
-            "format": str(),
-            "run": str(run),
-            "scenario": str(scenario),
-            "seed": int(seed),
-            "concurrency": int(concurrency),
-            "iterations": int(iterations),
-            "started": str(started),
-        }:
-            return Run(run, scenario, seed, concurrency, iterations, started)
         case {
             "event": "request",
             "seq": int(seq),
@@ -189,6 +205,35 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
             return Response(seq, status, _headers(pairs), decode_body(body, fetch))
         case {"event": "failure", "seq": int(seq), "kind": str(kind), "message": str(message)}:
             return Failure(seq, kind, message)
+    return _about_the_run(line)
+
+
+def _about_the_run(line: Mapping[str, Any]) -> Run | FailedIteration | Order | End:
+    match line:
+        case {"event": "run", "format": str(found)} if found not in READ:
+            raise ValueError(f"its format is {found!r}, and this loadgen reads {' and '.join(READ)}")
+        case {
+            "event": "run",
+            "format": str(),
+            "run": str(run),
+            "scenario": str(scenario),
+            "seed": int(seed),
+            "concurrency": int(concurrency),
+            "iterations": int(iterations),
+            "started": str(started),
+        }:
+            return Run(run, scenario, seed, concurrency, iterations, started)
+        case {
+            "event": "failed_iteration",
+            "user": int(user),
+            "iteration": int(iteration),
+            "scenario": str(scenario),
+            "seq": int(seq),
+            "kind": str(kind),
+            "message": str(message),
+            "where": str(where),
+        }:
+            return FailedIteration(user, iteration, scenario, seq, kind, message, where)
         case {"event": "order", "steps": [*steps]} if all(type(step) is int and step for step in steps):
             return Order(tuple(steps))
         case {"event": "end", "requests": int(requests)}:
@@ -196,6 +241,10 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
         case {"event": str(name)}:
             raise ValueError(f"a {name!r} event with missing, unknown or mistyped fields")
     raise ValueError("no event")
+
+
+def _time(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and 0 <= value < FOREVER else None
 
 
 def _headers(pairs: list[Any]) -> Headers:
@@ -221,6 +270,8 @@ class Reader:
         self.ended = False
         self.at: float | None = None
         """When the event just yielded happened, in seconds since the run began, if its line says so."""
+        self.due: float | None = None
+        """When the request just yielded should have been sent, if its line says so."""
         self._open: set[int] = set()
         self._number = 0
 
@@ -245,8 +296,7 @@ class Reader:
             except (ValueError, OSError) as error:
                 raise self._damage(str(error)) from error
             self._check(event)
-            at = parsed.get("at")
-            self.at = at if isinstance(at, (int, float)) and 0 <= at < FOREVER else None
+            self.at, self.due = _time(parsed.get("at")), _time(parsed.get("due"))
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
@@ -265,12 +315,11 @@ class Reader:
                     why = "was answered twice" if 0 < seq <= self.requests else "was never issued"
                     raise self._damage(f"request {seq} {why}")
                 self._open.remove(seq)
+            case FailedIteration(seq=seq):
+                if not 0 <= seq <= self.requests:
+                    raise self._damage(f"request {seq} was never issued")
             case Order(steps=steps):
-                if self._open:
-                    raise self._damage(f"request {min(self._open)} has no answer")
-                missing = next((abs(step) for step in steps if abs(step) > self.requests), None)
-                if missing is not None:
-                    raise self._damage(f"request {missing}, which the server saw, is missing")
+                self._check_order(steps)
             case End(requests=requests):
                 self._check_end(requests)
 
@@ -281,6 +330,13 @@ class Reader:
             raise self._damage(f"request {self.requests + 1} is missing: request {seq} follows")
         self.requests = seq
         self._open.add(seq)
+
+    def _check_order(self, steps: tuple[int, ...]) -> None:
+        if self._open:
+            raise self._damage(f"request {min(self._open)} has no answer")
+        missing = next((abs(step) for step in steps if abs(step) > self.requests), None)
+        if missing is not None:
+            raise self._damage(f"request {missing}, which the server saw, is missing")
 
     def _check_end(self, requests: int) -> None:
         if requests != self.requests:

@@ -76,9 +76,11 @@ def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
     with run.read() as events:
         for event in events:
             name, fields = transcript.encode(masker.event(event), bodies.__setitem__)
-            if name == "failure":
+            if name in {"failure", "failed_iteration"}:
                 fields["message"] = masker.text(fields["message"])
-            lines.append(json.dumps({"event": name, "at": events.at, **fields}, ensure_ascii=False) + "\n")
+            due = {} if events.due is None else {"due": events.due}
+            line = {"event": name, "at": events.at, **due, **fields}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     return "".join(lines), bodies
 
 

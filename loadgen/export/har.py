@@ -1,7 +1,8 @@
 """HAR 1.2 (HTTP Archive), which browsers' developer tools and many others open.
 
-One entry a request, in sequence; a request without an answer has status 0 and says why in ``comment``. It is
-made as a stream: what is held is the open requests, and answers that came before that of an earlier request.
+One entry a request, in sequence; a request without an answer has status 0 and says why in ``comment``. What
+failed in the scenario is in the log's own ``_loadgen``. It is made as a stream: what is held is the open
+requests, and answers that came before that of an earlier request.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.transcript import Run
+from loadgen.core.transcript import FailedIteration, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +34,15 @@ def har(events: Reader, masker: Masker, *, version: str) -> Iterator[str]:
     creator = {"name": "loadgen", "version": version}
     yield '{"log": {"version": "1.2", "creator": ' + json.dumps(creator) + ', "pages": [], "entries": ['
     comma = "\n"
-    for entry in _entries(events, masker):
+    failed: list[FailedIteration] = []
+    for entry in _entries(events, masker, failed):
         yield comma + json.dumps(entry, ensure_ascii=False)
         comma = ",\n"
-    yield "\n]}}\n"
+    own = {"failed_iterations": [masker.within(asdict(one)) for one in failed]} if failed else {}
+    yield "\n]" + (f', "_loadgen": {json.dumps(own, ensure_ascii=False)}' if own else "") + "}}\n"
 
 
-def _entries(events: Reader, masker: Masker) -> Iterator[dict[str, Any]]:
+def _entries(events: Reader, masker: Masker, failed: list[FailedIteration]) -> Iterator[dict[str, Any]]:
     started = datetime.fromtimestamp(0, UTC)
     open_: dict[int, tuple[Request, float]] = {}
     done: dict[int, dict[str, Any]] = {}
@@ -49,6 +53,8 @@ def _entries(events: Reader, masker: Masker) -> Iterator[dict[str, Any]]:
             case Run():
                 with suppress(ValueError):  # a transcript's own words; without a date, times count from 1970
                     started = datetime.fromisoformat(event.started)
+            case FailedIteration():
+                failed.append(event)
             case Request():
                 open_[event.seq] = (event, at)
             case Response() | Failure():

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.run_folder import Manifest, RunFolder
 
+FAILED = 5
+"""Kinds of failure in the scenario that are told."""
 LOG_TAIL = 16 * 1024
 """Bytes of a server's log that a report quotes."""
 
@@ -200,7 +202,7 @@ def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> Side:
             for event in events:
                 if isinstance(event, Run) and not evidence.started:
                     evidence.started = event.started
-                evidence.tables.add(side, event, events.at)
+                evidence.tables.add(side, event, events.at, events.due)
             if not events.ended:
                 torn = ", in the middle of a line" if events.torn else ""
                 evidence.notices.append(
@@ -209,6 +211,13 @@ def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> Side:
     except LoadgenError as error:
         evidence.notices.append(
             f"The transcript of the {name} is shown as far as it can be read: {error.message}"
+        )
+    for what, count in side.failed.most_common(FAILED):
+        iterations = "1 iteration" if count == 1 else f"{count:,} iterations"
+        evidence.notices.append(f"Failed in the scenario, {iterations}: {what}")
+    if len(side.failed) > FAILED:
+        evidence.notices.append(
+            f"{len(side.failed) - FAILED:,} further kinds of failure in the scenario are in the transcript."
         )
     return side
 

@@ -98,6 +98,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
                 "seed": manifest.seed,
                 "concurrency": manifest.concurrency,
                 "iterations": manifest.iterations,
+                "load": manifest.load,
                 "timeout": manifest.timeout,
                 "runtime": manifest.runtime,
                 "totals": manifest.totals,
@@ -116,6 +117,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
         "masking": {"rules": list(masker.rules.names), "masked": dict(masker.masked)},
         "figures": {
             "percentiles": [percentiles(one) for one in latencies],
+            "corrected": percentiles(evidence.recorded.corrected()),
             "histogram": histogram(latencies),
             "rate": rate(sides),
         },

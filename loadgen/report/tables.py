@@ -6,13 +6,14 @@ shown up to a limit, which is wider for requests that diverged and narrows when 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.comparison import compared_headers
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.transcript import Order
+from loadgen.core.transcript import FailedIteration, Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,10 @@ class Side:
     leave: list[int] = field(default_factory=list)
     prints: list[bytes] = field(default_factory=list)
     """A digest of all that is compared of each answer."""
+    due: dict[int, int] = field(default_factory=dict)
+    """When requests should have been sent, of those for which that is known, as :attr:`sent`."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """How many iterations ended by each failure in the scenario."""
     steps: int = 0
     began: float | None = None
 
@@ -65,6 +70,16 @@ class Side:
         return [
             done - sent
             for sent, done, status in zip(self.sent, self.done, self.status, strict=True)
+            if status > 0 and done >= sent >= 0
+        ]
+
+    def corrected(self) -> list[int]:
+        """Return how long each answer took from when its request was due; nothing if that is not known."""
+        if not self.due:
+            return []
+        return [
+            done - min(sent, self.due.get(row, sent))
+            for row, (sent, done, status) in enumerate(zip(self.sent, self.done, self.status, strict=True))
             if status > 0 and done >= sent >= 0
         ]
 
@@ -102,13 +117,15 @@ class Tables:
             key: [] for key in ("user", "method", "target", "headers", "body")
         }
 
-    def add(self, side: Side, event: Event, at: float | None) -> None:
+    def add(self, side: Side, event: Event, at: float | None, due: float | None = None) -> None:
         """Add what *event*, lived at *at*, says to *side*; the first side's requests are the page's."""
         match event:
             case Request():
                 if side.began is None:
                     side.began = at or 0.0
                 self._request(side, event)
+                if due is not None:
+                    side.due[len(side.sent)] = round((due - side.began) * 1e6)
                 side.sent.append(self._time(side, at))
             case Response(seq=seq):
                 row = seq - 1
@@ -120,6 +137,8 @@ class Tables:
             case Failure(seq=seq):
                 side.done[seq - 1] = self._time(side, at)
                 side.status[seq - 1] = -1 - self.failures.number(f"{event.kind} {event.message}".strip())
+            case FailedIteration():
+                side.failed[str(event)] += 1
             case Order(steps=steps):
                 for step in steps:
                     column = side.enter if step > 0 else side.leave

@@ -57,6 +57,16 @@ def test_opens_without_network_and_without_complaint(open_report: Callable[..., 
     assert page.run("return document.querySelectorAll('#latency canvas').length") == 2
 
 
+def test_latency_from_when_requests_were_due_is_a_row_of_its_own(open_report: Callable[..., Any]) -> None:
+    """Both figures are there to compare, and the load is told as it was asked for."""
+    page = open_report(Sample(broken="no posts"))
+    assert page.complaints() == []
+    rows = [row.text for row in page.all("#percentiles tbody th")]
+    assert rows == ["recorded", "replayed", "recorded, from when due"]
+    assert "Failed in the scenario, 1 iteration: read: AssertionError: no posts" in page.one("#reasons").text
+    assert "4 virtual users, 10 iterations each" in page.one("#about").text
+
+
 def test_policy_lets_nothing_else_run(open_report: Callable[..., Any]) -> None:
     """A script or an image that got into the page all the same would not be run or fetched."""
     page = open_report(Sample())

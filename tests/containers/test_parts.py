@@ -5,18 +5,24 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.cli.load import shape as chosen_shape
+from loadgen.client.builtin import find
+from loadgen.client.scenario_file import load
 from loadgen.client.session import Outcome
-from loadgen.containers import attached, blame, image, layout, owner
+from loadgen.containers import attached, blame, carry, image, layout, owner, place
 from loadgen.containers.daemon import Ended
 from loadgen.containers.events import Listener, Teller
 from loadgen.containers.session import Ends
 from loadgen.core.comparison import Difference
+from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, ServerFault
+from loadgen.imports.call import Call, playing
 from loadgen.record import Recorded, Watcher
 from loadgen.traced import lifeline
 
@@ -40,6 +46,26 @@ class Watched(Watcher):
 def test_both_ends_of_the_lifeline_speak_the_same() -> None:
     """The server's half may not be imported by the driver's, so they are compared here."""
     assert (attached.STOP, attached.COMPLETE) == (lifeline.STOP, lifeline.COMPLETE)
+
+
+def test_a_load_and_its_scenario_are_named_in_the_containers(tmp_path: Path) -> None:
+    """What the load generator inside is asked for is, once it is read there, what was asked for here."""
+    shape = Shape(90.5, 0.25, 100 / 60)
+    settings = SimpleNamespace(shape=shape, iterations=3)
+    options = place._load(settings)  # type: ignore[arg-type]
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    assert given.keys() == {"--duration", "--ramp-up", "--rate"}
+    again = chosen_shape(given["--duration"], given["--ramp-up"], given["--rate"], None)
+    assert list(again.schedule()) == pytest.approx(list(shape.schedule()))
+    assert place._load(SimpleNamespace(shape=AT_ONCE, iterations=3)) == ["--iterations", "3"]  # type: ignore[arg-type]
+
+    (tmp_path / "shop.py").write_text("from loadgen import scenario\n@scenario\nasync def buy(user): ...\n")
+    assert carry.scenario(find("mixed")) == ("--scenario", "mixed")
+    for name in ("", ":buy"):
+        chosen = load(f"{tmp_path / 'shop.py'}{name}")
+        assert carry.scenario(chosen) == ("--scenario", f"/loadgen/scenarios/shop.py{name}")
+    played = playing(tmp_path / "calls.txt", [Call("GET", "/", ())])
+    assert carry.scenario(played) == ("--from", "/loadgen/scenarios/calls.txt")
 
 
 def test_what_is_told_is_heard() -> None:

@@ -16,6 +16,7 @@ from loadgen.core.transcript import (
     INLINE_LIMIT,
     End,
     Event,
+    FailedIteration,
     Order,
     Reader,
     Run,
@@ -35,9 +36,11 @@ SMALL: list[Event] = [
     Request(2, 1, "GET", "/b", ()),
     Response(2, 200, (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")), b"\xff\x00\n"),
     Failure(1, "ReadTimeout", "read\ntimed out"),
+    FailedIteration(1, 1, "browse", 2, "AssertionError", "naïve ☃", "shop.py, line 7"),
     Order((1, 2, -2, -1)),
     End(2),
 ]
+BROKEN = FailedIteration(0, 3, "browse", 1, "KeyError", "'id'", "")
 
 
 def never_kept(digest: str, body: bytes) -> None:
@@ -324,8 +327,10 @@ def test_nothing_follows_the_end(more: Event | Line) -> None:
         ([RUN, b"{}\n"], "line 2: no event"),
         ([RUN, {"event": 5}], "line 2: no event"),
         ([RUN, {"event": "note", "at": 1}], "line 2: a 'note' event with missing, unknown or mistyped"),
-        ([{**line_of(RUN), "format": "loadgen-transcript/2"}], "its format is 'loadgen-transcript/2'"),
-        ([{**line_of(RUN), "format": "other"}], f"this loadgen reads '{FORMAT}'"),
+        ([{**line_of(RUN), "format": "loadgen-transcript/3"}], "its format is 'loadgen-transcript/3'"),
+        ([{**line_of(RUN), "format": "other"}], f"this loadgen reads loadgen-transcript/1 and {FORMAT}"),
+        ([RUN, BROKEN], "request 1 was never issued"),
+        ([RUN, {**line_of(BROKEN), "where": 7}], "a 'failed_iteration' event with missing"),
     ],
 )
 def test_damaged_lines_are_refused(lines: list[Event | Line | bytes], what: str) -> None:
@@ -372,3 +377,15 @@ def test_bodies_have_one_of_the_forms(body: object) -> None:
 def test_order_steps_are_numbers_of_requests(steps: object) -> None:
     """A step that names no request is damage."""
     assert "line 4: " in damage(RUN, ASK[0], TELL[0], {"event": "order", "steps": steps})
+
+
+def test_what_was_due_is_read() -> None:
+    """When a request should have been sent is told beside it, and of no other event."""
+    read = reader(RUN, {**line_of(ASK[0]), "due": 0.25}, TELL[0], ASK[1], {**line_of(ASK[2]), "due": "x"})
+    assert [read.due for _ in read] == [None, 0.25, None, None, None]
+
+
+def test_an_earlier_format_is_read() -> None:
+    """A transcript of an earlier loadgen is read as it was meant."""
+    first = {**line_of(RUN), "format": "loadgen-transcript/1"}
+    assert list(reader(first, ASK[0], TELL[0])) == [RUN, ASK[0], TELL[0]]

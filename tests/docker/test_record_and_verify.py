@@ -140,3 +140,50 @@ def test_help_does_not_wait_for_docker() -> None:
     """The SDK is imported when it is used, and not before."""
     code = "import sys, loadgen.cli.main; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SCENARIO = """
+from beside import PATH
+from loadgen import scenario
+
+@scenario(weight=2)
+async def look(user):
+    assert (await user.http.get(PATH)).status_code == 200
+
+@scenario
+async def fail(user):
+    assert (await user.http.get(PATH)).status_code == 404, "as it should"
+"""
+
+
+def test_scenario_files_and_load_shapes_are_carried_in(loadgen: Loadgen) -> None:
+    """The file and what lies beside it, the rate and the time; what failed in it is heard on the host."""
+    (loadgen.folder / "load").mkdir()
+    (loadgen.folder / "load" / "beside.py").write_text("PATH = '/api/users'\n")
+    (loadgen.folder / "load" / "shop.py").write_text(SCENARIO)
+    shape = ("--rate", "20/s", "--duration", "1500ms", "-c", "4")
+    code, out, err = loadgen.record("--scenario", "load/shop.py", *shape).finish()
+    assert code == 3, out + err
+    assert "arrivals   30 iterations at 20/s" in out
+    assert " of 30 iterations:" in out
+    assert "x fail: AssertionError: as it should (shop.py, line 11)" in out
+    manifest = json.loads((loadgen.folder / "runs" / "latest" / "run.json").read_text())
+    assert (manifest["scenario"], manifest["load"]) == (
+        "shop.py", {"duration": 1.5, "ramp_up": 0, "rate": 20},
+    )  # fmt: skip
+    code, out, err = loadgen.verify().finish()
+    assert (code, out[:9]) == (0, "IDENTICAL"), out + err
+
+
+def test_files_of_requests_are_carried_in(loadgen: Loadgen) -> None:
+    """With what the file names beside it, which was read here."""
+    (loadgen.folder / "body.json").write_text('{"name": "Ada", "email": "ada@example.com"}')
+    (loadgen.folder / "calls.txt").write_text(
+        "curl http://h/api/users --json @body.json\ncurl -L http://h/api/users/1\n"
+    )
+    code, out, err = loadgen.record("--from", "calls.txt", "-c", "2", "-n", "3").finish()
+    assert code == 0, out + err
+    assert "recorded   12 requests, 2 at a time" in out
+    assert "201: 6" in out
+    code, out, err = loadgen.verify().finish()
+    assert (code, out[:9]) == (0, "IDENTICAL"), out + err

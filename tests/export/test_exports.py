@@ -6,6 +6,7 @@ import html
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -248,3 +249,18 @@ def test_verdict_exports_hold_no_secret(tmp_path: Path) -> None:
     for text in (junit(manifest, found.verdict, masker).decode(), summary(run, manifest, found, masker)):
         assert SECRET not in text
         assert MASK in text
+
+
+def test_what_failed_in_the_scenario_is_exported(tmp_path: Path) -> None:
+    """HAR and bundle keep it, and when requests were due, without secrets that it may quote."""
+    run, manifest = make(tmp_path / "run", replace(SECRETS, broken=f"not {SECRET}"))
+    with run.read() as events:
+        log = json.loads("".join(har(events, Masker(MASKS), version="0")))["log"]
+    (failed,) = log["_loadgen"]["failed_iterations"]
+    assert (failed["seq"], failed["where"], failed["message"]) == (1, "a.py, line 7", f"not {MASK}")
+    packed = io.BytesIO()
+    manifest.state, manifest.files = "complete", run.digests()
+    bundle(run, manifest, MASKS, packed, keep_secrets=False)
+    lines = [json.loads(line) for line in unpacked(packed.getvalue())["run/transcript.jsonl"].splitlines()]
+    assert [line["message"] for line in lines if line["event"] == "failed_iteration"] == [f"not {MASK}"]
+    assert [line["seq"] for line in lines if "due" in line] == [1]

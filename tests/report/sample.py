@@ -45,6 +45,8 @@ class Sample:
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Recorded and replayed bodies of some requests."""
     request_bodies: dict[int, bytes] = field(default_factory=dict)
+    broken: str = ""
+    """What the first request's scenario failed with; it was due half a second before it was sent, too."""
     seed: int = 1
 
 
@@ -160,12 +162,16 @@ class _Session:
             (bodies / digest).write_bytes(body)
 
         with path.open("w", encoding="utf-8") as file:
+            broken = "" if replay else self.sample.broken
+            late = 0.5 if broken else 0.0
 
             def line(at: float, event: transcript.Event) -> None:
                 name, fields = transcript.encode(event, keep)
-                file.write(
-                    json.dumps({"event": name, "at": round(at, 6), **fields}, ensure_ascii=False) + "\n"
+                due = (
+                    {"due": round(at, 6)} if broken and isinstance(event, Request) and event.seq == 1 else {}
                 )
+                at = round(at + late, 6) if not isinstance(event, transcript.Run) else 0
+                file.write(json.dumps({"event": name, "at": at, **due, **fields}, ensure_ascii=False) + "\n")
 
             line(0, transcript.Run("sample", "mixed", self.sample.seed, self.sample.users, 10, STARTED))
             pace = 0.8 if replay else 1.0
@@ -176,6 +182,11 @@ class _Session:
                     line(at * pace, self.answer(seq, replay=replay))
                 else:
                     line(at * pace, Failure(seq, "ReadTimeout", "timed out"))
+            if broken:
+                line(
+                    self.last,
+                    transcript.FailedIteration(0, 1, "read", 1, "AssertionError", broken, "a.py, line 7"),
+                )
             for start in range(0, len(self.steps), 1000):
                 line(self.last, transcript.Order(tuple(self.order(replay=replay)[start : start + 1000])))
             line(self.last, transcript.End(self.sample.requests))

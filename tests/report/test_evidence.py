@@ -133,3 +133,14 @@ def test_long_bodies_are_cut_around_what_differs(tmp_path: Path) -> None:
     assert ["right" in part["text"] for part in parts] == [False, True]
     assert [part["size"] for part in parts] == [500_004, 500_005]
     assert all(part["shown"] < 70_000 for part in parts)
+
+
+def test_what_failed_in_the_scenario_and_how_late_requests_were_is_shown(tmp_path: Path) -> None:
+    """Failed iterations are told above, and latency from when requests were due beside what was measured."""
+    data = shown(tmp_path / "run", Sample(broken="no posts"))
+    (notice,) = data["notices"]
+    assert notice == "Failed in the scenario, 1 iteration: read: AssertionError: no posts (a.py, line 7)"
+    measured, corrected = data["figures"]["percentiles"][0], data["figures"]["corrected"]
+    assert corrected["max"] >= 500 > measured["max"]
+    assert corrected["p95"] < 500, "the others were sent when they were due"
+    assert shown(tmp_path / "other", Sample())["figures"]["corrected"] == {}

@@ -7,7 +7,7 @@ function showFigures(store) {
   const figures = store.data.figures;
   if (!figures.percentiles.some((one) => Object.keys(one).length)) return;
   reveal("latency");
-  showPercentiles(figures.percentiles);
+  showPercentiles(figures.percentiles, figures.corrected);
   describe(figures);
   drawCharts(figures);
   let width = 0;
@@ -18,14 +18,15 @@ function showFigures(store) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts(figures));
 }
 
-function showPercentiles(sides) {
+function showPercentiles(sides, corrected) {
   const names = Object.keys(sides.find((one) => Object.keys(one).length));
+  const row = (label, side, kind) => make("tr", make(`th.side-${kind}`, { scope: "row" }, label),
+    names.map((name) => make("td", side[name] === undefined ? "—" : [shortMs(side[name]), make("small", "ms")])));
   byId("percentiles").append(
     make("caption.visually-hidden", "Latency percentiles, in milliseconds"),
     make("thead", make("tr", make("th", { scope: "col" }, "latency"), names.map((name) => make("th", { scope: "col" }, name)))),
-    make("tbody", sides.map((side, at) => make("tr",
-      make(`th.side-${at ? "rep" : "rec"}`, { scope: "row" }, NAMES[at]),
-      names.map((name) => make("td", side[name] === undefined ? "—" : [shortMs(side[name]), make("small", "ms")]))))));
+    make("tbody", sides.map((side, at) => row(NAMES[at], side, at ? "rep" : "rec")),
+      corrected.p50 === undefined ? null : row("recorded, from when due", corrected, "rec")));
 }
 
 function shortMs(value) { return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2); }

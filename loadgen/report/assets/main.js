@@ -52,6 +52,12 @@ function command(label, text) {
   return make("div.command", make("div", make("span.label", label), code), button);
 }
 
+function describeLoad({ concurrency, iterations, load }) {
+  const { duration, ramp_up: rampUp, rate } = load;
+  const how = rate ? `${number(rate)} iterations a second for ${duration} s` : duration ? `for ${duration} s` : `${plural(iterations, "iteration")} each`;
+  return `${plural(concurrency, "virtual user")}, ${how}${rampUp ? `, ramped up over ${rampUp} s` : ""}`;
+}
+
 function showRun(store) {
   reveal("run");
   const { run, verification, masking, logs } = store.data;
@@ -61,7 +67,7 @@ function showRun(store) {
   const masked = Object.entries(masking.masked);
   byId("about").append(
     table("Run", [["run", run.id], ["folder", run.path], ["recorded", run.created], ["state", run.state], ["target", run.target], ["scenario", `${run.scenario}, seed ${run.seed}`],
-      ["load", `${plural(run.concurrency, "virtual user")}, ${plural(run.iterations, "iteration")} each`], ["runtime", run.runtime]]),
+      ["load", describeLoad(run)], ["runtime", run.runtime]]),
     table("Versions", Object.entries(run.versions)),
     table("Verification", verification ? [["number", `${verification.number} of ${verification.of}`], ["evidence", verification.path], ["verdict", verification.verdict || "none"],
       ["database", verification.database && `${verification.database.path} ${verification.database.exists ? "exists" : "does not exist"}`],
