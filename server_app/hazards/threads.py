@@ -43,7 +43,7 @@ def shared_state() -> object:
     seen = []
     for _ in range(10):
         seen.append(COUNTS["bare"])
-        time.sleep(0)
+        time.sleep(0.0005)
         COUNTS["bare"] = seen[-1] + 1
     return seen
 
@@ -54,7 +54,7 @@ def shared_state_in_memory() -> object:
     seen = []
     for _ in range(10):
         seen.append(COUNTS["memory"])
-        _spin(20_000)
+        _spin(50_000)
         COUNTS["memory"] = seen[-1] + 1
     return seen
 
