@@ -36,8 +36,8 @@ OPTIONS = {
 """What ``loadgen record`` is given for each setup."""
 
 _ADDRESS = (
-    "an address in the memory of this process. Nothing outside is asked for it: there is no call to record. A "
-    "replay's memory holds more than the recorded process's: the tape, for one"
+    "an address in the memory of this process. Nothing outside is asked for it: there is no call to record. "
+    "A replay's memory holds more than the recorded process's: the tape, for one"
 )
 INHERENT = {
     "object_id": _ADDRESS,

@@ -6,6 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -31,10 +32,12 @@ Answers = dict[tuple[int, int], tuple[int, bytes]]
 def ask(url: str, name: str) -> Answers:
     """Let some users ask for a hazard at once, each several times."""
     where = urlsplit(url).netloc
+    together = threading.Barrier(USERS)
 
     def live(user: int) -> Answers:
         connection = http.client.HTTPConnection(where, timeout=60)
         found = {}
+        together.wait(60)
         for turn in range(TURNS):
             connection.request("GET", f"/hazards/{name}?user={user}&turn={turn}&service={_service()}")
             answer = connection.getresponse()
