@@ -207,6 +207,11 @@ def verify(
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
+    if explain and manifest.engine_alone:
+        raise UsageError(
+            "this run is of the engine alone: it takes loadgen's own replay to see what each call got",
+            advice="Leave out --explain, or record again without --engine-alone.",
+        )
     place = where.place(runtime, attach, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
 

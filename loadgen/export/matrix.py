@@ -57,10 +57,20 @@ def markdown(matrix: Matrix) -> str:
         _line([f"`{row.name}`: {_text(row.shows)}", *(cell(row, *at) for at in shown), WHOSE[row.whose]])
         for row in matrix.rows
     ]
-    lines += ["", LEGEND]
+    lines += ["", LEGEND, "", _measured_on(matrix)]
     lines += [f"\n- `{row.name}`: {row.why}" for row in matrix.rows if row.why and row.fails_at_best]
     lines += [f"\n- `{name}` was not measured: {why}" for name, why in matrix.skipped.items()]
     return "\n".join(lines) + "\n"
+
+
+def _measured_on(matrix: Matrix) -> str:
+    found = matrix.versions
+    runs = sorted({measured.runs for *_, measured in matrix.cells()})
+    often = " or ".join(map(str, runs)) + (" run" if runs == [1] else " runs")
+    return (
+        f"Measured in {often} of each with loadgen {found['loadgen']} (boundary {found['boundary']}), "
+        f"{found['engine']}, CPython {found['python'].split()[0]}, {found['platform']}."
+    )
 
 
 def _line(cells: Iterable[str]) -> str:
