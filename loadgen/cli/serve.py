@@ -31,12 +31,15 @@ def main(arguments: Sequence[str]) -> None:
     recorded.add_argument("target", nargs="?", help="as for loadgen record")
     recorded.add_argument("--health-path", default="/health")
     recorded.add_argument("--stacks", action="store_true")
+    recorded.add_argument("--schedule", default="turns")
     replayed = phase.add_parser("replay", help="replay a recorded run")
     replayed.add_argument("run", nargs="?", type=Path, default=Path(layout.HOME, "runs", "latest"))
     options = parser.parse_args(arguments)
     try:
         if options.phase == "record":
-            command, environment = record(options.target, options.health_path, stacks=options.stacks)
+            command, environment = record(
+                options.target, options.health_path, stacks=options.stacks, schedule=options.schedule
+            )
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:
@@ -45,13 +48,16 @@ def main(arguments: Sequence[str]) -> None:
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
-def record(target: str | None, health_path: str, *, stacks: bool) -> tuple[list[str], dict[str, str]]:
+def record(
+    target: str | None, health_path: str, *, stacks: bool, schedule: str
+) -> tuple[list[str], dict[str, str]]:
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
     os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     what = resolve(target)
     options = _options("0.0.0.0", health_path, what.python_path)  # noqa: S104 - of an internal network
+    options += ("--schedule", schedule)
     command = retrace.record_command(tape, what.argv, options, stacks=stacks)
     return command, retrace.environment({"DB_FILE": layout.DATABASE}, what.python_path)
 

@@ -248,6 +248,12 @@ def _headline(found: Verdict) -> Text:
     return head.append(f"  {what}", style="not bold default")
 
 
+_SCHEDULES = {
+    "turns": "recorded in turns, so that races in memory replay too",
+    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
+}
+
+
 def _facts(result: Verified, manifest: Manifest) -> Table:
     found = result.verdict
     facts = Table.grid(padding=(0, 2))
@@ -267,6 +273,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
         add("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
+    add("threads", _SCHEDULES[manifest.schedule])
     if not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):

@@ -156,7 +156,13 @@ class _Recording:
         limits = {"concurrency": settings.concurrency, "memory": self._options.memory}
         async with Session(self._daemon, self.manifest.image, **limits) as session:
             await session.network()
-            both = ("--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ()))
+            both = (
+                "--health-path",
+                settings.health_path,
+                *(("--stacks",) if settings.stacks else ()),
+                "--schedule",
+                settings.schedule,
+            )
             target = _inside(settings.target)
             server = await session.create(layout.FLASK_RECORD, *both, target)
             driver = await session.create(

@@ -93,6 +93,13 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+CLOSING = {
+    "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
+    "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
+}
+"""Variables that close gaps of the engine."""
+
+
 def environment(server: Mapping[str, str], python_path: str, *, engine_alone: bool = False) -> dict[str, str]:
     """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs.
 
@@ -100,7 +107,7 @@ def environment(server: Mapping[str, str], python_path: str, *, engine_alone: bo
     """
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
-        **({} if engine_alone else {"PYTHONHASHSEED": "0"}),  # the order of sets is not on the tape
+        **({} if engine_alone else CLOSING),
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
         "PYTHONPATH": python_path,

@@ -8,9 +8,10 @@ before the server does. What module configuration can close is in
 from __future__ import annotations
 
 import builtins
+import copy
 import gc
-import io
 import os
+import queue
 import re
 import tempfile
 from collections import deque
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream, utils
 from retracesoftware.install import importhook, patcher, pathpredicate
+from retracesoftware.proxy.system import System
 
 from loadgen.traced import schedule, settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
@@ -31,6 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENGINE_VERSION = "0.2.30"
+
+
+def when_installed(do: Callable[[Any], None]) -> None:
+    """Have *do* called with the engine's ``system`` once that is made, and before it changes anything."""
+    stock = System.install
+
+    def install(system: Any) -> Any:
+        do(system)
+        return stock(system)
+
+    System.install = install
 
 
 def follow_the_tape_in_turns() -> None:
@@ -120,7 +133,37 @@ def bind_reused_addresses() -> None:
 
 def order_the_threads() -> None:
     """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
-    schedule.install()
+    when_installed(schedule.install)
+    # Two threads that wait for one of C's get their items in an order that is not on the tape.
+    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+
+
+def keep_frames_off_the_tape() -> None:
+    """Hand the writer a copy of each exception, without the frames that it came through.
+
+    The tape is written by a thread of its own, which holds an exception until it is written, and so its
+    traceback, the frames there, and what their variables name. Where that is the last reference, the
+    finalizers of the application's objects run on that thread, off the tape; a replay runs them on it.
+    """
+
+    def copying(on_error: Callable[..., None]) -> Callable[..., None]:
+        def write(kind: object, error: BaseException, traceback: object) -> None:
+            try:
+                bare = copy.copy(error)  # as pickling it does, which is what the writer will do
+            except Exception:  # noqa: BLE001 - an exception of any making
+                bare = error
+            on_error(kind, bare, traceback)
+
+        return write
+
+    def install(system: Any) -> None:
+        if system.retrace_mode == "record":
+            for hooks in ("primary_hooks", "secondary_hooks"):
+                stock = getattr(system, hooks)
+                on_error = system.disable_for(copying(stock.on_error), unwrap_args=False)
+                setattr(system, hooks, stock._replace(on_error=on_error))
+
+    when_installed(install)
 
 
 def free_objects_in_one_step() -> None:
@@ -207,6 +250,19 @@ def trace_imports_of_the_application() -> None:
     importhook.install_import_hooks = install_import_hooks
 
 
+def external_objects(target: Any, system: Any) -> Any:
+    """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
+
+    A ``system_wrap`` of the overlay, for classes in Python around a library in C that the engine does not see.
+    """
+    factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
+    for name in factories:
+        setattr(target, name, staticmethod(system.patch_function(partial(getattr(target, name)))))
+    if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
+        target.__del__ = system.disabled_method_for(target.__del__)
+    return target if factories else system.patch_function(partial(target))
+
+
 def read_code_live() -> None:
     """Keep the application's own code off the tape.
 
@@ -239,29 +295,22 @@ def follow_directory_descriptors() -> None:
     patcher.param_predicate = with_descriptors
 
 
-class _OpenInTwoSteps:
-    """``io`` for :mod:`tempfile`, whose openers take what they open from a closure and ignore the flags."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(io, name)
-
-    @staticmethod
-    def open(file: Any, *args: Any, opener: Any = None, **kwargs: Any) -> Any:
-        return io.open(opener(file, 0) if opener else file, *args, **kwargs)  # noqa: UP020 - the traced one
+def _unlink(path: str) -> None:
+    os.unlink(path)
 
 
-def trace_temporary_files() -> None:
-    """Let ``tempfile`` make a file first, open its descriptor then, and remove it by the traced ``unlink``.
+def record_temporary_folders() -> None:
+    """Record what is done to the temporary folders themselves, not only to what is in them.
 
-    What an ``opener`` does while ``open`` calls it is not traced: the random name that it finds is another in
-    each replay. And the ``unlink`` that removes the file is a default argument, older than the engine: a
-    replay would remove whatever has the recorded name.
+    ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
+    not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
     """
-    tempfile._io = _OpenInTwoSteps()  # type: ignore[attr-defined]
-    closer = tempfile._TemporaryFileCloser  # type: ignore[attr-defined]
-    name = "cleanup" if hasattr(closer, "cleanup") else "close"  # since CPython 3.12, and before
-    method = getattr(closer, name)
-    setattr(closer, name, lambda self: method(self, unlink=os.unlink))
+    for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
+        if getattr(function, "__defaults__", None):  # captured before the engine replaced it
+            kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
+            function.__defaults__ = kept
+    stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
+    pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
 
 
 def collect_at_fixed_places() -> Callable[[], object]:
@@ -280,13 +329,14 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    keep_frames_off_the_tape,
     order_the_threads,
     free_objects_in_one_step,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
     follow_directory_descriptors,
-    trace_temporary_files,
+    record_temporary_folders,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))

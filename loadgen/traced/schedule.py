@@ -17,7 +17,6 @@ the order of steps is the order of execution, and a replay, which follows the fo
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 import time
@@ -27,7 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware import utils
-from retracesoftware.proxy.system import CallHooks, System
+from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
 from loadgen.traced import settings
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 _TRACED = "internal"
 """Where the engine's gate is while a thread runs the application's own code."""
 
-_BLOCKED = 0.25
+_BLOCKED = 1.0
 """Seconds without a move after which the thread whose turn it is counts as waiting for something off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
@@ -80,21 +79,13 @@ class Turn:
             self._held.release()
 
 
-def install() -> None:
-    """Have every thread that waits do so on the tape, from when the engine starts on."""
-    stock = System.install
-
-    def install(system: Any) -> Any:
-        if system.retrace_mode == "record" and settings.CURRENT.schedule == "turns":
-            _take_turns(system, Turn())
-        _end_on_the_tape(system)
-        _order(system)
-        _number(system, (threading.Thread, Future))
-        return stock(system)
-
-    System.install = install
-    # Two threads that wait for one of C's get their items in an order that is not on the tape.
-    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+def install(system: Any) -> None:
+    """Have every thread that waits do so on the tape."""
+    if system.retrace_mode == "record" and settings.CURRENT.schedule == "turns":
+        _take_turns(system, Turn())
+    _end_on_the_tape(system)
+    _order(system)
+    _number(system, (threading.Thread, Future))
 
 
 def outside(system: Any) -> None:

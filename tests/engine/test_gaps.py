@@ -90,13 +90,6 @@ SERVER = """
         finally:
             db.close()
 
-    @app.get("/temporary")
-    def temporary():
-        with tempfile.NamedTemporaryFile("w+") as file:
-            file.write(str(time.time()))
-            file.seek(0)
-            return jsonify(file.name, file.read())
-
     @app.get("/directory")
     def directory():
         with tempfile.TemporaryDirectory() as name:
@@ -187,7 +180,6 @@ CLOSED = {
     gaps.collect_at_fixed_places: "/cycles",
     gaps.trace_imports_of_the_application: "/imported",
     gaps.follow_directory_descriptors: "/directory",
-    gaps.trace_temporary_files: "/temporary",
 }
 
 
