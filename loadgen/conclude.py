@@ -13,6 +13,7 @@ from loadgen.sources import changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
@@ -27,11 +28,13 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     """
     worst = min(replays, key=lambda one: _WORST_FIRST.index(one.verdict.judgement))
     verdict = worst.verdict
-    # The image of containers holds the code that was recorded, whatever has become of it outside.
-    edited = [] if manifest.image else changed(manifest.sources)
+    if verdict.facts.get("replay") == "client":
+        edited = changed(manifest.client_sources)
+    else:  # the image of containers holds the code that was recorded, whatever has become of it outside
+        edited = [] if manifest.image else changed(manifest.sources)
     verdict.causes = diagnose([one.verdict for one in replays], edited)
     verdict.facts["changed_sources"] = edited
-    if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(worst.folder / "server.log")):
+    if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(_log(worst))):
         verdict.facts["engine_log"] = asdict(said)
     if (watched := [one for one in replays if "watched" in one.verdict.facts]) and watched[-1] is not worst:
         verdict.facts["watched"] = watched[-1].verdict.facts["watched"]
@@ -41,3 +44,8 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     ]
     write_json(worst.folder / "verdict.json", verdict.to_json())
     return worst
+
+
+def _log(replay: Verified) -> Path:
+    """Return what the replayed process printed: it is called after what it was."""
+    return next(replay.folder.glob("*.log"), replay.folder / "server.log")

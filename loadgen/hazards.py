@@ -179,9 +179,8 @@ async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
     turns = max(1, settings.requests // one.concurrency)
     plan = trial.Plan(
         (
-            *(f"{BUNDLED} --hazards {one.name}", "--scenario", "hazards"),
-            *("--concurrency", str(one.concurrency), "--iterations", str(turns)),
-            *OPTIONS[one.setup],
+            *("--scenario", "hazards", "--concurrency", str(one.concurrency), "--iterations", str(turns)),
+            *(*OPTIONS[one.setup], "--", BUNDLED, "--hazards", one.name),
         ),
         ("--timeout", f"{settings.timeout:g}"),
     )

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from loadgen.core.comparison import Rule
     from loadgen.record import Recorded, Settings, Watcher
     from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.runtimes import Runtime
-    from loadgen.verify import Verified
+    from loadgen.runtimes import Recorder
+    from loadgen.verify import Replay, Verified
 
 
 class Place(Protocol):
@@ -36,10 +36,11 @@ class Place(Protocol):
 
 
 class Here:
-    """This process, with the servers of *runtime*."""
+    """This process: with the servers of *runtime*, and a kind of *replay*."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Recorder, replay: Replay) -> None:
         self._runtime = runtime
+        self._replay = replay
 
     async def record(self, settings: Settings, stop: Stop, watcher: Watcher) -> Recorded:
         """Record a session."""
@@ -56,10 +57,10 @@ class Here:
         watch: int | None,
     ) -> Verified:
         """Replay a run and compare."""
-        return await replaying.verify(
+        return await replaying.verify_by(
+            self._replay,
             run,
             manifest,
-            self._runtime,
             timeout=timeout,
             watcher=watcher,
             ignored=ignored,

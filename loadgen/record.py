@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import httpx
 
+from loadgen import client_trace
 from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
-from loadgen.errors import Interrupted, RecordingFault, ServerFault
-from loadgen.run_folder import Manifest, RunFolder
+from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
+from loadgen.run_folder import Manifest, RunFolder, digest
 from loadgen.sources import sources
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.scenario import Scenario
-    from loadgen.runtimes import Runtime
+    from loadgen.runtimes import Recorder
     from loadgen.target import Target
 
 
@@ -41,6 +42,8 @@ class Settings:
     timeout: float
     """Seconds until a request is given up."""
     health_path: str
+    trace: str = "server"
+    """What is recorded for replay; see :attr:`loadgen.run_folder.Manifest.trace`."""
     stacks: bool = False
     """Whether the engine shall record the stack of every call."""
     engine_alone: bool = False
@@ -131,13 +134,15 @@ def begin(
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-c{settings.concurrency}-s{settings.seed}"
     run = RunFolder.create(settings.folder, name)
+    origin = settings.scenario.origin
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
         runtime=runtime,
         target=settings.target.name,
         argv=list(settings.target.argv),
-        python_path=settings.target.python_path,
+        python_path=settings.target.folder,
+        cwd=settings.target.cwd,
         scenario=settings.scenario.name,
         seed=settings.seed,
         concurrency=settings.concurrency,
@@ -148,15 +153,18 @@ def begin(
         stacks=settings.stacks,
         engine_alone=settings.engine_alone,
         schedule=settings.schedule,
+        trace=settings.trace,
         database=database,
+        database_used=False,
         versions=versions,
         sources=sources(settings.target),
+        client_sources={str(origin.file): digest(origin.file)} if origin else {},
     )
     run.save(manifest)
     return run, manifest
 
 
-async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watcher) -> Recorded:
+async def record(settings: Settings, runtime: Recorder, stop: Stop, watcher: Watcher) -> Recorded:
     """Record a session; setting *stop* ends it early, with what was recorded until then.
 
     Raises:
@@ -192,7 +200,7 @@ async def record(settings: Settings, runtime: Runtime, stop: Stop, watcher: Watc
 
 async def _session(
     settings: Settings,
-    runtime: Runtime,
+    runtime: Recorder,
     run: RunFolder,
     manifest: Manifest,
     journal: Journal,
@@ -209,25 +217,20 @@ async def _session(
             await server.ended()
             stop.requested = True
 
+        failed: LoadgenError | None = None
         async with anyio.create_task_group() as watching:
             watching.start_soon(stop_with_server)
-            outcome = await fire(
-                server.url,
-                settings.scenario,
-                journal,
-                concurrency=settings.concurrency,
-                iterations=settings.iterations,
-                seed=settings.seed,
-                timeout=settings.timeout,
-                stop=stop,
-                say=watcher.say,
-                shape=shape,
-            )
+            try:
+                outcome = await _load(settings, run, server.url, journal, stop, watcher)
+            except LoadgenError as error:  # kept out of the group, which would wrap it
+                failed = error
             watching.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
         manifest.totals = {
             "requests": journal.requests,
             "failures": journal.failures,
-            "seconds": round(journal.elapsed - began, 3),
+            "seconds": round(journal.lived, 3),
             "statuses": {str(status): count for status, count in sorted(journal.statuses.items())},
             "p50_ms": round(journal.latency.percentile(50) * 1000, 2),
             "p99_ms": round(journal.latency.percentile(99) * 1000, 2),
@@ -244,6 +247,7 @@ async def _session(
         try:
             order = await server.control.order()
             journal.end(order, journal.requests)
+            manifest.database_used = (await server.control.state()).database
         except httpx.TransportError as error:
             how = await server.obituary() or f"{type(error).__name__}: {error}"
             raise ServerFault(
@@ -263,3 +267,28 @@ async def _session(
     if not journal.requests:
         raise ServerFault("nothing was recorded: the scenario issued no request")
     return outcome
+
+
+async def _load(
+    settings: Settings,
+    run: RunFolder,
+    url: str,
+    journal: Journal,
+    stop: Stop,
+    watcher: Watcher,
+) -> Outcome:
+    """Run the virtual users: in this process, or traced in one of their own."""
+    if settings.trace == "client":
+        return await client_trace.fire(settings, run, url, journal, stop, watcher.say)
+    return await fire(
+        url,
+        settings.scenario,
+        journal,
+        concurrency=settings.concurrency,
+        iterations=settings.iterations,
+        seed=settings.seed,
+        timeout=settings.timeout,
+        stop=stop,
+        say=watcher.say,
+        shape=settings.shape,
+    )

@@ -5,7 +5,8 @@
     runs/<time>-c8-s1/
         run.json            manifest: state, what ran, versions, digests of the files below
         transcript.jsonl    see loadgen.core.transcript; large bodies in bodies/<sha256>
-        recording.bin       the engine's tape
+        recording.bin       the engine's tape, of the server
+        client.bin          that of the load generator, where it was traced
         server.log          what the server printed
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
@@ -52,6 +53,11 @@ class Manifest:
     target: str
     argv: list[str]
     python_path: str
+    """Where the application's code is; empty for the bundled server."""
+    cwd: str = ""
+    """Directory that the server was started in, and is replayed in; empty: any."""
+    server_env: list[str] = field(default_factory=list)
+    """Names of the environment variables that the user gave the server; the recording has their values."""
     scenario: str
     seed: int
     concurrency: int
@@ -67,13 +73,20 @@ class Manifest:
     """Whether the engine's gaps were left open, as they then are in its replay."""
     schedule: str = "parallel"
     """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
+    trace: str = "server"
+    """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
+    ``client``, the load generator, beside the server."""
     database: str
     """Where the server's database was while recording; it must not exist when the run is verified."""
+    database_used: bool = True
+    """Whether the server made one there."""
     versions: dict[str, str]
     image: str = ""
     """The image of its containers, where there were any."""
     sources: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
+    client_sources: dict[str, str] = field(default_factory=dict)
+    """The same of the scenario, where it is from a file, and of the requests that were played."""
     totals: dict[str, Any] = field(default_factory=dict)
     """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
     when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
@@ -90,6 +103,7 @@ class RunFolder:
         self.path = path
         self.transcript = path / "transcript.jsonl"
         self.recording = path / "recording.bin"
+        self.client = path / "client.bin"
         self.log = path / "server.log"
         self.bodies = path / "bodies"
 
@@ -165,10 +179,13 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
-        return {path.name: digest(path) for path in (self.transcript, self.recording)}
+        files = (self.transcript, self.recording, self.client)
+        return {path.name: digest(path) for path in files if path is not self.client or path.exists()}
 
-    def check_recording(self, manifest: Manifest) -> None:
+    def check_recording(self, manifest: Manifest, recording: Path | None = None) -> None:
         """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.
+
+        By default it is that of the server.
 
         Raises:
             RecordingFault: the run is not complete, or its recording is missing, empty or changed.
@@ -177,13 +194,14 @@ class RunFolder:
         if manifest.state != "complete":
             why = manifest.error or "it was interrupted before its recording was complete"
             raise RecordingFault(f"the run is {manifest.state}, not complete: {why}", advice=again)
-        if not self.recording.is_file():
-            raise RecordingFault(f"the recording {self.recording} is missing", advice=again)
-        if not self.recording.stat().st_size:
-            raise RecordingFault(f"the recording {self.recording} is empty", advice=again)
-        if digest(self.recording) != manifest.files.get(self.recording.name):
+        recording = recording or self.recording
+        if not recording.is_file():
+            raise RecordingFault(f"the recording {recording} is missing", advice=again)
+        if not recording.stat().st_size:
+            raise RecordingFault(f"the recording {recording} is empty", advice=again)
+        if digest(recording) != manifest.files.get(recording.name):
             raise RecordingFault(
-                f"{self.recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
+                f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
             )
 
@@ -239,7 +257,12 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset({"stacks", "engine_alone", "schedule", "sources", "image", "load"})
+_ADDED_LATER = frozenset(
+    {
+        "stacks", "engine_alone", "schedule", "sources", "image", "load", "cwd", "server_env",
+        "database_used", "trace", "client_sources",
+    }
+)  # fmt: skip
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
 
 

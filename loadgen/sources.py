@@ -20,15 +20,15 @@ _NOT_ITS_OWN = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 def sources(target: Target) -> dict[str, str]:
-    """Return the digest of each Python file of *target*, by its absolute path."""
+    """Return the digest of each Python file and template of *target*, by its absolute path."""
     if target.name == BUNDLED:
         import server_app  # noqa: PLC0415 - only where it is the target
 
         folder = Path(server_app.__file__).parent
     else:
-        folder = Path(target.python_path)
+        folder = Path(target.folder)
     found = dict[str, str]()
-    for path in _python_files(folder):
+    for path in _code(folder):
         if len(found) == LIMIT:
             break
         try:
@@ -52,11 +52,12 @@ def _is(path: Path, sha: str) -> bool:
         return False
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
+def _code(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         here = Path(root)
         if here != folder and (here / "pyvenv.cfg").exists():
             folders.clear()  # a virtual environment, whatever its name
             continue
         folders[:] = sorted(name for name in folders if name not in _NOT_ITS_OWN and not name.startswith("."))
-        yield from (here / name for name in sorted(files) if name.endswith(".py"))
+        template = "templates" in here.relative_to(folder).parts
+        yield from (here / name for name in sorted(files) if template or name.endswith(".py"))

@@ -2,51 +2,176 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+import shlex
+import sys
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadgen.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 BUNDLED = "server_app"
+_PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
+_HARMLESS = frozenset({"-u", "-P"})
+"""Options of the interpreter that change nothing here: output is unbuffered and ``sys.path`` safe anyway."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A server, as arguments of a Python interpreter."""
 
-    name: str
-    """What the user called it."""
+    words: tuple[str, ...]
+    """What the user called it: one name, or a command."""
     argv: tuple[str, ...]
-    """As after ``python``: a script, or ``-m`` and a module, and its arguments."""
-    python_path: str
-    """Where it is imported from."""
+    """As after ``python``: a script, ``-m`` and a module, or ``-c`` and code; and its arguments."""
+    folder: str = ""
+    """Where the application's code is; empty for the bundled server."""
+    import_from: str = ""
+    """What Python puts in front of ``sys.path`` when it is started like this; nothing where it is empty."""
+    cwd: str = ""
+    """Directory that it is started in; empty: any."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it, as one line."""
+        return shlex.join(self.words) if len(self.words) > 1 else self.words[0]
 
 
-def resolve(name: str | None) -> Target:
-    """Return the target called *name*: a script, ``module:app``, or by default the bundled server.
+def resolve(
+    given: str | Sequence[str] | None = None, cwd: Path | None = None, *, elsewhere: bool = False
+) -> Target:
+    """Return the target that is called *given*, started in *cwd* (by default the current directory).
+
+    It is a script, ``module:app`` or a command in words; by default the bundled server. A command that is
+    installed *elsewhere*, in the image of a container, is not looked up here.
 
     Raises:
-        UsageError: there is no such script, or it is neither.
+        UsageError: there is no such script, directory or command, or it is nothing that can be recorded.
     """
-    if name is None or name == BUNDLED:
-        return Target(BUNDLED, ("-m", BUNDLED), "")
-    if name.startswith(f"{BUNDLED} "):  # with options: its imports at start-up are part of what they show
+    words = (given,) if isinstance(given, str) else tuple(given or ())
+    here = _directory(cwd)
+    if words in {(), (BUNDLED,)}:
+        return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "")
+    name, *arguments = words
+    if name == BUNDLED:  # with options: what it does while it is imported is part of what they show
         import server_app  # noqa: PLC0415 - only where it is the target
 
-        return Target(name, ("-m", *name.split()), str(Path(server_app.__file__).parent))
+        folder = str(Path(server_app.__file__).parent)
+        return Target(words, ("-m", *words), folder, cwd=str(here) if cwd else "")
     if name.endswith(".py"):
-        script = Path(name)
-        if not os.path.isfile(script):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
-            raise UsageError(f"there is no script {name}", advice="Give a path to a Python file.")
-        script = script.resolve()
-        return Target(name, (str(script),), str(script.parent))
+        return _script(words, name, arguments, here, own_folder=cwd is None)
     module, colon, app = name.partition(":")
-    if colon and app and all(part.isidentifier() for part in module.split(".")):
-        command = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
-        return Target(name, command, str(Path.cwd()))
+    if colon and _is_module(module) and _is_application(app):
+        if arguments:
+            raise UsageError(f"{name} is an application and takes no arguments: {shlex.join(arguments)}")
+        argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
+        return Target(words, argv, str(here), str(here), str(here))
+    if _PYTHON.fullmatch(Path(name).name):
+        _check_interpreter(name, elsewhere=elsewhere)
+        return _python(words, arguments, here)
+    if len(words) == 1 and (colon or "/" in name or not name or elsewhere or not _console_script(name)):
+        raise UsageError(
+            f"{name!r} is no target",
+            advice="Give a script that serves, such as serve.py; an application, such as package.module:app "
+            "or module:create_app; or a command: -- python serve.py --flag. Nothing: the bundled server.",
+        )
+    return Target(words, (*_command(name, elsewhere=elsewhere), *arguments), str(here), "", str(here))
+
+
+def _directory(cwd: Path | None) -> Path:
+    if cwd is not None and not cwd.is_dir():
+        raise UsageError(f"there is no directory {cwd}", advice="Give --cwd one that exists.")
+    return (cwd or Path()).resolve()
+
+
+def _script(
+    words: tuple[str, ...], name: str, arguments: Sequence[str], here: Path, *, own_folder: bool
+) -> Target:
+    script = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
+    if not os.path.isfile(script):  # noqa: PTH113 - the same
+        raise UsageError(f"there is no script {name}", advice="Give a path to a Python file.")
+    path = Path(script).resolve()
+    folder = path.parent if own_folder or not path.is_relative_to(here) else here
+    return Target(words, (str(path), *arguments), str(folder), str(path.parent), str(here))
+
+
+def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Target:
+    """Return the target of a command line of Python itself."""
+    left = list(arguments)
+    while left and left[0] in _HARMLESS:
+        del left[0]
+    match left:
+        case ["-m", module, *more] if _is_module(module):
+            return Target(words, ("-m", module, *more), str(here), str(here), str(here))
+        case [script, *more] if script.endswith(".py"):
+            return _script(words, script, more, here, own_folder=False)
     raise UsageError(
-        f"{name!r} is no target",
-        advice="Give a script that calls app.run(), such as serve.py, or an application, such as "
-        "package.module:app; give nothing for the bundled server.",
+        f"{shlex.join(words)!r} cannot be recorded",
+        advice="After python give a script (serve.py), or -m and a module; of the interpreter's other "
+        f"options only {' and '.join(sorted(_HARMLESS))} are understood.",
     )
+
+
+def _check_interpreter(name: str, *, elsewhere: bool) -> None:
+    """Refuse another Python than the one that runs the server: this one, where the engine is installed."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    wanted = Path(name).name.removeprefix("python")
+    if elsewhere or (wanted in {"", "3", version} and ("/" not in name or _in_this_environment(name))):
+        return
+    raise UsageError(
+        f"{name} is not the Python that loadgen runs in: {sys.executable}, {version}",
+        advice="The engine records its own interpreter: install loadgen into the server's environment.",
+    )
+
+
+def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
+    """Return how Python runs the console script *name*: its own file, started by a shell, is no module."""
+    if elsewhere:
+        return (name,)
+    found = _console_script(Path(name).name)
+    if found is None or ("/" in name and not _in_this_environment(name)):
+        raise UsageError(
+            f"{name} is no command of this Python environment ({sys.prefix})",
+            advice="A command is python with a script or -m and a module, or a console script that is "
+            "installed beside loadgen, such as flask, gunicorn or waitress-serve. Nothing else runs under "
+            "the engine.",
+        )
+    module, _, attribute = found.partition(":")
+    code = (
+        f"import sys; from {module} import {attribute.partition('.')[0]}; "
+        f"sys.argv[0] = {Path(name).name!r}; sys.exit({attribute}())"
+    )
+    return ("-c", code)
+
+
+def _console_script(name: str) -> str | None:
+    found = [point for point in entry_points(group="console_scripts", name=name) if point.attr]
+    return f"{found[0].module}:{found[0].attr}" if found else None
+
+
+def _in_this_environment(path: str) -> bool:
+    return Path(path).absolute().parent == Path(sys.executable).parent
+
+
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _is_application(name: str) -> bool:
+    """Say whether *name* is a variable, a factory, or a factory's call with literal arguments."""
+    try:
+        found = ast.parse(name.strip(), mode="eval").body
+        if isinstance(found, ast.Call):
+            for value in (*found.args, *(keyword.value for keyword in found.keywords)):
+                ast.literal_eval(value)
+            found = found.func
+    except (SyntaxError, ValueError):
+        return False
+    return isinstance(found, ast.Name)

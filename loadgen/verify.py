@@ -1,16 +1,16 @@
-"""Verify: replay a recording, re-fire its transcript, and reach a verdict that is backed by files."""
+"""Verify: replay a recording, hold it to its transcript, and reach a verdict that is backed by files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loadgen.client.journal import Journal
 from loadgen.client.replay import Refire
 from loadgen.core.transcript import Run
-from loadgen.core.verdict import Judge
+from loadgen.core.verdict import BOUNDARY, Judge
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
 from loadgen.run_folder import write_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.comparison import Rule
     from loadgen.core.transcript import Event, Reader
-    from loadgen.core.verdict import Verdict
+    from loadgen.core.verdict import Terms, Verdict
     from loadgen.record import Watcher
     from loadgen.run_folder import Manifest, RunFolder
     from loadgen.runtimes import Runtime
@@ -34,6 +34,49 @@ class Verified:
     folder: Path
 
 
+@dataclass(slots=True)
+class Case:
+    """One replay in the making: what it found stays here, however it ends."""
+
+    run: RunFolder
+    manifest: Manifest
+    folder: Path
+    judge: Judge
+    timeout: float
+    watcher: Watcher
+    requests: int = 0
+    whole: bool = False
+    watch: int | None = None
+    """The request whose calls are noted, where the replay can tell them."""
+    client_order_same: bool | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """Where the replayed process prints to."""
+        return self.folder / "server.log"
+
+
+class Replay(Protocol):
+    """A kind of replay."""
+
+    name: str
+    """As in the manifest's ``trace``."""
+    where: str
+    """The name of the runtime."""
+    terms: Terms
+
+    def recording(self, run: RunFolder) -> Path:
+        """Return the tape that it replays."""
+
+    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
+        """Replay, let the case's judge see all that can be compared, and write the replay's own transcript.
+
+        Raises:
+            LoadgenError: the question cannot be answered, or not fully.
+        """
+
+
 async def verify(
     run: RunFolder,
     manifest: Manifest,
@@ -44,118 +87,147 @@ async def verify(
     ignored: tuple[Rule, ...] = (),
     watch: int | None = None,
 ) -> Verified:
+    """Replay *run* at its server's request boundary; see :func:`verify_by`."""
+    return await verify_by(
+        AtBoundary(runtime), run, manifest, timeout=timeout, watcher=watcher, ignored=ignored, watch=watch
+    )
+
+
+async def verify_by(
+    replay: Replay,
+    run: RunFolder,
+    manifest: Manifest,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    watcher: Watcher,
+    ignored: tuple[Rule, ...] = (),
+    watch: int | None = None,
+) -> Verified:
     """Replay *run* and compare; what goes wrong is in the verdict.
 
-    *timeout* is seconds without an answer. The calls of request *watch* are noted, as a fact of the verdict.
+    *timeout* is seconds without an answer. The calls of request *watch* are noted, as a fact of the verdict,
+    where it is a replay at the boundary.
     """
-    replay = _Replay(run, manifest, runtime, timeout, watcher, Judge(ignored), watch)
+    case = Case(
+        run, manifest, run.new_verification(), Judge(ignored, replay.terms), timeout, watcher, watch=watch
+    )
+    case.facts = {
+        "run": manifest.id,
+        "runtime": replay.where,
+        "replay": replay.name,
+        "versions": manifest.versions,
+    }
+    if manifest.engine_alone:
+        case.facts["engine_alone"] = True
     try:
-        await replay.run()
+        await _run(replay, case)
     except LoadgenError as error:
-        replay.judge.doubt(error)
+        case.judge.doubt(error)
     database = Path(manifest.database)
     if database.exists():
-        replay.judge.doubt(RecordingFault(f"there is a database at {database}: the replay may have used it"))
-    replay.facts["database"] = {"path": str(database), "exists": database.exists()}
-    verdict = replay.judge.verdict(
-        requests=replay.requests, whole=replay.whole, client_order_same=replay.client_order_same
+        case.judge.doubt(RecordingFault(f"there is a database at {database}: the replay may have used it"))
+    case.facts["database"] = {"path": str(database), "exists": database.exists()}
+    verdict = case.judge.verdict(
+        requests=case.requests, whole=case.whole, client_order_same=case.client_order_same
     )
-    verdict.facts = replay.facts
-    write_json(replay.folder / "verdict.json", verdict.to_json())
-    return Verified(verdict, replay.folder)
+    verdict.facts = case.facts
+    write_json(case.folder / "verdict.json", verdict.to_json())
+    return Verified(verdict, case.folder)
 
 
-class _Replay:
-    """One replay in the making: what it found stays here, however it ends."""
+async def _run(replay: Replay, case: Case) -> None:
+    """Check what is on disk, replay it, and check that the transcript was whole.
 
-    def __init__(
-        self,
-        run: RunFolder,
-        manifest: Manifest,
-        runtime: Runtime,
-        timeout: float,
-        watcher: Watcher,
-        judge: Judge,
-        watch: int | None,
-    ) -> None:
-        self._run = run
-        self._watch = watch
-        self._manifest = manifest
+    Raises:
+        LoadgenError: the question cannot be answered, or not fully.
+    """
+    retrace.check_versions(case.manifest.versions)
+    case.run.check_recording(case.manifest, replay.recording(case.run))
+    with (
+        case.run.read() as events,
+        Journal(case.folder / "transcript.jsonl", case.folder / "bodies") as journal,
+    ):
+        unchanged = case.run.transcript_unchanged(case.manifest)
+        case.watcher.stage("starting the replay")
+        await replay.replay(case, events, journal)
+    if not events.ended:
+        torn = " in the middle of a line" if events.torn else ""
+        raise TranscriptFault(
+            f"{events.name} was cut short{torn} after {events.requests} requests: it has no end",
+            advice="Record again: loadgen record",
+        )
+    case.whole = True
+    if not unchanged:
+        raise TranscriptFault(
+            f"{events.name} is not what was recorded: it was changed (SHA-256 differs)",
+            advice="Restore the file, or record again.",
+        )
+
+
+class Timed:
+    """Begins the replay, for those who watch, and notes how long it took."""
+
+    def __init__(self, case: Case, journal: Journal) -> None:
+        self._case = case
+        self._journal = journal
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._case.watcher.stage("replaying")
+        self._case.watcher.journal(self._journal, self._case.manifest.totals.get("requests"))
+        self._began = monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._case.facts["seconds"] = {
+                "recording": self._case.manifest.totals.get("seconds"),
+                "replay": round(monotonic() - self._began, 3),
+            }
+
+
+def seen(case: Case, events: Reader, journal: Journal) -> Iterator[Event]:
+    """Pass the recorded events on, and begin the replay's transcript with the same first line."""
+    for event in events:
+        if isinstance(event, Run):
+            journal.write(event)
+        case.requests = events.requests
+        yield event
+
+
+class AtBoundary:
+    """The server replayed at its request boundary: the requests are sent again."""
+
+    name = "server"
+    terms = BOUNDARY
+
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._timeout = timeout
-        self._watcher = watcher
-        self.folder = run.new_verification()
-        self.judge = judge
-        self.requests = 0
-        self.whole = False
-        self.client_order_same: bool | None = None
-        self.facts: dict[str, Any] = {
-            "run": manifest.id,
-            "runtime": runtime.name,
-            "versions": manifest.versions,
-        }
-        if manifest.engine_alone:
-            self.facts["engine_alone"] = True
+        self.where = runtime.name
 
-    async def run(self) -> None:
-        """Check what is on disk, replay it, and check that the transcript was whole.
+    def recording(self, run: RunFolder) -> Path:
+        """Return the server's tape."""
+        return run.recording
 
-        Raises:
-            LoadgenError: the question cannot be answered, or not fully.
-        """
-        retrace.check_versions(self._manifest.versions)
-        self._run.check_recording(self._manifest)
-        with (
-            self._run.read() as events,
-            Journal(self.folder / "transcript.jsonl", self.folder / "bodies") as journal,
-        ):
-            unchanged = self._run.transcript_unchanged(self._manifest)
-            self._watcher.stage("starting the replay")
-            log = self.folder / "server.log"
-            async with self._runtime.replay(self._run, self._manifest, log) as server:
-                self._watcher.stage("replaying")
-                self._watcher.journal(journal, self._manifest.totals.get("requests"))
-                refire = Refire(server.url, server.wire, server.control, journal, self.judge, self._timeout)
-                began = monotonic()
-                if self._watch is not None:
-                    await server.control.watch(self._watch)
+    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
+        """Replay the server, and re-fire the transcript."""
+        async with self._runtime.replay(case.run, case.manifest, case.log) as server:
+            refire = Refire(server.url, server.wire, server.control, journal, case.judge, case.timeout)
+            if case.watch is not None:
+                await server.control.watch(case.watch)
+            with Timed(case, journal):
                 try:
-                    await refire.run(self._seen(events, journal))
+                    await refire.run(seen(case, events, journal))
                     if events.ended:
-                        await refire.finish_transcript(self.requests)
+                        await refire.finish_transcript(case.requests)
                 except LoadgenError as error:
                     if how := await server.obituary():
                         raise EngineFault(
                             f"the replay server died: {how}\nbefore that: {error.message}",
-                            advice=f"See {log}.",
+                            advice=f"See {case.log}.",
                         ) from error
                     raise
                 finally:
-                    if self._watch is not None:
-                        seen = await server.control.watched()
-                        self.facts["watched"] = {"seq": self._watch, "seen": seen}
-                self.client_order_same = refire.client_order_same
-                self.facts["seconds"] = {
-                    "recording": self._manifest.totals.get("seconds"),
-                    "replay": round(monotonic() - began, 3),
-                }
-        if not events.ended:
-            torn = " in the middle of a line" if events.torn else ""
-            raise TranscriptFault(
-                f"{events.name} was cut short{torn} after {events.requests} requests: it has no end",
-                advice="Record again: loadgen record",
-            )
-        self.whole = True
-        if not unchanged:
-            raise TranscriptFault(
-                f"{events.name} is not what was recorded: it was changed (SHA-256 differs)",
-                advice="Restore the file, or record again.",
-            )
-
-    def _seen(self, events: Reader, journal: Journal) -> Iterator[Event]:
-        """Pass the recorded events on, and begin the replay's transcript with the same first line."""
-        for event in events:
-            if isinstance(event, Run):
-                journal.write(event)
-            self.requests = events.requests
-            yield event
+                    if case.watch is not None:
+                        calls = await server.control.watched()
+                        case.facts["watched"] = {"seq": case.watch, "seen": calls}
+                case.client_order_same = refire.client_order_same

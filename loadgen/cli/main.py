@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import exports, hazards, load, where
+from loadgen.cli import config, exports, hazards, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ app = typer.Typer(
     help="Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?\n\n"
     "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
     "replays the recording, re-fires the same requests, and compares every answer.",
-    epilog="Exit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or it could not be done; "
-    "70 a bug in loadgen; 130 interrupted.",
+    epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or "
+    "it could not be done; 70 a bug in loadgen; 130 interrupted.",
 )
 
 
@@ -75,13 +76,7 @@ def _options(
 
 @app.command(short_help="Record a session: virtual users against a server under the engine.")
 def record(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="A script that calls app.run(), or module:app. Default: the bundled server.",
-            show_default=False,
-        ),
-    ] = None,
+    target: where.Target = None,
     concurrency: load.Concurrency = None,
     iterations: load.Iterations = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Seed of the virtual users' choices.")] = 1,
@@ -94,8 +89,12 @@ def record(
         Path | None,
         typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=where.finite, help="Seconds until a request is given up.")
+    ] = 30.0,
     health_path: Annotated[str, typer.Option(help="Path served outside the recording.")] = "/health",
+    cwd: where.Cwd = None,
+    server_env: where.ServerEnv = None,
     stacks: Annotated[
         bool,
         typer.Option(
@@ -115,6 +114,7 @@ def record(
             "wait; or parallel, as in production: races in memory happen, and may replay otherwise."
         ),
     ] = Schedule.TURNS,
+    trace: where.Trace = where.Kind.SERVER,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     test_image: where.TestImage = None,
@@ -133,13 +133,15 @@ def record(
     from loadgen.record import Settings
     from loadgen.target import resolve
 
-    if engine_alone and (runtime is not where.RuntimeName.LOCAL or attach is not None):
-        raise UsageError("--engine-alone is for servers that run here", advice="Add: --runtime local")
+    if engine_alone and (
+        runtime is not where.RuntimeName.LOCAL or attach is not None or trace is not where.Kind.SERVER
+    ):
+        raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
     shape = load.shape(duration, ramp_up, rate, iterations)
     with redirect_stdout(sys.stderr):  # what a scenario prints is no result
         plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
     settings = Settings(
-        target=resolve(target),
+        target=resolve(target, cwd, elsewhere=runtime is where.RuntimeName.DOCKER),
         scenario=plan,
         concurrency=concurrency or plan.concurrency,
         iterations=iterations or plan.iterations,
@@ -147,13 +149,21 @@ def record(
         seed=seed,
         timeout=timeout,
         health_path=health_path,
+        trace=trace,
         stacks=stacks,
         engine_alone=engine_alone,
         schedule=Schedule.PARALLEL.value if engine_alone else schedule.value,
         folder=run,
     )
     place = where.place(
-        runtime, attach, image=image, test_image=test_image, requirements=requirements, memory=memory
+        runtime,
+        attach,
+        trace,
+        server_env=server_env or (),
+        image=image,
+        test_image=test_image,
+        requirements=requirements,
+        memory=memory,
     )
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
         with redirect_stdout(sys.stderr):
@@ -174,7 +184,10 @@ def verify(
         typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer until the replay counts as stuck.")
+        float,
+        typer.Option(
+            min=0.1, callback=where.finite, help="Seconds without an answer until the replay counts as stuck."
+        ),
     ] = 30.0,
     replays: Annotated[
         int, typer.Option(min=1, max=100, help="Replay so often, to tell what flickers from what stays.")
@@ -193,6 +206,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     junit: exports.Junit = None,
     summary: exports.Summary = None,
+    replay: where.Replay = None,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
     memory: where.Memory = None,
@@ -212,18 +226,19 @@ def verify(
             "this run is of the engine alone: it takes loadgen's own replay to see what each call got",
             advice="Leave out --explain, or record again without --engine-alone.",
         )
-    place = where.place(runtime, attach, image=image, memory=memory)
+    kind = where.kind(manifest, replay)
+    place = where.place(runtime, attach, kind, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
 
-        def replay(watch: int | None) -> Verified:
+        def once(watch: int | None) -> Verified:
             call = partial(place.verify, folder, manifest, timeout=timeout, ignored=ignored, watch=watch)
             return show.interruptible(lambda _: call(watcher=progress), at_once=True)
 
-        replayed = [replay(watch) for _ in range(replays)]
+        replayed = [once(watch) for _ in range(replays)]
         verified = conclude(manifest, replayed)
-        if explain and verified.verdict.causes:
+        if explain and verified.verdict.causes and kind is where.Kind.SERVER:
             progress.stage("replaying once more, to explain")
-            replayed.append(replay(verified.verdict.causes[0].first.seq))
+            replayed.append(once(verified.verdict.causes[0].first.seq))
             verified = conclude(manifest, replayed)
     if not events:
         say(show.verdict_json(verified) if as_json else show.verdict(verified, manifest, explain=explain))
@@ -280,10 +295,20 @@ def say(result: str) -> None:
         raise typer.Exit(BROKEN_PIPE) from None
 
 
+def _text(word: str) -> str:
+    """Refuse a word that is no text: names of runs and servers are written into files and shown."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{word!r} is not in UTF-8", advice="Rename it, or name it otherwise.") from None
+    return word
+
+
 def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
-        app()
+        words = [_text(word) for word in sys.argv[1:]]
+        get_command(app)(words, default_map=config.of_command_line(words, app))
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)

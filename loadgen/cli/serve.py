@@ -20,7 +20,9 @@ from loadgen.run_folder import RunFolder
 from loadgen.target import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from loadgen.target import Target
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,7 +30,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m loadgen.cli.serve", description=__doc__)
     phase = parser.add_subparsers(dest="phase", required=True)
     recorded = phase.add_parser("record", help="run TARGET under the recording engine")
-    recorded.add_argument("target", nargs="?", help="as for loadgen record")
+    recorded.add_argument("target", nargs="*", help="as for loadgen record")
+    recorded.add_argument("--cwd", type=Path, help="as for loadgen record")
+    recorded.add_argument("--server-env", action="append", default=[], help="as for loadgen record")
     recorded.add_argument("--health-path", default="/health")
     recorded.add_argument("--stacks", action="store_true")
     recorded.add_argument("--schedule", default="turns")
@@ -37,9 +41,12 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     try:
         if options.phase == "record":
+            target = resolve(options.target, options.cwd)
+            given = retrace.chosen(options.server_env)
             command, environment = record(
-                options.target, options.health_path, stacks=options.stacks, schedule=options.schedule
+                target, given, options.health_path, stacks=options.stacks, schedule=options.schedule
             )
+            os.chdir(target.cwd or layout.APP)
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:
@@ -49,17 +56,16 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def record(
-    target: str | None, health_path: str, *, stacks: bool, schedule: str
+    target: Target, given: Mapping[str, str], health_path: str, *, stacks: bool, schedule: str
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
     os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    what = resolve(target)
-    options = _options("0.0.0.0", health_path, what.python_path)  # noqa: S104 - of an internal network
-    options += ("--schedule", schedule)
-    command = retrace.record_command(tape, what.argv, options, stacks=stacks)
-    return command, retrace.environment({"DB_FILE": layout.DATABASE}, what.python_path)
+    options = _options("0.0.0.0", health_path, target.folder)  # noqa: S104 - of an internal network
+    options += ("--import-from", target.import_from, "--schedule", schedule)
+    command = retrace.record_command(tape, target.argv, options, stacks=stacks)
+    return command, retrace.environment({"DB_FILE": layout.DATABASE, **given})
 
 
 def replay(path: Path) -> tuple[list[str], dict[str, str]]:
@@ -75,13 +81,15 @@ def replay(path: Path) -> tuple[list[str], dict[str, str]]:
         raise RecordingFault(f"the recorded server's database {manifest.database} exists in this container")
     options = _options("127.0.0.1", manifest.health_path, manifest.python_path)
     command = retrace.replay_command(run.recording.resolve(), options)
-    return command, retrace.environment({}, "")
+    start = retrace.recorded_start(run.recording)
+    os.chdir(start.cwd)
+    return command, start.environment
 
 
-def _options(host: str, health_path: str, python_path: str) -> list[str]:
+def _options(host: str, health_path: str, folder: str) -> list[str]:
     return [
         *("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}"),
-        *("--health-path", health_path, "--application", layout.APP if python_path else ""),
+        *("--health-path", health_path, "--application", layout.APP if folder else ""),
     ]
 
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.client.session import Stop
+from loadgen.core.comparison import RULES
 from loadgen.core.places import own_call
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Interrupted
@@ -238,7 +239,8 @@ def _headline(found: Verdict) -> Text:
         case Judgement.DIVERGED if found.diverged:
             what = f"{found.diverged} of {found.compared} answers differ"
         case Judgement.DIVERGED:
-            what = "the server served in another order"
+            who = "load generator lived" if found.facts.get("replay") == "client" else "server served"
+            what = f"the {who} in another order"
         case Judgement.UNDETERMINED:
             what = "it cannot be told whether the answers are the same"
     if found.causes:
@@ -252,6 +254,16 @@ _SCHEDULES = {
     "turns": "recorded in turns, so that races in memory replay too",
     "parallel": "recorded in parallel, so that races in memory may replay otherwise",
 }
+_REPLAYED = {
+    "alone": "by the engine alone: loadgen closed none of its gaps (record --engine-alone)",
+    "process": "the whole server process, by the engine alone; no client, nothing listened",
+    "client": "the load generator; no server, no connection",
+}
+_COMPARED = {
+    "server": "status, headers, body bytes",
+    "process": "status, all headers, body bytes",
+    "client": "status, all headers, body bytes; what was sent, and when, by its clock",
+}
 
 
 def _facts(result: Verified, manifest: Manifest) -> Table:
@@ -264,17 +276,23 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         facts.add_row(name, Text(told))  # what a user named is text, and no markup
 
     add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
-    if found.facts.get("engine_alone"):
-        add("engine", "alone: loadgen closed none of its gaps (record --engine-alone)")
-    add("compared", f"{found.compared} of {found.requests} answers: status, headers, body bytes")
+    replay = found.facts.get("replay", "server")
+    how = "alone" if found.facts.get("engine_alone") else replay
+    if how in _REPLAYED:
+        add("replayed", _REPLAYED[how])
+    add("compared", f"{found.compared} of {found.requests} answers: {_COMPARED[replay]}")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
         add("replays", f"{len(replays)}: {each}; below, the worst")
+    if asked := [rule.name for rule in found.rules if rule not in RULES]:
+        add("left out", ", ".join(asked))
     if found.order_steps is not None:
         same = "differs" if found.order else "the same"
-        add("order", f"{same}, {found.order_steps} steps: requests entering and finishing")
-    add("threads", _SCHEDULES[manifest.schedule])
-    if not found.facts["database"]["exists"]:
+        steps = "sent, answered" if replay == "client" else "entering and finishing"
+        add("order", f"{same}, {found.order_steps} steps: requests {steps}")
+    if replay == "server":
+        add("threads", _SCHEDULES[manifest.schedule])
+    if manifest.database_used and not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):
         add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +13,12 @@ import typer
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.cli.show import Progress
     from loadgen.containers.events import Teller
     from loadgen.place import Place
+    from loadgen.run_folder import Manifest
 
 
 class RuntimeName(StrEnum):
@@ -24,6 +28,52 @@ class RuntimeName(StrEnum):
     DOCKER = "docker"
 
 
+class Kind(StrEnum):
+    """What is recorded for replay, and replayed."""
+
+    SERVER = "server"
+    PROCESS = "process"
+    CLIENT = "client"
+
+
+Trace = Annotated[
+    Kind,
+    typer.Option(
+        help="What to record for replay: the server at its request boundary, its whole process, or also the "
+        "client, this load generator. docs/replay-modes.md compares them."
+    ),
+]
+Replay = Annotated[
+    Kind | None,
+    typer.Option(
+        help="Which recording of the run to replay. [default: what was recorded]", show_default=False
+    ),
+]
+Target = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="A script that serves, module:app, module:factory, or a command: -- python serve.py --flag. "
+        "Default: the bundled server.",
+        show_default=False,
+    ),
+]
+Cwd = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Directory that the server is started in; TARGET is relative to it. [default: this one]",
+        show_default=False,
+    ),
+]
+ServerEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[=VALUE]",
+        help="An environment variable for the server: NAME alone passes ours on. May be repeated. "
+        "The recording keeps it in clear text.",
+        show_default=False,
+    ),
+]
 Runtime = Annotated[
     RuntimeName, typer.Option(help="Run server and load here, or each in a container: local, or docker.")
 ]
@@ -65,7 +115,9 @@ Events = Annotated[
 def place(
     runtime: RuntimeName,
     attach: str | None,
+    kind: Kind = Kind.SERVER,
     *,
+    server_env: Sequence[str] = (),
     image: str | None = None,
     test_image: str | None = None,
     requirements: Path | None = None,
@@ -76,6 +128,11 @@ def place(
     Raises:
         UsageError: they contradict each other.
     """
+    from loadgen.engine.retrace import chosen
+
+    environment = chosen(server_env)
+    if kind is not Kind.SERVER and (attach is not None or runtime is RuntimeName.DOCKER):
+        raise UsageError(f"the {kind} is traced on this machine only: not in containers")
     if runtime is RuntimeName.DOCKER:
         if attach is not None:
             raise UsageError("--attach drives a server that runs already, --runtime docker starts one")
@@ -86,17 +143,56 @@ def place(
         from loadgen.containers.place import Containers, Options
 
         return Containers(
-            Options.of(image=image, test_image=test_image, requirements=requirements, memory=memory)
+            Options.of(
+                image=image,
+                test_image=test_image,
+                requirements=requirements,
+                memory=memory,
+                server_env=environment,
+            )
         )
     given = {"--image": image, "--test-image": test_image, "--requirements": requirements, "--memory": memory}
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
+    if attach is not None and environment:
+        raise UsageError("--server-env is for the one that starts the server, and --attach starts none")
+    from loadgen.client_trace import WithoutServer
     from loadgen.containers.attached import AttachedRuntime
     from loadgen.place import Here
+    from loadgen.process_trace import WholeProcess
     from loadgen.runtimes.local import LocalRuntime
+    from loadgen.runtimes.whole import WholeRuntime
+    from loadgen.verify import AtBoundary
 
-    return Here(LocalRuntime() if attach is None else AttachedRuntime(attach))
+    if kind is Kind.PROCESS:
+        return Here(WholeRuntime(environment), WholeProcess())
+    local = LocalRuntime(environment) if attach is None else AttachedRuntime(attach)
+    return Here(local, WithoutServer() if kind is Kind.CLIENT else AtBoundary(local))
+
+
+def kind(manifest: Manifest, wanted: Kind | None) -> Kind:
+    """Return the kind of replay for a run, by default that which it was recorded for.
+
+    Raises:
+        UsageError: it has no recording for the one that is *wanted*.
+    """
+    recorded = Kind(manifest.trace)
+    has = {recorded, Kind.SERVER} if recorded is Kind.CLIENT else {recorded}
+    if wanted is not None and wanted not in has:
+        raise UsageError(
+            f"--replay {wanted} needs a recording made for it, and {manifest.id} was recorded with "
+            f"--trace {recorded}",
+            advice=f"Record one: loadgen record --trace {wanted}",
+        )
+    return wanted or recorded
+
+
+def finite(seconds: float) -> float:
+    """Refuse a time limit that is none: neither infinity nor what is no number can be waited for."""
+    if not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds.")
+    return seconds
 
 
 def watcher(*, events: bool, quiet: bool) -> Progress | Teller:

@@ -38,6 +38,8 @@ class State:
     """Requests that left the tape, in the order in which they did."""
     tape: dict[str, Any] | None
     first_thread: int
+    database: bool
+    """Whether there is a database where the server was given one."""
 
     def waits_for(self) -> str:
         """Say in a sentence what a replay waits for."""
@@ -82,6 +84,7 @@ class Control:
             {int(seq): Left(why, tuple(stack)) for seq, (why, stack) in answer["diverged"].items()},
             answer["tape"],
             answer["first_thread"],
+            answer["database"],
         )
 
     async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109
@@ -118,5 +121,5 @@ class Control:
             raise EngineFault(
                 f"the server at {self._url} runs without the request boundary: "
                 f"asked for its {name}, it answered {answer.status_code}",
-                advice="It must serve through Flask's own server (app.run or flask run).",
+                advice="Its server is not one that loadgen knows: Flask's own, waitress, or gunicorn.",
             ) from error

@@ -7,6 +7,7 @@ event loop can run anything else. What was written survives the death of this pr
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class Journal:
         )
         self._began = time.monotonic()
         self._sent: dict[int, float] = {}
+        self._first, self._last = math.inf, 0.0
         self.requests = 0
         self.failures = 0
         self.statuses: dict[int, int] = {}
@@ -68,13 +70,23 @@ class Journal:
         return time.monotonic() - self._began
 
     @property
+    def lived(self) -> float:
+        """Seconds from the first event to the last one."""
+        return max(0.0, self._last - self._first)
+
+    @property
     def open_requests(self) -> int:
         """How many requests have no answer yet."""
         return len(self._sent)
 
-    def write(self, event: transcript.Event, **more: float) -> float:
-        """Append one event and return its time, in seconds since the journal was opened."""
-        at = self.elapsed
+    def write(self, event: transcript.Event, at: float | None = None, **more: float) -> float:
+        """Append one event and return its time, in seconds since the journal was opened.
+
+        *at* is that time where the event was lived elsewhere, and is only written down here.
+        """
+        at = self.elapsed if at is None else at
+        if not isinstance(event, transcript.Run | transcript.Order | transcript.End):
+            self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
         self._log.info(name, at=round(at, 6), **more, **fields)
         return at
@@ -96,18 +108,18 @@ class Journal:
         self.resume(request, due)
         return request
 
-    def resume(self, request: Request, due: float | None = None) -> None:
-        """Write down a request that was numbered in an earlier run."""
+    def resume(self, request: Request, due: float | None = None, at: float | None = None) -> None:
+        """Write down a request that was numbered in an earlier run, or elsewhere."""
         self.requests += 1
         if due is None:
-            self._sent[request.seq] = self.write(request)
+            self._sent[request.seq] = self.write(request, at)
         else:
-            self._sent[request.seq] = self.write(request, due=round(due, 6))
+            self._sent[request.seq] = self.write(request, at, due=round(due, 6))
             self._due[request.seq] = due
 
-    def complete(self, outcome: Response | Failure) -> None:
+    def complete(self, outcome: Response | Failure, at: float | None = None) -> None:
         """Write down how a request ended."""
-        at = self.write(outcome)
+        at = self.write(outcome, at)
         sent = self._sent.pop(outcome.seq)
         due = self._due.pop(outcome.seq, sent)
         if isinstance(outcome, Failure):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from loadgen.core.exchange import Failure, Headers, Response
+from loadgen.core.exchange import Failure, Headers, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadgen.client.journal import Journal
+    from loadgen.core.transcript import FailedIteration
 
 SEQ_HEADER = b"X-Loadgen-Seq"
 
@@ -20,11 +20,36 @@ class Stopped(BaseException):
     """No further requests are issued."""
 
 
+class Notes(Protocol):
+    """Where requests are numbered, and written down with what became of them."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
+        """Number a request and write it down, before it is sent; *due* is when it should have been."""
+
+    def complete(self, outcome: Response | Failure) -> None:
+        """Write down how a request ended."""
+
+    def write(self, event: FailedIteration) -> object:
+        """Write down how an iteration failed."""
+
+
 class RecordingTransport(httpx.AsyncBaseTransport):
     """Numbers and journals what one virtual user sends through *inner*."""
 
     def __init__(
-        self, inner: httpx.AsyncBaseTransport, journal: Journal, user: int, stopped: Callable[[], bool]
+        self, inner: httpx.AsyncBaseTransport, journal: Notes, user: int, stopped: Callable[[], bool]
     ) -> None:
         self._inner = inner
         self._journal = journal

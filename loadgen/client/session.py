@@ -7,12 +7,13 @@ what that costs is told by the latencies that count from when they were due. Non
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import httpx
@@ -30,12 +31,20 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
 
-    from loadgen.client.journal import Journal
+    from loadgen.client.recording import Notes
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
 
 POLL = 0.05
 """Seconds until a stop is noticed by users who pause. A flag is all that a signal can set."""
+
+
+class Stopping(Protocol):
+    """Says whether the run shall end."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it shall: requests under way are finished, none is begun."""
 
 
 @dataclass(slots=True)
@@ -62,13 +71,13 @@ class Outcome:
 async def fire(
     url: str,
     scenario: Scenario,
-    journal: Journal,
+    journal: Notes,
     *,
     concurrency: int,
     iterations: int,
     seed: int,
     timeout: float,  # noqa: ASYNC109 - of each request, enforced by the transport
-    stop: Stop,
+    stop: Stopping,
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
 ) -> Outcome:
@@ -91,11 +100,11 @@ class _Session:
         self,
         url: str,
         scenario: Scenario,
-        journal: Journal,
+        journal: Notes,
         concurrency: int,
         seed: int,
         timeout: float,
-        stop: Stop,
+        stop: Stopping,
         say: Callable[[str], None],
     ) -> None:
         self._url = httpx.URL(url)
@@ -186,16 +195,15 @@ class _Session:
             task_status.started()
             if not is_ready:
                 return
-            at = 0
+            at, pause = 0, 0.0
             with suppress(Stopped):
                 async for due in turns:
+                    if pause and not await self._think(pause, until):
+                        break
                     transport.due, at = due, at + 1
                     one = self._scenario.pick(rng)
                     await self._step(user, transport, one.name, one.run, at)
-                    if due is None and any(one.think):
-                        pause = rng.uniform(*one.think)
-                        left = pause if until is None else min(pause, until - self._journal.elapsed)
-                        await self._rest(left)
+                    pause = rng.uniform(*one.think) if due is None and any(one.think) else 0
                 await self._around(user, transport, self._scenario.teardowns())
 
     async def _around(self, user: User, transport: RecordingTransport, steps: list[Step]) -> bool:
@@ -215,7 +223,7 @@ class _Session:
         """
         try:
             await step(user)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the scenario's
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the scenario's
             self._fail(user, transport.last, name, step, iteration, error)
             return False
         except BaseExceptionGroup as group:
@@ -227,7 +235,9 @@ class _Session:
         self.outcome.iterations += iteration > 0
         return True
 
-    def _fail(self, user: User, seq: int, name: str, step: Step, iteration: int, error: Exception) -> None:
+    def _fail(
+        self, user: User, seq: int, name: str, step: Step, iteration: int, error: BaseException
+    ) -> None:
         file = getattr(getattr(step, "__code__", None), "co_filename", "")
         kind = type(error).__name__
         failed = FailedIteration(
@@ -238,6 +248,11 @@ class _Session:
         self.outcome.failed += 1
         told = self._known.setdefault((name, kind, lines(error, file)), str(failed))
         self.outcome.errors[told] = self.outcome.errors.get(told, 0) + 1
+
+    async def _think(self, seconds: float, until: float | None) -> bool:
+        """Pause between two iterations; say whether there is time for the second."""
+        left = math.inf if until is None else until - self._journal.elapsed
+        return await self._rest(min(seconds, left)) and seconds < left
 
     async def _rest(self, seconds: float) -> bool:
         """Let so much time pass; say whether the session goes on."""

@@ -7,6 +7,7 @@ after a lost connection; its middleware hook is used to have none of that, and t
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,6 +18,8 @@ from yarl import URL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+_AT_ONCE = 1 << 20
+"""Bytes of a body that are sent in one piece; of more, aiohttp warns that it holds up everybody else."""
 _NEVER_ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -66,7 +69,7 @@ class WireTransport(httpx.AsyncBaseTransport):
             answer = await self._session.request(
                 request.method,
                 URL.build(scheme=url.scheme, host=url.host, port=url.port, path=target, encoded=True),
-                data=body or None,
+                data=io.BytesIO(body) if len(body) > _AT_ONCE else body or None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     sock_read=limits.get("read"), sock_connect=limits.get("connect")

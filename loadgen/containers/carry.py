@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 OWNER = int(layout.USER.partition(":")[0])
 PRIVATE = 0o600
+_HOSTS = frozenset(
+    {"id", "created", "command", "runtime", "target", "python_path", "server_env", "sources", "image"}
+)
+"""What a manifest says in the words of the host."""
 SCENARIOS = "scenarios"
 """Where in the volume a scenario's file is."""
 
@@ -94,11 +98,7 @@ async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Ma
             recorded = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             recorded = {}
-        recorded |= {
-            key: value
-            for key, value in asdict(manifest).items()
-            if key in {"id", "created", "command", "runtime", "target", "python_path", "sources", "image"}
-        }
+        recorded |= {key: value for key, value in asdict(manifest).items() if key in _HOSTS}
         manifest = Manifest(**(asdict(manifest) | recorded))
     if not run.recording.exists():  # it was not completed; what there is may still help
         await daemon.get(container, layout.TAPE, run.path)

@@ -6,7 +6,7 @@ ends up with what a local run has in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,15 @@ from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
 from loadgen.containers.session import Session
 from loadgen.core.comparison import RULES
 from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
-from loadgen.errors import Interrupted, LoadgenError, RecordingFault
+from loadgen.errors import Interrupted, LoadgenError, RecordingFault, UsageError
 from loadgen.record import Recorded, begin
 from loadgen.run_folder import write_json
 from loadgen.target import BUNDLED
 from loadgen.verify import Verified
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadgen.containers.session import Ends
     from loadgen.core.comparison import Rule
     from loadgen.record import Settings, Watcher
@@ -45,6 +47,8 @@ class Options:
     test_image: str = DEFAULT_BASE
     requirements: Path | None = None
     memory: str = layout.MEMORY
+    server_env: Mapping[str, str] = field(default_factory=dict)
+    """What the server under test gets beside its own environment."""
 
     @classmethod
     def of(cls, **given: Any) -> Options:
@@ -65,7 +69,8 @@ class Containers:
         made_of = await self._image_to_record(daemon, settings.target, watcher)
         run, manifest = begin(settings, "docker", layout.DATABASE, {})
         manifest.image = made_of
-        manifest.python_path = layout.APP if settings.target.python_path else ""
+        manifest.python_path = layout.APP if settings.target.folder else ""
+        manifest.server_env = sorted(self._options.server_env)
         run.save(manifest)
         recording = _Recording(daemon, settings, self._options, run, manifest, watcher)
         try:
@@ -109,7 +114,7 @@ class Containers:
     async def _image_to_record(self, daemon: Daemon, target: Target, watcher: Watcher) -> str:
         if self._options.image is not None:
             return await present(daemon, self._options.image, watcher)
-        application = Path(target.python_path) if target.python_path else None
+        application = Path(target.folder) if target.folder else None
         recipe = Recipe(self._options.test_image, self._options.requirements, application)
         return await ensure(daemon, recipe, watcher)
 
@@ -156,22 +161,19 @@ class _Recording:
         limits = {"concurrency": settings.concurrency, "memory": self._options.memory}
         async with Session(self._daemon, self.manifest.image, **limits) as session:
             await session.network()
-            both = (
-                "--health-path",
-                settings.health_path,
-                *(("--stacks",) if settings.stacks else ()),
-                "--schedule",
-                settings.schedule,
-            )
-            target = _inside(settings.target)
-            server = await session.create(layout.FLASK_RECORD, *both, target)
+            cwd, target = _inside(settings.target)
+            both = ["--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ())]
+            both += ["--schedule", settings.schedule]
+            both += ["--cwd", cwd] if cwd else []
+            given = [f"--server-env={name}={value}" for name, value in self._options.server_env.items()]
+            server = await session.create(layout.FLASK_RECORD, *both, *given, "--", *target)
             driver = await session.create(
                 layout.RECORD,
                 *("--events", "--run", carry.inside(run), *both),
                 *("--concurrency", str(settings.concurrency), "--seed", str(settings.seed)),
                 *carry.scenario(settings.scenario),
                 *_load(settings),
-                *("--timeout", str(settings.timeout), target),
+                *("--timeout", str(settings.timeout), "--", *target),
             )
             if settings.scenario.origin is not None:
                 await carry.bring_in_scenario(self._daemon, driver, settings.scenario.origin)
@@ -295,11 +297,32 @@ def _load(settings: Settings) -> list[str]:
     return options
 
 
-def _inside(target: Target) -> str:
-    """Name *target* as it is called in the containers, where its folder is :data:`layout.APP`."""
-    if target.name.endswith(".py"):
-        return f"{layout.APP}/{Path(target.name).name}"
-    return target.name if target.python_path else BUNDLED
+def _inside(target: Target) -> tuple[str, list[str]]:
+    """Say where in the containers *target* is started, and how it is called there.
+
+    Its folder is :data:`layout.APP` there, and where it is started unless it is started below.
+
+    Raises:
+        UsageError: it is started where the containers have nothing.
+    """
+    if not target.folder:
+        return "", [BUNDLED]
+    here = Path(target.cwd)
+    if here != Path.cwd() and not here.is_relative_to(target.folder):
+        raise UsageError(
+            f"the containers have the server's folder only, {target.folder}, and not {here}",
+            advice="Let --cwd be a directory that has the server's code in it.",
+        )
+
+    def there(path: Path) -> str:
+        inner = path.relative_to(target.folder).as_posix()
+        return layout.APP if inner == "." else f"{layout.APP}/{inner}"
+
+    words = list(target.words)
+    if len(words) == 1 and words[0].endswith(".py"):
+        words = [there(Path(target.argv[0]))]
+    words = [there(Path(word)) if Path(word).is_relative_to(target.folder) else word for word in words]
+    return there(here) if here.is_relative_to(target.folder) else layout.APP, words
 
 
 async def _keep_words(daemon: Daemon, container: Any, path: Path) -> None:

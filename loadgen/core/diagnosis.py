@@ -112,6 +112,8 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
         return
     told = [one for one in divergence.differences if one.field != _LENGTH] or list(divergence.differences)
     for one in told:
+        if one.field.startswith("request "):  # what a client asked for: it asks otherwise for one reason
+            yield "asked", one.field
         yield "field", kind, _NUMBER.sub("N", one.field)
         shift = _shift(one.recorded, one.replayed)
         if shift is not None:

@@ -145,11 +145,31 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a kind of replay is held to, beside equal answers."""
+
+    rules: tuple[Rule, ...] = RULES
+    """What it leaves out."""
+    boundary: bool = True
+    """Whether a request boundary says of each answer that it came from the tape."""
+    order: str = "server's order"
+    """What the order of two steps a request is called that must be equal, too; empty where there is none."""
+
+
+BOUNDARY = Terms()
+PROCESS = Terms(rules=(), boundary=False, order="")
+"""A whole process: the clock of the server's own headers is on the tape; when its threads send is not."""
+CLIENT = Terms(rules=(), boundary=False, order="client's order")
+"""A load generator: its steps are the events that it lived."""
+
+
 class Judge:
     """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
 
-    def __init__(self, ignored: tuple[Rule, ...] = ()) -> None:
-        self._rules = (*RULES, *ignored)
+    def __init__(self, ignored: tuple[Rule, ...] = (), terms: Terms = BOUNDARY) -> None:
+        self._terms = terms
+        self._rules = (*terms.rules, *ignored)
         self._reasons: list[Reason] = []
         self._divergences: dict[int, Divergence] = {}
         self._diverged = 0
@@ -160,6 +180,11 @@ class Judge:
         self._order: Divergence | None = None
         self._steps: int | None = None
         self._entered: dict[int, int] = {}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What is not compared."""
+        return self._rules
 
     @property
     def diverged(self) -> int:
@@ -191,7 +216,6 @@ class Judge:
                 self._reasons.append(Reason("recording", what, advice))
             self._recording_ended = True
             return
-        self._compared += 1
         if isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER) == "diverged":
             left = Difference("outcome", f"answered {recorded.status}", f"left the tape: {evidence}")
             differences: tuple[Difference, ...] = (left,)
@@ -201,9 +225,22 @@ class Judge:
             )
         else:
             differences = compare(recorded, replayed, self._rules)
-            if isinstance(replayed, Response) and header(replayed, SERVED_HEADER) != "replay":
+            if self._terms.boundary and isinstance(replayed, Response):
                 served = header(replayed, SERVED_HEADER) or "a server outside the replay"
-                differences += (Difference("served", "by the recorded server", f"by {served}, not the tape"),)
+                if served != "replay":
+                    wrong = Difference("served", "by the recorded server", f"by {served}, not the tape")
+                    differences += (wrong,)
+        self.note(request, differences, evidence, stack)
+
+    def note(
+        self,
+        request: Request,
+        differences: tuple[Difference, ...],
+        evidence: str = "",
+        stack: tuple[str, ...] = (),
+    ) -> None:
+        """Count a request whose outcome was compared, with what was found."""
+        self._compared += 1
         if not differences:
             return
         self._diverged += 1
@@ -227,9 +264,23 @@ class Judge:
         if self._order is None and self._steps is not None and len(replayed) > self._steps:
             self._order_differs(self._steps, None, replayed[self._steps])
 
+    def _in_order(self, requests: int) -> bool:
+        return not self._terms.order or self._steps == 2 * requests
+
     def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
         difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
         self._order = Divergence(abs(recorded or replayed or 0), 0, "", "", (difference,))
+
+    def event(self, seq: int, recorded: str, replayed: str) -> bool:
+        """Compare the next event that a client lived, told in words, and say whether it is the same.
+
+        It is that of request *seq*; 0 for one that is no step of a request.
+        """
+        if self._order is None and recorded != replayed:
+            difference = Difference(f"client order, step {(self._steps or 0) + 1}", recorded, replayed)
+            self._order = Divergence(seq, 0, "", "", (difference,))
+        self._steps = (self._steps or 0) + (seq > 0)
+        return recorded == replayed
 
     def verdict(self, *, requests: int, whole: bool, client_order_same: bool | None) -> Verdict:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
@@ -241,10 +292,10 @@ class Judge:
             )
         if self._diverged or (self._order and not self._recording_ended):
             judgement = Judgement.DIVERGED
-        elif self._reasons or not (whole and requests == self._compared > 0 and self._steps == 2 * requests):
+        elif self._reasons or not (whole and requests == self._compared > 0 and self._in_order(requests)):
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
-                steps = f"{self._steps or 0} of {2 * requests} steps of the server's order"
+                steps = f"{self._steps or 0} of {2 * requests} steps of the {self._terms.order}"
                 what = f"{self._compared} of {requests} answers were compared, and {steps}"
                 self._reasons.append(Reason("harness", what))
         else:

@@ -7,18 +7,20 @@ the command line that it names.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import platform
 import re
 import sys
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import __version__
-from loadgen.errors import MachineFault, RecordingFault
+from loadgen.errors import MachineFault, RecordingFault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,10 @@ TRACED = Path(__file__).parent.parent / "traced"
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
 text, so what may hold a secret is not passed on unasked."""
+
+LAUNCHER = "loadgen.traced"
+WHOLE = "loadgen.traced.whole"
+"""The launcher of a server that is traced as a whole."""
 
 FINISHED = b"loadgen\\.finish"
 """Stands in a recording once for each request that came to its end; see :mod:`loadgen.traced.boundary`."""
@@ -98,22 +104,78 @@ CLOSING = {
     "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
 }
 """Variables that close gaps of the engine."""
+_NEEDED = {
+    **CLOSING,
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
+    "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
+}
 
 
-def environment(server: Mapping[str, str], python_path: str, *, engine_alone: bool = False) -> dict[str, str]:
-    """Return the whole environment of a server: an allow-list, *server*'s own, and what the engine needs.
+def environment(server: Mapping[str, str], *, engine_alone: bool = False) -> dict[str, str]:
+    """Return the whole environment of a server: an allow-list, what the engine needs, and *server*'s own.
 
     With *engine_alone* it gets what the boundary needs, and nothing that closes a gap of the engine.
     """
-    return {
-        **{name: os.environ[name] for name in INHERITED if name in os.environ},
-        **({} if engine_alone else CLOSING),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
-        "PYTHONPATH": python_path,
-        "RETRACE_MODULES_PATH": str(TRACED / ("engine_alone" if engine_alone else "overlay")),
-        **server,
-    }
+    needed = _NEEDED
+    if engine_alone:
+        needed = {name: value for name, value in needed.items() if name not in CLOSING}
+        needed["RETRACE_MODULES_PATH"] = str(TRACED / "engine_alone")
+    return {**{name: os.environ[name] for name in INHERITED if name in os.environ}, **needed, **server}
+
+
+def chosen(given: Sequence[str]) -> dict[str, str]:
+    """Return the variables that a user wants the server to have: ``NAME=VALUE``, or ``NAME`` for ours.
+
+    Raises:
+        UsageError: it is no variable, is not set here, or is one that the recording depends on.
+    """
+    wanted = dict[str, str]()
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not name or "\0" in one:
+            raise UsageError(
+                f"{one!r} is no environment variable", advice="Give NAME=VALUE, or NAME for ours."
+            )
+        if name in _NEEDED or name.startswith("RETRACE") or name == "DB_FILE":
+            raise UsageError(f"the server's {name} is loadgen's to set: a replay depends on it")
+        if not equals and name not in os.environ:
+            raise UsageError(f"the environment variable {name} is not set here", advice=f"Give {name}=VALUE.")
+        wanted[name] = value if equals else os.environ[name]
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a recorded server was started: its replay is started likewise."""
+
+    environment: dict[str, str]
+    cwd: str
+
+
+def recorded_start(recording: Path) -> Start:
+    """Return what *recording* keeps of how its server was started.
+
+    Raises:
+        RecordingFault: it does not begin as a recording does.
+    """
+    try:
+        with recording.open("rb") as file:
+            header = json.loads(file.readline())
+        return Start({str(name): str(value) for name, value in header["env"].items()}, str(header["cwd"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordingFault(
+            f"{recording} has no readable header: {error!r}", advice="Record again."
+        ) from error
+
+
+_PYTHON = (sys.executable, "-P", "-m")
+"""Safe path: what happens to lie in the current directory is not imported in place of the engine."""
+
+
+def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server that is traced as a whole."""
+    return environment({"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), **server})
 
 
 def finished(recording: Path) -> int:
@@ -126,18 +188,23 @@ def finished(recording: Path) -> int:
 
 
 def record_command(
-    recording: Path, target: Sequence[str], options: Sequence[str], *, stacks: bool
+    recording: Path,
+    target: Sequence[str],
+    options: Sequence[str],
+    *,
+    stacks: bool,
+    launcher: str = LAUNCHER,
 ) -> list[str]:
-    """Return the command line that records *target*; *options* are those of :mod:`loadgen.traced`.
+    """Return the command line that records *target*; *options* are those of the *launcher*.
 
     With *stacks* the engine records the stack of every call, and its replay checks each against it.
     """
     checks = ("--stacktraces",) if stacks else ()
     engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
-    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
+    return [*_PYTHON, launcher, *options, "--", *engine]
 
 
-def replay_command(recording: Path, options: Sequence[str]) -> list[str]:
+def replay_command(recording: Path, options: Sequence[str], *, launcher: str = LAUNCHER) -> list[str]:
     """Return the command line that replays *recording*, which says itself what ran."""
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
-    return [sys.executable, "-m", "loadgen.traced", *options, "--", *engine]
+    return [*_PYTHON, launcher, *options, "--", *engine]

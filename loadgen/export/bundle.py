@@ -54,7 +54,8 @@ def bundle(
         add = _Archive(archive, manifest.id)
         add.text("README.md", _readme(manifest, masker, whole=whole, kept=keep_secrets))
         if whole:
-            for path in (run.path / "run.json", run.transcript, run.recording, run.log):
+            client = (run.client,) if run.client.exists() else ()
+            for path in (run.path / "run.json", run.transcript, run.recording, *client, run.log):
                 add.file(path.name, path)
             for path in sorted(run.bodies.glob("*")):
                 add.file(f"bodies/{path.name}", path)

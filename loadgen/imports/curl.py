@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from getopt import GetoptError, gnu_getopt
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urljoin
 
 import httpx
 
@@ -28,7 +28,15 @@ _VALUES = {
     "data-urlencode": "", "json": "", "form": "F", "form-string": "", "cookie": "b", "user": "u",
     "user-agent": "A", "referer": "e", "oauth2-bearer": "", "url": "", "range": "r",
 }  # fmt: skip
-_FLAGS = {"get": "G", "head": "I", "compressed": "", "location": "L", "location-trusted": "", "globoff": "g"}
+_FLAGS = {
+    "get": "G",
+    "head": "I",
+    "compressed": "",
+    "location": "L",
+    "location-trusted": "",
+    "globoff": "g",
+    "path-as-is": "",
+}
 _VALUES_PASSED_OVER = {
     "output": "o", "write-out": "w", "max-time": "m", "connect-timeout": "", "proxy": "x", "noproxy": "",
     "resolve": "", "connect-to": "", "interface": "", "retry": "", "retry-delay": "", "retry-max-time": "",
@@ -39,7 +47,7 @@ _VALUES_PASSED_OVER = {
 _FLAGS_PASSED_OVER = {
     "insecure": "k", "silent": "s", "show-error": "S", "verbose": "v", "include": "i", "fail": "f",
     "fail-with-body": "", "http1.0": "0", "http1.1": "", "http2": "", "http2-prior-knowledge": "",
-    "http3": "", "progress-bar": "#", "no-progress-meter": "", "no-buffer": "N", "path-as-is": "",
+    "http3": "", "progress-bar": "#", "no-progress-meter": "", "no-buffer": "N",
     "remote-name": "O", "ipv4": "4", "ipv6": "6", "tlsv1": "1", "tlsv1.2": "", "tlsv1.3": "",
     "no-keepalive": "", "tcp-nodelay": "", "disable": "q", "show-headers": "", "remote-header-name": "J",
     "create-dirs": "", "ssl": "", "no-alpn": "", "no-sessionid": "", "retry-connrefused": "",
@@ -60,8 +68,6 @@ _HEADERS = {
     "--oauth2-bearer": "Authorization: Bearer ", "--cookie": "Cookie: ",
 }  # fmt: skip
 _DATA = {"--data", "--data-ascii", "--data-raw", "--data-binary", "--data-urlencode", "--json"}
-
-
 FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
 
 
@@ -187,6 +193,8 @@ class _Command:
         scheme, authority, target = split(url)
         if scheme not in {"", "http", "https"}:
             raise _CommandError(f"{url} is no HTTP URL")
+        if "--path-as-is" not in self.flags and "/." in target.partition("?")[0] and target[:2] != "//":
+            target = urljoin("http://target/", target).removeprefix("http://target")
         user = authority.rpartition("@")[0]
         if user and not self._has("authorization"):
             self.authorize(user)

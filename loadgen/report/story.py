@@ -69,7 +69,7 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
     match verdict.get("verdict"):
         case "identical":
             steps = (
-                f" The server took the same {order['steps']:,} steps, in the same order."
+                f" The {_who(verdict)} took the same {order['steps']:,} steps, in the same order."
                 if order.get("steps")
                 else ""
             )
@@ -90,21 +90,27 @@ def _verdict(verdict: dict[str, Any], masker: Masker) -> Story:
 def _diverged(verdict: dict[str, Any], order: dict[str, Any], masker: Masker) -> str:
     compared, diverged = verdict["compared"], verdict["diverged"]
     if not diverged:
-        return f"All {compared:,} answers are the same, but the server took its steps in another order."
+        return (
+            f"All {compared:,} answers are the same, but the {_who(verdict)} took its steps in another order."
+        )
     found = divergences(verdict)
     lead = f"{diverged:,} of {_count(compared, 'answer')} " + ("differs" if diverged == 1 else "differ")
     number = len({one.get("cause") for one in found} - {None})
     if 1 < diverged == len(found) and number:  # what is not listed may have further causes
         lead += ", all from one cause" if number == 1 else f", from {number:,} causes"
     lead += "."
-    which = "It is" if diverged == 1 else "The first, in the server's order, is"
+    which = "It is" if diverged == 1 else f"The first, in the {_who(verdict)}'s order, is"
     if told := causes(verdict, masker):
         lead += f" {which} {told[0].what}"
     elif first := next((one for one in found if one["differences"]), None):
         lead += f" {which} request {first['seq']}: {sentence(telling(first['differences']), masker)}."
     if order.get("same") is False:
-        lead += " The server's order differs too."
+        lead += f" The {_who(verdict)}'s order differs too."
     return lead
+
+
+def _who(verdict: dict[str, Any]) -> str:
+    return "load generator" if verdict.get("replay") == "client" else "server"
 
 
 def _count(number: int, what: str) -> str:

@@ -17,6 +17,61 @@ if TYPE_CHECKING:
     from loadgen.target import Target
 
 
+class Seen(Protocol):
+    """What is known of a server from inside."""
+
+    @property
+    def database(self) -> bool:
+        """Whether it made a database where it was told to."""
+
+
+class Asked(Protocol):
+    """Whom to ask how a server serves."""
+
+    async def state(self) -> Seen:
+        """Return what is known of it."""
+
+    async def order(self) -> list[int]:
+        """Return ``n`` where request *n* entered, ``-n`` where it finished; nothing where nobody saw it."""
+
+
+class Recorded(Protocol):
+    """A server under the recording engine, ready."""
+
+    url: str
+
+    @property
+    def control(self) -> Asked:
+        """Whom to ask."""
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete.
+
+        Raises:
+            EngineFault: it crashed, or did not end.
+        """
+
+    async def ended(self) -> None:
+        """Wait until it has ended, by itself or otherwise."""
+
+    async def obituary(self) -> str | None:
+        """Say how it ended, and its last words; nothing while it runs."""
+
+
+class Recorder(Protocol):
+    """A place where servers are recorded."""
+
+    name: str
+
+    def database(self) -> str:
+        """Say where the database of a server to be recorded shall be."""
+
+    def record(
+        self, target: Target, run: RunFolder, manifest: Manifest
+    ) -> AbstractAsyncContextManager[Recorded]:
+        """Run *target* under the recording engine, with an empty database."""
+
+
 class Server(Protocol):
     """A server that is ready."""
 

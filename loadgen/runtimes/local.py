@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.control import Control
+from loadgen.client.control import Control, State
 from loadgen.client.wire import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
+from loadgen.runtimes.processes import end_session, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -39,15 +40,19 @@ STOP_LIMIT = 20.0
 DYING = 1.0
 """Seconds from a server's last sign of life to its end, as the operating system tells it."""
 BACKLOG = 1024
+REFUSAL = "loadgen: this server cannot be recorded: "
+"""How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
+SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
 
 
 class LocalServer:
     """A server process; see :class:`loadgen.runtimes.Server`."""
 
-    def __init__(self, process: anyio.abc.Process, url: str, log: Path) -> None:
-        self.url = url
+    def __init__(self, process: anyio.abc.Process, port: int, log: Path) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
         self.wire = WireTransport()
-        self.control = Control(url, self.wire)
+        self.control = Control(self.url, self.wire)
         self._process = process
         self._log = log
 
@@ -85,27 +90,56 @@ class LocalServer:
             ServerFault: the server ended, or its application does not serve.
             EngineFault: what answers is not a boundary in *mode*.
         """
-        try:
-            state = await self.control.state(START_LIMIT)
-        except httpx.TransportError as error:
-            how = (
-                await self.obituary()
-                or f"it did not answer within {START_LIMIT:g} s ({type(error).__name__})"
+        answers = list[State | Exception]()
+
+        async def ask() -> None:
+            try:
+                answers.append(await self.control.state(START_LIMIT))
+            except (httpx.TransportError, EngineFault) as error:
+                answers.append(error)
+            waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(ask)
+            await self.ended()  # its children may hold the socket open
+            waiting.cancel_scope.cancel()
+        match answers:
+            case [State() as state] if state.mode == mode:
+                return
+            case [State() as state]:
+                raise EngineFault(f"the server to {mode} is in {state.mode} mode")
+            case [EngineFault() as fault]:
+                raise fault
+        raise await self._not_started(mode)
+
+    async def _not_started(self, mode: str) -> ServerFault:
+        """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
+        how, see = await self.obituary(), f"See {self._log}."
+        refusal = next((line for line in reversed(last_words(self._log)) if line.startswith(REFUSAL)), None)
+        if refusal is not None:
+            return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
+        what = f"the server to {mode} did not start"
+        if how is not None and self._process.returncode:
+            return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
+        if how is not None:
+            return ServerFault(f"{what}: it ended without serving anything: {how}", advice=f"{SERVERS} {see}")
+        others = [port for port in listening(self._process.pid) if port != self._port]
+        if others:
+            ports = ", ".join(map(str, others))
+            return ServerFault(
+                f"{what}: it listens on port {ports} instead, by a server that loadgen does not know",
+                advice=f"{SERVERS} {see}",
             )
-            raise ServerFault(
-                f"the server to {mode} did not start: {how}",
-                advice=f"See {self._log}. It must serve through Flask's own server (app.run or flask run).",
-            ) from error
-        if state.mode != mode:
-            raise EngineFault(f"the server to {mode} is in {state.mode} mode")
+        return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
 
     async def end(self) -> None:
-        """End the process if it still runs, at once, and close our connections."""
+        """End the process if it still runs, at once, with what it started, and close our connections."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
             await self.wire.aclose()
             if self._process.returncode is None:
                 self._process.kill()
             await self._process.wait()
+        end_session(self._process.pid)
 
 
 class LocalRuntime:
@@ -134,20 +168,17 @@ class LocalRuntime:
         os.close(os.open(run.recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
         def command(listen: Sequence[str]) -> list[str]:
+            options = [*listen, *self._options(manifest), "--import-from", target.import_from]
             return retrace.record_command(
-                run.recording.resolve(),
-                target.argv,
-                [*listen, *self._options(manifest)],
-                stacks=manifest.stacks,
+                run.recording.resolve(), target.argv, options, stacks=manifest.stacks
             )
 
+        manifest.server_env = sorted(self._server_env)
         environment = retrace.environment(
-            {"DB_FILE": manifest.database, **self._server_env},
-            target.python_path,
-            engine_alone=manifest.engine_alone,
+            {"DB_FILE": manifest.database, **self._server_env}, engine_alone=manifest.engine_alone
         )
         try:
-            async with _serve(command, environment, run.log) as server:
+            async with _serve(command, environment, run.log, manifest.cwd) as server:
                 await server.ready("record")
                 yield server
         finally:
@@ -162,19 +193,24 @@ class LocalRuntime:
                 f"the recorded server's database {database} still exists, so a replay could read it",
                 advice="Delete it, or record again.",
             )
+        if manifest.cwd and not Path(manifest.cwd).is_dir():
+            raise RecordingFault(
+                f"the directory that the server was started in is gone: {manifest.cwd}",
+                advice="Make it again, or record again.",
+            )
 
         def command(listen: Sequence[str]) -> list[str]:
             return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
 
-        environment = retrace.environment({}, "", engine_alone=manifest.engine_alone)
-        async with _serve(command, environment, log) as server:
+        environment = retrace.recorded_start(run.recording).environment
+        async with _serve(command, environment, log, manifest.cwd) as server:
             await server.ready("replay")
             yield server
 
 
 @asynccontextmanager
 async def _serve(
-    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path
+    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str
 ) -> AsyncIterator[LocalServer]:
     """Run a server process on a new loopback socket; *command* is given the options that hand it over."""
     lifeline, held = os.pipe()
@@ -184,6 +220,7 @@ async def _serve(
             listen = ("--socket-fd", str(listener.fileno()), "--lifeline-fd", str(lifeline))
             process = await anyio.open_process(
                 command(listen),
+                cwd=cwd or None,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -191,7 +228,7 @@ async def _serve(
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle, not the server's
                 pass_fds=(listener.fileno(), lifeline),
             )
-        server = LocalServer(process, f"http://127.0.0.1:{port}", log)
+        server = LocalServer(process, port, log)
         try:
             yield server
         finally:

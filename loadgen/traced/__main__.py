@@ -13,7 +13,7 @@ def main(argv: list[str]) -> None:
     """Read our options, close the engine's gaps, and become the engine."""
     split = argv.index("--")
     parser = argparse.ArgumentParser(prog="python -m loadgen.traced", description=__doc__)
-    where = parser.add_mutually_exclusive_group(required=True)
+    where = parser.add_mutually_exclusive_group()  # neither, where nothing listens
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
@@ -22,6 +22,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument(
         "--schedule", choices=("parallel", "turns"), default="parallel", help="how threads run"
+    )
+    parser.add_argument(
+        "--import-from", metavar="DIR", help="put first on sys.path; a replay has the recorded one"
     )
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
     parser.add_argument("--engine-alone", action="store_true", help="leave all of them open")
@@ -35,6 +38,7 @@ def main(argv: list[str]) -> None:
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
+    lifeline.end_what_it_started()
     if options.lifeline_fd is not None:
         lifeline.hold_to_pipe(options.lifeline_fd)
     if options.lifeline:
@@ -44,6 +48,8 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gaps.close()
+    if options.import_from:
+        sys.path.insert(0, options.import_from)
 
     from retracesoftware.__main__ import main as engine  # noqa: PLC0415 - after the gaps are closed
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 import threading
 import traceback
@@ -66,7 +67,7 @@ class Boundary:
         """Why each request that left the tape did, and its stack there, innermost call first."""
         self._used: set[int] = set()
         self._open: set[int] = set()
-        self._served: dict[int, tuple[tuple[str, str], ...]] = {}
+        self._served: dict[int, tuple[tuple[str, str | int], ...]] = {}
         self._recorded_served = system.patch_function(lambda seq: self._served[seq])
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
@@ -123,6 +124,7 @@ class Boundary:
                 "diverged": self.diverged,
                 "tape": self.tape.state() if self.tape else None,
                 "first_thread": FIRST_THREAD,
+                "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
             }
             body = json.dumps(state)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -141,13 +143,14 @@ class Request:
         """The last chunk is held back until the end of the request is on the tape: what a client has seen
         whole is recorded whole, and in replay an answer is whole only if the request kept to the tape."""
 
-        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
-        body: bytes = b""
-        if length:
-            body = stream.read(int(length))
-        elif environ.get("wsgi.input_terminated"):
-            body = stream.read()
-        text = {key: value for key, value in environ.items() if isinstance(value, str) and key.isupper()}
+        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
+        if environ.get("wsgi.input_terminated"):  # by the live server, which knows where a chunked body ends
+            body: bytes = stream.read()
+        else:  # a length that is none means no body: without a limit, a read waits for the connection's end
+            body = stream.read(int(length)) if length.isascii() and length.isdigit() else b""
+        text = {
+            key: value for key, value in environ.items() if isinstance(value, str | int) and key.isupper()
+        }
         text.pop("HTTP_X_LOADGEN_SEQ")
         boundary._served[seq] = tuple(
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))

@@ -10,9 +10,11 @@ from __future__ import annotations
 import builtins
 import copy
 import gc
+import importlib
 import os
 import queue
 import re
+import sys
 import tempfile
 from collections import deque
 from contextlib import suppress
@@ -22,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
-from retracesoftware import stream, utils
-from retracesoftware.install import importhook, patcher, pathpredicate
+from retracesoftware import functional, stream, utils
+from retracesoftware.install import importhook, pathpredicate
 from retracesoftware.proxy.system import System
 
 from loadgen.traced import schedule, settings
@@ -192,6 +194,33 @@ def free_objects_in_one_step() -> None:
     utils.thread_switch = tell_deletions_first
 
 
+def record_containers_as_they_were() -> None:
+    """Copy the lists, tuples and dicts that go on the tape at the moment when they do.
+
+    The writer's thread takes them from its queue up to 100 ms later, when the application may have changed
+    them: ``rows = cursor.fetchall(); rows.pop()`` replays with a row less. And while that thread pickles an
+    item, the list may be emptied under it, which ends in SIGSEGV.
+    """
+    walker = functional.walker
+
+    def copy(value: Any) -> Any:
+        kind = type(value)
+        if kind is list or kind is tuple:
+            return kind(map(copy, value))
+        if kind is dict:
+            return {key: copy(item) for key, item in value.items()}
+        if kind is set or kind is bytearray:
+            return kind(value)
+        return value
+
+    def walk_copies(visit: Callable[[Any], Any]) -> Any:
+        walk = walker(visit)
+        # The recorder's walker over all that it writes is the one that looks up bindings.
+        return functional.sequence(copy, walk) if isinstance(visit, stream.Binder) else walk
+
+    functional.walker = walk_copies
+
+
 def unwrap_callbacks_off_the_tape() -> None:
     """Unwrap a wrapped callback before it is inspected.
 
@@ -233,18 +262,21 @@ def trace_imports_of_the_application() -> None:
             uninstall = install(disable_for, module_patcher)
         finally:
             builtins.exec = execute
-        untraced_import = builtins.__import__
 
-        def traced_import(*args: Any, **kwargs: Any) -> Any:
-            if not settings.CURRENT.application or system.thread_id() or not system.enabled():
-                return untraced_import(*args, **kwargs)
-            importing[0] += 1
-            try:
-                return untraced_import(*args, **kwargs)
-            finally:
-                importing[0] -= 1
+        def traced(untraced_import: Callable[..., Any]) -> Callable[..., Any]:
+            def traced_import(*args: Any, **kwargs: Any) -> Any:
+                if not settings.CURRENT.application or system.thread_id() or not system.enabled():
+                    return untraced_import(*args, **kwargs)
+                importing[0] += 1
+                try:
+                    return untraced_import(*args, **kwargs)
+                finally:
+                    importing[0] -= 1
 
-        builtins.__import__ = traced_import
+            return traced_import
+
+        builtins.__import__ = traced(builtins.__import__)
+        importlib.import_module = traced(importlib.import_module)  # as gunicorn and waitress-serve do
         return uninstall
 
     importhook.install_import_hooks = install_import_hooks
@@ -253,7 +285,7 @@ def trace_imports_of_the_application() -> None:
 def external_objects(target: Any, system: Any) -> Any:
     """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
 
-    A ``system_wrap`` of the overlay, for classes in Python around a library in C that the engine does not see.
+    A ``system_wrap`` of the overlay, for Python classes around a library in C that the engine does not see.
     """
     factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
     for name in factories:
@@ -263,40 +295,23 @@ def external_objects(target: Any, system: Any) -> Any:
     return target if factories else system.patch_function(partial(target))
 
 
+_LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[1]), "*/site-packages")
+
+
 def read_code_live() -> None:
     """Keep the application's own code off the tape.
 
     Files under ``/tmp`` are recorded, and so would be a server script that lies there: its replay would run
-    the recorded source, whatever the file says by now, and prove nothing about the code that is there.
+    the recorded source, whatever the file says by now, and prove nothing about the code that is there. So
+    are templates, which Flask looks for in folders of that name.
     """
-    ignored = (*pathpredicate.DEFAULT_IGNORE_GLOBS, "*.py", "*.pyc")
+    ignored = [glob for glob in pathpredicate.DEFAULT_IGNORE_GLOBS if "/pytest-of-" not in glob]
+    ignored += ["*.py", "*.pyc", "*/templates/*", *(f"{folder}/*" for folder in _LIBRARIES)]
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
 
 
-def follow_directory_descriptors() -> None:
-    """Trace a relative path whose directory is given by a descriptor as that descriptor is.
-
-    The engine looks at the path alone: what ``os.unlink("name", dir_fd=5)`` does to a recorded directory, as
-    ``shutil.rmtree`` does, its replay does live, in whatever directory has that number there.
-    """
-    param_predicate = patcher.param_predicate
-
-    def with_descriptors(**given: Any) -> Callable[..., bool]:
-        of_path, predicate = param_predicate(**given), given["predicate"]
-
-        def should_retrace(*args: Any, **kwargs: Any) -> bool:
-            for name in ("dir_fd", "src_dir_fd"):
-                if kwargs.get(name) is not None:
-                    return bool(predicate(kwargs[name]))
-            return bool(of_path(*args, **kwargs))
-
-        return should_retrace
-
-    patcher.param_predicate = with_descriptors
-
-
 def _unlink(path: str) -> None:
-    os.unlink(path)
+    os.unlink(path)  # noqa: PTH108 - as tempfile does
 
 
 def record_temporary_folders() -> None:
@@ -311,6 +326,19 @@ def record_temporary_folders() -> None:
             function.__defaults__ = kept
     stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
     pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
+
+
+def take_the_applications_files_from_the_tape() -> None:
+    """Record files beside the application, and in the directory it is started in, like those under ``/tmp``.
+
+    Elsewhere the engine leaves files live: a replay would write again what the recorded server wrote, over
+    what its user has there by now, and read what that has become.
+    """
+    roots = {os.path.realpath(one) for one in (settings.CURRENT.application, ".") if one} - {"/"}
+    own = [re.compile(rf"^{re.escape(root)}/") for root in sorted(roots)]
+    load_patterns = pathpredicate.load_patterns
+    relative = re.compile(r"^[^/]")
+    pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
 
 
 def collect_at_fixed_places() -> Callable[[], object]:
@@ -332,11 +360,12 @@ CLOSED: tuple[Callable[[], None], ...] = (
     keep_frames_off_the_tape,
     order_the_threads,
     free_objects_in_one_step,
+    record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
-    follow_directory_descriptors,
     record_temporary_folders,
+    take_the_applications_files_from_the_tape,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))

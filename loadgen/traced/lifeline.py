@@ -27,6 +27,18 @@ STOP = b"s"
 COMPLETE = b"."
 
 
+def end_what_it_started() -> None:
+    """End the server's own child processes with it, where they are of a group of its own."""
+    pid, group, end, set_handler = os.getpid(), os.getpgrp(), os.killpg, signal.signal
+
+    def at_exit() -> None:
+        set_handler(signal.SIGTERM, signal.SIG_IGN)
+        end(group, signal.SIGTERM)
+
+    if pid == group:
+        atexit.register(at_exit)  # before the engine does: the last handler to run but the driver's
+
+
 def hold_to_pipe(descriptor: int) -> None:
     """Stop when the other end of the pipe is closed."""
     read, stop = os.read, _stop()

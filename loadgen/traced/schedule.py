@@ -9,10 +9,10 @@ In a replay the result is read first, which takes until it is that thread's turn
 taken: whoever held it has given it back by then.
 
 So the order of the threads' *steps* is on the tape. What they do between two steps is not; there are two ways
-to run it while recording. In ``parallel``, the interpreter switches where it likes, as in production, and what
-two threads do to the same memory without a lock may come out otherwise in a replay. With ``turns``, traced code
-of one thread at a time runs, and another goes on only where the one that runs makes a step that may wait. Then
-the order of steps is the order of execution, and a replay, which follows the former, repeats the latter.
+to run it while recording. In ``parallel``, the interpreter switches where it likes, as in production, and
+what two threads do to the same memory without a lock may come out otherwise in a replay. With ``turns``,
+traced code of one thread at a time runs, and another goes on only where the one that runs makes a step that
+may wait. Then the order of steps is the order of execution, and a replay that follows one repeats the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from retracesoftware import utils
 from retracesoftware.proxy.system import CallHooks
@@ -39,9 +39,18 @@ _TRACED = "internal"
 """Where the engine's gate is while a thread runs the application's own code."""
 
 _BLOCKED = 1.0
-"""Seconds without a move after which the thread whose turn it is counts as waiting for something off the tape."""
+"""Seconds without a move after which the thread whose turn it is counts as waiting off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
+
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+def _unseen(function: _Function) -> _Function:
+    """Keep *function* out of the stacks that are compared: the phases come here differently."""
+    utils.exclude_from_stacktrace(function)
+    return function
 
 
 class Turn:
@@ -99,7 +108,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
     """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @utils.exclude_from_stacktrace
+        @_unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             turn.enter()
             return hook(*args, **kwargs)
@@ -107,7 +116,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
         return call
 
     def leaving(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @utils.exclude_from_stacktrace
+        @_unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return hook(*args, **kwargs)
@@ -142,9 +151,9 @@ def _order(system: Any) -> None:
     """Put every wait for a lock on the tape."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
-    wait = system.patch_function(lambda: waiting[get_ident()]())
+    wait = system.patch_function(lambda: waiting[get_ident()]())  # noqa: PLW0108
 
-    @utils.exclude_from_stacktrace
+    @_unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* at its recorded place, with its recorded outcome."""
         if OrderedBindings.current.at_sync() if replay else attempt(False):
@@ -167,7 +176,7 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
-    @utils.exclude_from_stacktrace
+    @_unseen
     def number(self: Any) -> int:
         here = self.__dict__
         if "_loadgen_hash" not in here:
@@ -179,7 +188,7 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
         return int(here["_loadgen_hash"])
 
     for kind in kinds:
-        kind.__hash__ = number  # type: ignore[method-assign]
+        kind.__hash__ = number  # type: ignore[method-assign,assignment]
 
 
 def _really(attempt: Callable[..., bool]) -> None:
@@ -192,8 +201,8 @@ def _really(attempt: Callable[..., bool]) -> None:
 def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:
     take = kind.acquire
 
-    @utils.exclude_from_stacktrace
-    def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001
+    @_unseen
+    def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002
         if location() != _TRACED:
             return bool(take(lock, blocking, timeout))
         return ordered(partial(take, lock), blocking, timeout)
@@ -205,7 +214,7 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
         if hasattr(kind, "_acquire_restore"):  # of a condition that has waited, which held the lock so often
             restore = kind._acquire_restore
 
-            @utils.exclude_from_stacktrace
+            @_unseen
             def acquire_restore(lock: Any, state: tuple[int, int]) -> None:
                 if location() != _TRACED:
                     restore(lock, state)

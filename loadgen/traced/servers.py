@@ -1,12 +1,16 @@
 """Servers run live, untraced, on the socket that loadgen chose; the application behind them is traced.
 
 Each function is a ``system_wrap`` of the overlay: it gets the server's own entry point and the engine's
-``system``, and returns what the application will call instead.
+``system``, and returns what the application will call instead. What a server was told about addresses is
+replaced by loadgen's socket. Recording, it has the threads that it was given; replaying, one for each request
+that is open, as a request may have to wait for one that comes later. What would start other processes, or is
+no plain HTTP, is refused; a reloader and a debugger are left out, and the log says so.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,34 +18,163 @@ from loadgen.traced import settings
 from loadgen.traced.boundary import Boundary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+PLENTY = 4096
+"""Threads and connections that a replaying server may have: more than there are open requests."""
+BACKLOG = 1024
 
 
 def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
-    """``werkzeug.serving.run_simple``: Flask's ``app.run()`` and ``flask run``.
-
-    Always threaded, plain HTTP, without reloader and debugger: those start a second process, and answer with
-    addresses of this one.
-    """
+    """``werkzeug.serving.run_simple``: Flask's ``app.run()`` and ``flask run``."""
     werkzeug = sys.modules[target.__module__]
     parameters = inspect.signature(target)
+    replaying = system.retrace_mode == "replay"
 
     def listen(application: Any, given: dict[str, Any]) -> None:
-        here = settings.CURRENT
-        host, port = here.bind or ("127.0.0.1", 0)
+        socket = _listener()
+        host, port = socket.getsockname()
         werkzeug.make_server(
             host,
             port,
             application,
-            threaded=True,
-            request_handler=given.get("request_handler"),
-            fd=None if here.socket_fd < 0 else here.socket_fd,
+            threaded=replaying or given["threaded"],
+            request_handler=given["request_handler"],
+            passthrough_errors=given["passthrough_errors"],
+            fd=socket.fileno(),
         ).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
     def serve(*args: Any, **kwargs: Any) -> None:
-        given = parameters.bind(*args, **kwargs).arguments
+        bound = parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if given["ssl_context"] is not None:
+            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+        if given["processes"] > 1:
+            _refuse(
+                f"it has {given['processes']} processes", "one process is recorded: start it with threads"
+            )
+        if str(given["hostname"]).startswith("unix://"):
+            _refuse_unix_socket()
+        _left_out(name for name in ("use_reloader", "use_debugger") if given[name])
+        if given["static_files"]:
+            _refuse("it serves static_files beside the application", "let the application serve them")
         live(Boundary(given["application"], system), given)
 
     return serve
+
+
+def waitress(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """``waitress.serve``: by itself, and as ``waitress-serve``."""
+    replaying = system.retrace_mode == "replay"
+
+    def listen(application: Any, given: dict[str, Any]) -> None:
+        more: dict[str, Any] = {"sockets": [_listener()]}
+        if replaying:
+            more |= {"_dispatcher": _growing(), "connection_limit": PLENTY, "asyncore_use_poll": True}
+        target(application, **given, **more)
+
+    live = system.disable_for(listen, unwrap_args=False)
+
+    def serve(application: Any, **given: Any) -> None:
+        if given.get("unix_socket"):
+            _refuse_unix_socket()
+        replaced = {"host", "port", "listen", "ipv4", "ipv6", "sockets", "unix_socket", "unix_socket_perms"}
+        if replaying:
+            replaced |= {"connection_limit", "asyncore_use_poll"}
+        kept = {name: value for name, value in given.items() if name not in replaced}
+        live(Boundary(application, system), kept)
+
+    return serve
+
+
+def _growing() -> Any:
+    """Return a dispatcher of waitress that has a thread for each task."""
+
+    class Growing(sys.modules["waitress.server"].ThreadedTaskDispatcher):  # type: ignore[misc]
+        def add_task(self, task: Any) -> None:
+            super().add_task(task)
+            with self.lock:
+                wanted = self.active_count + len(self.queue)
+            self.set_thread_count(wanted)
+
+    return Growing()
+
+
+def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """The arbiter of gunicorn, ``Arbiter.run``: its one worker, in this process."""
+    del target
+    replaying = system.retrace_mode == "replay"
+    threaded = ("gunicorn.workers.gthread", "gunicorn.workers.sync")
+
+    def listen(arbiter: Any, worker_class: Any) -> None:
+        listener = _listener()
+        make = sys.modules["gunicorn.sock"].TCPSocket
+        own = [make(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
+        worker = worker_class(1, os.getppid(), own, arbiter.app, arbiter.timeout, arbiter.cfg, arbiter.log)
+        worker.pid = os.getpid()
+        worker.init_signals = lambda: None  # ours stop the server so that the recording is complete
+        arbiter.cfg.post_fork(arbiter, worker)
+        try:
+            worker.init_process()
+        except KeyboardInterrupt:
+            worker.alive = False
+
+    live = system.disable_for(listen, unwrap_args=False)
+
+    def run(arbiter: Any) -> None:
+        config, worker_class = arbiter.cfg, arbiter.worker_class
+        if config.workers != 1:
+            _refuse(
+                f"gunicorn has {config.workers} workers",
+                "one process is recorded: add --workers 1 --threads 8 behind gunicorn",
+            )
+        if worker_class.__module__ not in threaded:
+            _refuse(
+                f"gunicorn's worker is {config.worker_class_str}",
+                "threads are recorded: add --worker-class gthread --threads 8 behind gunicorn",
+            )
+        if config.is_ssl:
+            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+        if any(not isinstance(address, tuple) for address in config.address):
+            _refuse_unix_socket()
+        _left_out(name for name in ("reload", "max_requests") if getattr(config, name))
+        config.set("reload", False)
+        config.set("max_requests", 0)
+        if replaying:
+            config.set("worker_class", "gthread")
+            worker_class = config.worker_class
+            config.set("threads", PLENTY)
+            config.set("worker_connections", 2 * PLENTY)
+        arbiter.pid = os.getpid()
+        config.on_starting(arbiter)
+        arbiter.app.callable = Boundary(arbiter.app.wsgi(), system)
+        config.when_ready(arbiter)
+        live(arbiter, worker_class)
+
+    return run
+
+
+def _listener() -> Any:
+    """Return the listening socket: the one that was handed over, or a new one at the address that was."""
+    import socket  # noqa: PLC0415 - what is imported before the engine starts is not traced
+
+    here = settings.CURRENT
+    if here.socket_fd >= 0:
+        return socket.socket(fileno=here.socket_fd)
+    return socket.create_server(here.bind or ("127.0.0.1", 0), backlog=BACKLOG)
+
+
+def _refuse_unix_socket() -> None:
+    _refuse("it listens on a Unix socket", "loadgen's virtual users come by TCP: give it a port")
+
+
+def _refuse(why: str, what_to_do: str) -> None:
+    raise SystemExit(f"{settings.REFUSAL}{why}; {what_to_do}")
+
+
+def _left_out(names: Iterable[str]) -> None:
+    for name in names:
+        print(f"loadgen: left out: {name}", file=sys.stderr)  # noqa: T201 - the server's log

@@ -121,6 +121,16 @@ def test_version(loadgen: Shell) -> None:
         (["record", "--iterations", "0"], "--iterations"),
         (["record", "--timeout", "0"], "--timeout"),
         (["verify", "--timeout", "-1"], "--timeout"),
+        (["record", "--timeout", "inf"], "--timeout"),
+        (["verify", "--timeout", "nan"], "--timeout"),
+        (["record", "--run", "\udcff"], "is not in UTF-8"),
+        (["verify", "\udcff"], "is not in UTF-8"),
+        (["record", "--cwd", "nosuch"], "no directory nosuch"),
+        (["record", "--server-env", "LOADGEN_TEST_UNSET"], "LOADGEN_TEST_UNSET is not set"),
+        (["record", "--server-env", "=x"], "is no environment variable"),
+        (["record", "--server-env", "PYTHONHASHSEED=1"], "PYTHONHASHSEED"),
+        (["record", "--attach", "a:1", "--server-env", "A=1"], "--attach"),
+        (["record", "--", "ls", "-l"], "ls is no command"),
         (["record", "--seed"], "--seed"),
         (["record", "a:b", "c:d"], "c:d"),
         (["verify", "a", "b"], "b"),
@@ -221,6 +231,16 @@ def test_piped_output_has_no_colours(tmp_path: Path) -> None:
         assert b"\x1b" not in done.stdout + done.stderr
         assert bool(done.stdout) is not bool(code)
         assert bool(done.stderr) is bool(code)
+
+
+def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
+    """Where the result cannot be written, the machine is at fault: exit code 3, and it is said."""
+    command = [sys.executable, "-m", "loadgen", "--version"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 3
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class FakeBoundary(WireTransport):
             "diverged": {},
             "tape": {"waiting": [], "next": None, "item": None, "idle": 0.0, "ended": None},
             "first_thread": FIRST_THREAD,
+            "database": False,
         }
         self.dead = False
 

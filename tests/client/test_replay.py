@@ -69,7 +69,7 @@ class Replay:
         with Journal(self.path, self.bodies) as journal:
             journal.write(RUN)
             refire = Refire(URL, self.wire, Control(URL, self.wire), journal, self.judge, self._timeout)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await refire.run(events)
             self.client_order_same = refire.client_order_same
             await refire.finish_transcript(journal.open_requests)

@@ -46,7 +46,7 @@ async def session(
     shape: Shape = AT_ONCE,
     **more: Any,
 ) -> tuple[Outcome, Journal]:
-    with Journal(folder / "t.jsonl", folder / "bodies") as journal, anyio.fail_after(10):
+    with Journal(folder / "t.jsonl", folder / "bodies") as journal, anyio.fail_after(60):
         outcome = await fire(
             url,
             Scenario("test", "a test's", run, **more),
@@ -161,6 +161,17 @@ async def test_a_failed_assertion_is_written_down(tmp_path: Path) -> None:
     assert failed[0].where.startswith("test_session.py, line ")
 
 
+async def test_a_scenario_that_exits_ends_its_iteration(tmp_path: Path) -> None:
+    """Whoever leaves by sys.exit leaves the iteration, and not loadgen."""
+
+    async def run(user: User) -> None:
+        raise SystemExit(3)
+
+    outcome, _ = await session(tmp_path, run)
+    assert (outcome.iterations, outcome.failed) == (6, 6)
+    assert next(iter(outcome.errors)).startswith("test: SystemExit: 3 (test_session.py, line ")
+
+
 async def test_set_up_and_tear_down(tmp_path: Path) -> None:
     """Each user is set up once, before, and torn down once, after; whose set-up fails does not iterate."""
     lived: list[tuple[int, str]] = []
@@ -248,7 +259,7 @@ async def test_a_duration_begins_nothing_after_it_and_finishes_what_is_under_way
     """Iterations that are under way at the end are finished; no further one is begun."""
 
     async def answer(received: Received) -> bytes:
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.3)
         return OK
 
     async def run(user: User) -> None:
@@ -256,9 +267,10 @@ async def test_a_duration_begins_nothing_after_it_and_finishes_what_is_under_way
         await user.http.get("/")
 
     async with raw_server(answer) as server:
-        shape = Shape(0.05)
+        shape = Shape(0.5)
         outcome, journal = await session(tmp_path, run, url=server.url, concurrency=3, shape=shape)
-    assert (outcome.iterations, outcome.failed, journal.requests, journal.failures) == (3, 0, 6, 0)
+    assert (outcome.failed, journal.failures, journal.requests) == (0, 0, outcome.iterations * 2)
+    assert 1 <= outcome.iterations <= 3, "an iteration takes longer than the duration: nobody began a second"
 
 
 async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) -> None:
@@ -267,8 +279,23 @@ async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) 
     async def run(user: User) -> None:
         user.data["n"] = user.data.get("n", 0) + 1
 
-    outcome, _ = await session(tmp_path, run, shape=Shape(0.02))
-    assert outcome.iterations >= 2
+    outcome, _ = await session(tmp_path, run, shape=Shape(0.5))
+    assert outcome.iterations >= 1
+
+
+async def test_think_time_is_between_iterations(tmp_path: Path) -> None:
+    """Nobody thinks after the last iteration, nor longer than the duration; without it, all are run."""
+    lived: list[int] = []
+
+    async def run(user: User) -> None:
+        lived.append(user.id)
+
+    for shape, think, iterations in ((AT_ONCE, 3600, 1), (Shape(0.5), 3600, 0), (AT_ONCE, 0.01, 3)):
+        lived.clear()
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        await session(folder, run, concurrency=1, iterations=iterations, think=(think, think), shape=shape)
+        assert len(lived) == max(iterations, 1)
 
 
 async def test_users_start_one_after_the_other(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ RANKS = {
     "loadgen.target": 2,
     "loadgen.engine": 3,
     "loadgen.client": 3,
+    "loadgen.imports": 4,
     "loadgen.runtimes": 4,
     "loadgen.cli": 6,
     "loadgen.__main__": 7,
@@ -149,6 +150,7 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
         ("typer", "loadgen.cli"),
         ("rich", "loadgen.cli"),
         ("docker", "loadgen.containers.daemon"),
+        ("h11", "loadgen.http_bytes"),
     ],
 )
 def test_one_adapter_per_library(library: str, home: str) -> None:

@@ -14,18 +14,21 @@ import pytest
 from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
+from loadgen.conclude import conclude
 from loadgen.record import Recorded, Settings, Watcher, record
 from loadgen.run_folder import RunFolder
 from loadgen.runtimes.local import LocalRuntime
+from loadgen.runtimes.whole import WholeRuntime
 from loadgen.target import resolve
-from loadgen.verify import Verified, verify
+from loadgen.verify import Verified, verify, verify_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from loadgen.client.scenario import User
     from loadgen.runtimes import Runtime
+    from loadgen.verify import Replay
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Bench:
 
     def record(
         self,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         scenario: Scenario | str = "mixed",
         *,
         concurrency: int = 8,
@@ -52,6 +55,7 @@ class Bench:
         run: str = "run",
         stacks: bool = False,
         schedule: str = "turns",
+        trace: str = "server",
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
         plan = find(scenario) if isinstance(scenario, str) else scenario
@@ -63,11 +67,13 @@ class Bench:
             seed=seed,
             timeout=30,
             health_path="/health",
+            trace=trace,
             stacks=stacks,
             schedule=schedule,
             folder=self.path / run,
         )
-        return anyio.run(partial(record, settings, self.runtime, Stop(), Watcher()))
+        runtime = WholeRuntime() if trace == "process" else self.runtime
+        return anyio.run(partial(record, settings, runtime, Stop(), Watcher()))
 
     def verify(self, run: str = "run", *, timeout: float = 20, runtime: Runtime | None = None) -> Verified:
         """Verify ``<path>/<run>``."""
@@ -75,6 +81,12 @@ class Bench:
         return anyio.run(
             partial(verify, folder, manifest, runtime or self.runtime, timeout=timeout, watcher=Watcher())
         )
+
+    def verify_by(self, replay: Replay, run: str = "run", *, timeout: float = 60) -> Verified:
+        """Verify ``<path>/<run>`` by another kind of replay than that at the boundary."""
+        folder, manifest = RunFolder.open(self.path / run)
+        verified = anyio.run(partial(verify_by, replay, folder, manifest, timeout=timeout, watcher=Watcher()))
+        return conclude(manifest, [verified])
 
 
 def visiting(*paths: str) -> Scenario:

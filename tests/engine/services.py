@@ -1,4 +1,4 @@
-"""Private instances of the services that an application may depend on, each in a folder and on a port of its own."""
+"""Private instances of what an application may depend on, each in a folder and on a port of its own."""
 
 from __future__ import annotations
 

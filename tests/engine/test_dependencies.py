@@ -1,4 +1,4 @@
-"""What a server reaches for comes from the recording: each dependency runs while recording, and not in the replay."""
+"""What a server reaches for comes from the recording: dependencies run while recording, not in the replay."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ POSTGRES = f"""{HEAD}
 
     if __name__ == "__main__":
         with psycopg.connect(WHERE) as db:
-            db.execute("create table t(id serial, body text, at timestamptz default now(), doc jsonb default '[1]')")
+            db.execute("create table t(id serial, body text, at timestamptz default now(), "
+                       "doc jsonb default '[1]')")
         app.run()
 """
 REDIS = f"""{HEAD}
@@ -221,7 +222,7 @@ def test_redis(here: Bench) -> None:
 
 @pytest.mark.engine
 def test_http(here: Bench) -> None:
-    """httpx, requests and urllib, with and without a pool, and refused; the other server is stopped before verify."""
+    """httpx, requests and urllib, pooled or not, refused; the other server is stopped before verify."""
     with services.http() as service:
         plan = visiting("/httpx", "/requests", "/urllib", "/refused")
         assert_identical(replayed(here, HTTP, plan, service))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
 
 SERVER = """
-    import os, random, signal, sqlite3, sys, tempfile, time
+    import os, random, signal, sqlite3, sys, time
     from contextlib import closing
     from flask import Flask, jsonify
     import state
@@ -63,6 +63,13 @@ SERVER = """
             db.create_function("twice", 1, lambda n: n * 2)
             return jsonify(db.execute("select twice(21)").fetchone(), time.time())
 
+    @app.get("/changed")
+    def changed():
+        with closing(sqlite3.connect(":memory:")) as db:
+            rows = db.execute("values (1.5), (2.5), (3.5)").fetchall()
+            rows.pop()
+            return jsonify(rows, time.time())
+
     @app.get("/cycles")
     def cycles():
         for _ in range(40):
@@ -89,13 +96,6 @@ SERVER = """
             return jsonify(str(error))
         finally:
             db.close()
-
-    @app.get("/directory")
-    def directory():
-        with tempfile.TemporaryDirectory() as name:
-            with open(f"{name}/of-this-test", "w") as file:
-                file.write(str(time.time()))
-            return jsonify(name, os.listdir(name))
 
     @app.get("/late")
     def late():
@@ -176,10 +176,10 @@ def test_signal_handlers(bench: Bench) -> None:
 
 
 CLOSED = {
+    gaps.record_containers_as_they_were: "/changed",
     gaps.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collect_at_fixed_places: "/cycles",
     gaps.trace_imports_of_the_application: "/imported",
-    gaps.follow_directory_descriptors: "/directory",
 }
 
 
@@ -329,6 +329,6 @@ def test_the_engine_alone_has_the_boundary_and_nothing_else() -> None:
         for name in ("engine_alone", "overlay")
     )
     assert alone == {name: section for name, section in overlay.items() if "traced.servers" in str(section)}
-    with_help, without = (retrace.environment({}, "", engine_alone=each) for each in (False, True))
+    with_help, without = (retrace.environment({}, engine_alone=each) for each in (False, True))
     assert with_help.keys() - without.keys() == retrace.CLOSING.keys()
     assert {gap.__name__ for gap in gaps.CLOSED} < gaps.ALL

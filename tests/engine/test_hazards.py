@@ -53,7 +53,7 @@ def test_the_engine_alone(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["engine_alone"] is True
     code, out, _ = run(tmp_path, "verify", "run")
     assert code == 0
-    assert "engine    alone: loadgen closed none of its gaps" in out
+    assert "replayed  by the engine alone: loadgen closed none of its gaps" in out
     verdict = json.loads((tmp_path / "run" / "verify" / "1" / "verdict.json").read_text())
     assert verdict["engine_alone"] is True
 

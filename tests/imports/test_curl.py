@@ -122,6 +122,8 @@ COMMANDS = [
      [*CURL, ("Accept-Encoding", "deflate, gzip")], b""),
     ("curl -g 'http://h/[1-2]{a,b}'", "GET", "/[1-2]{a,b}", CURL, b""),
     ("curl http://h/ -H 'X: é'", "GET", "/", [*CURL, ("X", "Ã©")], b""),
+    ("curl 'http://h/a/./b/../c//d?x=/../y'", "GET", "/a/c//d?x=/../y", CURL, b""),
+    ("curl --path-as-is http://h/a/./b/../c", "GET", "/a/./b/../c", CURL, b""),
     ("curl -XDELETE --url http://h/a", "DELETE", "/a", CURL, b""),
 ]  # fmt: skip
 

@@ -33,7 +33,7 @@ async def play(path: Path, calls: list[Call], users: int, iterations: int = 1) -
 
     scenario = playing(Path("calls.txt"), calls)
     async with raw_server(answer) as server:
-        with Journal(path / "t.jsonl", path / "bodies") as journal, anyio.fail_after(20):
+        with Journal(path / "t.jsonl", path / "bodies") as journal, anyio.fail_after(60):
             outcome = await fire(
                 server.url, scenario, journal, concurrency=users, iterations=iterations, seed=1, timeout=5,
                 stop=Stop(), say=lambda _: None,
@@ -47,7 +47,8 @@ async def play(path: Path, calls: list[Call], users: int, iterations: int = 1) -
 
 async def test_what_is_sent_is_what_the_file_has(tmp_path: Path) -> None:
     """Target and body to the byte, the file's headers and cookies, and no others but host and length."""
-    source = """curl 'http://h/a/../b%2f?q=[1]' -g -b old=1 -H 'X-A: é' -H 'User-Agent: me' --data-raw 'ü'
+    source = """curl 'http://h/a/../b%2f?q=[1]' -g --path-as-is -b old=1 \\
+          -H 'X-A: é' -H 'User-Agent: me' --data-raw 'ü'
         curl http://h/"""
     server = await play(tmp_path, curl.parse(tmp_path / "c", source.encode()), 1)
     sent, then = server.requests

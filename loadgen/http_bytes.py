@@ -1,0 +1,113 @@
+"""From the bytes of a server's connections to its answers, each with the number of its request.
+
+A request says its number itself, in ``X-Loadgen-Seq``; the answers of a connection come in the order of its
+requests. Requests without a number, and connections that are no HTTP, such as a database's, say nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import h11
+
+from loadgen.core.exchange import Failure, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadgen.core.exchange import Outcome
+
+NUMBER = b"x-loadgen-seq"
+LIMIT = 1 << 20
+"""Bytes of one head."""
+
+
+class Connection:
+    """One connection of a server: what it received, and what it sent."""
+
+    def __init__(self) -> None:
+        self._asked = h11.Connection(h11.SERVER, max_incomplete_event_size=LIMIT)
+        self._open: deque[tuple[bytes, int | None]] = deque()
+        self._told: _Answer | None = None
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of requests."""
+        if not data or self._asked.their_state is h11.ERROR:
+            return
+        try:
+            self._asked.receive_data(data)
+            while isinstance(event := self._asked.next_event(), h11.Event):
+                if isinstance(event, h11.Request):
+                    number = dict(event.headers).get(NUMBER, b"")
+                    self._open.append((event.method, int(number) if number.isdigit() else None))
+                elif isinstance(event, h11.EndOfMessage):
+                    self._asked.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+                    self._asked.send(h11.EndOfMessage())
+                    if self._asked.our_state is h11.MUST_CLOSE:
+                        return
+                    self._asked.start_next_cycle()
+        except h11.RemoteProtocolError:
+            return
+
+    def sent(self, data: bytes) -> Iterator[Outcome]:
+        """Take bytes of answers, and yield those that are whole with them."""
+        while data:
+            if self._told is None:
+                if not self._open:
+                    return
+                self._told = _Answer(*self._open.popleft())
+            whole, data = self._told.take(data)
+            if whole is None and not self._told.over:
+                return
+            self._told = None
+            if whole is not None:
+                yield whole
+
+    def ended(self) -> Iterator[Outcome]:
+        """Take the end of what is sent, which may be that of an answer."""
+        told, self._told = self._told, None
+        if told is not None and (whole := told.take(b"")[0]) is not None:
+            yield whole
+
+
+class _Answer:
+    """One answer, as it comes."""
+
+    def __init__(self, method: bytes, seq: int | None) -> None:
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LIMIT)
+        self._connection.send(h11.Request(method=method, target="/", headers=[("host", "server")]))
+        self._connection.send(h11.EndOfMessage())
+        self._seq = seq
+        self._head: h11.Response | None = None
+        self._body: list[bytes] = []
+        self.over = False
+
+    def take(self, data: bytes) -> tuple[Outcome | None, bytes]:
+        """Take bytes, or the end; return the answer if it is whole, and what follows it."""
+        try:
+            self._connection.receive_data(data)
+            while isinstance(event := self._connection.next_event(), h11.Event):
+                match event:
+                    case h11.Response():
+                        self._head = event
+                    case h11.Data():
+                        self._body.append(bytes(event.data))
+                    case h11.EndOfMessage():
+                        self.over = True
+                        return self._whole(), self._connection.trailing_data[0]
+        except h11.RemoteProtocolError as error:
+            self.over = True
+            failure = Failure(self._seq, type(error).__name__, str(error)) if self._seq else None
+            return failure, b""
+        return None, b""
+
+    def _whole(self) -> Response | None:
+        if self._seq is None:
+            return None
+        assert self._head is not None
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self._head.headers.raw_items()
+        )
+        return Response(self._seq, self._head.status_code, headers, b"".join(self._body))

@@ -1,0 +1,46 @@
+"""What the operating system knows of a server's processes: those of its session, and where they listen."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROC = Path("/proc")
+_LISTENING = "0A"
+_SESSION = 3
+"""Place of the session's id behind the name of the program, in ``/proc/PID/stat``."""
+
+
+def of_session(leader: int) -> Iterator[int]:
+    """Yield the processes of the session that *leader* began, whether it still runs or not."""
+    for process in _PROC.iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            if int((process / "stat").read_text().rpartition(")")[2].split()[_SESSION]) == leader:
+                yield int(process.name)
+
+
+def end_session(leader: int) -> None:
+    """Kill what *leader* started and left behind in its session."""
+    for process in of_session(leader):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def listening(leader: int) -> list[int]:
+    """Return the TCP ports on which processes of a session listen."""
+    ports = set[int]()
+    for process in of_session(leader):
+        with suppress(OSError):
+            held = {str(one.readlink()) for one in (_PROC / str(process) / "fd").iterdir()}
+            for table in ("tcp", "tcp6"):
+                for line in (_PROC / str(process) / "net" / table).read_text().splitlines()[1:]:
+                    local, state, inode = (line.split()[place] for place in (1, 3, 9))
+                    if state == _LISTENING and f"socket:[{inode}]" in held:
+                        ports.add(int(local.rpartition(":")[2], 16))
+    return sorted(ports)

@@ -1,0 +1,121 @@
+"""The tap on a wholly traced server's sockets: what they received and would send, told beside the trace.
+
+A line each, on what was standard output (which goes to standard error, as the log):
+
+``listening PORT N``
+    While recording: from now on the kernel takes connections, so nobody needs to probe.
+``< N BASE64``, ``> N BASE64``, ``. N``
+    In the replay: socket *N* received these bytes, would have sent these, sends no more.
+
+The functions are ``system_wrap`` of the overlay: each gets the original and the engine's ``system``, and
+returns what replaces it.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import itertools
+import os
+import weakref
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Tell = Callable[..., None]
+
+
+def open_tap() -> None:
+    """Tell from now on, on standard output, and send there what else is printed to standard error."""
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    _Tap.tell = staticmethod(_writer(descriptor))
+
+
+class _Tap:
+    tell: Tell
+
+
+def _writer(descriptor: int) -> Tell:
+    """Return what tells a line; everything it uses is captured here, before the engine replaces it."""
+    write, encode, turn, alive = os.write, base64.b64encode, allocate_lock(), weakref.ref
+    numbers, count = {}, itertools.count(1)  # type: ignore[var-annotated]
+
+    def tell(what: bytes, sock: object, data: bytes | None = None) -> None:
+        with turn:
+            known = numbers.get(id(sock))
+            if known is None or known[0]() is not sock:  # an address is used again
+                known = numbers[id(sock)] = alive(sock), next(count)
+            line = b"%s %d" % (what, known[1])
+            rest = memoryview(line + (b"\n" if data is None else b" " + encode(data) + b"\n"))
+            while rest:
+                rest = rest[write(descriptor, rest) :]
+
+    return tell
+
+
+def run_simple(target: Callable[..., None], _: Any) -> Callable[..., None]:
+    """``werkzeug.serving.run_simple``: on a free port of this machine, without reloader and debugger."""
+    parameters = inspect.signature(target)
+
+    def serve(*args: Any, **kwargs: Any) -> None:
+        given = parameters.bind(*args, **kwargs)
+        given.arguments.update(hostname="127.0.0.1", port=0, use_reloader=False, use_debugger=False)
+        target(*given.args, **given.kwargs)
+
+    return serve
+
+
+def listen(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """``socket.listen``."""
+    wrapped = system._wrapped_method(target)
+    if system.retrace_mode == "replay":
+        return wrapped  # type: ignore[no-any-return]
+
+    def port(sock: Any) -> None:
+        _Tap.tell(b"listening %d" % sock.getsockname()[1], sock)
+
+    tell = system.disable_for(port)
+
+    def listen(self: Any, *args: Any) -> None:
+        wrapped(self, *args)
+        tell(self)
+
+    return listen
+
+
+def _tapped(target: Any, system: Any, what: bytes, data: Callable[..., bytes | None]) -> Any:
+    """Return the traced *target*, with a note of what it did where it did it: in the replay only."""
+    wrapped = system._wrapped_method(target)
+    if system.retrace_mode != "replay":
+        return wrapped
+    tell = system.disable_for(_Tap.tell, unwrap_args=False)
+
+    def call(self: Any, *args: Any) -> Any:
+        result = wrapped(self, *args)
+        tell(what, self, data(result, *args))
+        return result
+
+    return call
+
+
+def recv(target: Any, system: Any) -> Any:
+    """``socket.recv``, of which the engine makes ``recv_into``, too."""
+    return _tapped(target, system, b"<", lambda result, *_: result)
+
+
+def send(target: Any, system: Any) -> Any:
+    """``socket.send``, which may send less."""
+    return _tapped(target, system, b">", lambda result, data, *_: bytes(data)[:result])
+
+
+def sendall(target: Any, system: Any) -> Any:
+    """``socket.sendall``."""
+    return _tapped(target, system, b">", lambda _, data, *__: bytes(data))
+
+
+def end(target: Any, system: Any) -> Any:
+    """``socket.shutdown`` and ``close``."""
+    return _tapped(target, system, b".", lambda *_: None)

@@ -1,0 +1,121 @@
+"""Options from the environment and from files: each has its place in the order, and mistakes name theirs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.cli import config
+from loadgen.cli.main import app, main
+
+OWN, PROJECT = Path("loadgen.toml"), Path("pyproject.toml")
+COMMANDS = config.Options(app)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused as wrong usage; return what it says."""
+    sys.argv, before = ["loadgen", *arguments], sys.argv
+    try:
+        with pytest.raises(SystemExit) as left:
+            main()
+    finally:
+        sys.argv = before
+    captured = capsys.readouterr()
+    assert (left.value.code, captured.out) == (2, "")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_the_order_of_precedence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command line, environment, loadgen.toml, pyproject.toml: the first that says something counts."""
+    PROJECT.write_text("[tool.loadgen.record]\ntarget = ['project.py']\n")
+    assert "no script project.py" in refused("record", capsys=capsys)
+    OWN.write_text("[record]\ntarget = ['own.py', '--flag']\n")
+    assert "no script own.py" in refused("record", capsys=capsys)
+    monkeypatch.setenv("LOADGEN_RECORD_TARGET", "'environment of mine.py' --flag")
+    assert "no script environment of mine.py" in refused("record", capsys=capsys)
+    assert "no script line.py" in refused("record", "line.py", capsys=capsys)
+
+
+def test_a_section_goes_before_what_is_for_all() -> None:
+    """Keys outside a section are for every command that has the option; its own section goes first."""
+    OWN.write_text("timeout = 7\nconcurrency = 4\n[verify]\ntimeout = 5.5\nignore = ['header:etag']\n")
+    assert COMMANDS.configured("record") == {"timeout": 7, "concurrency": 4}
+    assert COMMANDS.configured("verify") == {"timeout": 5.5, "ignore": ["header:etag"]}
+    assert COMMANDS.configured("clean") == {}
+
+
+def test_every_option_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables are named after the command and the option; switches and lists are understood."""
+    for name, text in {
+        "RECORD_CONCURRENCY": "16", "RECORD_SERVER_ENV": "A=1 'B=two words'", "RECORD_STACKS": "true",
+        "RECORD_JSON": "0", "RECORD_HEALTH_PATH": "/ping", "RECORD_RUN": "", "VERIFY_TIMEOUT": "3",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"LOADGEN_{name}", text)
+    assert COMMANDS.configured("record") == {
+        "concurrency": "16", "server_env": ["A=1", "B=two words"], "stacks": True, "as_json": False,
+        "health_path": "/ping",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("concurency = 3", ["loadgen.toml: there is no option 'concurency'", "concurrency, "]),
+        ("[record]\nignore = []", ["loadgen.toml, [record]: there is no option 'ignore'", "seed"]),
+        ("[recrod]\nseed = 3", ["loadgen.toml, [recrod]: there is no command", "record"]),
+        ("[record]\nseed = 'x'", ["loadgen.toml, [record]: seed = 'x' is not a whole number"]),
+        ("[record]\nseed = true", ["seed = True is not a whole number"]),
+        ("[record]\nstacks = 1", ["stacks = 1 is not true or false"]),
+        ("[record]\nrun = 1", ["run = 1 is not a text"]),
+        ("[record]\ntarget = 'app:app'", ["is not a list of texts"]),
+        ("[verify]\nseed = 1", ["loadgen.toml, [verify]: there is no option 'seed'"]),
+        ("[record]\nconcurrency = 0", ["loadgen.toml, [record]: concurrency = 0: ", "1"]),
+        ("timeout = inf", ["loadgen.toml: timeout = inf: ", "seconds"]),
+        ("[record]\nruntime = 'moon'", ["runtime = 'moon': ", "local"]),
+        ("seed =", ["loadgen.toml cannot be read"]),
+    ],
+)
+def test_a_mistake_names_its_place(text: str, says: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong name, type or value is a usage error with the file, the section and what is allowed."""
+    OWN.write_text(text)
+    error = refused("record", "gone.py", capsys=capsys)
+    assert not [word for word in says if word not in error], error
+
+
+def test_a_mistake_in_the_project_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """In pyproject.toml the section is named as it is there; other tools' sections are not looked at."""
+    PROJECT.write_text("[tool.other]\nx = 1\n[tool.loadgen]\nnosuch = 1\n")
+    assert "pyproject.toml, [tool.loadgen]: there is no option 'nosuch'" in refused("verify", capsys=capsys)
+    PROJECT.write_text("[tool]\nloadgen = 3\n")
+    assert "pyproject.toml: tool.loadgen is no table" in refused("verify", capsys=capsys)
+
+
+def test_a_mistake_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that sets nothing is as wrong as an option that does not exist."""
+    monkeypatch.setenv("LOADGEN_RECORD_CONCURENCY", "3")
+    error = refused("record", "gone.py", capsys=capsys)
+    assert "LOADGEN_RECORD_CONCURENCY sets no option of record" in error
+    assert "LOADGEN_RECORD_CONCURRENCY, " in error
+    monkeypatch.delenv("LOADGEN_RECORD_CONCURENCY")
+    monkeypatch.setenv("LOADGEN_RECORD_CONCURRENCY", "many")
+    assert "LOADGEN_RECORD_CONCURRENCY=many: " in refused("record", "gone.py", capsys=capsys)
+
+
+def test_help_is_always_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in a file does not take the help away that would tell what is right."""
+    OWN.write_text("nosuch = 1")
+    monkeypatch.setattr(sys, "argv", ["loadgen", "record", "--help"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code
+    assert "--concurrency" in capsys.readouterr().out

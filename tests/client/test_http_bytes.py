@@ -1,0 +1,94 @@
+"""From a connection's bytes to answers: whole, in any pieces, and each of the request that it answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadgen.core.exchange import Failure, Outcome, Response
+from loadgen.http_bytes import Connection
+
+
+def asking(seq: int | None, method: str = "GET", body: bytes = b"") -> bytes:
+    number = b"" if seq is None else b"X-Loadgen-Seq: %d\r\n" % seq
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    return b"%s / HTTP/1.1\r\nHost: h\r\n%s%s\r\n%s" % (method.encode(), number, length, body)
+
+
+WITH_LENGTH = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a:2\r\nContent-Length: 2\r\n\r\nhi"
+CHUNKED = b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"
+UNTIL_END = b"HTTP/1.0 200 OK\r\nServer: s\r\n\r\nhi"
+
+
+def heard(connection: Connection, data: bytes, size: int) -> list[Outcome]:
+    return [one for at in range(0, len(data), size) for one in connection.sent(data[at : at + size])]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("sent", "status", "headers"),
+    [
+        (WITH_LENGTH, 200, (("X-A", "1"), ("x-a", "2"), ("Content-Length", "2"))),
+        (CHUNKED, 201, (("Transfer-Encoding", "chunked"),)),
+    ],
+)
+def test_kept_alive(sent: bytes, status: int, headers: tuple[tuple[str, str], ...], size: int) -> None:
+    """Answers on one connection are those of its requests, in their order, however the bytes are cut."""
+    connection = Connection()
+    found: list[Outcome] = []
+    for seq in (7, 9):
+        asked = asking(seq, "POST", b"body")
+        for at in range(0, len(asked), size):
+            connection.received(asked[at : at + size])
+        found += heard(connection, sent, size)
+    assert found == [Response(seq, status, headers, b"hi") for seq in (7, 9)]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_answer_that_lasts_until_the_end(size: int) -> None:
+    """It is whole when, and only when, the server has ended it."""
+    connection = Connection()
+    connection.received(asking(1))
+    assert not heard(connection, UNTIL_END, size)
+    assert list(connection.ended()) == [Response(1, 200, (("Server", "s"),), b"hi")]
+    assert not list(connection.ended())
+
+
+def test_an_answer_that_is_cut_is_a_failure() -> None:
+    """Fewer bytes than it says are no answer."""
+    connection = Connection()
+    connection.received(asking(1))
+    assert not list(connection.sent(WITH_LENGTH[:-1]))
+    (failure,) = connection.ended()
+    assert isinstance(failure, Failure)
+    assert failure.seq == 1
+
+
+def test_an_answer_without_a_body() -> None:
+    """An answer to HEAD says a length, and sends nothing."""
+    connection = Connection()
+    connection.received(asking(1, "HEAD"))
+    (answer,) = connection.sent(WITH_LENGTH[:-2])
+    assert isinstance(answer, Response)
+    assert (answer.seq, answer.body) == (1, b"")
+
+
+def test_what_is_not_ours_is_left_out() -> None:
+    """A health check between two requests takes no answer of theirs, and another protocol says nothing."""
+    connection = Connection()
+    connection.received(asking(None))
+    assert not list(connection.sent(WITH_LENGTH))
+    connection.received(asking(2))
+    assert [one.seq for one in connection.sent(WITH_LENGTH)] == [2]
+    redis = Connection()
+    redis.received(b"+OK\r\n\x00")
+    assert not list(redis.sent(b"*1\r\n$4\r\nPING\r\n"))
+    assert not list(redis.ended())
+
+
+def test_what_is_no_http_is_a_failure() -> None:
+    """Bytes that no client could read are told as such."""
+    connection = Connection()
+    connection.received(asking(3))
+    (failure,) = connection.sent(b"no http\r\n\r\n")
+    assert isinstance(failure, Failure)
+    assert failure.seq == 3

@@ -1,0 +1,135 @@
+"""Files of an application: a replay takes them from the recording, and touches none of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.client.scenario import Scenario
+from loadgen.core.verdict import Judgement
+from loadgen.runtimes.local import LocalRuntime
+from tests.engine.conftest import Bench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.client.scenario import User
+
+
+pytestmark = pytest.mark.engine
+
+SERVER = """
+    import json, logging, os, shutil, threading, time
+    from pathlib import Path
+    from flask import Flask, jsonify, render_template, request, send_file
+
+    HERE = Path(__file__).parent
+    app = Flask(__name__)
+    lock = threading.Lock()
+    logging.basicConfig(filename="app.log", level=logging.INFO)
+    CONFIG = json.loads((HERE / "config.json").read_text())
+
+    @app.get("/health")
+    def health():
+        return "ok"
+
+    @app.post("/notes/<name>")
+    def write(name):
+        folder = HERE / "notes" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(f"notes/{name}/{time.time_ns()}.txt", "wb") as file:
+            file.write(request.get_data())
+        app.logger.info("wrote %s", name)
+        return jsonify(sorted(os.listdir(folder)), sorted(one.read_text() for one in folder.iterdir()))
+
+    @app.post("/count")
+    def count():
+        with lock:
+            path = Path("count.json")
+            number = json.loads(path.read_text())["n"] + 1 if path.exists() else 1
+            path.with_suffix(".new").write_text(json.dumps({"n": number}))
+            os.replace("count.new", "count.json")
+            shutil.copyfile(HERE / "count.json", HERE / f"copy-{number}.json")
+        return jsonify(number, os.stat(f"copy-{number}.json").st_mtime_ns)
+
+    @app.delete("/notes/<name>")
+    def remove(name):
+        folder = HERE / "notes" / name
+        for path in folder.glob("*.txt"):
+            path.unlink()
+        return jsonify(os.path.isdir(folder), len(list(folder.iterdir())))
+
+    @app.get("/page")
+    def page():
+        return render_template("page.html", title=CONFIG["title"])
+
+    @app.get("/download")
+    def download():
+        return send_file(HERE / "config.json")
+
+    app.run()
+"""
+
+
+async def _use(user: User) -> None:
+    for _ in range(2):
+        await user.http.post(f"/notes/{user.id}", content=f"note {user.rng.random()}")
+        await user.http.post("/count")
+    await user.http.delete(f"/notes/{user.id}")
+    await user.http.get("/page")
+    await user.http.get("/download")
+
+
+@pytest.fixture
+def recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Record an application that works with files of its own, beside it and where it is started."""
+    monkeypatch.chdir(bench.path)
+    (bench.path / "templates").mkdir()
+    (bench.path / "templates" / "page.html").write_text("<title>{{ title }}</title>")
+    (bench.path / "config.json").write_text('{"title": "first"}')
+    result = bench.record(bench.script(SERVER), Scenario("files", "uses files", _use), iterations=2)
+    assert not result.outcome.failed, result.outcome.errors
+    assert result.manifest.totals["statuses"].keys() == {"200"}
+    return bench
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return what is in the files of a folder, but for those of its run."""
+    return {
+        str(path): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc" and "run" not in path.relative_to(folder).parts[0]
+    }
+
+
+def test_files_come_from_the_recording(recorded: Bench) -> None:
+    """What has become of the files since then does not matter to a replay, and stays what it is."""
+    (recorded.path / "config.json").write_text('{"title": "second"}')
+    (recorded.path / "count.json").write_text('{"n": 1000}')
+    (recorded.path / "app.log").write_text("precious")
+    for path in recorded.path.glob("copy-*"):
+        path.unlink()
+    before = content(recorded.path)
+    verdict = recorded.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+    assert content(recorded.path) == before
+
+
+def test_templates_are_code(recorded: Bench) -> None:
+    """A template that was changed is seen, as changed code is."""
+    (recorded.path / "templates" / "page.html").write_text("<h1>{{ title }}</h1>")
+    verdict = recorded.verify().verdict
+    assert verdict.judgement is Judgement.DIVERGED
+    assert {one.target for one in verdict.divergences} == {"/page"}
+
+
+def test_without_it_a_replay_writes(recorded: Bench) -> None:
+    """Stock, files outside of /tmp are live: this bench's are when it is left open, and a replay writes."""
+    stock = LocalRuntime(without=["take_the_applications_files_from_the_tape", "read_code_live"])
+    again = Bench(recorded.path, stock)
+    again.record(str(again.path / "serve.py"), Scenario("files", "uses files", _use), run="again-run")
+    (recorded.path / "count.json").write_text('{"n": 1000}')
+    before = content(recorded.path)
+    again.verify("again-run")
+    assert content(recorded.path) != before

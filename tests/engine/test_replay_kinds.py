@@ -1,0 +1,235 @@
+"""The other two kinds of replay, for real: a whole server process, and the load generator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.client_trace import WithoutServer
+from loadgen.core.verdict import Judgement
+from loadgen.process_trace import WholeProcess
+from loadgen.run_folder import RunFolder, digest
+from tests.engine.conftest import Bench, visiting
+from tests.engine.test_command_line import gone, run, start, wait_for_requests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.verify import Replay
+
+pytestmark = pytest.mark.engine
+
+SCRIPT = """
+    import os, time, uuid
+    from flask import Flask, Response, jsonify
+
+    app = Flask(__name__)
+
+    @app.get("/")
+    def index():
+        return jsonify(at=time.time(), id=str(uuid.uuid4()), pid=os.getpid())
+
+    @app.get("/stream")
+    def stream():
+        return Response(("%f\\n" % time.time() for _ in range(5)), mimetype="text/plain")
+
+    @app.get("/large")
+    def large():
+        return Response(os.urandom(200_000), mimetype="application/octet-stream")
+
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError("planned")
+
+    app.run(host="0.0.0.0", port=80, debug=True, threaded=THREADED)
+"""
+PATHS = ("/", "/stream", "/large", "/broken", "/nowhere")
+
+
+def resealed(run: RunFolder, tape: Path, content: bytes) -> None:
+    """Change a tape, and make the manifest believe it."""
+    tape.write_bytes(content)
+    manifest = json.loads((run.path / "run.json").read_text())
+    manifest["files"][tape.name] = digest(tape)
+    (run.path / "run.json").write_text(json.dumps(manifest))
+
+
+def no_network() -> list[str]:
+    """Return what runs a command in a network namespace in which nothing is up, not even loopback."""
+    unshare = shutil.which("unshare")
+    if (
+        unshare is None
+        or subprocess.run([unshare, "-rn", "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this machine does not let us have a network namespace")
+    return [unshare, "-rn"]
+
+
+# ---- the whole process -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_process_at_one_user(bench: Bench, *, threaded: bool) -> None:
+    """Every byte of every answer is the same, to its Date, whatever address and threads the server wants."""
+    script = bench.script(SCRIPT.replace("THREADED", str(threaded)))
+    recorded = bench.record(script, visiting(*PATHS), concurrency=1, iterations=4, trace="process")
+    assert recorded.manifest.totals["statuses"] == {"200": 12, "404": 4, "500": 4}
+
+    verdict = bench.verify_by(WholeProcess()).verdict
+
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
+    assert (verdict.compared, verdict.rules) == (20, ())
+
+
+def test_process_of_changed_code(bench: Bench) -> None:
+    """An answer that the code makes otherwise now differs; a replay that leaves the tape says so."""
+    script = bench.script(SCRIPT.replace("THREADED", "True"))
+    bench.record(script, visiting("/", "/"), concurrency=1, iterations=2, trace="process")
+
+    bench.script(SCRIPT.replace("THREADED", "True").replace("pid=os", "who=os"))
+    verdict = bench.verify_by(WholeProcess()).verdict
+    assert verdict.judgement is Judgement.DIVERGED
+    assert verdict.diverged == 4
+    assert verdict.causes[0].fault == "application"
+
+    bench.script(SCRIPT.replace("THREADED", "True").replace("at=time.time()", "at=time.time() + time.time()"))
+    verdict = bench.verify_by(WholeProcess()).verdict
+    assert verdict.judgement is not Judgement.IDENTICAL
+    assert "serve.py changed" in verdict.reasons[0].message
+
+
+def test_process_that_crashes(bench: Bench) -> None:
+    """A replay that a signal ends is no verdict on the answers: it is told, with where it was."""
+    source = SCRIPT.replace("THREADED", "True")
+    script = bench.script(source)
+    bench.record(script, visiting("/"), concurrency=1, iterations=2, trace="process")
+    bench.script(source.replace("app = Flask", "import ctypes; ctypes.string_at(0); app = Flask"))
+    verdict = bench.verify_by(WholeProcess()).verdict
+    assert verdict.judgement is Judgement.UNDETERMINED
+    assert "killed by SIGSEGV" in verdict.reasons[0].message
+    assert "serve.py" in verdict.reasons[0].message
+
+
+# ---- the client ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scenario", "concurrency", "iterations"), [("mixed", 8, 3), ("walkthrough", 8, 1), ("mixed", 1, 3)]
+)
+def test_client_without_a_server(bench: Bench, scenario: str, concurrency: int, iterations: int) -> None:
+    """The load generator lives the same, event by event, when nobody listens where its server was."""
+    bench.record(None, scenario, concurrency=concurrency, iterations=iterations, trace="client")
+    first, second = (
+        [line for line in path.read_text().splitlines() if '"at"' in line and '"order"' not in line]
+        for path in (bench.path / "run" / "transcript.jsonl", replayed(bench))
+    )
+    assert first[1:-1] == second[1:-1]
+
+
+def replayed(bench: Bench) -> Path:
+    sent = (bench.path / "run" / "client.bin").read_bytes()
+    found = re.search(rb"http://127\.0\.0\.1:(\d+)", sent)
+    assert found is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(found[1])), timeout=5)
+    verified = bench.verify_by(WithoutServer())
+    verdict = verified.verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
+    assert verdict.compared == verdict.requests > 0
+    assert verdict.order_steps == 2 * verdict.requests
+    return verified.folder / "transcript.jsonl"
+
+
+SCENARIOS = """
+import random, time, uuid
+from loadgen import scenario
+
+RUN = uuid.uuid4().hex
+
+@scenario(weight=3, think=(0, 0.01))
+async def signs_up(user):
+    name = f"{RUN}-{random.random()}-{time.time()}"
+    await user.http.post("/api/users", json={"name": name, "email": f"{uuid.uuid4().hex}@example.com"})
+    await user.http.get("/api/users", params={"at": time.perf_counter_ns()})
+
+@scenario
+async def errs(user):
+    assert (await user.http.get("/nowhere")).status_code == 200, "no such page"
+"""
+
+
+def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
+    """A traced client brings its server's recording along; its own needs no network, but its scenario."""
+    file = tmp_path / "users.py"
+    file.write_text(SCENARIOS)
+    code, _, err = run(
+        tmp_path, "record", "--trace", "client", "--scenario", "users.py", "-c", "4", "-n", "3", "--run", "r"
+    )
+    assert code == 3, err  # assertions failed, as they should
+    code, out, err = run(tmp_path, "verify", "r", "--replay", "server")
+    assert code == 0, err
+    assert "requests entering and finishing" in out
+    command = [*no_network(), sys.executable, "-m", "loadgen", "verify", "r"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no server, no connection" in done.stdout
+
+    file.write_text(SCENARIOS.replace('"at"', '"on"'))
+    code, out, err = run(tmp_path, "verify", "r")
+    assert code == 1, out + err
+    assert "fault: application" in out
+    assert "users.py changed" in out
+
+
+def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
+    """A load generator with one user less does not live the same."""
+    bench.record(None, "mixed", concurrency=4, iterations=2, trace="client")
+    folder = RunFolder(bench.path / "run")
+    content = folder.client.read_bytes()
+    users = rb"\"concurrency\": %d,"
+    assert content.count(users % 4) == 1
+    resealed(folder, folder.client, content.replace(users % 4, users % 3))
+    verdict = bench.verify_by(WithoutServer()).verdict
+    assert verdict.judgement is Judgement.DIVERGED, verdict.to_json()
+
+
+@pytest.mark.parametrize(("replay", "trace"), [(WithoutServer(), "client"), (WholeProcess(), "process")])
+def test_a_recording_that_ends_too_early(bench: Bench, replay: Replay, trace: str) -> None:
+    """Half a tape is never identical, and neither hangs nor is a bug."""
+    bench.record(None, "mixed", concurrency=1, iterations=4, trace=trace)
+    folder = RunFolder(bench.path / "run")
+    content = replay.recording(folder).read_bytes()
+    resealed(folder, replay.recording(folder), content[: len(content) // 2])
+    verdict = bench.verify_by(replay, timeout=20).verdict
+    assert verdict.judgement is Judgement.UNDETERMINED, verdict.to_json()
+    assert verdict.reasons
+
+
+def test_interrupted_client(tmp_path: Path) -> None:
+    """One Ctrl-C ends the session where it is; what was recorded until then can be replayed."""
+    with start(tmp_path, "record", "--trace", "client", "-c", "4", "-n", "1000", "--run", "r") as process:
+        wait_for_requests(tmp_path / "r", 20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    code, out, err = run(tmp_path, "verify", "r")
+    assert code == 0, out + err
+
+
+@pytest.mark.parametrize("trace", ["client", "process"])
+def test_nothing_is_left_behind(tmp_path: Path, trace: str) -> None:
+    """A recording whose loadgen was killed leaves no process."""
+    with start(tmp_path, "record", "--trace", trace, "-n", "1000", "--run", "r") as process:
+        wait_for_requests(tmp_path / "r", 20)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+    assert gone(tmp_path / "r", within=30)

@@ -1,0 +1,227 @@
+"""An application behind each server that users start, as they start it: recorded, replayed, the same."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.client.scenario import Scenario
+from loadgen.core.verdict import Judgement
+from loadgen.errors import ServerFault
+from tests.engine.conftest import Bench, visiting
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from loadgen.client.scenario import User
+
+pytestmark = pytest.mark.engine
+
+APPLICATION = """
+    import hashlib, itertools, os, sys, time
+    from flask import Blueprint, Flask, Response, abort, g, jsonify, request, session, stream_with_context
+
+    numbers = itertools.count()
+
+    def create_app(name="shop"):
+        app = Flask(__name__)
+        app.secret_key = os.urandom(16)
+        admin = Blueprint("admin", __name__, url_prefix="/admin")
+
+        @app.before_request
+        def begin():
+            g.began = time.time_ns()
+
+        @app.after_request
+        def stamp(response):
+            response.headers["X-Began"] = str(g.began)
+            return response
+
+        @app.get("/health")
+        def health():
+            return "ok"
+
+        @app.get("/who")
+        def who():
+            shown = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_PORT", "SERVER_SOFTWARE", "wsgi.url_scheme")
+            return jsonify(name, next(numbers), {key: request.environ.get(key) for key in shown})
+
+        @app.post("/basket")
+        def basket():
+            session["basket"] = [*session.get("basket", []), request.get_json()["item"], time.time()]
+            response = jsonify(session["basket"])
+            response.set_cookie("last", str(time.time()))
+            return response
+
+        @app.post("/echo")
+        def echo():
+            body = request.get_data()
+            return Response(body[::-1], headers={"X-Digest": hashlib.sha256(body).hexdigest()})
+
+        @app.get("/large/<int:size>")
+        def large(size):
+            return Response(os.urandom(1) * size, mimetype="application/octet-stream")
+
+        @app.get("/stream")
+        def stream():
+            def lines():
+                for number in range(5):
+                    yield f"{number} {time.time()} {g.began}\\n"
+            return Response(stream_with_context(lines()), mimetype="text/plain")
+
+        @app.get("/fails")
+        def fails():
+            raise LookupError(time.time())
+
+        @admin.route("/<name>", methods=["PUT", "DELETE"])
+        def item(name):
+            if request.method == "DELETE":
+                abort(403, description=f"{name} at {time.time()}")
+            return {"name": name, "at": time.time()}, 201
+
+        @admin.errorhandler(403)
+        def forbidden(error):
+            return jsonify(str(error)), 403
+
+        app.register_blueprint(admin)
+        return app
+
+    app = create_app()
+"""
+SERVE = {
+    "serve_flask.py": "from shop import create_app\ncreate_app().run(port=8080, debug=True)\n",
+    "serve_waitress.py": (
+        "import waitress\nfrom shop import app\nwaitress.serve(app, host='0.0.0.0', port=8080, threads=3)\n"
+    ),
+}
+COMMANDS = (
+    "python serve_flask.py",
+    "flask --app shop:create_app run --without-threads",
+    "python serve_waitress.py",
+    "waitress-serve --port 8080 shop:app",
+    "gunicorn --worker-class gthread --threads 4 shop:app",
+    "gunicorn --keep-alive 5 --max-requests 7 shop:create_app()",
+)
+MEGABYTE = 1 << 20
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), 7):
+        yield body[at : at + 7]
+
+
+async def _shop(user: User) -> None:
+    """Use what applications use, on connections that are kept open."""
+    http, rng = user.http, user.rng
+    await http.get("/who")
+    for _ in range(2):
+        await http.post("/basket", json={"item": rng.randrange(100)})
+    await http.post("/echo", content=rng.randbytes(rng.choice((1, MEGABYTE + 1))))
+    await http.post("/echo", content=_pieces(rng.randbytes(50)))
+    await http.post("/echo", headers={"Content-Length": "0"})
+    await http.get(f"/large/{MEGABYTE * 2 + user.id}")
+    await http.get("/stream")
+    await http.get("/fails")
+    await http.put(f"/admin/{user.id}")
+    await http.delete("/admin/x", headers={"Connection": "close"})
+    await http.request("HEAD", "/who")
+    await http.options("/echo")
+
+
+SHOP = Scenario("shop", "uses what applications use", _shop)
+
+
+@pytest.fixture
+def shop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench in whose directory the application is."""
+    monkeypatch.chdir(bench.path)
+    bench.script(APPLICATION, "shop.py")
+    for name, source in SERVE.items():
+        bench.script(source, name)
+    return bench
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_servers(shop: Bench, command: str) -> None:
+    """Whatever serves it, the application is recorded and replayed, with more requests open than threads."""
+    recorded = shop.record(command.split(), SHOP, concurrency=8, iterations=2)
+    assert not recorded.outcome.failed, recorded.outcome.errors
+    assert recorded.manifest.totals["failures"] == 0
+    assert recorded.manifest.totals["statuses"].keys() == {"200", "201", "403", "500"}
+    verdict = shop.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+    assert verdict.compared == 8 * 2 * 13
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("gunicorn --workers 3 shop:app", "3 workers"),
+        ("gunicorn --worker-class asgi shop:app", "gunicorn's worker is asgi"),
+        ("gunicorn --bind unix:gunicorn.sock shop:app", "a Unix socket"),
+        ("waitress-serve --unix-socket=waitress.sock shop:app", "a Unix socket"),
+        ("python -m serve_tls", "TLS"),
+        ("python -m serve_many", "2 processes"),
+    ],
+)
+def test_refused(shop: Bench, command: str, says: str) -> None:
+    """What cannot be recorded as it is started is refused at once, with what to change."""
+    shop.script("from shop import app\napp.run(ssl_context=('a', 'b'))", "serve_tls.py")
+    shop.script("from shop import app\napp.run(threaded=False, processes=2)", "serve_many.py")
+    with pytest.raises(ServerFault, match="this server cannot be recorded: ") as caught:
+        shop.record(command.split(), visiting("/who"), concurrency=1, iterations=1)
+    assert says in caught.value.message
+    assert "; " in caught.value.message
+
+
+def test_what_a_server_started_ends_with_it(shop: Bench) -> None:
+    """Processes that a server leaves behind are ended, whatever group of processes they made."""
+    source = """
+        import subprocess
+        from shop import app
+        children = [subprocess.Popen(["sleep", "600"], process_group=group) for group in (None, 0)]
+        print("children", *(child.pid for child in children), flush=True)
+        app.run()
+    """
+    shop.record(shop.script(source), visiting("/who"), concurrency=1, iterations=1)
+    words = (shop.path / "run" / "server.log").read_text().splitlines()[0].split()
+    assert words[0] == "children"
+    deadline = time.monotonic() + 60  # they are killed, and gone when the system has buried them
+    while left := [pid for pid in words[1:] if Path("/proc", pid).exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("raise ValueError('never served')", "it crashed before it served anything: exit code 1"),
+        ("print('nothing to do')", "it ended without serving anything: exit code 0"),
+    ],
+)
+def test_not_started(shop: Bench, source: str, says: str) -> None:
+    """A server that does not serve is told by what it did, not by what it might have been."""
+    with pytest.raises(ServerFault) as caught:
+        shop.record(shop.script(source), visiting("/who"), concurrency=1, iterations=1)
+    assert says in caught.value.message
+    assert source.split("'")[1] in caught.value.message
+
+
+def test_a_server_that_loadgen_does_not_know(shop: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server on a port of its own is named as such, with its port."""
+    monkeypatch.setattr("loadgen.runtimes.local.START_LIMIT", 4)
+    source = """
+        from wsgiref.simple_server import make_server
+        from shop import app
+        server = make_server("127.0.0.1", 0, app)
+        print("port", server.server_port)
+        server.serve_forever()
+    """
+    with pytest.raises(ServerFault) as caught:
+        shop.record(shop.script(source), visiting("/who"), concurrency=1, iterations=1)
+    log = (shop.path / "run" / "server.log").read_text()
+    assert f"it listens on {log.split()[0]} {log.split()[1]} instead" in caught.value.message
+    assert "gunicorn" in caught.value.advice
