@@ -165,13 +165,7 @@ class RunFolder:
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        latest = self.path.parent / LATEST
-        if latest.is_dir() and not latest.is_symlink():
-            return  # a run that somebody called so
-        beside = latest.with_name(f".{LATEST}-{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(self.path.name)
-        beside.replace(latest)
+        link_latest(self.path)
 
     def is_latest(self) -> bool:
         """Say whether it is what commands take when no run is named."""
@@ -276,6 +270,17 @@ def _checked(content: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
             raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
     return content
+
+
+def link_latest(path: Path) -> None:
+    """Let ``latest`` beside the folder *path* point to it."""
+    latest = path.parent / LATEST
+    if latest.is_dir() and not latest.is_symlink():
+        return  # a folder that somebody called so
+    beside = latest.with_name(f".{LATEST}-{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(path.name)
+    beside.replace(latest)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -26,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from loadgen import errors
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 RUN = "run"
@@ -39,6 +41,8 @@ LIMIT = 600.0
 """Seconds that each of the two commands may take."""
 GRACE = 25.0
 """Seconds that a command which is asked to end may take to clean up, before it is killed."""
+ATTRIBUTING = 3
+"""Replays that tell a value which is not on the tape from a race."""
 LAST_WORDS = 3
 """Lines of its log that the message of a command which failed unexpectedly quotes."""
 
@@ -50,7 +54,7 @@ class Plan:
     """What to try: the arguments of both commands, without those that say where the run is."""
 
     record: tuple[str, ...] = ()
-    """Of ``loadgen record``: target, ``--concurrency``, ``--seed``, and so on; no ``--run``."""
+    """Of ``loadgen record``: ``--concurrency``, ``--seed``, and so on, and the target; no ``--run``."""
     verify: tuple[str, ...] = ()
     """Of ``loadgen verify``; no run."""
 
@@ -63,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One cause of a divergence; see :class:`loadgen.core.diagnosis.Cause`."""
+    """One cause of a divergence, see :class:`loadgen.core.diagnosis.Cause`, or why it cannot be told."""
 
     fault: str
     kind: str
@@ -80,9 +84,9 @@ class Result:
 
     judgement: Judgement
     message: str = ""
-    """Why it is not identical, in a sentence."""
+    """The first of the causes, in a sentence."""
     causes: tuple[Found, ...] = ()
-    """What the differences come from, the first in the server's order first."""
+    """Why it is not identical; of what differs, the first in the server's order first."""
     requests: int = 0
     """Requests that were recorded."""
     diverged: int = 0
@@ -132,8 +136,8 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recording = await _command("record", (*plan.record, "--run", str(folder / RUN)), folder, limit)
-    begun = Result(
+    recording = await _command("record", ("--run", str(folder / RUN), *plan.record), folder, limit)
+    result = Result(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
         record_seconds=recording.seconds,
@@ -142,43 +146,54 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     )
     manifest = _read(folder / RUN / "run.json")
     if manifest.get("state") != "complete":
-        return replace(begun, message=f"record: {recording.obituary()}")
-    begun = replace(begun, requests=manifest["totals"]["requests"])
-    verifying = await _command("verify", (str(folder / RUN), *plan.verify), folder, limit)
-    begun = replace(begun, verify_code=verifying.code, verify_seconds=verifying.seconds)
-    verdict = _worst(folder / RUN / "verify")
-    if verdict is None or verifying.code is None or verifying.code != _judgement(verdict).exit_code:
-        return replace(begun, message=f"verify: {verifying.obituary()}")
-    return _judged(begun, verdict)
-
-
-def _judged(begun: Result, verdict: Mapping[str, Any]) -> Result:
-    causes = tuple(
-        Found(one["fault"], _kind(one["head"]), one["headline"], one["why"], one["count"])
-        for one in verdict["causes"]
-    )
-    if causes:
-        message = causes[0].headline
-    elif order := verdict["server_order"]["first_difference"]:
-        step = order["differences"][0]
-        message = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
-    else:
-        message = "; ".join(f"{reason['fault']}: {reason['message']}" for reason in verdict["reasons"])
+        return _because(result, recording.failure())
+    result = replace(result, requests=manifest["totals"]["requests"])
+    verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
+    result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
+    verdict = worst(folder / RUN / "verify")
+    if verdict is None or verifying.code != _judgement(verdict).exit_code:
+        return _because(result, verifying.failure())
     seconds = verdict.get("seconds")
     return replace(
-        begun,
+        _because(result, *_causes(verdict)),
         judgement=_judgement(verdict),
-        message=message,
-        causes=causes,
         diverged=verdict["diverged"],
         sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
     )
 
 
+async def attribute(folder: Path, verify: tuple[str, ...], *, limit: float = LIMIT) -> None:
+    """Replay the run of a kept trial several times: whose fault it is, one replay often cannot tell."""
+    verifications = folder / RUN / "verify"
+    shutil.rmtree(verifications, ignore_errors=True)
+    await _command("verify", (*verify, "--replays", str(ATTRIBUTING), str(folder / RUN)), folder, limit)
+
+
+def _because(result: Result, *causes: Found) -> Result:
+    return replace(result, causes=causes, message=causes[0].headline if causes else "")
+
+
+def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield why *verdict* is not identical."""
+    for one in verdict["causes"]:
+        yield Found(one["fault"], kind(one["head"]), one["headline"], one["why"], one["count"])
+    if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
+        step = order["differences"][0]
+        what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
+        yield Found("unknown", "server order differs", what, "", 0)
+    for reason in verdict["reasons"]:
+        yield _reason(reason["fault"], reason["message"])
+
+
+def _reason(fault: str, message: str) -> Found:
+    first, *rest = message.split("\n", 1)
+    return Found(fault, _NUMBER.sub("N", first), first, "".join(rest), 0)
+
+
 _NUMBER = re.compile(r"\d+")
 
 
-def _kind(head: Mapping[str, Any]) -> str:
+def kind(head: Mapping[str, Any]) -> str:
     """Return what *head*, a divergence, has in common with others of its cause in other runs."""
     what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
     return _NUMBER.sub("N", f"{head['method']} {head['target']}: {what}")
@@ -188,7 +203,7 @@ def _judgement(verdict: Mapping[str, Any]) -> Judgement:
     return Judgement(verdict["verdict"])
 
 
-def _worst(verifications: Path) -> dict[str, Any] | None:
+def worst(verifications: Path) -> dict[str, Any] | None:
     """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
     numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
     verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
@@ -210,22 +225,26 @@ def _read(path: Path) -> dict[str, Any]:
 class _Ended:
     """A command that has ended."""
 
+    name: str
     code: int | None
+    """Its exit code, negative for a signal; none if its time was up."""
     seconds: float
     events: Path
     log: Path
 
-    def obituary(self) -> str:
+    def failure(self) -> Found:
         """Say why it failed, in its own words where it had any."""
         for line in reversed(_lines(self.events)):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
                 said = json.loads(line)
-                if said["event"] == "error":
-                    return str(said["message"])
+                if said["event"] == "error" and self.code is not None:
+                    fault = getattr(errors, said["kind"]).fault
+                    return _reason(str(fault), f"{self.name}: {said['message']}")
         if self.code is None:
-            return f"it took longer than {self.seconds:.0f} s, and was ended"
+            took = f"it took longer than {self.seconds:.0f} s, and was ended"
+            return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
         how = f"killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
-        return ": ".join((how, *_lines(self.log)[-LAST_WORDS:]))
+        return _reason("unknown", "\n".join((f"{self.name}: {how}", *_lines(self.log)[-LAST_WORDS:])))
 
 
 def _lines(path: Path) -> list[str]:
@@ -244,7 +263,7 @@ async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: f
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
                 # -P: what is called loadgen in the working directory is not what the user runs
-                [sys.executable, "-P", "-m", "loadgen", name, *arguments, "--events"],
+                [sys.executable, "-P", "-m", "loadgen", name, "--events", *arguments],
                 stdin=lifeline,
                 stdout=out,
                 stderr=err,
@@ -259,7 +278,7 @@ async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: f
     finally:
         os.close(lifeline)
         os.close(held)
-    ended = _Ended(code, round(monotonic() - began, 3), events, log)
+    ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
     if code == UsageError.exit_code:
         said = "\n".join(_lines(log)).removeprefix("loadgen: usage: ")
         raise UsageError(f"loadgen {name} refuses: {said}")
@@ -273,7 +292,7 @@ async def _end(process: anyio.abc.Process) -> None:
     with anyio.CancelScope(shield=True):
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(ProcessLookupError):
-                process.send_signal(number)
+                os.kill(process.pid, number)  # Popen's own would reap it behind asyncio's back
         with anyio.move_on_after(GRACE):
             await process.wait()
         if process.returncode is None:

@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import config, exports, hazards, load, where
+from loadgen.cli import config, exports, hazards, hunts, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -284,6 +284,7 @@ def diff(
 
 exports.register(app)
 hazards.register(app)
+hunts.register(app)
 
 
 def say(result: str) -> None:
