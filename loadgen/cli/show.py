@@ -255,6 +255,7 @@ _SCHEDULES = {
     "parallel": "recorded in parallel, so that races in memory may replay otherwise",
 }
 _REPLAYED = {
+    "alone": "by the engine alone: loadgen closed none of its gaps (record --engine-alone)",
     "process": "the whole server process, by the engine alone; no client, nothing listened",
     "client": "the load generator; no server, no connection",
 }
@@ -276,8 +277,9 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
 
     add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
     replay = found.facts.get("replay", "server")
-    if replay in _REPLAYED:
-        add("replayed", _REPLAYED[replay])
+    how = "alone" if found.facts.get("engine_alone") else replay
+    if how in _REPLAYED:
+        add("replayed", _REPLAYED[how])
     add("compared", f"{found.compared} of {found.requests} answers: {_COMPARED[replay]}")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
