@@ -69,6 +69,10 @@ class Manifest:
     health_path: str
     stacks: bool = False
     """Whether the engine recorded the stack of every call."""
+    engine_alone: bool = False
+    """Whether the engine's gaps were left open, as they then are in its replay."""
+    schedule: str = "parallel"
+    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     trace: str = "server"
     """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
     ``client``, the load generator, beside the server."""
@@ -249,7 +253,8 @@ class read_transcript:  # noqa: N801 - used as a function
 
 _ADDED_LATER = frozenset(
     {
-        "stacks", "sources", "image", "load", "cwd", "server_env", "database_used", "trace", "client_sources",
+        "stacks", "engine_alone", "schedule", "sources", "image", "load", "cwd", "server_env",
+        "database_used", "trace", "client_sources",
     }
 )  # fmt: skip
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""

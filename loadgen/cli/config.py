@@ -34,7 +34,7 @@ _TYPES: Mapping[type, tuple[str, tuple[type, ...]]] = {
     bool: ("true or false", (bool,)),
     int: ("a whole number", (int,)),
     float: ("a number", (int, float)),
-    list: ("a list of texts", (list,)),
+    list: ("a text or a list of texts", (str, list)),
 }
 _TEXT = ("a text", (str,))
 
@@ -54,8 +54,8 @@ class _Option:
 
     def fits(self, value: object) -> bool:
         """Say whether *value*, of a file, is of its type."""
-        if self.kind is list:
-            return isinstance(value, list) and all(isinstance(one, str) for one in value)
+        if isinstance(value, list):
+            return self.kind is list and all(isinstance(one, str) for one in value)
         if isinstance(value, bool) and self.kind is not bool:
             return False
         return isinstance(value, _TYPES.get(self.kind, _TEXT)[1])
@@ -66,6 +66,8 @@ class _Option:
         Raises:
             UsageError: it is none of the option's, and *where* it was found.
         """
+        if self.kind is list and isinstance(value, str):
+            value = [value]
         try:
             processed = self.parameter.process_value(context, value)
         except typer.BadParameter as error:

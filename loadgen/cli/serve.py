@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     recorded.add_argument("--server-env", action="append", default=[], help="as for loadgen record")
     recorded.add_argument("--health-path", default="/health")
     recorded.add_argument("--stacks", action="store_true")
+    recorded.add_argument("--schedule", default="turns")
     replayed = phase.add_parser("replay", help="replay a recorded run")
     replayed.add_argument("run", nargs="?", type=Path, default=Path(layout.HOME, "runs", "latest"))
     options = parser.parse_args(arguments)
@@ -42,8 +43,10 @@ def main(arguments: Sequence[str]) -> None:
         if options.phase == "record":
             target = resolve(options.target, options.cwd)
             given = retrace.chosen(options.server_env)
-            command, environment = record(target, given, options.health_path, stacks=options.stacks)
-            os.chdir(target.cwd or layout.APP)
+            command, environment = record(
+                target, given, options.health_path, stacks=options.stacks, schedule=options.schedule
+            )
+            os.chdir(target.cwd or ".")
         else:
             command, environment = replay(options.run)
     except LoadgenError as error:
@@ -53,14 +56,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def record(
-    target: Target, given: Mapping[str, str], health_path: str, *, stacks: bool
+    target: Target, given: Mapping[str, str], health_path: str, *, stacks: bool, schedule: str
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
     os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     options = _options("0.0.0.0", health_path, target.folder)  # noqa: S104 - of an internal network
-    options += ("--import-from", target.import_from)
+    options += ("--import-from", target.import_from, "--schedule", schedule)
     command = retrace.record_command(tape, target.argv, options, stacks=stacks)
     return command, retrace.environment({"DB_FILE": layout.DATABASE, **given})
 

@@ -250,7 +250,12 @@ def _headline(found: Verdict) -> Text:
     return head.append(f"  {what}", style="not bold default")
 
 
+_SCHEDULES = {
+    "turns": "recorded in turns, so that races in memory replay too",
+    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
+}
 _REPLAYED = {
+    "alone": "by the engine alone: loadgen closed none of its gaps (record --engine-alone)",
     "process": "the whole server process, by the engine alone; no client, nothing listened",
     "client": "the load generator; no server, no connection",
 }
@@ -272,8 +277,9 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
 
     add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
     replay = found.facts.get("replay", "server")
-    if replay in _REPLAYED:
-        add("replayed", _REPLAYED[replay])
+    how = "alone" if found.facts.get("engine_alone") else replay
+    if how in _REPLAYED:
+        add("replayed", _REPLAYED[how])
     add("compared", f"{found.compared} of {found.requests} answers: {_COMPARED[replay]}")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
@@ -284,6 +290,8 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         same = "differs" if found.order else "the same"
         steps = "sent, answered" if replay == "client" else "entering and finishing"
         add("order", f"{same}, {found.order_steps} steps: requests {steps}")
+    if replay == "server":
+        add("threads", _SCHEDULES[manifest.schedule])
     if manifest.database_used and not found.facts["database"]["exists"]:
         add("database", f"{found.facts['database']['path']} does not exist")
     if seconds := found.facts.get("seconds"):

@@ -163,6 +163,7 @@ class _Recording:
             await session.network()
             cwd, target = _inside(settings.target)
             both = ["--health-path", settings.health_path, *(("--stacks",) if settings.stacks else ())]
+            both += ["--schedule", settings.schedule]
             both += ["--cwd", cwd] if cwd else []
             given = [f"--server-env={name}={value}" for name, value in self._options.server_env.items()]
             server = await session.create(layout.FLASK_RECORD, *both, *given, "--", *target)

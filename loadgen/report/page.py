@@ -87,6 +87,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
                 "target": manifest.target,
                 "scenario": manifest.scenario,
                 "seed": manifest.seed,
+                "schedule": manifest.schedule,
                 "concurrency": manifest.concurrency,
                 "iterations": manifest.iterations,
                 "load": manifest.load,

@@ -18,12 +18,14 @@ import os
 import sys
 import threading
 import traceback
-from queue import SimpleQueue
+from _queue import SimpleQueue
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from loadgen.traced import settings
+from loadgen.traced import schedule, settings
 from loadgen.traced.gaps import collect_at_fixed_places, shown
-from loadgen.traced.tape import FINISH, Diverged, TapeTurns
+from loadgen.traced.settings import FIRST_THREAD
+from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
 from loadgen.traced.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ PROTOCOL = 1
 
 CONTROL = "/__loadgen__/"
 ENTER = "loadgen.enter"
-FIRST_THREAD = 1_000_000
-"""Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
 
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
 """Headers that a live server adds to an answer: which of them the application set itself is told apart."""
@@ -55,10 +55,12 @@ class Boundary:
         self.application = application
         self.system = system
         self.mode: str = system.retrace_mode
+        self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
+        """The turns of a replay; none while recording, and where the engine's own dispatcher was left."""
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
-        self.turn: AbstractContextManager[Any] = (
-            TapeTurns.current if self.mode == "replay" else TapeTurns.new_lock()
+        self.turn: AbstractContextManager[Any] = self.tape or (
+            LiveLock() if self.mode == "record" else nullcontext()
         )
         self.order: list[int] = []
         self.diverged: dict[int, tuple[str, list[str]]] = {}
@@ -76,6 +78,7 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
+        schedule.outside(system)  # whoever made this goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""
@@ -119,7 +122,7 @@ class Boundary:
                 "open": sorted(self._open),
                 "steps": len(self.order),
                 "diverged": self.diverged,
-                "tape": TapeTurns.current.state() if self.mode == "replay" else None,
+                "tape": self.tape.state() if self.tape else None,
                 "first_thread": FIRST_THREAD,
                 "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
             }
@@ -217,8 +220,8 @@ class Request:
             system.gate.apply_with("internal", system.thread_wrapper(self.run))()
         except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
             error = caught
-            if self.boundary.mode == "replay":
-                TapeTurns.current.leave()
+            if self.boundary.tape:
+                self.boundary.tape.leave()
             if isinstance(caught, Diverged):
                 first = _first(caught)
                 why = f"{first}, at {first.stack[0]}" if first.stack else str(first)
@@ -253,9 +256,10 @@ class Request:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
+        self.environ = {}  # what the application put there is free now, not when the live half is done
         boundary.collect()
-        if boundary.mode == "replay":
-            TapeTurns.current.expect_finish()
+        if boundary.tape:
+            boundary.tape.expect_finish()
         with boundary.turn:
             try:
                 boundary.system.checkpoint((FINISH, self.seq))

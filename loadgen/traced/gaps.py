@@ -8,11 +8,14 @@ before the server does. What module configuration can close is in
 from __future__ import annotations
 
 import builtins
+import copy
 import gc
 import importlib
 import os
+import queue
 import re
 import sys
+import tempfile
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -23,14 +26,26 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 from retracesoftware.install import importhook, pathpredicate
+from retracesoftware.proxy.system import System
 
-from loadgen.traced import settings
+from loadgen.traced import schedule, settings
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENGINE_VERSION = "0.2.30"
+
+
+def when_installed(do: Callable[[Any], None]) -> None:
+    """Have *do* called with the engine's ``system`` once that is made, and before it changes anything."""
+    stock = System.install
+
+    def install(system: Any) -> Any:
+        do(system)
+        return stock(system)
+
+    System.install = install
 
 
 def follow_the_tape_in_turns() -> None:
@@ -118,6 +133,41 @@ def bind_reused_addresses() -> None:
     stream.Binder = Binder
 
 
+def order_the_threads() -> None:
+    """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
+    when_installed(schedule.install)
+    # Two threads that wait for one of C's get their items in an order that is not on the tape.
+    queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]
+
+
+def keep_frames_off_the_tape() -> None:
+    """Hand the writer a copy of each exception, without the frames that it came through.
+
+    The tape is written by a thread of its own, which holds an exception until it is written, and so its
+    traceback, the frames there, and what their variables name. Where that is the last reference, the
+    finalizers of the application's objects run on that thread, off the tape; a replay runs them on it.
+    """
+
+    def copying(on_error: Callable[..., None]) -> Callable[..., None]:
+        def write(kind: object, error: BaseException, traceback: object) -> None:
+            try:
+                bare = copy.copy(error)  # as pickling it does, which is what the writer will do
+            except Exception:  # noqa: BLE001 - an exception of any making
+                bare = error
+            on_error(kind, bare, traceback)
+
+        return write
+
+    def install(system: Any) -> None:
+        if system.retrace_mode == "record":
+            for hooks in ("primary_hooks", "secondary_hooks"):
+                stock = getattr(system, hooks)
+                on_error = system.disable_for(copying(stock.on_error), unwrap_args=False)
+                setattr(system, hooks, stock._replace(on_error=on_error))
+
+    when_installed(install)
+
+
 def free_objects_in_one_step() -> None:
     """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
 
@@ -203,7 +253,7 @@ def trace_imports_of_the_application() -> None:
 
         def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
             path = str((namespace or {}).get("__file__"))
-            own = path.startswith(root) and "site-packages" not in path
+            own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
             trace = own and importing[0] and system.thread_id() == 0
             (traced_execute if trace else execute)(source, namespace, names)
 
@@ -232,6 +282,19 @@ def trace_imports_of_the_application() -> None:
     importhook.install_import_hooks = install_import_hooks
 
 
+def external_objects(target: Any, system: Any) -> Any:
+    """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
+
+    A ``system_wrap`` of the overlay, for Python classes around a library in C that the engine does not see.
+    """
+    factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
+    for name in factories:
+        setattr(target, name, staticmethod(system.patch_function(partial(getattr(target, name)))))
+    if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
+        target.__del__ = system.disabled_method_for(target.__del__)
+    return target if factories else system.patch_function(partial(target))
+
+
 _LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[1]), "*/site-packages")
 
 
@@ -245,6 +308,24 @@ def read_code_live() -> None:
     ignored = [glob for glob in pathpredicate.DEFAULT_IGNORE_GLOBS if "/pytest-of-" not in glob]
     ignored += ["*.py", "*.pyc", "*/templates/*", *(f"{folder}/*" for folder in _LIBRARIES)]
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
+
+
+def _unlink(path: str) -> None:
+    os.unlink(path)  # noqa: PTH108 - as tempfile does
+
+
+def record_temporary_folders() -> None:
+    """Record what is done to the temporary folders themselves, not only to what is in them.
+
+    ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
+    not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
+    """
+    for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
+        if getattr(function, "__defaults__", None):  # captured before the engine replaced it
+            kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
+            function.__defaults__ = kept
+    stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
+    pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
 
 
 def take_the_applications_files_from_the_tape() -> None:
@@ -276,13 +357,19 @@ CLOSED: tuple[Callable[[], None], ...] = (
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
+    keep_frames_off_the_tape,
+    order_the_threads,
     free_objects_in_one_step,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
+    record_temporary_folders,
     take_the_applications_files_from_the_tape,
 )
+
+ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
+"""Every name that ``--without`` knows."""
 
 
 def close() -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PLENTY = 4096
 """Threads and connections that a replaying server may have: more than there are open requests."""
 BACKLOG = 1024
+IDLE = 3600
+"""Seconds that a connection may be idle: longer than the load generator keeps one."""
 
 
 def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -143,6 +145,10 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         _left_out(name for name in ("reload", "max_requests") if getattr(config, name))
         config.set("reload", False)
         config.set("max_requests", 0)
+        if (
+            config.keepalive
+        ):  # it closes idle connections: a client that is about to use one would get no answer
+            config.set("keepalive", IDLE)
         if replaying:
             config.set("worker_class", "gthread")
             worker_class = config.worker_class

@@ -6,6 +6,9 @@ that may differ between record and replay can travel in the environment.
 
 from dataclasses import dataclass
 
+FIRST_THREAD = 1_000_000
+"""Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
+
 REFUSAL = "loadgen: this server cannot be recorded: "
 """How the last words of a server begin that is started in a way in which it cannot be recorded."""
 
@@ -25,6 +28,9 @@ class Settings:
 
     application: str = ""
     """Directory of the application under test: what its modules do when they are imported is traced."""
+
+    schedule: str = "parallel"
+    """How threads run while recording; see :mod:`loadgen.traced.schedule`."""
 
     without: frozenset[str] = frozenset()
     """Workarounds of :mod:`loadgen.traced.gaps` left out, to show what the engine does without them."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from _thread import allocate_lock
+from _thread import LockType, allocate_lock
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
@@ -26,6 +27,26 @@ if TYPE_CHECKING:
 
 FINISH = "loadgen.finish"
 """First element of the checkpoint that ends a request on the tape."""
+
+
+class LiveLock:
+    """A lock of our own, off the tape: its methods were captured before those of all locks are replaced."""
+
+    __slots__ = ("acquire", "release")
+
+    _acquire, _release = LockType.acquire, LockType.release
+    _new = staticmethod(allocate_lock)
+
+    def __init__(self) -> None:
+        lock = self._new()
+        self.acquire: Callable[..., bool] = partial(LiveLock._acquire, lock)
+        self.release: Callable[[], None] = partial(LiveLock._release, lock)
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
 
 
 class Diverged(BaseException):
@@ -50,8 +71,7 @@ class Diverged(BaseException):
 class TapeTurns:
     """Replaces the engine's ``_ThreadDemuxSource``: same constructor, same ``read``/``peek_buffered``."""
 
-    # Originals, captured before the engine rebinds them to recorded versions.
-    new_lock: Callable[[], Any] = staticmethod(allocate_lock)
+    # The original, captured before the engine rebinds it to a recorded version.
     _now: Callable[[], float] = staticmethod(time.monotonic)
     current: TapeTurns
     """The instance of this process: the engine creates one, and the boundary needs it."""
@@ -72,12 +92,12 @@ class TapeTurns:
         self._next = source.next
         self.close = source.close
         self._thread_id = thread_id
-        self._mutex = self.new_lock()
+        self._mutex = LiveLock()
         self._head: tuple[int, Any] | None = None
         self._ended: Exception | None = None
         self._holder: int | None = None
         self._depth: dict[int, int] = {}
-        self._waiting: dict[int, Any] = {}
+        self._waiting: dict[int, LiveLock] = {}
         self._finishing: set[int] = set()
         self._left: set[int] = set()
         self._garbage: list[object] = []
@@ -124,7 +144,7 @@ class TapeTurns:
                     if owner == thread:
                         return self._take(thread, item)
                     self._wake(owner)
-                turn = self.new_lock()
+                turn = LiveLock()
                 turn.acquire()
                 self._waiting[thread] = turn
             turn.acquire()
@@ -144,6 +164,10 @@ class TapeTurns:
             self._left.add(thread)
             if self._holder in (None, thread):
                 self._pass_on()
+
+    def departed(self) -> bool:
+        """Whether some thread has left the tape."""
+        return bool(self._left)
 
     def bury(self, garbage: object) -> None:
         """Keep *garbage* until the current turn is over."""
@@ -203,6 +227,20 @@ class TapeTurns:
 
 class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
     """Replaces the engine's ``_ReplayBindingState``: each operation on the tape is one turn."""
+
+    current: OrderedBindings
+
+    def __init__(self, source: TapeTurns) -> None:
+        super().__init__(source)
+        OrderedBindings.current = self
+
+    def at_sync(self) -> bool:
+        """Whether the calling thread's next item, once it is its turn, marks a step without a result."""
+        with self._source:
+            try:
+                return bool(self._peek_item(resolve=False) == "SYNC")
+            except Exception as error:
+                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
 
     def read(self) -> Any:
         """Read and resolve one item."""

@@ -35,7 +35,7 @@ def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_order_of_precedence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Command line, environment, loadgen.toml, pyproject.toml: the first that says something counts."""
-    PROJECT.write_text("[tool.loadgen.record]\ntarget = ['project.py']\n")
+    PROJECT.write_text("[tool.loadgen.record]\ntarget = 'project.py'\n")
     assert "no script project.py" in refused("record", capsys=capsys)
     OWN.write_text("[record]\ntarget = ['own.py', '--flag']\n")
     assert "no script own.py" in refused("record", capsys=capsys)
@@ -75,7 +75,9 @@ def test_every_option_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[record]\nseed = true", ["seed = True is not a whole number"]),
         ("[record]\nstacks = 1", ["stacks = 1 is not true or false"]),
         ("[record]\nrun = 1", ["run = 1 is not a text"]),
-        ("[record]\ntarget = 'app:app'", ["is not a list of texts"]),
+        ("[record]\ntarget = 3", ["target = 3 is not a text or a list of texts"]),
+        ("[record]\ntarget = ['a', 3]", ["is not a text or a list of texts"]),
+        ("[record]\nseed = [1]", ["seed = [1] is not a whole number"]),
         ("[verify]\nseed = 1", ["loadgen.toml, [verify]: there is no option 'seed'"]),
         ("[record]\nconcurrency = 0", ["loadgen.toml, [record]: concurrency = 0: ", "1"]),
         ("timeout = inf", ["loadgen.toml: timeout = inf: ", "seconds"]),

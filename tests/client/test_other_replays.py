@@ -67,7 +67,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
     ) -> Verdict:
         run = RunFolder.create(tmp_path / "run", "")
         for tape in (run.recording, run.client):
-            tape.write_bytes(b"tape")
+            tape.write_bytes(b'{"env": {}, "cwd": "/"}\n')
         with Journal(run.transcript, run.bodies) as journal:
             journal.write(Run("run", "mixed", 1, 2, 1, "now"))
             for event, at in story:

@@ -93,6 +93,38 @@ def test_a_server_of_ones_own_with_its_requirements(loadgen: Loadgen, target: st
     assert code == 0, out + err
 
 
+@pytest.mark.parametrize(
+    "command", ["waitress-serve --port 80 --threads 2 serve:app", "python serve.py --port 80"]
+)
+def test_a_command_with_its_directory_and_environment(loadgen: Loadgen, command: str) -> None:
+    """The directory that it is started in is in the image; what is installed there serves."""
+    server = loadgen.server(
+        NEEDS_MORE.replace(
+            "from beside import WORD", "import os, sys\nWORD = [os.environ['WORD'], os.getcwd()]"
+        )
+    )
+    (loadgen.folder / "needs.txt").write_text("waitress>=3,<4\n")
+    options = ("--requirements", "needs.txt", "--cwd", "server", "--server-env", "WORD=of a variable")
+    recording = loadgen.record("-c", "4", "-n", "1", "--run", "run", *options, "--", *command.split())
+    code, _, err = recording.finish()
+    assert code == 0, (server, err)
+    assert "of a variable" in (loadgen.folder / "run" / "transcript.jsonl").read_text()
+    manifest = json.loads((loadgen.folder / "run" / "run.json").read_text())
+    assert (manifest["target"], manifest["server_env"], manifest["cwd"]) == (command, ["WORD"], "/app")
+    assert manifest["database_used"] is False
+    code, out, err = loadgen.verify("run").finish()
+    assert code == 0, out + err
+
+
+def test_a_directory_that_the_containers_do_not_have(loadgen: Loadgen) -> None:
+    """A server that would be started where its code is not is refused, and nothing is started."""
+    (loadgen.folder / "elsewhere").mkdir()
+    server = loadgen.folder / loadgen.server(UNSTEADY)
+    code, _, err = loadgen.record("-n", "1", "--cwd", "elsewhere", str(server)).finish()
+    assert code == 2
+    assert "the server's folder only" in err
+
+
 def test_another_python(loadgen: Loadgen, engine: Any) -> None:
     """``--test-image``: recorded and replayed by Python 3.12."""
     import docker

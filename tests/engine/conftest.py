@@ -54,6 +54,7 @@ class Bench:
         seed: int = 1,
         run: str = "run",
         stacks: bool = False,
+        schedule: str = "turns",
         trace: str = "server",
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
@@ -68,6 +69,7 @@ class Bench:
             health_path="/health",
             trace=trace,
             stacks=stacks,
+            schedule=schedule,
             folder=self.path / run,
         )
         runtime = WholeRuntime() if trace == "process" else self.runtime

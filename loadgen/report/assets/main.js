@@ -67,7 +67,7 @@ function showRun(store) {
   const masked = Object.entries(masking.masked);
   byId("about").append(
     table("Run", [["run", run.id], ["folder", run.path], ["recorded", run.created], ["state", run.state], ["target", run.target], ["scenario", `${run.scenario}, seed ${run.seed}`],
-      ["load", describeLoad(run)], ["runtime", run.runtime]]),
+      ["load", describeLoad(run)], ["threads", `in ${run.schedule} while recording`], ["runtime", run.runtime]]),
     table("Versions", Object.entries(run.versions)),
     table("Verification", verification ? [["number", `${verification.number} of ${verification.of}`], ["evidence", verification.path], ["verdict", verification.verdict || "none"],
       ["database", verification.database && `${verification.database.path} ${verification.database.exists ? "exists" : "does not exist"}`],

@@ -1,0 +1,261 @@
+"""What a server reaches for comes from the recording: dependencies run while recording, not in the replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.core.verdict import Judgement
+from loadgen.runtimes.local import LocalRuntime
+from loadgen.traced import gaps
+from tests.engine import services
+from tests.engine.conftest import Bench, visiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadgen.client.scenario import Scenario
+    from loadgen.core.verdict import Verdict
+
+HEAD = """
+    import os, subprocess, tempfile, threading, time
+    from contextlib import closing
+    from flask import Flask, jsonify
+    app = Flask(__name__)
+    PORT = os.environ.get("PORT")
+"""
+POSTGRES = f"""{HEAD}
+    import psycopg, psycopg2
+    WHERE = f"postgresql://postgres@127.0.0.1:{{PORT}}/postgres"
+
+    def insert(db):
+        with closing(db.cursor()) as cursor:
+            cursor.execute("insert into t(body) values (%s) returning id, at, doc", (str(time.time()),))
+            number, at, doc = cursor.fetchone()
+            cursor.execute("select count(*) from t")
+            [count] = cursor.fetchone()
+        db.commit()
+        return jsonify(number, at.isoformat(), doc, count)
+
+    @app.get("/psycopg")
+    def three():
+        with psycopg.connect(WHERE) as db:
+            return insert(db)
+
+    @app.get("/psycopg2")
+    def two():
+        with closing(psycopg2.connect(WHERE)) as db:
+            return insert(db)
+
+    @app.get("/error")
+    def error():
+        with psycopg.connect(WHERE) as db:
+            try:
+                db.execute("select 1 / 0")
+            except psycopg.Error as error:
+                return jsonify(str(error), error.sqlstate)
+
+    if __name__ == "__main__":
+        with psycopg.connect(WHERE) as db:
+            db.execute("create table t(id serial, body text, at timestamptz default now(), "
+                       "doc jsonb default '[1]')")
+        app.run()
+"""
+REDIS = f"""{HEAD}
+    import redis
+    shared = redis.Redis(port=int(PORT))
+
+    @app.get("/new")
+    def new():
+        db = redis.Redis(port=int(PORT))  # not closed: its finalizer does that
+        number = db.incr("n")
+        db.lpush("numbers", number)
+        return jsonify(number, db.llen("numbers"), [int(one) for one in db.lrange("numbers", 0, 2)])
+
+    @app.get("/pool")
+    def pool():
+        pipeline = shared.pipeline()
+        pipeline.incr("m")
+        pipeline.hset("h", "at", time.time())
+        pipeline.hgetall("h")
+        return jsonify([str(one) for one in pipeline.execute()])
+
+    if __name__ == "__main__":
+        app.run()
+"""
+HTTP = f"""{HEAD}
+    import httpx, requests, urllib.request
+    URL = f"http://127.0.0.1:{{PORT}}/"
+    client, session = httpx.Client(), requests.Session()
+
+    @app.get("/httpx")
+    def with_httpx():
+        return httpx.get(URL).text + client.post(URL, json=[1]).text
+
+    @app.get("/requests")
+    def with_requests():
+        return requests.get(URL).text + session.post(URL, json=[1]).text
+
+    @app.get("/urllib")
+    def with_urllib():
+        return urllib.request.urlopen(URL).read()
+
+    @app.get("/refused")
+    def refused():
+        try:
+            requests.get("http://127.0.0.1:9/")
+        except requests.RequestException as error:
+            return jsonify(type(error).__name__, time.time())
+
+    if __name__ == "__main__":
+        app.run()
+"""
+FILES = f"""{HEAD}
+    LOG = os.environ["DB_FILE"] + ".log"
+
+    @app.get("/file")
+    def file():
+        with open(LOG, "a") as log:
+            log.write(f"{{time.time()}}\\n")
+        with open(LOG) as log:
+            return jsonify(log.read()[-100:], os.path.getsize(LOG), os.stat(LOG).st_mtime)
+
+    @app.get("/temporary")
+    def temporary():
+        with tempfile.NamedTemporaryFile("w+") as file, tempfile.TemporaryDirectory() as folder:
+            file.write(str(time.time()))
+            file.seek(0)
+            open(f"{{folder}}/x", "w").close()
+            return jsonify(file.name, file.read(), folder, os.listdir(folder))
+
+    @app.get("/subprocess")
+    def process():
+        return subprocess.run("date +%N; echo $$", shell=True, capture_output=True, text=True).stdout
+
+    if __name__ == "__main__":
+        app.run()
+"""
+SQLALCHEMY = f"""{HEAD}
+    from flask_sqlalchemy import SQLAlchemy
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///" + os.environ["DB_FILE"]
+    db = SQLAlchemy(app)
+
+    class Note(db.Model):
+        id = db.Column(db.Integer, primary_key=True)
+        at = db.Column(db.Float)
+
+    @app.get("/note")
+    def note():
+        db.session.add(new := Note(at=time.time()))
+        db.session.commit()
+        return jsonify(new.id, new.at, [one.id for one in db.session.query(Note).order_by(-Note.id).limit(3)])
+
+    if __name__ == "__main__":
+        with app.app_context():
+            db.create_all()
+        app.run()
+"""
+
+
+@pytest.fixture
+def here() -> Iterator[Bench]:
+    """A bench outside pytest's folders: the engine takes what is in those for no part of the application."""
+    with TemporaryDirectory(prefix="loadgen-dependencies-") as folder:
+        yield Bench(Path(folder))
+
+
+def replayed(
+    here: Bench,
+    server: str,
+    plan: Scenario,
+    service: services.Service | None = None,
+    *,
+    times: int = 2,
+    without: str = "",
+    schedule: str = "turns",
+) -> list[Verdict]:
+    """Record *server* so many *times*, stop the *service*, and verify all of it."""
+    here.runtime = LocalRuntime(
+        {"PORT": str(service.port)} if service else {}, without=[without] * bool(without)
+    )
+    script = here.script(server)
+    for number in range(times):
+        recorded = here.record(script, plan, iterations=2, run=str(number), schedule=schedule)
+        assert set(recorded.manifest.totals["statuses"]) == {"200"}, recorded.run.log.read_text()
+        if service and number < times - 1 and server is POSTGRES:
+            _empty(service)
+    if service:
+        service.stop()
+    return [here.verify(str(number)).verdict for number in range(times)]
+
+
+def _empty(service: services.Service) -> None:
+    import psycopg
+
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{service.port}/postgres") as db:
+        db.execute("drop table t")
+
+
+def assert_identical(verdicts: list[Verdict]) -> None:
+    """Hold that each verdict is, of more than one answer."""
+    for verdict in verdicts:
+        assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
+        assert verdict.compared > 8
+
+
+@pytest.mark.engine
+def test_postgres(here: Bench) -> None:
+    """psycopg and psycopg2: rows, types of their own, errors; PostgreSQL is stopped before verify."""
+    with services.postgres() as service:
+        assert_identical(replayed(here, POSTGRES, visiting("/psycopg", "/psycopg2", "/error"), service))
+
+
+@pytest.mark.engine
+def test_redis(here: Bench) -> None:
+    """redis-py, its sockets and its pool; Redis is stopped before verify."""
+    with services.redis() as service:
+        assert_identical(replayed(here, REDIS, visiting("/new", "/pool"), service))
+
+
+@pytest.mark.engine
+def test_http(here: Bench) -> None:
+    """httpx, requests and urllib, pooled or not, refused; the other server is stopped before verify."""
+    with services.http() as service:
+        plan = visiting("/httpx", "/requests", "/urllib", "/refused")
+        assert_identical(replayed(here, HTTP, plan, service))
+
+
+@pytest.mark.engine
+def test_files_and_processes(here: Bench) -> None:
+    """A file that all requests append to, temporary files and folders, subprocesses."""
+    assert_identical(replayed(here, FILES, visiting("/file", "/temporary", "/subprocess")))
+
+
+@pytest.mark.engine
+def test_flask_sqlalchemy(here: Bench) -> None:
+    """An ORM with its pool of connections, on a database that is gone at verify."""
+    assert_identical(replayed(here, SQLALCHEMY, visiting("/note", "/note")))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("gap", "server", "path"),
+    [
+        (gaps.keep_frames_off_the_tape, REDIS, "/new"),
+        (gaps.record_temporary_folders, FILES, "/temporary"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_gap(here: Bench, gap: object, server: str, path: str) -> None:
+    """Without what closes the gap, the dependency's answers diverge."""
+    name = gap.__name__  # type: ignore[attr-defined]
+    plan = visiting(*[path] * 4)
+    if server is REDIS:
+        with services.redis() as service:
+            verdicts = replayed(here, server, plan, service, times=1, without=name)
+    else:
+        verdicts = replayed(here, server, plan, times=1, without=name)
+    assert verdicts[0].judgement is Judgement.DIVERGED
