@@ -15,5 +15,5 @@ async def customers(user: User) -> None:
     item = user.rng.choice(listed["items"])["id"]
     await user.http.get(f"/items/{item}")
     await user.http.post(f"/items/{item}/notes", json={"text": "x" * user.rng.randint(1, 80)})
-    if user.rng.choice((True, False, False, False)):
+    if user.rng.choices((True, False), (1, 4))[0]:
         await user.http.post(f"/items/{item}/reserve", json={"user": user.id, "gift": False})
