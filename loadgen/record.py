@@ -46,6 +46,8 @@ class Settings:
     """What is recorded for replay; see :attr:`loadgen.run_folder.Manifest.trace`."""
     stacks: bool = False
     """Whether the engine shall record the stack of every call."""
+    engine_alone: bool = False
+    """Whether to leave the engine's gaps open."""
     schedule: str = "turns"
     """How threads run while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     folder: Path | None
@@ -149,6 +151,7 @@ def begin(
         timeout=settings.timeout,
         health_path=settings.health_path,
         stacks=settings.stacks,
+        engine_alone=settings.engine_alone,
         schedule=settings.schedule,
         trace=settings.trace,
         database=database,

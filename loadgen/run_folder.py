@@ -69,6 +69,8 @@ class Manifest:
     health_path: str
     stacks: bool = False
     """Whether the engine recorded the stack of every call."""
+    engine_alone: bool = False
+    """Whether the engine's gaps were left open, as they then are in its replay."""
     schedule: str = "parallel"
     """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
     trace: str = "server"
@@ -163,13 +165,7 @@ class RunFolder:
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        latest = self.path.parent / LATEST
-        if latest.is_dir() and not latest.is_symlink():
-            return  # a run that somebody called so
-        beside = latest.with_name(f".{LATEST}-{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(self.path.name)
-        beside.replace(latest)
+        link_latest(self.path)
 
     def is_latest(self) -> bool:
         """Say whether it is what commands take when no run is named."""
@@ -257,8 +253,8 @@ class read_transcript:  # noqa: N801 - used as a function
 
 _ADDED_LATER = frozenset(
     {
-        "stacks", "schedule", "sources", "image", "load", "cwd", "server_env", "database_used", "trace",
-        "client_sources",
+        "stacks", "engine_alone", "schedule", "sources", "image", "load", "cwd", "server_env",
+        "database_used", "trace", "client_sources",
     }
 )  # fmt: skip
 """Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
@@ -274,6 +270,17 @@ def _checked(content: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
             raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
     return content
+
+
+def link_latest(path: Path) -> None:
+    """Let ``latest`` beside the folder *path* point to it."""
+    latest = path.parent / LATEST
+    if latest.is_dir() and not latest.is_symlink():
+        return  # a folder that somebody called so
+    beside = latest.with_name(f".{LATEST}-{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(path.name)
+    beside.replace(latest)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -60,6 +60,11 @@ def resolve(
     if words in {(), (BUNDLED,)}:
         return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "")
     name, *arguments = words
+    if name == BUNDLED:  # with options: what it does while it is imported is part of what they show
+        import server_app  # noqa: PLC0415 - only where it is the target
+
+        folder = str(Path(server_app.__file__).parent)
+        return Target(words, ("-m", *words), folder, cwd=str(here) if cwd else "")
     if name.endswith(".py"):
         return _script(words, name, arguments, here, own_folder=cwd is None)
     module, colon, app = name.partition(":")

@@ -117,6 +117,8 @@ async def verify_by(
         "replay": replay.name,
         "versions": manifest.versions,
     }
+    if manifest.engine_alone:
+        case.facts["engine_alone"] = True
     try:
         await _run(replay, case)
     except LoadgenError as error:

@@ -13,8 +13,23 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=5000, type=int, help="0 picks a free port (default: %(default)s)")
+    parser.add_argument(
+        "--hazards",
+        nargs="?",
+        const="",
+        metavar="NAME,...",
+        help="also serve endpoints that show sources of nondeterminism: all, or those named. For tests only",
+    )
     arguments = parser.parse_args()
-    create_app().run(host=arguments.host, port=arguments.port, threaded=True)
+    app = create_app()
+    if arguments.hazards is not None:
+        from server_app import hazards  # noqa: PLC0415 - off by default, to its imports
+
+        names = [name for name in arguments.hazards.split(",") if name]
+        if unknown := [name for name in names if name not in hazards.HAZARDS]:
+            parser.error(f"no such hazard: {', '.join(unknown)}")
+        app.register_blueprint(hazards.blueprint(names))
+    app.run(host=arguments.host, port=arguments.port, threaded=True)
 
 
 if __name__ == "__main__":

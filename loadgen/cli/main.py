@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import config, exports, load, where
+from loadgen.cli import config, exports, hazards, hunts, load, where
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ def record(
             "--stacks", help="Record each call's stack, for verify --explain: slower, twice the size."
         ),
     ] = False,
+    engine_alone: Annotated[
+        bool,
+        typer.Option(
+            "--engine-alone", help="Leave the engine's gaps open, to see what it does without loadgen's help."
+        ),
+    ] = False,
     schedule: Annotated[
         Schedule,
         typer.Option(
@@ -127,6 +133,10 @@ def record(
     from loadgen.record import Settings
     from loadgen.target import resolve
 
+    if engine_alone and (
+        runtime is not where.RuntimeName.LOCAL or attach is not None or trace is not where.Kind.SERVER
+    ):
+        raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
     shape = load.shape(duration, ramp_up, rate, iterations)
     with redirect_stdout(sys.stderr):  # what a scenario prints is no result
         plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
@@ -141,7 +151,8 @@ def record(
         health_path=health_path,
         trace=trace,
         stacks=stacks,
-        schedule=schedule.value,
+        engine_alone=engine_alone,
+        schedule=Schedule.PARALLEL.value if engine_alone else schedule.value,
         folder=run,
     )
     place = where.place(
@@ -210,6 +221,11 @@ def verify(
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)
+    if explain and manifest.engine_alone:
+        raise UsageError(
+            "this run is of the engine alone: it takes loadgen's own replay to see what each call got",
+            advice="Leave out --explain, or record again without --engine-alone.",
+        )
     kind = where.kind(manifest, replay)
     place = where.place(runtime, attach, kind, image=image, memory=memory)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
@@ -267,6 +283,8 @@ def diff(
 
 
 exports.register(app)
+hazards.register(app)
+hunts.register(app)
 
 
 def say(result: str) -> None:

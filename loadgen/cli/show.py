@@ -45,7 +45,7 @@ LISTED = 8
 """Requests of a cause that it lists."""
 _LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
-_COLOUR = {
+COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
     Judgement.UNDETERMINED: "bold yellow",
@@ -209,7 +209,7 @@ def _open_load(manifest: Manifest) -> list[str]:
 def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
     """Tell a verdict, with what a reader needs to believe it, and to act on it."""
     found = result.verdict
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
     console.print(_headline(found))
     console.print(_facts(result, manifest))
     for reason in found.reasons:
@@ -246,7 +246,7 @@ def _headline(found: Verdict) -> Text:
     if found.causes:
         faults = ", ".join(dict.fromkeys(cause.fault.value for cause in found.causes))
         what += f"; {len(found.causes)} cause{'s' if len(found.causes) > 1 else ''}, at fault: {faults}"
-    head = Text(found.judgement.value.upper(), style=_COLOUR[found.judgement])
+    head = Text(found.judgement.value.upper(), style=COLOUR[found.judgement])
     return head.append(f"  {what}", style="not bold default")
 
 
@@ -255,6 +255,7 @@ _SCHEDULES = {
     "parallel": "recorded in parallel, so that races in memory may replay otherwise",
 }
 _REPLAYED = {
+    "alone": "by the engine alone: loadgen closed none of its gaps (record --engine-alone)",
     "process": "the whole server process, by the engine alone; no client, nothing listened",
     "client": "the load generator; no server, no connection",
 }
@@ -276,8 +277,9 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
 
     add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
     replay = found.facts.get("replay", "server")
-    if replay in _REPLAYED:
-        add("replayed", _REPLAYED[replay])
+    how = "alone" if found.facts.get("engine_alone") else replay
+    if how in _REPLAYED:
+        add("replayed", _REPLAYED[how])
     add("compared", f"{found.compared} of {found.requests} answers: {_COMPARED[replay]}")
     if len(replays := found.facts.get("replays", ())) > 1:
         each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
@@ -380,7 +382,7 @@ def _sides(
 
 def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
     """Tell how two transcripts differ; differences that follow from one another are told once."""
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=_width())
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
     console.print(_headline(found))
     facts = Table.grid(padding=(0, 2))
     facts.add_row("A", found.facts["A"])
@@ -417,7 +419,8 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def _width() -> int:
+def width() -> int:
+    """Return how wide a result may be."""
     return Console().width if sys.stdout.isatty() else 120
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from loadgen.client.hazards import hazards
 from loadgen.client.scenario import Scenario, User, scenario
 from loadgen.errors import UsageError
 
@@ -96,7 +97,7 @@ def _check(holds: bool, claim: str) -> None:  # noqa: FBT001 - reads as an asser
         raise AssertionError(f"the server contradicts: {claim}")
 
 
-SCENARIOS = (mixed, walkthrough)
+SCENARIOS = (mixed, walkthrough, hazards)
 
 
 def find(name: str) -> Scenario:

@@ -44,7 +44,7 @@ class State:
     def waits_for(self) -> str:
         """Say in a sentence what a replay waits for."""
         if self.tape is None:
-            return "This is no replay."
+            return "Its dispatcher is the engine's own, which does not tell."
         waiting = ", ".join(self._who(thread) for thread in self.tape["waiting"]) or "nobody"
         if self.tape["ended"]:
             return f"The recording has ended ({self.tape['ended']}); waiting for more: {waiting}."

@@ -17,6 +17,8 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from loadgen.core.verdict import Judgement
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -174,13 +176,21 @@ class _Case:
 
     @property
     def replays(self) -> list[Divergence | None]:
-        """The head as each replay has it; none where that replay answered as recorded."""
-        return [
-            next(
-                (replace(one, position=None) for one in verdict.divergences if one.seq == self.head.seq), None
+        """The head as each replay has it; none where that replay answered as recorded.
+
+        A replay that is undetermined may have ended before it: it counts only if it shows the head.
+        """
+        heads = [
+            (
+                verdict,
+                next(
+                    (replace(one, position=None) for one in verdict.divergences if one.seq == self.head.seq),
+                    None,
+                ),
             )
             for verdict in self.verdicts
         ]
+        return [one for verdict, one in heads if one or verdict.judgement is not Judgement.UNDETERMINED]
 
 
 _NOT_ON_THE_TAPE = (
@@ -234,7 +244,7 @@ def _engine_failed(case: _Case) -> _Told:
 
 
 def _flickers(case: _Case) -> _Told:
-    times, of = sum(one is not None for one in case.replays), len(case.verdicts)
+    times, of = sum(one is not None for one in case.replays), len(case.replays)
     if times == of:
         return None
     often = f"it differs in {times} of {of} replays of one recording"
@@ -265,7 +275,7 @@ def _left_the_tape(case: _Case) -> _Told:
 
 
 def _once_is_not_enough(case: _Case) -> _Told:
-    if len(case.verdicts) > 1:
+    if len(case.replays) > 1:
         return None
     why = f"{case.code}; one replay cannot tell a value that is not on the tape from a flaky replay"
     return Fault.UNKNOWN, why, "Replay it several times: loadgen verify --replays 3"
@@ -274,7 +284,7 @@ def _once_is_not_enough(case: _Case) -> _Told:
 def _another_each_time(case: _Case) -> _Told:
     if all(one == case.replays[0] for one in case.replays):
         return None
-    why = f"{case.code}, and it answers otherwise in each of {len(case.verdicts)} replays"
+    why = f"{case.code}, and it answers otherwise in each of {len(case.replays)} replays"
     advice = f"It depends on something that is not on the tape: {_NOT_ON_THE_TAPE}."
     if rules := _rules_to_ignore(case.head):
         advice += f" If it may differ, leave it out: loadgen verify {rules}"
@@ -298,5 +308,5 @@ def _attribute(case: _Case) -> tuple[Fault, str, str]:
     for rule in _RULES:
         if told := rule(case):
             return told
-    why = f"{case.code}, and all {len(case.verdicts)} replays give the same answer, another one"
+    why = f"{case.code}, and all {len(case.replays)} replays give the same answer, another one"
     return Fault.APPLICATION, why, _ONCE_OTHERWISE

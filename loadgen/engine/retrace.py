@@ -99,18 +99,29 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-_NEEDED = {
+CLOSING = {
     "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
+    "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
+}
+"""Variables that close gaps of the engine."""
+_NEEDED = {
+    **CLOSING,
     "PYTHONUNBUFFERED": "1",
     "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
-    "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
     "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
 }
 
 
-def environment(server: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a server: an allow-list, what the engine needs, and *server*'s own."""
-    return {**{name: os.environ[name] for name in INHERITED if name in os.environ}, **_NEEDED, **server}
+def environment(server: Mapping[str, str], *, engine_alone: bool = False) -> dict[str, str]:
+    """Return the whole environment of a server: an allow-list, what the engine needs, and *server*'s own.
+
+    With *engine_alone* it gets what the boundary needs, and nothing that closes a gap of the engine.
+    """
+    needed = _NEEDED
+    if engine_alone:
+        needed = {name: value for name, value in needed.items() if name not in CLOSING}
+        needed["RETRACE_MODULES_PATH"] = str(TRACED / "engine_alone")
+    return {**{name: os.environ[name] for name in INHERITED if name in os.environ}, **needed, **server}
 
 
 def chosen(given: Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,8 @@ from loadgen.report.figures import histogram, percentiles, rate
 from loadgen.report.story import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadgen.core.masking import Masker
     from loadgen.report.causes import Told
     from loadgen.report.evidence import Evidence
@@ -48,22 +50,12 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     except ValueError as error:
         raise RecordingFault(f"{evidence.path / 'run.json'} holds a number that is none: {error}") from error
     packed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
-    style = "\n".join(_asset(name) for name in STYLES)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
+    style = "\n".join(asset(name) for name in STYLES)
+    script = "\n".join(asset(name) for name in SCRIPTS)
     parts = {
-        "policy": policy,
+        "policy": policy(style, script),
         "title": escape(f"{story.title} · {evidence.manifest.id}"),
-        "icon": _icon(story.tone),
+        "icon": icon(story.tone),
         "style": style,
         "tone": story.tone,
         "kicker": escape(masker.text(_kicker(evidence))),
@@ -72,8 +64,7 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
         "data": base64.b64encode(packed).decode(),
         "script": script,
     }
-    page = _PLACE.sub(lambda place: parts[place[1]], _asset("page.html"))
-    return page.encode("utf-8", "replace")
+    return fill("page.html", parts)
 
 
 def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> dict[str, Any]:
@@ -178,7 +169,21 @@ def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
     }
 
 
-def _asset(name: str) -> str:
+def fill(template: str, parts: Mapping[str, str]) -> bytes:
+    """Return the page that *template* is, with its *parts* in place."""
+    page = _PLACE.sub(lambda place: parts[place[1]], asset(template))
+    return page.encode("utf-8", "replace")
+
+
+def policy(style: str, script: str = "") -> str:
+    """Return the policy that lets only this *style*, and this *script*, work."""
+    scripts = f"'{_hash(script)}'" if script else "'none'"
+    allowed = (f"script-src {scripts}", f"style-src '{_hash(style)}'", "img-src data:")
+    return "; ".join(("default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"))
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of the page's."""
     return files("loadgen.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
@@ -186,7 +191,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(sha256(text.encode()).digest()).decode()
 
 
-def _icon(tone: str) -> str:
+def icon(tone: str) -> str:
+    """Return the picture in a browser's tab."""
     disc = f"<circle cx='8' cy='8' r='7' fill='#{COLOURS.get(tone, '4d5b73')}'/>"
     disc = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>{disc}</svg>"
     return f"data:image/svg+xml;base64,{base64.b64encode(disc.encode()).decode()}"

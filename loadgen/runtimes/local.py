@@ -154,7 +154,8 @@ class LocalRuntime:
 
     def _options(self, manifest: Manifest) -> list[str]:
         here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
-        return [*here, "--schedule", manifest.schedule, *self._without]
+        alone = ["--engine-alone"] if manifest.engine_alone else []
+        return [*here, "--schedule", manifest.schedule, *self._without, *alone]
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
@@ -173,7 +174,9 @@ class LocalRuntime:
             )
 
         manifest.server_env = sorted(self._server_env)
-        environment = retrace.environment({"DB_FILE": manifest.database, **self._server_env})
+        environment = retrace.environment(
+            {"DB_FILE": manifest.database, **self._server_env}, engine_alone=manifest.engine_alone
+        )
         try:
             async with _serve(command, environment, run.log, manifest.cwd) as server:
                 await server.ready("record")

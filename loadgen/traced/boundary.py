@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 from _queue import SimpleQueue
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import schedule, settings
@@ -54,9 +55,13 @@ class Boundary:
         self.application = application
         self.system = system
         self.mode: str = system.retrace_mode
+        self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
+        """The turns of a replay; none while recording, and where the engine's own dispatcher was left."""
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
-        self.turn: AbstractContextManager[Any] = TapeTurns.current if self.mode == "replay" else LiveLock()
+        self.turn: AbstractContextManager[Any] = self.tape or (
+            LiveLock() if self.mode == "record" else nullcontext()
+        )
         self.order: list[int] = []
         self.diverged: dict[int, tuple[str, list[str]]] = {}
         """Why each request that left the tape did, and its stack there, innermost call first."""
@@ -117,7 +122,7 @@ class Boundary:
                 "open": sorted(self._open),
                 "steps": len(self.order),
                 "diverged": self.diverged,
-                "tape": TapeTurns.current.state() if self.mode == "replay" else None,
+                "tape": self.tape.state() if self.tape else None,
                 "first_thread": FIRST_THREAD,
                 "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
             }
@@ -215,8 +220,8 @@ class Request:
             system.gate.apply_with("internal", system.thread_wrapper(self.run))()
         except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
             error = caught
-            if self.boundary.mode == "replay":
-                TapeTurns.current.leave()
+            if self.boundary.tape:
+                self.boundary.tape.leave()
             if isinstance(caught, Diverged):
                 first = _first(caught)
                 why = f"{first}, at {first.stack[0]}" if first.stack else str(first)
@@ -251,9 +256,10 @@ class Request:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
+        self.environ = {}  # what the application put there is free now, not when the live half is done
         boundary.collect()
-        if boundary.mode == "replay":
-            TapeTurns.current.expect_finish()
+        if boundary.tape:
+            boundary.tape.expect_finish()
         with boundary.turn:
             try:
                 boundary.system.checkpoint((FINISH, self.seq))

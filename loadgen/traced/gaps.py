@@ -14,7 +14,6 @@ import importlib
 import os
 import queue
 import re
-import shutil
 import sys
 import tempfile
 from collections import deque
@@ -254,7 +253,7 @@ def trace_imports_of_the_application() -> None:
 
         def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
             path = str((namespace or {}).get("__file__"))
-            own = path.startswith(root) and "site-packages" not in path
+            own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
             trace = own and importing[0] and system.thread_id() == 0
             (traced_execute if trace else execute)(source, namespace, names)
 
@@ -320,10 +319,7 @@ def record_temporary_folders() -> None:
 
     ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
     not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
-    ``rmtree`` names files relative to descriptors: those names are in no recorded folder, and in a replay the
-    descriptors are another process's. It is told to use paths.
     """
-    shutil._use_fd_functions = False  # type: ignore[attr-defined]
     for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
         if getattr(function, "__defaults__", None):  # captured before the engine replaced it
             kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
@@ -371,6 +367,9 @@ CLOSED: tuple[Callable[[], None], ...] = (
     record_temporary_folders,
     take_the_applications_files_from_the_tape,
 )
+
+ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
+"""Every name that ``--without`` knows."""
 
 
 def close() -> None:

@@ -35,7 +35,7 @@ def end_what_it_started() -> None:
         set_handler(signal.SIGTERM, signal.SIG_IGN)
         end(group, signal.SIGTERM)
 
-    if pid == group:
+    if pid == group != 1:  # the end of process 1 is that of all in its container
         atexit.register(at_exit)  # before the engine does: the last handler to run but the driver's
 
 

@@ -133,13 +133,16 @@ def _take_turns(system: Any, turn: Turn) -> None:
 
 
 def _end_on_the_tape(system: Any) -> None:
-    """Put the end of each thread that the application started on the tape: others run on behind it."""
+    """Put the end of each thread on the tape: others run on behind it, and what it held is free by then."""
     hooks = system.lifecycle_hooks
 
     def on_end() -> None:
         try:
-            if 0 < system.thread_id() < settings.FIRST_THREAD:
+            if system.thread_id():
                 system.sync()
+        except Diverged:
+            if system.thread_id() < settings.FIRST_THREAD:
+                raise  # of a request all that is answered was on the tape
         finally:
             if hooks.on_end is not None:
                 hooks.on_end()

@@ -150,6 +150,7 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
         ("typer", "loadgen.cli"),
         ("rich", "loadgen.cli"),
         ("docker", "loadgen.containers.daemon"),
+        ("distributed", "loadgen.hunt.cluster"),
         ("h11", "loadgen.http_bytes"),
     ],
 )

@@ -108,6 +108,15 @@ def test_fault(replays: list[Verdict], changed: list[str] | None, fault: Fault, 
     assert cause.advice
 
 
+def test_a_replay_that_was_cut_short_tells_nothing() -> None:
+    """A replay that ended before a divergence is no replay without it: it does not make a race of it."""
+    cut = Verdict(Judgement.UNDETERMINED, [Reason("engine", "it died")])
+    (cause,) = diagnose([verdict(differing(1)), cut], [])
+    assert (cause.fault, "one replay cannot tell" in cause.why) == (Fault.UNKNOWN, True)
+    (cause,) = diagnose([verdict(differing(1)), cut, verdict()], [])
+    assert "differs in 1 of 2 replays" in cause.why
+
+
 def test_nothing_differs() -> None:
     """Where nothing differs there is no cause."""
     assert diagnose([verdict(), verdict()], []) == []

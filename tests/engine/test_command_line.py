@@ -65,7 +65,7 @@ def servers_of(run: Path) -> list[int]:
 
 def wait_for_requests(run: Path, count: int) -> None:
     """Wait until a transcript has *count* requests."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         path = run / "transcript.jsonl"
         if path.exists() and path.read_bytes().count(b'"request"') >= count:

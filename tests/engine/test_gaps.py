@@ -320,3 +320,15 @@ def test_one_version_everywhere() -> None:
     required = next(line for line in requirements if line.startswith(retrace.PACKAGE))
     assert required == f"{retrace.PACKAGE}=={retrace.SUPPORTED}"
     assert gaps.ENGINE_VERSION == retrace.SUPPORTED
+
+
+def test_the_engine_alone_has_the_boundary_and_nothing_else() -> None:
+    """Its module configuration is what hooks the boundary in; no variable and no workaround closes a gap."""
+    alone, overlay = (
+        tomllib.loads((retrace.TRACED / name / "loadgen.toml").read_text())
+        for name in ("engine_alone", "overlay")
+    )
+    assert alone == {name: section for name, section in overlay.items() if "traced.servers" in str(section)}
+    with_help, without = (retrace.environment({}, engine_alone=each) for each in (False, True))
+    assert with_help.keys() - without.keys() == retrace.CLOSING.keys()
+    assert {gap.__name__ for gap in gaps.CLOSED} < gaps.ALL

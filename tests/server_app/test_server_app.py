@@ -353,13 +353,13 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """Run ``python -m server_app`` on a port of its own choosing, until the block ends."""
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    """Run ``python -m server_app`` with *options* on a port of its own choosing, until the block ends."""
     log = folder / "server.log"  # a file: a pipe that nobody reads would fill and stop the server
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-m", "server_app", "--port", "0"],
+            [sys.executable, "-m", "server_app", "--port", "0", *options],
             cwd=ROOT,
             env=os.environ | {"DB_FILE": str(folder / "app.db")},
             stdout=output,

@@ -1,0 +1,217 @@
+"""``loadgen hazards``: which sources of nondeterminism replay, with and without loadgen's help."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen.core.matrix import Setup, Whose
+from loadgen.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loadgen.core.matrix import Cell, Matrix
+    from loadgen.hazards import Trial
+
+MOST = 1024
+"""Virtual users, as for ``loadgen record``."""
+_COLOUR: dict[Whose | None, str] = {
+    Whose.CLOSED: "green",
+    Whose.TURNS: "green",
+    Whose.ENGINE: "red",
+    Whose.INHERENT: "yellow",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to *app*."""
+    app.command(short_help="Measure which sources of nondeterminism replay identically.")(hazards)
+
+
+def hazards(
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="These hazards or kinds of them only.", show_default=False),
+    ] = None,
+    setups: Annotated[
+        str,
+        typer.Option(
+            metavar="SETUP,...",
+            help="alone: the engine by itself; parallel: its gaps closed; turns: and one thread at a time.",
+        ),
+    ] = ",".join(Setup),
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", "-c", metavar="N,...", help="Virtual users.")
+    ] = "1,8",
+    requests: Annotated[int, typer.Option(min=1, help="Requests to each hazard in each run.")] = 24,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each hazard, setup and concurrency.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Runs at a time. [default: CPUs]", show_default=False),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without an answer until a replay counts as stuck.")
+    ] = 10.0,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where runs that fail are kept. [default: a new folder in runs/]", show_default=False
+        ),
+    ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A matrix saved by --json: exit 1 if this one contradicts it.",
+            show_default=False,
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append the matrix as Markdown, for a page.", show_default=False),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the hazards and exit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the matrix only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as JSON.")] = False,
+) -> None:
+    """Record and verify the bundled server's hazards: endpoints with one source of nondeterminism each.
+
+    Each runs in a server of its own, at each concurrency, with the engine alone and with loadgen. Exits with
+    0 if the matrix was measured, whatever is in it; with --expect, with 1 if it contradicts what is expected.
+    """
+    from loadgen.cli import show
+    from loadgen.cli.main import say
+    from loadgen.core.matrix import unexpected
+    from loadgen.export.matrix import markdown
+    from loadgen.hazards import Settings, measure, select
+    from loadgen.run_folder import RunFolder
+
+    names = select(_split(only or ""))
+    if listing:
+        say(_listing(names))
+        return
+    expected = None if expect is None else _read(expect)
+    settings = Settings(
+        names=names,
+        setups=tuple(_setup(name) for name in _split(setups)),
+        concurrency=tuple(_number(text) for text in _split(concurrency)),
+        requests=requests,
+        runs=runs,
+        jobs=jobs or os.cpu_count() or 1,
+        timeout=timeout,
+    )
+    kept = RunFolder.create(folder, "hazards").path
+    with _progress(quiet=quiet or as_json) as seen:
+        measured = show.interruptible(lambda stop: measure(settings, kept, stop, seen))
+    matrix = measured.matrix
+    say(json.dumps(matrix.to_json(), indent=2) if as_json else table(matrix, kept))
+    if summary is not None:
+        _append(summary, markdown(matrix))
+    contradictions = [] if expected is None else unexpected(matrix, expected)
+    for line in contradictions:
+        print(f"not as expected: {line}", file=sys.stderr)
+    if measured.interrupted:
+        raise typer.Exit(Interrupted.exit_code)
+    if contradictions:
+        raise typer.Exit(1)
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in (piece.strip() for piece in text.split(",")) if part]
+
+
+def _setup(name: str) -> Setup:
+    if name not in set(Setup):
+        raise UsageError(f"there is no setup {name!r}", advice=f"There are: {', '.join(Setup)}.")
+    return Setup(name)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MOST:
+        raise UsageError(f"--concurrency: {text!r} is no number from 1 to {MOST}", advice="As in: -c 1,8")
+    return int(text)
+
+
+def _read(path: Path) -> Matrix:
+    from loadgen.core.matrix import Matrix
+
+    try:
+        return Matrix.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is no matrix of hazards: {error}", advice="Save one: loadgen hazards --json > FILE"
+        ) from error
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", advice="Name another file: --summary FILE"
+        ) from error
+
+
+def _listing(names: tuple[str, ...]) -> str:
+    from server_app.hazards import HAZARDS
+
+    return "\n".join(f"{name:<24}{HAZARDS[name].kind:<9}{HAZARDS[name].shows}" for name in names)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Trial, Cell, int, int], None]]:
+    """Show on a terminal's stderr how far it is, and what failed last."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def seen(one: Trial, cell: Cell, done: int, of: int) -> None:
+            what = "failed" if cell.failed else "identical"
+            bar.update(
+                task,
+                completed=done,
+                total=of,
+                description=f"{one.name}, {one.setup}, {one.concurrency} at a time: {what}",
+            )
+
+        yield seen
+
+
+def table(matrix: Matrix, kept: Path) -> str:
+    """Render the matrix for a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from loadgen.cli.show import shown
+    from loadgen.export.matrix import LEGEND, WHOSE, cell, columns
+
+    at = columns(matrix)
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for head in ("hazard", *(f"{setup} {concurrency}" for setup, concurrency in at), ""):
+        grid.add_column(head, no_wrap=True)
+    for row in matrix.rows:
+        whose = Text(WHOSE[row.whose], style=_COLOUR.get(row.whose, ""))
+        grid.add_row(row.name, *(cell(row, *each) for each in at), whose)
+    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=160)
+    console.print(grid)
+    assert isinstance(console.file, StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    lines += [f"{name:<24}not measured: {why}" for name, why in matrix.skipped.items()]
+    lines += ["", LEGEND, f"runs that failed: {shown(kept)}"]
+    return "\n".join(lines)

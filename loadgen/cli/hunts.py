@@ -1,0 +1,319 @@
+"""``loadgen stress`` and ``loadgen shrink``: many trials, to find what fails, and the smallest case of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen import __version__
+from loadgen.cli import exports
+from loadgen.cli.passing import PassingCommand, handed_on, recorded_with
+from loadgen.errors import Interrupted, LoadgenError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadgen.client.session import Stop
+    from loadgen.hunt.cluster import Tls
+    from loadgen.hunt.folder import HuntFolder
+    from loadgen.hunt.grid import Grid
+    from loadgen.hunt.summary import Summary
+
+JOBS = max(1, (os.cpu_count() or 1) // 2)
+"""Trials at a time: each keeps a server and a client busy."""
+
+
+TlsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="For a tls:// cluster: the authority's certificate, ours, and our key, in PEM files.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to *app*."""
+    app.command(cls=PassingCommand, short_help="Record and verify many times: how often is it identical?")(
+        stress
+    )
+    app.command(short_help="Find the smallest case of a run that failed.")(shrink)
+
+
+def stress(
+    context: typer.Context,
+    target: Annotated[
+        list[str] | None, typer.Argument(help="As for loadgen record.", show_default=False)
+    ] = None,
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", "-c", metavar="LIST", help="Virtual users: 8, or 1,2,4,8.")
+    ] = "1,2,4,8,16,32",
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="LIST", help="Seeds, a trial each: 1..20, or 3,7.")
+    ] = "1..20",
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="As for loadgen record. May be repeated.", show_default=False),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", help="local, or docker. May be repeated.", show_default=False),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Trials at a time.")] = JOBS,
+    until_failure: Annotated[
+        bool, typer.Option("--until-failure", help="Stop at the first trial that diverges.")
+    ] = False,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin no trial after 90s, 10m, 1h.", show_default=False),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to keep it; one that was interrupted goes on. [default: a new one in stress/]",
+            show_default=False,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Make the trials on a Dask cluster: tcp://scheduler:8786, or tls://scheduler:8786.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_ca: TlsFile = None,
+    tls_cert: TlsFile = None,
+    tls_key: TlsFile = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the files of identical trials, too.")] = False,
+    trial_limit: Annotated[
+        str, typer.Option(metavar="TIME", help="Give up a trial's recording, or its replay, after this.")
+    ] = "10m",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the summary only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Record and verify again and again, and tell how often the replay was identical.
+
+    Every combination of concurrency, scenario and runtime is tried with every seed, each trial in processes
+    of its own. All other options of loadgen record and loadgen verify may be given, and go to each trial.
+    """
+    from loadgen.cli import show, show_hunts
+    from loadgen.cli.main import say
+    from loadgen.hunt.fleet import Here
+    from loadgen.hunt.folder import HuntFolder
+    from loadgen.hunt.grid import Grid, numbers, seconds
+    from loadgen.hunt.stress import Ended, Until
+    from loadgen.hunt.stress import stress as call
+
+    options = handed_on(context)
+    grid = Grid(
+        target=(*(target or ()), *options.command),
+        concurrency=numbers(concurrency, "--concurrency"),
+        seeds=numbers(seeds, "--seeds"),
+        scenarios=tuple(dict.fromkeys(scenario or ())),
+        runtimes=tuple(dict.fromkeys(runtime or ())),
+        record=options.record,
+        verify=options.verify,
+    )
+    until = Until(
+        failure=until_failure,
+        seconds=None if time_budget is None else seconds(time_budget, "--time-budget"),
+        keep=keep,
+        limit=seconds(trial_limit, "--trial-limit"),
+    )
+    if cluster is not None:
+        grid = grid.absolute()
+    files = _files(grid)
+    tls = _tls(tls_ca, tls_cert, tls_key)
+
+    elsewhere = None
+    if cluster is not None:
+        from loadgen.hunt.cluster import Cluster
+
+        elsewhere = Cluster(cluster, files, tls=tls, keep=keep)
+
+    async def work(stop: Stop) -> Ended:
+        if elsewhere is None:
+            return await call(hunt, Here(jobs), until, stop, progress)
+        async with elsewhere as fleet:
+            return await call(hunt, fleet, until, stop, progress)
+
+    with HuntFolder.open(folder, grid, _versions(files)) as hunt:
+        ended = Ended.INTERRUPTED
+        try:
+            with show_hunts.Progress(quiet=quiet or as_json) as progress:
+                ended = show.interruptible(work)
+        finally:
+            summary = hunt.conclude(ended)
+            _page(hunt, summary)
+        say(
+            show_hunts.summary_json(summary, hunt.path) if as_json else show_hunts.summary(summary, hunt.path)
+        )
+    if ended is Ended.INTERRUPTED:
+        raise Interrupted("interrupted: finished trials are kept", advice=_go_on(hunt.path))
+    raise typer.Exit(summary.judgement.exit_code)
+
+
+def _versions(files: Mapping[str, str]) -> dict[str, str]:
+    """Return what must be the same for trials to be counted together."""
+    from hashlib import sha256
+
+    from loadgen.engine import retrace
+
+    here = {name: value for name, value in retrace.versions().items() if name != "installation"}
+    return {**here, "files": sha256(repr(sorted(files.items())).encode()).hexdigest()}
+
+
+def _page(hunt: HuntFolder, summary: Summary) -> None:
+    """Write the hunt's page, and the report of each kept trial that it links to."""
+    from loadgen.core.masking import Masker, parse
+    from loadgen.report import page
+    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.hunt import render
+    from loadgen.run_folder import RunFolder
+
+    reports = set[str]()
+    for failure in summary.failures:
+        path = Path(failure.run) / "report.html"
+        try:
+            if not path.exists():
+                folder, manifest = RunFolder.open(Path(failure.run))
+                masker = Masker(parse(()))
+                evidence = gather(folder, manifest, find_verification(folder, None), masker)
+                with exports.replacing(path) as file:
+                    file.write(page.render(evidence, masker, version=__version__))
+            reports.add(failure.trial.name)
+        except LoadgenError:  # there is not enough of that run to tell of it: the page does without
+            continue
+    with exports.replacing(hunt.path / "report.html") as file:
+        file.write(render(summary, hunt.path.name, hunt.command, reports, version=__version__))
+
+
+def _tls(*files: Path | None) -> Tls | None:
+    """Return the files if all three are given.
+
+    Raises:
+        UsageError: only some are.
+    """
+    ca, cert, key = files
+    if ca is None or cert is None or key is None:
+        if any(files):
+            raise UsageError("TLS needs all three of --tls-ca, --tls-cert and --tls-key")
+        return None
+    from loadgen.hunt.cluster import Tls
+
+    return Tls(ca.resolve(), cert.resolve(), key.resolve())
+
+
+def _files(grid: Grid) -> dict[str, str]:
+    """Return the digest of each file that decides what a trial of *grid* does, by its path."""
+    from loadgen.hunt.grid import scenario_file
+    from loadgen.run_folder import digest
+    from loadgen.sources import sources
+    from loadgen.target import resolve
+
+    named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
+    found = {str(path.resolve()): digest(path) for path in named}
+    words = grid.target[1:] if grid.target[:1] == ("--",) else grid.target
+    cwd = next((Path(value) for name, value in pairwise(grid.record) if name == "--cwd"), None)
+    return found | (sources(resolve(words, cwd, elsewhere="docker" in grid.runtimes)) if words else {})
+
+
+def _go_on(folder: Path) -> str:
+    import shlex
+
+    arguments = sys.argv[1:]
+    if "--folder" not in arguments:
+        arguments[1:1] = ["--folder", str(folder)]
+    return f"Go on with: {shlex.join(['loadgen', *arguments])}"
+
+
+def shrink(
+    context: typer.Context,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A run that failed, or the folder of a loadgen stress. Default: the latest run in runs/.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where to write it. [default: a new folder in shrunk/]", show_default=False
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Trials at a time.")] = JOBS,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Take what was found after 90s, 10m, 1h, and measure it.", show_default=False
+        ),
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option(min=1, max=1000, help="Try the result so often, to tell how often it fails.")
+    ] = 20,
+    any_failure: Annotated[
+        bool, typer.Option("--any", help="Go on from any divergence, not only from those of RUN's kinds.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Find the fewest requests and virtual users that still fail as a run did, by trying.
+
+    It writes a scenario file that shows the failure, an example, and a README with the commands.
+    """
+    from loadgen.cli import show, show_hunts
+    from loadgen.cli.main import say
+    from loadgen.hunt.attach import EXAMPLE, attach, how_often
+    from loadgen.hunt.failing import failing
+    from loadgen.hunt.fleet import Here
+    from loadgen.hunt.folder import first_failure, new_folder
+    from loadgen.hunt.grid import seconds
+    from loadgen.hunt.oracle import Oracle, Setting
+    from loadgen.hunt.shrink import Shrunk
+    from loadgen.hunt.shrink import shrink as call
+    from loadgen.run_folder import RunFolder
+    from loadgen.trial import attribute
+
+    given, manifest = RunFolder.open(run if run is None else first_failure(run))
+    found = failing(given, manifest, any_failure=any_failure)
+    options, target = recorded_with(context, manifest.command)
+    same_place = ("--runtime", manifest.runtime) if manifest.runtime == "docker" else ()
+    folder = new_folder(output, Path("shrunk"))
+    setting = Setting(
+        fleet=Here(jobs),
+        options=options,
+        target=target,
+        verify=same_place,
+        sign=found.sign,
+        folder=folder,
+        seconds=None if time_budget is None else seconds(time_budget, "--time-budget"),
+    )
+
+    async def work(stop: Stop) -> tuple[Shrunk, bool]:
+        oracle = Oracle(setting, stop, progress)
+        result = await call(found.case, found.head, oracle, progress, confirm, folder / EXAMPLE)
+        if result.measured.failures:
+            progress.phase("whose fault it is")
+            await attribute(folder / EXAMPLE, same_place)
+        return result, stop.requested
+
+    try:
+        with show_hunts.Shrinking(quiet=quiet or as_json) as progress:
+            shrunk, interrupted = show.interruptible(work)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    content = attach(folder, found, shrunk, manifest, options, target, same_place)
+    say(show_hunts.shrunk_json(content) if as_json else show_hunts.shrunk(content, how_often(shrunk)))
+    if interrupted:
+        raise Interrupted("interrupted: what was found until then is written")

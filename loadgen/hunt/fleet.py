@@ -1,0 +1,40 @@
+"""Where trials run: a fleet takes so many at a time, and gives back what came of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from loadgen import trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.trial import Plan, Result
+
+
+class Fleet(Protocol):
+    """A place for trials."""
+
+    slots: int
+    """How many it is given at a time."""
+    name: str
+    """What a summary calls it."""
+
+    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+        """Try *plan*; its files end up in *folder* unless it was identical; see :func:`loadgen.trial.run`.
+
+        Raises:
+            LoadgenError: no trial can be made here.
+        """
+
+
+class Here:
+    """This machine."""
+
+    def __init__(self, jobs: int) -> None:
+        self.slots = jobs
+        self.name = f"here, {jobs} at a time"
+
+    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+        """Try *plan* in *folder*."""
+        return await trial.run(plan, folder, limit=limit)

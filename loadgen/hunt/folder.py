@@ -1,0 +1,218 @@
+"""The folder of a hunt. Format ``loadgen-stress/1``.
+
+::
+
+    stress/<time>/
+        hunt.json       what is tried: format, command, settings, versions
+        trials.jsonl    one line a finished trial, in the order in which they finished: name, result
+        trials/<name>/  the files of each kept trial; see loadgen.trial
+        summary.json    what was found, report.html the same to look at: both rewritten when a hunt ends
+    stress/latest       link to the newest
+
+A line is appended and flushed when its trial has finished, so that a hunt which was cut short, by whatever
+means, goes on where it was. Trials under other settings or versions are never mixed in one folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from loadgen.errors import RecordingFault, UsageError
+from loadgen.hunt.summary import summarise
+from loadgen.run_folder import link_latest, write_json
+from loadgen.trial import RUN, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loadgen.hunt.grid import Grid
+    from loadgen.hunt.summary import Summary
+
+FORMAT = "loadgen-stress/1"
+PARENT = Path("stress")
+_TUPLES = ("target", "concurrency", "seeds", "scenarios", "runtimes", "record", "verify")
+
+
+class HuntFolder:
+    """An open hunt; nobody else works in its folder meanwhile."""
+
+    def __init__(self, path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
+        self.path = path
+        self.grid = grid
+        self.versions = dict(versions)
+        self.results: dict[str, Result] = {}
+        """Of every finished trial, by its name."""
+        self.command = ["loadgen", *sys.argv[1:]]
+        self._unnamed = False
+        self._trials = path / "trials.jsonl"
+        self._file = self._lock()
+
+    def _lock(self) -> int:
+        descriptor = os.open(self._trials, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise UsageError(
+                f"another loadgen stress works in {self.path}", advice="Name another folder, or wait for it."
+            ) from None
+        return descriptor
+
+    @classmethod
+    def open(cls, wanted: Path | None, grid: Grid, versions: Mapping[str, str]) -> Self:
+        """Begin a hunt in *wanted*, by default a new folder in ``stress/``, or go on with the one there.
+
+        Raises:
+            UsageError: the folder holds something else, is in use, or a hunt with other settings.
+            RecordingFault: what it holds is damaged.
+        """
+        path = wanted or _new(PARENT)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            begun = (path / "hunt.json").exists()
+            if not begun and any(path.iterdir()):
+                raise UsageError(f"{path} is not empty, and holds no hunt", advice="Name another folder.")
+            if begun:
+                _check(path, grid, versions)
+            hunt = cls(path, grid, versions)
+        except OSError as error:
+            raise UsageError(
+                f"cannot work in {path}: {error.strerror}", advice="Name another folder."
+            ) from error
+        if begun:
+            hunt._read()
+        else:
+            settings = asdict(grid)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            about = {"format": FORMAT, "created": now, "command": hunt.command}
+            write_json(path / "hunt.json", {**about, "settings": settings, "versions": dict(versions)})
+        hunt._unnamed = wanted is None
+        return hunt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        os.close(self._file)
+        if kind is not None and issubclass(kind, UsageError) and not self.results:
+            shutil.rmtree(self.path, ignore_errors=True)  # nothing was tried in it
+            with suppress(OSError):
+                if self._unnamed:
+                    self.path.parent.rmdir()  # if it is empty
+
+    def add(self, name: str, result: Result) -> None:
+        """Keep the result of a finished trial."""
+        line = json.dumps({"trial": name, **result.to_json()}) + "\n"
+        os.write(self._file, line.encode())
+        self.results[name] = result
+
+    def place(self, name: str) -> Path:
+        """Return an empty place for a trial's files: what an interrupted one left is removed."""
+        path = self.path / "trials" / name
+        shutil.rmtree(path, ignore_errors=True)
+        return path
+
+    def conclude(self, ended: str) -> Summary:
+        """Write ``summary.json``: what all finished trials tell, and why the hunt *ended*."""
+        summary = summarise(self.grid, self.results, ended)
+        if self._unnamed and self.results:
+            link_latest(self.path)
+        write_json(self.path / "summary.json", {"format": FORMAT, **summary.to_json()})
+        return summary
+
+    def discard(self, name: str) -> None:
+        """Remove the files of a trial."""
+        shutil.rmtree(self.path / "trials" / name, ignore_errors=True)
+
+    def _read(self) -> None:
+        """Read what has finished; a last line that was cut off is removed, its trial is made again."""
+        content = self._trials.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        for number, line in enumerate(content[:whole].splitlines(), 1):
+            try:
+                fields = json.loads(line)
+                name = fields.pop("trial")
+                self.results[name] = Result.from_json(fields)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise RecordingFault(
+                    f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or begin anew."
+                ) from error
+        os.truncate(self._file, whole)
+
+
+def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
+    """Refuse to go on with a hunt that is not the same one."""
+    try:
+        content: dict[str, Any] = json.loads((path / "hunt.json").read_text(encoding="utf-8"))
+        settings = {name: tuple(content["settings"][name]) for name in _TUPLES}
+        made = content["versions"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordingFault(
+            f"{path / 'hunt.json'} is damaged: {error}", advice="Name another folder."
+        ) from error
+    if content.get("format") != FORMAT:
+        raise RecordingFault(
+            f"{path} has format {content.get('format')!r}, and this loadgen reads {FORMAT!r}"
+        )
+    again = "Trials of different settings are not mixed: name another folder, or give the same settings."
+    for name, value in settings.items():
+        if value != getattr(grid, name):
+            was, now = (" ".join(map(str, one)) or "(none)" for one in (value, getattr(grid, name)))
+            raise UsageError(f"{path} holds a hunt with other {name}: {was}, not {now}", advice=again)
+    for name in sorted({*made, *versions}):
+        if made.get(name) != versions.get(name):
+            what = f"made with other {name}: {made.get(name)}, and here is {versions.get(name)}"
+            raise UsageError(f"{path} holds a hunt {what}", advice=again)
+
+
+def first_failure(path: Path) -> Path:
+    """Return the run to look at in the hunt at *path*: the first that diverged; *path* if it is no hunt.
+
+    Raises:
+        UsageError: it has found nothing, or has not kept it.
+    """
+    if not os.path.isfile(path / "hunt.json"):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
+        return path
+    try:
+        failures = json.loads((path / "summary.json").read_text(encoding="utf-8"))["failures"]
+        names = [one["trial"] for one in sorted(failures, key=lambda one: one["judgement"] != "diverged")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} holds no finished hunt: {error}", advice="Run it again.") from error
+    for name in names:
+        if (run := path / "trials" / str(name) / RUN).is_dir():
+            return run
+    raise UsageError(f"{path} has kept no run that failed", advice="Give a run folder.")
+
+
+def new_folder(wanted: Path | None, parent: Path) -> Path:
+    """Make *wanted*, or a new folder named by the time in *parent*, and return it; it is empty.
+
+    Raises:
+        UsageError: it cannot be made, or *wanted* is not empty.
+    """
+    path = wanted or _new(parent)
+    try:
+        path.mkdir(parents=True, exist_ok=wanted is not None)
+        if any(path.iterdir()):
+            raise UsageError(f"{path} is not empty", advice="Name another folder.")
+    except OSError as error:
+        raise UsageError(f"cannot make {path}: {error.strerror}", advice="Name another folder.") from error
+    return path
+
+
+def _new(parent: Path) -> Path:
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    path, number = parent / stamp, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{stamp}-{number}"
+    return path

@@ -1,0 +1,144 @@
+"""The grid: which trials a hunt makes. A cell is what is compared, a seed makes a trial of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadgen.core.pacing import parse_duration
+from loadgen.errors import UsageError
+from loadgen.trial import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGEST = 100_000
+"""Numbers that one list may have."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One combination of settings, over all seeds; empty means what the commands take by themselves."""
+
+    runtime: str
+    scenario: str
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial to make."""
+
+    name: str
+    """Unique in its hunt; the name of its folder."""
+    cell: Cell
+    seed: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """All trials of a hunt."""
+
+    target: tuple[str, ...] = ()
+    """As it stands on the command line, behind the options."""
+    concurrency: tuple[int, ...]
+    seeds: tuple[int, ...]
+    scenarios: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
+    record: tuple[str, ...] = ()
+    """Further options of ``loadgen record``."""
+    verify: tuple[str, ...] = ()
+    """Further options of ``loadgen verify``."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells, in the order in which they are told."""
+        return [
+            Cell(runtime, scenario, concurrency)
+            for runtime in self.runtimes or ("",)
+            for scenario in self.scenarios or ("",)
+            for concurrency in self.concurrency
+        ]
+
+    def trials(self) -> Iterator[Trial]:
+        """Yield all trials: one seed of every cell before the next, so that a hunt cut short saw them all."""
+        cells = self.cells
+        for seed in self.seeds:
+            for cell in cells:
+                yield Trial(self._name(cell, seed), cell, seed, self._plan(cell, seed))
+
+    def absolute(self) -> Grid:
+        """Return the grid with the files that it names at their whole paths, for trials run elsewhere."""
+        return replace(
+            self,
+            target=tuple(str(Path(one).resolve()) if one.endswith(".py") else one for one in self.target),
+            scenarios=tuple(
+                one
+                if (file := scenario_file(one)) is None
+                else f"{file.resolve()}{one[one.rindex('.py') + 3 :]}"
+                for one in self.scenarios
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.cells) * len(self.seeds)
+
+    def _plan(self, cell: Cell, seed: int) -> Plan:
+        runtime = ("--runtime", cell.runtime) if cell.runtime else ()
+        scenario = ("--scenario", cell.scenario) if cell.scenario else ()
+        own = ("-c", str(cell.concurrency), "--seed", str(seed), *scenario, *runtime)
+        return Plan((*own, *self.record, *self.target), (*runtime, *self.verify))
+
+    def _name(self, cell: Cell, seed: int) -> str:
+        parts = [cell.runtime] if len(self.runtimes) > 1 else []
+        if len(self.scenarios) > 1:
+            at = self.scenarios.index(cell.scenario) + 1
+            parts.append(f"{at}-" + re.sub(r"\W+", "-", cell.scenario).strip("-")[-40:])
+        return "-".join([*parts, f"c{cell.concurrency}", f"s{seed}"])
+
+
+def scenario_file(scenario: str) -> Path | None:
+    """Return the file that *scenario*, ``file.py`` or ``file.py:name``, is in; none if it is built in."""
+    head, colon, _ = scenario.rpartition(".py:")
+    if colon:
+        return Path(f"{head}.py")
+    return Path(scenario) if scenario.endswith(".py") else None
+
+
+_PIECE = re.compile(r"(\d+)(?:\.\.(\d+))?")
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the whole numbers that *text* lists: ``1,2,4`` or ``1..20`` or both, each once, in its order.
+
+    Raises:
+        UsageError: it is no such list; *option* says what it was for.
+    """
+    found: dict[int, None] = {}
+    for piece in text.split(","):
+        match = _PIECE.fullmatch(piece.strip())
+        if match is None:
+            raise UsageError(
+                f"{option} {text!r} is no list of numbers", advice="Such as 8, or 1,2,4,8, or 1..20."
+            )
+        first = int(match[1])
+        last = int(match[2] or first)
+        if last < first or last - first >= LARGEST:
+            raise UsageError(f"{option} {text!r}: {piece.strip()} is no range", advice="Such as 1..20.")
+        found.update(dict.fromkeys(range(first, last + 1)))
+    return tuple(found)
+
+
+def seconds(text: str, option: str) -> float:
+    """Return the seconds that *text* says: ``90s``, ``10m``, ``1h30m``.
+
+    Raises:
+        UsageError: it is no such duration.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: {error}") from error

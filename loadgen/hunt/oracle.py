@@ -1,0 +1,198 @@
+"""The oracle of a shrink: does this case still fail? It is recorded and verified until that can be told.
+
+A failure that was seen is real, but a pass may be luck. So a candidate is taken for failing, or for passing,
+by a sequential test of its rate of failure, compared to that of the case it was made from. Either answer is
+wrong for about one of eight candidates at the border, and for far fewer where the rates are far apart.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen.core.proportion import Sequential
+from loadgen.core.verdict import Judgement
+from loadgen.hunt.source import NAME, size, source
+from loadgen.trial import LIMIT, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+    from loadgen.core.case import Case
+    from loadgen.hunt.fleet import Fleet
+    from loadgen.trial import Result
+
+WRONGLY = 0.12
+HALF = 0.5
+WELL = 0.75, 0.375
+"""Rates at which a candidate fails, or passes, if what it was made from fails in half of its trials."""
+NEARLY = 0.75, 0.2
+"""Else, as shares of how often that fails, which is taken to be :data:`HARDLY` at least."""
+HARDLY = 0.07
+MOST = 60
+"""Trials after which a candidate that is neither is taken for passing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """By what a failure is known again, so that a case does not turn into one of another."""
+
+    judgement: Judgement
+    kinds: frozenset[str]
+    """The kinds of its causes, one of which a failure must have; empty: any will do."""
+    faults: frozenset[str] = frozenset()
+    """Where it cannot be told: at whose door it lies."""
+
+    def shown_by(self, result: Result) -> bool:
+        """Say whether *result* is such a failure."""
+        if result.judgement is not self.judgement:
+            return False
+        if self.judgement is Judgement.DIVERGED:
+            return not self.kinds or any(cause.kind in self.kinds for cause in result.causes)
+        return any(cause.fault in self.faults for cause in result.causes)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How often a case failed."""
+
+    failures: int
+    trials: int
+
+    @property
+    def rate(self) -> float:
+        """The share of its trials that failed."""
+        return self.failures / self.trials if self.trials else 0.0
+
+
+class Watcher:
+    """What a caller may want to see while it happens; by default nothing."""
+
+    def phase(self, what: str) -> None:
+        """See that *what* begins."""
+
+    def tried(self, size: str, measured: Measured, *, kept: bool) -> None:
+        """See a candidate of that size judged, and whether it is the case to go on from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How candidates are tried."""
+
+    fleet: Fleet
+    options: tuple[str, ...]
+    """Of ``loadgen record``: what the run was recorded with, without its load."""
+    target: tuple[str, ...]
+    verify: tuple[str, ...]
+    sign: Sign
+    folder: Path
+    """Where they are tried; all in it is removed again."""
+    seconds: float | None = None
+    """How long to go on."""
+
+
+class Oracle:
+    """Judges candidates; remembers each."""
+
+    def __init__(self, setting: Setting, stop: Stop, watcher: Watcher) -> None:
+        self._setting = setting
+        self._stop = stop
+        self._watcher = watcher
+        self._deadline = None if setting.seconds is None else monotonic() + setting.seconds
+        self._known: dict[str, bool] = {}
+        self._rates = WELL
+        self.trials = 0
+        self.candidates = 0
+
+    def is_over(self) -> bool:
+        """Say whether there is no more time: what is asked from now on is not tried, and passes."""
+        return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
+
+    def expect(self, rate: float) -> None:
+        """Ask candidates to fail nearly as often as at *rate*, or in most trials if that is half of them."""
+        if rate >= HALF:
+            self._rates = WELL
+        else:
+            self._rates = max(rate, HARDLY) * NEARLY[0], max(rate, HARDLY) * NEARLY[1]
+
+    async def fails(self, case: Case) -> bool:
+        """Say whether *case* still fails."""
+        if not case.steps or self.is_over():
+            return False
+        text = source(case, "A candidate.")
+        if text not in self._known:
+            test = Sequential(*self._rates, WRONGLY, WRONGLY)
+            measured = await self.measure(
+                case, lambda: test.answer is not None, lambda failed: test.see(failed=failed), most=MOST
+            )
+            answer = bool(test.answer)
+            if not answer and self.is_over():
+                return False
+            self._known[text] = answer
+            self.candidates += 1
+            self._watcher.tried(size(case), measured, kept=answer)
+            if answer:
+                self.expect(measured.rate)
+        return self._known[text]
+
+    async def measure(
+        self,
+        case: Case,
+        enough: Callable[[], bool],
+        see: Callable[[bool], None],
+        *,
+        most: int,
+        keep: Path | None = None,
+        verify: tuple[str, ...] = (),
+    ) -> Measured:
+        """Try *case* until it is *enough*, or *most* times; the files of its first failure go to *keep*.
+
+        Raises:
+            LoadgenError: it cannot be tried.
+        """
+        work = self._setting.folder / "candidate"
+        work.mkdir(parents=True, exist_ok=True)
+        file = work / "case.py"
+        file.write_text(source(case, "A candidate."), encoding="utf-8")
+        load = ("--scenario", f"{file}:{NAME}", "-c", str(len(case.users)), "-n", "1")
+        plan = Plan((*load, *self._setting.options, *self._setting.target), (*self._setting.verify, *verify))
+        begun = failures = trials = 0
+        kept = False
+        errors: list[Exception] = []
+
+        async def keep_trying(scope: anyio.CancelScope) -> None:
+            nonlocal begun, failures, trials, kept
+            while begun < most and not enough() and not self._stop.requested:
+                begun += 1
+                folder = work / str(begun)
+                try:
+                    result = await self._setting.fleet.run(plan, folder, limit=LIMIT)
+                except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                    errors.append(error)
+                    scope.cancel()
+                    return
+                failed = self._setting.sign.shown_by(result)
+                trials += 1
+                failures += failed
+                self.trials += 1
+                see(failed)
+                if failed and keep is not None and not kept:
+                    kept = True
+                    shutil.move(folder, keep)
+                shutil.rmtree(folder, ignore_errors=True)
+                if enough():
+                    scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(self._setting.fleet.slots):
+                group.start_soon(keep_trying, group.cancel_scope)
+        shutil.rmtree(work, ignore_errors=True)
+        if errors:
+            raise errors[0]
+        return Measured(failures, trials)

@@ -1,0 +1,192 @@
+"""Shrink: from a run that failed to the smallest case found that still does.
+
+First what stood around the first difference, if that is enough; then fewer virtual users, fewer requests,
+less in each request, fewer waits: each by delta debugging, each candidate judged by the oracle.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from loadgen.errors import Undetermined
+from loadgen.hunt.ddmin import ddmin
+from loadgen.hunt.oracle import HALF, Measured
+from loadgen.hunt.source import size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.core.case import Case
+    from loadgen.hunt.oracle import Oracle, Watcher
+
+MARGINS = (0, 16, 64)
+"""How many requests before those that overlapped with the failing one are tried with them, in turn."""
+FIRST = 0.3
+"""How often the first candidates must nearly fail: what is left out later brings together what clashes."""
+REPRODUCING = 30
+"""Trials in which the whole run, sent again, must fail at least once."""
+BACK = 3
+"""Cases, the last ones, of which the first that fails in half of its trials is taken."""
+TELLING = 3
+"""Failures from which its rate of failure is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """The smallest case found."""
+
+    whole: Case
+    """What it was made from."""
+    case: Case
+    measured: Measured
+    """How often it failed when it was tried at the end; nothing if it was interrupted before."""
+    trials: int
+    """All trials that were made."""
+    candidates: int
+    complete: bool
+    """Whether nothing more was found to leave out; else, time was up."""
+
+
+async def shrink(
+    whole: Case, head: int | None, oracle: Oracle, watcher: Watcher, times: int, keep: Path
+) -> Shrunk:
+    """Return the smallest case found of *whole*, in which the request *head* was the first to differ.
+
+    At the end it is tried *times* times, and the files of one failure are kept in *keep*. Should it fail in
+    less than half of them, the larger case that it was made from is taken, if that fails more often.
+
+    Raises:
+        Undetermined: it could not be made to fail again.
+    """
+    search = _Search(whole, oracle, watcher)
+    await search.begin(head)
+    await search.fewer_users()
+    await search.fewer_requests()
+    await search.one_user()
+    await search.less_in_requests()
+    await search.without_links()
+    complete = not oracle.is_over()
+    case, measured = await search.confirm(times, keep)
+    return Shrunk(whole, case, measured, oracle.trials, oracle.candidates, complete)
+
+
+class _Search:
+    def __init__(self, whole: Case, oracle: Oracle, watcher: Watcher) -> None:
+        self._smaller = [whole]
+        self._whole = whole
+        self._oracle = oracle
+        self._watcher = watcher
+
+    async def _try(self, make: Callable[[], Case]) -> bool:
+        """Go on from the candidate that *make* returns if it still fails; ask nothing when time is up."""
+        if self._oracle.is_over():
+            return False
+        candidate = make()
+        if not await self._oracle.fails(candidate):
+            return False
+        self._smaller.append(candidate)
+        return True
+
+    @property
+    def case(self) -> Case:
+        """The smallest one yet."""
+        return self._smaller[-1]
+
+    async def begin(self, head: int | None) -> None:
+        """Find what to begin with: what stood around the first difference, or else all of it."""
+        self._watcher.phase("what stood around the first difference")
+        self._oracle.expect(FIRST)
+        if head is not None:
+            for near in (self._whole.meeting(head), *(self._whole.around(head, one) for one in MARGINS)):
+                if len(near.steps) < len(self._whole.steps) and await self._try(partial(replace, near)):
+                    return
+        self._watcher.phase("the whole run again")
+        failures = 0
+
+        def see(failed: bool) -> None:  # noqa: FBT001 - one outcome
+            nonlocal failures
+            failures += failed
+
+        measured = await self._oracle.measure(
+            self._whole, lambda: failures >= TELLING or self._oracle.is_over(), see, most=REPRODUCING
+        )
+        if not measured.failures:
+            raise Undetermined(
+                f"the run did not fail again: its requests were sent {measured.trials} times in their order",
+                advice="It may need more load or time than its requests alone have: run loadgen stress with "
+                "the same settings, and shrink another failing run.",
+            )
+        self._watcher.tried("all of it", measured, kept=True)
+        self._oracle.expect(measured.rate)
+
+    async def fewer_users(self) -> None:
+        """Leave virtual users out; what others need of them stays."""
+        self._watcher.phase("fewer virtual users")
+        case = self.case
+
+        def of(users: list[int]) -> Case:
+            return case.only({step.seq for step in case.steps if step.user in users})
+
+        await ddmin(case.users, lambda users: self._try(lambda: of(users)))
+
+    async def fewer_requests(self) -> None:
+        """Leave requests out; those that others take values from stay."""
+        self._watcher.phase("fewer requests")
+        case = self.case
+        await ddmin([step.seq for step in case.steps], lambda seqs: self._try(lambda: case.only(set(seqs))))
+
+    async def one_user(self) -> None:
+        """Let one user do all of it in turn; else, let one do what two did, where it can."""
+        self._watcher.phase("fewer at a time")
+        if len(self.case.users) == 1 or await self._try(self.case.in_sequence):
+            return
+        again = True
+        while again and len(self.case.users) > 2:  # noqa: PLR2004 - of two, one was tried already
+            pairs = [(user, into) for user in self.case.users for into in self.case.users if user != into]
+            again = False
+            for user, into in pairs:
+                if await self._try(partial(self.case.merged, user, into)):
+                    again = True
+                    break
+
+    async def less_in_requests(self) -> None:
+        """Leave out what is in requests, and waits."""
+        self._watcher.phase("less in each request")
+        case = self.case
+        parts = case.parts()
+        await ddmin(parts, lambda kept: self._try(lambda: case.less(set(parts) - set(kept))))
+
+    async def without_links(self) -> None:
+        """Leave out requests whose values need not be those of this time."""
+        self._watcher.phase("fewer requests, once more")
+        for seq in sorted(self.case.seqs, reverse=True):
+            if len(self.case.steps) > 1:
+                await self._try(partial(self.case.without, {seq}))
+
+    async def confirm(self, times: int, keep: Path) -> tuple[Case, Measured]:
+        """Measure how often the smallest case fails, or one before it that fails in half of its trials."""
+        self._watcher.phase("how often it fails")
+        best: tuple[Case, Measured] | None = None
+        sizes = {len(case.parts()) + len(case.steps): case for case in self._smaller}
+        for case in [*reversed(list(sizes.values()))][:BACK]:
+            measured = await self._oracle.measure(
+                case, lambda: False, lambda _: None, most=times, keep=keep.with_name(f"{keep.name}.new")
+            )
+            self._watcher.tried(size(case), measured, kept=measured.rate >= HALF)
+            if best is None or measured.rate > best[1].rate:
+                best = case, measured
+                _replace(keep.with_name(f"{keep.name}.new"), keep)
+            if measured.rate >= HALF or not measured.trials:
+                break
+        assert best is not None
+        return best
+
+
+def _replace(new: Path, old: Path) -> None:
+    if new.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        new.rename(old)

@@ -1,0 +1,128 @@
+"""Stress: make the trials of a grid, several at a time, until they are done or there is reason to stop."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen.core.verdict import Judgement
+from loadgen.trial import LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadgen.client.session import Stop
+    from loadgen.hunt.fleet import Fleet
+    from loadgen.hunt.folder import HuntFolder
+    from loadgen.hunt.grid import Trial
+    from loadgen.trial import Result
+
+
+class Ended(enum.StrEnum):
+    """Why a hunt ended."""
+
+    ALL = "all trials are made"
+    FOUND = "a trial diverged"
+    TIME = "its time was up"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until:
+    """When to stop before all trials are made, and what to keep."""
+
+    failure: bool = False
+    """Stop at the first trial that diverged, and drop what is under way."""
+    seconds: float | None = None
+    """Begin no trial after so many seconds; what is under way is finished."""
+    keep: bool = False
+    """Keep the files of identical trials, too."""
+    limit: float = LIMIT
+    """Seconds that each command of a trial may take."""
+
+
+class Watcher:
+    """What a caller may want to see while it happens; by default nothing."""
+
+    def begin(self, trials: int, done: int, fleet: str) -> None:
+        """See that *done* of *trials* are made already, and the others will be, by *fleet*."""
+
+    def started(self, trial: Trial) -> None:
+        """See a trial begin."""
+
+    def finished(self, trial: Trial, result: Result) -> None:
+        """See what came of it."""
+
+
+async def stress(hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> Ended:
+    """Make the trials of *hunt* that are not made yet; setting *stop* ends it after those under way.
+
+    Raises:
+        LoadgenError: no trial can be made: the commands refuse their arguments, or the fleet is lost.
+    """
+    work = _Work(hunt, fleet, until, stop, watcher)
+    watcher.begin(len(hunt.grid), len(hunt.results), fleet.name)
+    async with anyio.create_task_group() as group:
+        for _ in range(fleet.slots):
+            group.start_soon(work.keep_trying, group.cancel_scope)
+    if work.error is not None:
+        raise work.error
+    return work.ended
+
+
+class _Work:
+    """What the tasks of one hunt share."""
+
+    def __init__(self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> None:
+        self._hunt = hunt
+        self._fleet = fleet
+        self._until = until
+        self._stop = stop
+        self._watcher = watcher
+        self._deadline = monotonic() + until.seconds if until.seconds is not None else None
+        self._open: Iterator[Trial] = (one for one in hunt.grid.trials() if one.name not in hunt.results)
+        self.ended = Ended.ALL
+        self.error: Exception | None = None
+
+    async def keep_trying(self, everybody: anyio.CancelScope) -> None:
+        """Make one trial after the other; *everybody* is cancelled where there is no point in going on."""
+        while (trial := self._next()) is not None:
+            try:
+                result = await self._make(trial)
+            except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                self.error = self.error or error
+                everybody.cancel()
+                return
+            if self._until.failure and result.judgement is Judgement.DIVERGED:
+                self.ended = Ended.FOUND
+                everybody.cancel()
+
+    def _next(self) -> Trial | None:
+        if self._stop.requested:
+            self.ended = Ended.INTERRUPTED
+            return None
+        trial = next(self._open, None)
+        if trial is not None and self._deadline is not None and monotonic() >= self._deadline:
+            self.ended = Ended.TIME
+            return None
+        return trial
+
+    async def _make(self, trial: Trial) -> Result:
+        self._watcher.started(trial)
+        finished = False
+        try:
+            result = await self._fleet.run(trial.plan, self._hunt.place(trial.name), limit=self._until.limit)
+            finished = True
+        finally:
+            if not finished:  # what it left tells nothing, and it is made again
+                self._hunt.discard(trial.name)
+        if result.judgement is Judgement.IDENTICAL and not self._until.keep:
+            self._hunt.discard(trial.name)
+            result = replace(result, folder="")
+        self._hunt.add(trial.name, result)
+        self._watcher.finished(trial, result)
+        return result

@@ -1,0 +1,66 @@
+"""The grid: lists as people write them, every combination once, all options where they belong."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadgen.errors import UsageError
+from loadgen.hunt.grid import Grid, numbers, seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("8", (8,)), ("1,2,4", (1, 2, 4)), ("1..4", (1, 2, 3, 4)), ("5, 1..3,2", (5, 1, 2, 3)), ("7..7", (7,))],
+)
+def test_numbers(text: str, expected: tuple[int, ...]) -> None:
+    """Lists and ranges, in their order, each number once."""
+    assert numbers(text, "--seeds") == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "1,,2", "4..1", "-1", "1...3", "1..", "0..999999999"])
+def test_what_is_no_list_is_refused(text: str) -> None:
+    """A mistake is told with the option it is in, and no range is too long to be held."""
+    with pytest.raises(UsageError, match="--seeds"):
+        numbers(text, "--seeds")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("10m", 600), ("1h30m", 5400)])
+def test_seconds(text: str, expected: float) -> None:
+    """Durations as people write them."""
+    assert seconds(text, "--time-budget") == expected
+
+
+@pytest.mark.parametrize("text", ["", "m", "0", "-1s", "1d", "1m30"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """A mistake is told with the option it is in."""
+    with pytest.raises(UsageError, match="--time-budget"):
+        seconds(text, "--time-budget")
+
+
+def test_every_combination_once_and_every_cell_before_the_next_seed() -> None:
+    """A hunt that is cut short has seen all cells as often, give or take one."""
+    grid = Grid(
+        target=("serve.py",),
+        concurrency=(1, 8),
+        seeds=(1, 2),
+        scenarios=("mixed", "my.py:a"),
+        runtimes=("local",),
+        record=("-n", "5"),
+        verify=("--replays", "3"),
+    )
+    trials = list(grid.trials())
+    assert len(grid) == len(trials) == len({trial.name for trial in trials}) == 8
+    assert [trial.cell for trial in trials[:4]] == grid.cells
+    assert {trial.seed for trial in trials[:4]} == {1}
+    assert trials[3].name == "2-my-py-a-c8-s1"
+    assert trials[3].plan.record == (
+        "-c", "8", "--seed", "1", "--scenario", "my.py:a", "--runtime", "local", "-n", "5", "serve.py",
+    )  # fmt: skip
+    assert trials[3].plan.verify == ("--runtime", "local", "--replays", "3")
+
+
+def test_what_is_not_given_is_left_to_the_commands() -> None:
+    """Without a scenario or runtime, each trial has what record takes by itself."""
+    (trial,) = Grid(concurrency=(4,), seeds=(9,)).trials()
+    assert trial.plan.record == ("-c", "4", "--seed", "9")
+    assert (trial.name, trial.plan.verify) == ("c4-s9", ())
