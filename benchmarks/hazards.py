@@ -36,7 +36,9 @@ def main() -> None:
         elif {row.name for row in published.rows} - {row.name for row in measured.rows}:
             sys.exit("what is published was measured with other versions: measure all of it")
     rows |= {row.name: row for row in measured.rows}
-    publish(replace(measured, rows=tuple(argued(rows[name]) for name in HAZARDS if name in rows)))
+    told = {name: argued(rows[name]) for name in HAZARDS if name in rows}
+    skipped = {name: measured.skipped.get(name, "not in this series") for name in HAZARDS if name not in told}
+    publish(replace(measured, rows=tuple(told.values()), skipped=skipped))
 
 
 def publish(matrix: Matrix) -> None:

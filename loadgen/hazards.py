@@ -46,7 +46,7 @@ INHERENT = {
 }
 """Hazards that no engine can make replay, and the argument."""
 OPEN = {
-    "file_outside_tmp": "the engine records the files of some directories only, as /tmp: others are live",
+    "asyncio_as_completed": "the same as of hash_of_objects: it puts coroutines into a set",
     "log_record": "logging notes when it was imported, which is before anything is recorded",
     "hash_of_objects": "the engine numbers the hashes of object itself, and not those of classes made of it",
     "signal_timer": "the replay takes the result of setting the timer from the tape, and sets none",

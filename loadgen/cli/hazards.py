@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,7 +93,6 @@ def hazards(
     from loadgen.core.matrix import unexpected
     from loadgen.export.matrix import markdown
     from loadgen.hazards import Settings, measure, select
-    from loadgen.run_folder import RunFolder
 
     names = select(_split(only or ""))
     if listing:
@@ -108,7 +108,7 @@ def hazards(
         jobs=jobs or os.cpu_count() or 1,
         timeout=timeout,
     )
-    kept = RunFolder.create(folder, "hazards").path
+    kept = _new(folder)
     with _progress(quiet=quiet or as_json) as seen:
         measured = show.interruptible(lambda stop: measure(settings, kept, stop, seen))
     matrix = measured.matrix
@@ -122,6 +122,23 @@ def hazards(
         raise typer.Exit(Interrupted.exit_code)
     if contradictions:
         raise typer.Exit(1)
+
+
+def _new(wanted: Path | None) -> Path:
+    """Make the folder for runs that are kept."""
+    from loadgen.run_folder import DEFAULT_PARENT
+
+    path = wanted or DEFAULT_PARENT / f"hazards-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        used = any(path.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the folder {path}: {error.strerror}", advice="Name another: --folder DIR"
+        ) from error
+    if used:
+        raise UsageError(f"{path} is not empty", advice="Name another: --folder DIR")
+    return path
 
 
 def _split(text: str) -> list[str]:

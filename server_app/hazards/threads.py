@@ -242,6 +242,20 @@ def pool_of_all() -> object:
 def asyncio_tasks() -> object:
     """Tasks of an ``asyncio`` loop in the request, sleeping and asking the time."""
 
+    async def one(number: int) -> list[float]:
+        await asyncio.sleep(random.random() / 300)
+        return [number, time.time()]
+
+    async def run() -> list[list[float]]:
+        return await asyncio.gather(*(one(number) for number in range(4)))
+
+    return asyncio.run(run())
+
+
+@hazard()
+def asyncio_as_completed() -> object:
+    """``asyncio.as_completed``, which starts its tasks in the order of a set of plain objects."""
+
     async def one(number: int) -> tuple[int, float]:
         await asyncio.sleep(random.random() / 300)
         return number, time.time()
