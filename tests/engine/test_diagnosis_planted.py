@@ -70,7 +70,8 @@ def concluded(bench: Bench, replays: int) -> Verdict:
 
 def test_race_in_the_application(bench: Bench) -> None:
     """A counter without a lock: one field differs in some answers, and the application is named."""
-    bench.record(bench.script(SERVER), visiting(*["/race"] * 5), concurrency=8, iterations=6)
+    plan = visiting(*["/race"] * 5)
+    bench.record(bench.script(SERVER), plan, concurrency=8, iterations=6, schedule="parallel")
     verdict = concluded(bench, 3)
     assert verdict.judgement is Judgement.DIVERGED
     cause = verdict.causes[0]
