@@ -13,7 +13,7 @@ from tests.engine.test_command_line import run, start
 
 pytestmark = pytest.mark.engine
 PUBLISHED = Path(__file__).parents[2] / "docs" / "hazards.json"
-SOME = ("sqlite_contention", "imported_secret", "temporary_file", "object_id")
+SOME = ("sqlite_contention", "imported_secret", "object_id")
 """Of each outcome, at least one that comes out in every run as it does in any."""
 
 
@@ -21,8 +21,9 @@ def test_as_published(tmp_path: Path) -> None:
     """Some hazards are measured as they are published: replayed, closed by loadgen, inherent."""
     published = {row["name"]: row["whose"] for row in json.loads(PUBLISHED.read_text())["hazards"]}
     options = ("--requests", "16", "--json", "--expect", str(PUBLISHED), "--folder", "kept")
-    code, out, err = run(tmp_path, "hazards", "--only", ",".join(SOME), *options)
-    assert (code, err) == (0, "")
+    with start(tmp_path, "hazards", "--only", ",".join(SOME), *options) as process:
+        out, err = process.communicate(timeout=600)  # each of them is recorded and verified six times
+    assert (process.returncode, err) == (0, "")
     measured = {row["name"]: row["whose"] for row in json.loads(out)["hazards"]}
     assert measured == {name: published[name] for name in measured}
     assert set(measured) == set(SOME)
