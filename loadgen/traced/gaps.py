@@ -20,12 +20,14 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
+from inspect import Parameter, Signature
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
-from retracesoftware.install import importhook, pathpredicate
+from retracesoftware.install import importhook, patcher, pathpredicate
 from retracesoftware.proxy.system import System
 
 from loadgen.traced import schedule, settings
@@ -310,6 +312,18 @@ def read_code_live() -> None:
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
 
 
+def find_code_live() -> None:
+    """Keep what the import system looks at off the tape.
+
+    It lists a folder again when its time of change is not the one that it knows. A folder in which a file
+    was made since the recording is then listed in the replay alone, in the middle of a traced import.
+    """
+    finder: Any = importlib._bootstrap_external
+    live = ModuleType(finder._os.__name__)
+    vars(live).update(vars(finder._os))  # before the engine replaces what is in it
+    finder._os = live
+
+
 def _unlink(path: str) -> None:
     os.unlink(path)  # noqa: PTH108 - as tempfile does
 
@@ -341,6 +355,31 @@ def take_the_applications_files_from_the_tape() -> None:
     pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
 
 
+def let_paths_be_omitted() -> None:
+    """Take a path that is not given for the current directory.
+
+    The engine asks each call for its path, and fails one without: recording breaks ``os.listdir()``.
+    """
+    stock = patcher.param_predicate
+
+    def param_predicate(
+        signature: Signature | None, param_name: str, predicate: Callable[[Any], bool], **how: Any
+    ) -> Callable[..., bool]:
+        asked = stock(signature, param_name, predicate, **how)
+        parameters = {} if signature is None else signature.parameters
+        if param_name not in parameters or parameters[param_name].default is Parameter.empty:
+            return asked  # type: ignore[no-any-return]
+        at = list(parameters).index(param_name)
+
+        def of_this_call(*args: Any, **kwargs: Any) -> bool:
+            given = len(args) > at or param_name in kwargs
+            return bool(asked(*args, **kwargs) if given else predicate("."))
+
+        return of_this_call
+
+    patcher.param_predicate = param_predicate
+
+
 def collect_at_fixed_places() -> Callable[[], object]:
     """Set aside what start-up made, switch the collector off, and return what each request calls at its end.
 
@@ -364,8 +403,10 @@ CLOSED: tuple[Callable[[], None], ...] = (
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,
     read_code_live,
+    find_code_live,
     record_temporary_folders,
     take_the_applications_files_from_the_tape,
+    let_paths_be_omitted,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))

@@ -97,6 +97,12 @@ SERVER = """
         finally:
             db.close()
 
+    @app.get("/here")
+    def here():
+        with os.scandir() as entries:
+            found = sorted(entry.name for entry in entries)
+        return jsonify(found, sorted(os.listdir()))
+
     @app.get("/late")
     def late():
         return jsonify(state.late(time.time()))
@@ -194,6 +200,45 @@ def test_closed_gap(bench: Bench, gap: object) -> None:
     second.path.mkdir()
     closed = outcome(second, path, runtime=LocalRuntime(), concurrency=4)
     assert closed.judgement is Judgement.IDENTICAL
+
+
+@pytest.mark.engine
+def test_paths_may_be_omitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing the current directory works, and its replay lists what was there; stock, it is a 500."""
+    name = gaps.let_paths_be_omitted.__name__
+    for without, answered in (((), "200"), ((name,), "500")):
+        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+        here.path.mkdir()
+        monkeypatch.chdir(here.path)
+        here.script(STATE, "state.py")
+        plan = visiting("/here")
+        recorded = here.record(here.script(SERVER), plan, concurrency=1, iterations=2)
+        assert recorded.manifest.totals["statuses"] == {answered: 2}
+        (here.path / "another").touch()
+        if not without:
+            assert here.verify().verdict.judgement is Judgement.IDENTICAL
+
+
+LOOKING = """
+    import importlib, posix, sys
+    from loadgen.traced import gaps
+
+    for name in sys.argv[1:]:
+        getattr(gaps, name)()
+    stat, seen = posix.stat, []
+    posix.stat = lambda *args, **kwargs: [seen.append(args), stat(*args, **kwargs)][1]  # as the engine does
+    importlib.invalidate_caches()
+    import colorsys
+    print(bool(seen))
+"""
+
+
+def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
+    """What an import looks at is live: stock, a folder that has changed is listed by the replay alone."""
+    for closed, seen in (((), "True"), ((gaps.find_code_live.__name__,), "False")):
+        command = [sys.executable, bench.script(LOOKING), *closed]
+        told = subprocess.run(command, cwd=bench.path, capture_output=True, text=True, check=True, timeout=60)
+        assert told.stdout.strip() == seen
 
 
 @pytest.mark.engine
