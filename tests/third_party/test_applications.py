@@ -1,0 +1,105 @@
+"""Applications that others wrote, from the package index: recorded at concurrency 8 and replayed.
+
+Not part of the check command, because it installs each application with all it needs; run it with
+``pytest -m third_party tests/third_party``. What came out is in ``docs/third-party.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.third_party
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+LUTE = """
+ENV: prod
+DBNAME: lute.db
+DATAPATH: {data}
+"""
+
+
+@dataclass(frozen=True)
+class Application:
+    """How an application is installed and started; ``{data}`` is a folder that a replay does not have."""
+
+    package: str
+    target: tuple[str, ...]
+    scenario: str
+    iterations: int
+    environment: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+
+APPLICATIONS = (
+    Application(
+        "ihatemoney",
+        ("ihatemoney.run:create_app",),
+        "ihatemoney_scenario.py",
+        1,
+        (("IHATEMONEY_SETTINGS_FILE_PATH", str(HERE / "ihatemoney_settings.py")),),
+    ),
+    Application(
+        "sqlite-web", ("--", "sqlite_web", "--no-browser", "{data}/some.db"), "sqlite_web_scenario.py", 3
+    ),
+    Application(
+        "lute3",
+        ("--", "python", "-m", "lute.main", "--local", "--config", "lute.yml"),
+        "lute_scenario.py",
+        2,
+        files=(("lute.yml", LUTE),),
+    ),
+)
+
+
+@pytest.fixture(scope="session", params=APPLICATIONS, ids=lambda one: one.package)
+def installed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Application, Path]:
+    """Install an application beside loadgen, in an environment of its own."""
+    application: Application = request.param
+    venv = tmp_path_factory.mktemp(application.package)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    install = [str(venv / "bin" / "pip"), "install", "--quiet", str(REPOSITORY), application.package]
+    subprocess.run(install, check=True)
+    return application, venv / "bin"
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_identical(installed: tuple[Application, Path], tmp_path: Path, seed: int) -> None:
+    """Every answer is the same, though the data that the application had is gone."""
+    application, programs = installed
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, content in application.files:
+        (tmp_path / name).write_text(content.format(data=data))
+    target = [part.format(data=data) for part in application.target]
+    named = [part for name, _ in application.environment for part in ("--server-env", name)]
+    plan = ("--scenario", str(HERE / application.scenario), "-c", "8", "-n", str(application.iterations))
+
+    def loadgen(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [programs / "loadgen", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **dict(application.environment)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    recorded = loadgen("record", "--run", "run", "--seed", str(seed), *plan, *named, *target)
+    assert recorded.returncode == 0, recorded.stdout + recorded.stderr
+    shutil.rmtree(data)
+    verified = loadgen("verify", "run", "--json")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    verdict = json.loads(verified.stdout)
+    assert verdict["compared"] == verdict["requests"] > 50
