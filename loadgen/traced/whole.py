@@ -7,6 +7,7 @@ listens. None of our workarounds is on; all that is ours is the tap (:mod:`loadg
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from loadgen.traced import lifeline, tap
@@ -19,6 +20,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
     parser.add_argument("--import-from", metavar="DIR", help="put first on sys.path")
     options = parser.parse_args(argv[:split])
+    # Stopped so that the recording is complete: not where a parent in the background ignores the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tap.open_tap()
     if options.lifeline_fd is not None:
         lifeline.hold_to_pipe(options.lifeline_fd)
