@@ -110,11 +110,11 @@ class Boundary:
         if name == "order":
             body = json.dumps(self.order)
         elif name.startswith("watch/") and self.mode == "replay":
-            TapeTurns.current.watch = Watch(FIRST_THREAD + int(name.removeprefix("watch/")))
+            TapeTurns.current.watch = Watch(FIRST_THREAD + int(name.removeprefix("watch/")), shown)
             body = "null"
         elif name == "watched" and self.mode == "replay":
             watch = TapeTurns.current.watch
-            body = json.dumps(watch and watch.told(shown))
+            body = json.dumps(watch and watch.told())
         else:
             state = {
                 "protocol": PROTOCOL,

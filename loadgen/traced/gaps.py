@@ -170,6 +170,26 @@ def keep_frames_off_the_tape() -> None:
     when_installed(install)
 
 
+def let_go_of_replayed_errors() -> None:
+    """Leave an error that is replayed to whoever catches it.
+
+    The engine raises it from a function in which it has a name: the error, its traceback and that frame then
+    hold one another, and with the frames below all that the request had in hand. What is freed at the end of
+    a function while recording would wait for a collection in the replay, and so would its finalizers.
+    """
+
+    class ErrorMessage(engine_io.ErrorMessage):  # type: ignore[misc]
+        @property
+        def error(self) -> BaseException:
+            return self._error.pop()
+
+        @error.setter
+        def error(self, error: BaseException) -> None:
+            self._error = [error]
+
+    engine_io.ErrorMessage = ErrorMessage
+
+
 def free_objects_in_one_step() -> None:
     """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
 
@@ -398,6 +418,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     bind_reused_addresses,
     keep_frames_off_the_tape,
     order_the_threads,
+    let_go_of_replayed_errors,
     free_objects_in_one_step,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,

@@ -6,11 +6,10 @@ import linecache
 import sys
 import threading
 from collections import deque
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from types import FrameType
 
 NOT_THE_APPLICATION = ("/retracesoftware/", "/loadgen/traced/", threading.__file__)
@@ -28,11 +27,14 @@ Frame = tuple[str, int, str]
 class Watch:
     """What logical thread *thread* does."""
 
-    def __init__(self, thread: int) -> None:
+    def __init__(self, thread: int, show: Callable[[Any], str]) -> None:
+        # Values are told at once, and not kept: they would live longer than without us.
         self.thread = thread
-        self._calls: deque[tuple[list[Frame], list[Any]]] = deque(maxlen=CALLS)
+        self._show = show
+        self._calls: deque[tuple[list[Frame], list[str]]] = deque(maxlen=CALLS)
         self._count = 0
-        self._left_over: list[Any] = []
+        self._left_over: list[str] = []
+        self._tag = ""
 
     def took(self, item: Any) -> None:
         """Note that the thread takes *item*, and for which of its calls."""
@@ -42,23 +44,32 @@ class Watch:
         if item == "CALL" or not self._calls or self._calls[-1][0] != frames:
             self._calls.append((frames, []))
             self._count += 1
-        self._calls[-1][1].append(item)
+        self._note(item, self._calls[-1][1])
 
     def left(self, item: Any) -> None:
         """Note that the recording has *item* for the thread, which has left the tape."""
         if len(self._left_over) < LEFT_OVER:
-            self._left_over.append(item)
+            self._note(item, self._left_over)
 
-    def told(self, show: Callable[[Any], str]) -> dict[str, Any]:
-        """Return what was seen, in words; *show* says what a value is."""
+    def told(self) -> dict[str, Any]:
+        """Return what was seen, in words."""
         return {
             "calls": [
-                {"at": [_line(frame) for frame in frames], "got": "; ".join(_values(items, show))}
-                for frames, items in self._calls
+                {"at": [_line(frame) for frame in frames], "got": "; ".join(values)}
+                for frames, values in self._calls
             ],
             "count": self._count,
-            "left_over": list(_values(self._left_over, show)),
+            "left_over": self._left_over,
         }
+
+    def _note(self, item: Any, values: list[str]) -> None:
+        """Add to *values* what a call gave, of the engine's items: a tag, then what it is about."""
+        if self._tag == "RESULT":
+            values.append(self._show(item))
+        elif self._tag == "ERROR":
+            values.append(f"raises {self._show(item)}")
+        tag = isinstance(item, str) and item in {"RESULT", "ERROR"} and not self._tag
+        self._tag = item if tag else ""
 
 
 def _frames() -> list[Frame]:
@@ -75,12 +86,3 @@ def _frames() -> list[Frame]:
 def _line(frame: Frame) -> str:
     file, line, function = frame
     return f"{file}:{line} in {function}: {linecache.getline(file, line).strip()}"
-
-
-def _values(items: Sequence[Any], show: Callable[[Any], str]) -> Iterator[str]:
-    """Yield what calls gave, of the engine's *items*: a tag, then what it is about."""
-    for tag, value in pairwise(items):
-        if tag == "RESULT":
-            yield show(value)
-        elif tag == "ERROR":
-            yield f"raises {show(value)}"

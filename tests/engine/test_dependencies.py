@@ -245,6 +245,7 @@ def test_flask_sqlalchemy(here: Bench) -> None:
     ("gap", "server", "path"),
     [
         (gaps.keep_frames_off_the_tape, REDIS, "/new"),
+        (gaps.let_go_of_replayed_errors, REDIS, "/new"),
         (gaps.record_temporary_folders, FILES, "/temporary"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

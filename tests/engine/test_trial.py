@@ -79,7 +79,7 @@ def test_a_failed_recording_is_undetermined(tmp_path: Path) -> None:
     serve = script(tmp_path / "serve.py", "raise SystemExit('no such luck')")
     result = tried(tmp_path / "dies", serve, *SMALL)
     assert (result.judgement, result.record_code, result.verify_code) == (Judgement.UNDETERMINED, 3, None)
-    assert "no such luck" in result.message
+    assert "no such luck" in result.causes[0].why
     slow = script(tmp_path / "slow.py", "import time; time.sleep(600)")
     result = tried(tmp_path / "slow", slow, *SMALL, limit=2)
     assert (result.judgement, result.record_code) == (Judgement.UNDETERMINED, None)
