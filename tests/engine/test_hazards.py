@@ -13,7 +13,7 @@ from tests.engine.test_command_line import run, start
 
 pytestmark = pytest.mark.engine
 PUBLISHED = Path(__file__).parents[2] / "docs" / "hazards.json"
-SOME = ("sqlite_contention", "imported_secret", "object_id")
+SOME = ("uuid4", "imported_secret", "object_id")
 """Of each outcome, at least one that comes out in every run as it does in any."""
 
 
