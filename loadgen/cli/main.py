@@ -247,19 +247,6 @@ def verify(
     raise typer.Exit(verified.verdict.judgement.exit_code)
 
 
-@app.command(short_help="Remove what killed runs left in Docker.")
-def clean(
-    images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
-) -> None:
-    """Remove containers, networks and volumes that killed runs left in Docker; only loadgen's own."""
-    import anyio
-
-    from loadgen.cli import show
-    from loadgen.containers.clean import clean as call
-
-    say(show.cleaned(anyio.run(partial(call, images=images))))
-
-
 @app.command(short_help="Compare two runs or transcripts without replaying.")
 def diff(
     one: Annotated[Path, typer.Argument(metavar="A", help="A run, a verification of one, or a transcript.")],
@@ -285,6 +272,19 @@ def diff(
 exports.register(app)
 hazards.register(app)
 hunts.register(app)
+
+
+@app.command(short_help="Remove what killed runs left in Docker.")
+def clean(
+    images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
+) -> None:
+    """Remove containers, networks and volumes that killed runs left in Docker; only loadgen's own."""
+    import anyio
+
+    from loadgen.cli import show
+    from loadgen.containers.clean import clean as call
+
+    say(show.cleaned(anyio.run(partial(call, images=images))))
 
 
 def say(result: str) -> None:
