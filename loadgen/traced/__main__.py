@@ -45,8 +45,9 @@ def main(argv: list[str]) -> None:
         lifeline.hold_to_connection(options.lifeline)
     # A recording is complete only when the server ends by itself: let SIGTERM mean what SIGINT means.
     # (As process 1 of a container a signal without a handler would even be ignored.)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    records = "--format" in argv[split:]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler if records else lifeline.leaving())
     gaps.close()
     if options.import_from:
         sys.path.insert(0, options.import_from)

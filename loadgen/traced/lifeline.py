@@ -39,6 +39,21 @@ def end_what_it_started() -> None:
         atexit.register(at_exit)  # before the engine does: the last handler to run but the driver's
 
 
+def leaving() -> Callable[[int, object], None]:
+    """Return a signal handler that ends a replay at once.
+
+    It has nothing to complete, and its requests may wait inside the application for a turn that never comes:
+    an interpreter that is shut down around them can crash.
+    """
+    leave = os._exit
+
+    def handle(number: int, frame: object) -> None:
+        del number, frame
+        leave(os.EX_OK)
+
+    return handle
+
+
 def hold_to_pipe(descriptor: int) -> None:
     """Stop when the other end of the pipe is closed."""
     read, stop = os.read, _stop()
