@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SETTLING = 0.5
 """Seconds that a wholly traced server gets after its last answer, until it is stopped. The engine ends its
-replay where the recorded signal came, whatever its threads still had to do: the last answer would be missing."""
+replay where the recorded signal came, whatever its threads still had to do: the last answer would be
+missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -415,7 +415,8 @@ class LiveRuntime(LocalRuntime):
 
     @asynccontextmanager
     async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[Any]:
-        port = 20_000 + os.getpid() % 20_000
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
             [sys.executable, "-m", "server_app", "--port", str(port)],
             env={**os.environ, "DB_FILE": str(self._path / "live.db")},
