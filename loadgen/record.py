@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from loadgen.target import Target
 
 
-SETTLING = 0.5
-"""Seconds that a wholly traced server gets after its last answer, until it is stopped. The engine ends its
-replay where the recorded signal came, whatever its threads still had to do: the last answer would be
-missing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What to record."""
@@ -261,8 +255,6 @@ async def _session(
                 advice=f"See {run.log}. The transcript so far is kept.",
             ) from error
         watcher.stage("finishing the recording")
-        if manifest.trace == "process":
-            await anyio.sleep(SETTLING)
         await server.stop()
     if (whole := retrace.finished(run.recording)) < len(order) // 2:
         raise RecordingFault(

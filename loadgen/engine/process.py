@@ -1,4 +1,7 @@
-"""Processes under the engine: what they tell us, line by line, how one ended, and that none outlives us."""
+"""Processes under the engine: what they tell us, how one ended, and that none outlives us.
+
+A pipe that only we hold tells a process when we are gone, so that even ``kill -9`` leaves no orphan.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ END_LIMIT = 20.0
 
 
 class Traced:
-    """A process that tells lines on its standard output; all else goes into its log."""
+    """A process; what it prints goes into its log, but for the lines that one that tells tells."""
 
     def __init__(self, process: anyio.abc.Process, log: Path) -> None:
         self._process = process
@@ -32,14 +35,14 @@ class Traced:
         self.log = log
 
     @property
-    def ended_well(self) -> bool:
-        """Whether it came to its end by itself, and without an error."""
-        return self._process.returncode == 0
+    def code(self) -> int | None:
+        """Its exit code, negative where a signal killed it; none if it has not ended, as far as we know."""
+        return self._process.returncode
 
     @property
-    def running(self) -> bool:
-        """Whether it has not ended, as far as we know."""
-        return self._process.returncode is None
+    def ended_well(self) -> bool:
+        """Whether it came to its end by itself, and without an error."""
+        return self.code == 0
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield its lines until it has no more to tell; an unfinished last one is left out."""
@@ -58,6 +61,11 @@ class Traced:
     def interrupt(self) -> None:
         """Ask it to end by itself."""
         _signal(self._process, signal.SIGINT)
+
+    async def end(self) -> None:
+        """End it at once, if it still runs."""
+        _signal(self._process, signal.SIGKILL)
+        await self._process.wait()
 
     async def ended(self) -> None:
         """Wait until it has ended."""
@@ -86,9 +94,18 @@ def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
 
 @asynccontextmanager
 async def traced(
-    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str = ""
+    command: Callable[[Sequence[str]], list[str]],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: str = "",
+    *,
+    tells: bool = True,
+    inherited: tuple[int, ...] = (),
 ) -> AsyncIterator[Traced]:
     """Run a process under the engine; *command* is given the options that tie its life to ours.
+
+    One that *tells* does so on its standard output, and we hold its standard input. It gets the descriptors
+    *inherited*.
 
     Raises:
         RecordingFault: the directory to run it in is gone.
@@ -104,11 +121,11 @@ async def traced(
                 command(("--lifeline-fd", str(lifeline))),
                 cwd=cwd or None,
                 env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=subprocess.PIPE if tells else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if tells else output,
                 stderr=output,
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
-                pass_fds=(lifeline,),
+                pass_fds=(lifeline, *inherited),
             )
         try:
             yield Traced(process, log)

@@ -1,19 +1,13 @@
 """Servers as local processes, one interpreter each, on loopback.
 
 The parent opens the listening socket and hands it over: there is no race for a port, concurrent runs do not
-disturb each other, and a connection made before the server is up simply waits. A pipe that only we hold
-tells the server when we are gone, so that even ``kill -9`` leaves no orphan.
+disturb each other, and a connection made before the server is up simply waits.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +18,9 @@ from loadgen.client.control import Control, State
 from loadgen.client.wire import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
+from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
+from loadgen.runtimes.files import new_database, recorded
 from loadgen.runtimes.processes import end_session, listening
 
 if TYPE_CHECKING:
@@ -35,10 +31,6 @@ if TYPE_CHECKING:
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it is ready."""
-STOP_LIMIT = 20.0
-"""Seconds that a server may take to finish its recording."""
-DYING = 1.0
-"""Seconds from a server's last sign of life to its end, as the operating system tells it."""
 BACKLOG = 1024
 REFUSAL = "loadgen: this server cannot be recorded: "
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
@@ -48,40 +40,26 @@ SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and 
 class LocalServer:
     """A server process; see :class:`loadgen.runtimes.Server`."""
 
-    def __init__(self, process: anyio.abc.Process, port: int, log: Path) -> None:
+    def __init__(self, process: Traced, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
         self.wire = WireTransport()
         self.control = Control(self.url, self.wire)
+        self.ended = process.ended
+        self.obituary = process.obituary
         self._process = process
-        self._log = log
+        self._log = process.log
 
     async def stop(self) -> None:
         """End it so that its recording is complete: interrupted, the application finishes by itself."""
-        if self._process.returncode is None:
-            self._process.send_signal(signal.SIGINT)
-            with anyio.move_on_after(STOP_LIMIT):
-                await self._process.wait()
-        if self._process.returncode is None:
+        self._process.interrupt()
+        how = await self._process.obituary(END_LIMIT)
+        if how is None:
             raise EngineFault(
-                f"the server did not stop within {STOP_LIMIT:g} s, so its recording is not complete"
+                f"the server did not stop within {END_LIMIT:g} s, so its recording is not complete"
             )
-        if self._process.returncode < 0:
-            raise EngineFault(f"the recorded server crashed: {await self.obituary()}")
-
-    async def ended(self) -> None:
-        """Wait until it has ended, by itself or otherwise."""
-        await self._process.wait()
-
-    async def obituary(self) -> str | None:
-        """Say how it ended, and its last words; nothing while it runs."""
-        with anyio.move_on_after(DYING):
-            await self._process.wait()
-        code = self._process.returncode
-        if code is None:
-            return None
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "\n  ".join((how, *last_words(self._log)))
+        if (self._process.code or 0) < 0:
+            raise EngineFault(f"the recorded server crashed: {how}")
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers: a connection to the handed-over socket waits by itself.
@@ -119,7 +97,7 @@ class LocalServer:
         if refusal is not None:
             return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
         what = f"the server to {mode} did not start"
-        if how is not None and self._process.returncode:
+        if how is not None and self._process.code:
             return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
         if how is not None:
             return ServerFault(f"{what}: it ended without serving anything: {how}", advice=f"{SERVERS} {see}")
@@ -131,15 +109,6 @@ class LocalServer:
                 advice=f"{SERVERS} {see}",
             )
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
-
-    async def end(self) -> None:
-        """End the process if it still runs, at once, with what it started, and close our connections."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
-            await self.wire.aclose()
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.wait()
-        end_session(self._process.pid)
 
 
 class LocalRuntime:
@@ -159,13 +128,11 @@ class LocalRuntime:
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
-        return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
+        return new_database()
 
     @asynccontextmanager
     async def record(self, target: Target, run: RunFolder, manifest: Manifest) -> AsyncIterator[LocalServer]:
         """Run *target* under the recording engine; its database is gone afterwards."""
-        # The recording holds the server's environment and data: it is for its owner's eyes only.
-        os.close(os.open(run.recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
         def command(listen: Sequence[str]) -> list[str]:
             options = [*listen, *self._options(manifest), "--import-from", target.import_from]
@@ -177,12 +144,10 @@ class LocalRuntime:
         environment = retrace.environment(
             {"DB_FILE": manifest.database, **self._server_env}, engine_alone=manifest.engine_alone
         )
-        try:
+        with recorded(run.recording, manifest.database):
             async with _serve(command, environment, run.log, manifest.cwd) as server:
                 await server.ready("record")
                 yield server
-        finally:
-            shutil.rmtree(Path(manifest.database).parent, ignore_errors=True)
 
     @asynccontextmanager
     async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
@@ -192,11 +157,6 @@ class LocalRuntime:
             raise RecordingFault(
                 f"the recorded server's database {database} still exists, so a replay could read it",
                 advice="Delete it, or record again.",
-            )
-        if manifest.cwd and not Path(manifest.cwd).is_dir():
-            raise RecordingFault(
-                f"the directory that the server was started in is gone: {manifest.cwd}",
-                advice="Make it again, or record again.",
             )
 
         def command(listen: Sequence[str]) -> list[str]:
@@ -213,26 +173,21 @@ async def _serve(
     command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str
 ) -> AsyncIterator[LocalServer]:
     """Run a server process on a new loopback socket; *command* is given the options that hand it over."""
-    lifeline, held = os.pipe()
-    try:
-        with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener, log.open("ab") as output:
-            port = listener.getsockname()[1]
-            listen = ("--socket-fd", str(listener.fileno()), "--lifeline-fd", str(lifeline))
-            process = await anyio.open_process(
-                command(listen),
-                cwd=cwd or None,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal is ours to handle, not the server's
-                pass_fds=(listener.fileno(), lifeline),
-            )
-        server = LocalServer(process, port, log)
-        try:
-            yield server
-        finally:
-            await server.end()
-    finally:
-        os.close(lifeline)
-        os.close(held)
+    with ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+
+        def handed_over(lifeline: Sequence[str]) -> list[str]:
+            return command(("--socket-fd", str(descriptor), *lifeline))
+
+        process_of = traced(handed_over, environment, log, cwd, tells=False, inherited=(descriptor,))
+        async with process_of as process:
+            held.close()  # it is the server's now: nobody waits for a server that is gone
+            server = LocalServer(process, port)
+            try:
+                yield server
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
+                    await server.wire.aclose()
+                    await process.end()
+                end_session(process.pid)

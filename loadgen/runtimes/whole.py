@@ -6,9 +6,6 @@ virtual user. There is no boundary, so nobody knows the order in which requests 
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import anyio
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, ServerFault
+from loadgen.runtimes.files import new_database, recorded
 from loadgen.runtimes.processes import end_session
 
 if TYPE_CHECKING:
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it listens."""
+SETTLING = 0.5
+"""Seconds that a server gets after its last answer, until it is stopped. The engine ends its replay where the
+recorded signal came, whatever its threads still had to do: the last answer would be missing."""
 
 
 class WholeServer:
@@ -47,6 +48,7 @@ class WholeServer:
         Raises:
             EngineFault: it crashed, or did not end.
         """
+        await anyio.sleep(SETTLING)
         self._process.interrupt()
         how = await self._process.obituary(END_LIMIT)
         if how is None:
@@ -77,7 +79,7 @@ class _NoBoundary:
         Raises:
             EngineFault: the server is gone.
         """
-        if not self._process.running:
+        if self._process.code is not None:
             raise EngineFault(
                 f"the recorded server crashed: {await self._process.obituary()}",
                 advice="The engine is known to crash where it records concurrent threads of a whole process. "
@@ -97,12 +99,11 @@ class WholeRuntime:
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
-        return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
+        return new_database()
 
     @asynccontextmanager
     async def record(self, target: Target, run: RunFolder, manifest: Manifest) -> AsyncIterator[WholeServer]:
         """Run *target* under the recording engine; its database is gone afterwards."""
-        os.close(os.open(run.recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
         def command(options: Sequence[str]) -> list[str]:
             return retrace.record_command(
@@ -115,15 +116,13 @@ class WholeRuntime:
 
         manifest.server_env = sorted(self._server_env)
         environment = retrace.whole_environment({"DB_FILE": manifest.database, **self._server_env})
-        try:
+        with recorded(run.recording, manifest.database):
             async with traced(command, environment, run.log, manifest.cwd) as process:
                 try:
                     url = f"http://127.0.0.1:{await _port(process)}"
                     yield WholeServer(process, url, Path(manifest.database))
                 finally:
                     end_session(process.pid)
-        finally:
-            shutil.rmtree(Path(manifest.database).parent, ignore_errors=True)
 
 
 async def _port(process: Traced) -> int:

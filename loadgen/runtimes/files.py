@@ -1,0 +1,29 @@
+"""What a server that is recorded here has on disk: a database of its own, and its recording."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def new_database() -> str:
+    """Name a database in a new folder of its own."""
+    return str(Path(tempfile.mkdtemp(prefix="loadgen-")) / "app.db")
+
+
+@contextmanager
+def recorded(recording: Path, database: str) -> Iterator[None]:
+    """Make the file of a *recording*; its server's *database* is gone afterwards."""
+    # The recording holds the server's environment and data: it is for its owner's eyes only.
+    os.close(os.open(recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield
+    finally:
+        shutil.rmtree(Path(database).parent, ignore_errors=True)
