@@ -6,19 +6,18 @@ import json
 import re
 import signal
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import httpx
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.cli.live import LiveView
 from loadgen.client.session import Stop
 from loadgen.core.comparison import RULES
 from loadgen.core.places import own_call
@@ -100,31 +99,15 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
             signal.signal(number, handler)
 
 
-class Progress(Watcher):
+class Progress(LiveView, Watcher):
     """Live figures on a terminal's stderr; nothing where stderr is none, but a scenario's story."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
-        self._live: Live | None = None
+        super().__init__(quiet=quiet)
         self._stage = ""
         self._journal: Figures | None = None
         self._total: int | None = None
         self._until: float | None = None
-
-    def __enter__(self) -> Self:
-        if not self._quiet and self._console.is_terminal:
-            self._live = Live(
-                console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True
-            )
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._live is not None:
-            with suppress(RuntimeError):
-                self._live.stop()
-            self._live = None
 
     def stage(self, what: str) -> None:
         """Say that *what* begins."""

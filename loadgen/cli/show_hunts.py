@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from io import StringIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.cli.live import LiveView
 from loadgen.cli.show import COLOUR, shown, width
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import oracle
@@ -35,32 +34,18 @@ MEANING = (
 )
 
 
-class Progress(Watcher):
+class Progress(LiveView, Watcher):
     """Counts and what is under way on a terminal's stderr; elsewhere a line a trial."""
 
+    REFRESHED = 4
+
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
-        self._live: Live | None = None
+        super().__init__(quiet=quiet)
         self._count = dict.fromkeys(Judgement, 0)
         self._trials = self._done = 0
         self._running: dict[str, float] = {}
         self._began = monotonic()
         self._fleet = ""
-
-    def __enter__(self) -> Self:
-        if not self._quiet and self._console.is_terminal:
-            self._live = Live(
-                console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
-            )
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._live is not None:
-            with suppress(RuntimeError):
-                self._live.stop()
-            self._live = None
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
         """See how many trials there are."""

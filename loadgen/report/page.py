@@ -170,8 +170,8 @@ def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
 
 
 def fill(template: str, parts: Mapping[str, str]) -> bytes:
-    """Return the page that *template* is, with its *parts* in place."""
-    page = _PLACE.sub(lambda place: parts[place[1]], asset(template))
+    """Return the page that *template* is, behind the head that all pages have, with its *parts* in place."""
+    page = _PLACE.sub(lambda place: parts[place[1]], asset("head.html") + asset(template))
     return page.encode("utf-8", "replace")
 
 
