@@ -108,12 +108,14 @@ def record(
         ),
     ] = False,
     schedule: Annotated[
-        Schedule,
+        Schedule | None,
         typer.Option(
             help="How the server's threads run while recording: turns, one at a time, switching where they "
-            "wait; or parallel, as in production: races in memory happen, and may replay otherwise."
+            "wait; or parallel, as in production: races in memory happen, and may replay otherwise. "
+            "[default: turns]",
+            show_default=False,
         ),
-    ] = Schedule.TURNS,
+    ] = None,
     trace: where.Trace = where.Kind.SERVER,
     runtime: where.Runtime = where.RuntimeName.LOCAL,
     image: where.Image = None,
@@ -137,6 +139,13 @@ def record(
         runtime is not where.RuntimeName.LOCAL or attach is not None or trace is not where.Kind.SERVER
     ):
         raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
+    ours = not engine_alone and trace is not where.Kind.PROCESS
+    if schedule is Schedule.TURNS and not ours:
+        raise UsageError(
+            "--schedule turns is loadgen's, and the engine alone knows no turns",
+            advice=f"Leave out --schedule, or {'--engine-alone' if engine_alone else '--trace process'}.",
+        )
+    schedule = schedule or (Schedule.TURNS if ours else Schedule.PARALLEL)
     shape = load.shape(duration, ramp_up, rate, iterations)
     with redirect_stdout(sys.stderr):  # what a scenario prints is no result
         plan = load.plan(scenario, from_, quiet=quiet or as_json or events)
@@ -152,7 +161,7 @@ def record(
         trace=trace,
         stacks=stacks,
         engine_alone=engine_alone,
-        schedule=Schedule.PARALLEL.value if engine_alone else schedule.value,
+        schedule=schedule.value,
         folder=run,
     )
     place = where.place(

@@ -1,12 +1,15 @@
 """Trace a whole server: ``python -m loadgen.traced.whole [options] -- <engine arguments>``.
 
 This is the engine's own replay, in which sockets, threads and scheduling come from the tape and nothing
-listens. None of our workarounds is on; all that is ours is the tap (:mod:`loadgen.traced.tap`).
+listens. None of our workarounds is on; all that is ours is the tap (:mod:`loadgen.traced.tap`). But the
+collector is off: it may run in a thread that the engine has not numbered yet. What it frees there goes on
+the tape, and the thread's first step is then taken for one of the thread before; such a tape never replays.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 
@@ -23,6 +26,7 @@ def main(argv: list[str]) -> None:
     # Stopped so that the recording is complete: not where a parent in the background ignores the signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tap.open_tap()
+    gc.disable()
     if options.lifeline_fd is not None:
         lifeline.hold_to_pipe(options.lifeline_fd)
     if options.import_from:

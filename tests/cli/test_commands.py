@@ -149,6 +149,8 @@ def test_version(loadgen: Shell) -> None:
         (["record", "nosuch.py"], "nosuch.py"),
         (["record", "nosuch"], "nosuch"),
         (["record", "--engine-alone", "--attach", "localhost:1"], "--engine-alone"),
+        (["record", "--engine-alone", "--schedule", "turns"], "--schedule turns is loadgen's"),
+        (["record", "--trace", "process", "--schedule", "turns"], "Leave out --schedule, or --trace process"),
         (["hazards", "--only", "wall_clock,nosuch"], "nosuch"),
         (["hazards", "--setups", "nosuch"], "nosuch"),
         (["hazards", "-c", "1,0"], "'0'"),
