@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,7 @@ async def fire(
     Raises:
         EngineFault: that process crashed, or ended before the session did.
     """
-    os.close(os.open(run.client, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    retrace.empty_recording(run.client)
     origin = settings.scenario.origin
     file = str(origin.file) if origin else ""
     played = origin is not None and origin.option == "--from"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from loadgen.core.diagnosis import diagnose
-from loadgen.core.verdict import Judgement
+from loadgen.core.verdict import WORST_FIRST, Judgement
 from loadgen.engine.log import first_message
 from loadgen.run_folder import write_json
 from loadgen.sources import changed
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from loadgen.run_folder import Manifest
     from loadgen.verify import Verified
 
-_WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
-
 
 def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     """Return the verdict of the worst of *replays*, with the causes told from all of them.
 
     It is written into that replay's ``verdict.json``; those of the others stay what they are.
     """
-    worst = min(replays, key=lambda one: _WORST_FIRST.index(one.verdict.judgement))
+    worst = min(replays, key=lambda one: WORST_FIRST.index(one.verdict.judgement))
     verdict = worst.verdict
     if verdict.facts.get("replay") == "client":
         edited = changed(manifest.client_sources)

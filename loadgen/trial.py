@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -28,7 +27,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from loadgen import errors
-from loadgen.core.verdict import Judgement
+from loadgen.core.diagnosis import numberless
+from loadgen.core.verdict import WORST_FIRST, Judgement
+from loadgen.engine.log import ending
+from loadgen.engine.process import send
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,8 +47,6 @@ ATTRIBUTING = 3
 """Replays that tell a value which is not on the tape from a race."""
 LAST_WORDS = 3
 """Lines of its log that the message of a command which failed unexpectedly quotes."""
-
-_WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +187,13 @@ def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
 
 def _reason(fault: str, message: str) -> Found:
     first, *rest = message.split("\n", 1)
-    return Found(fault, _NUMBER.sub("N", first), first, "".join(rest), 0)
-
-
-_NUMBER = re.compile(r"\d+")
+    return Found(fault, numberless(first), first, "".join(rest), 0)
 
 
 def kind(head: Mapping[str, Any]) -> str:
     """Return what *head*, a divergence, has in common with others of its cause in other runs."""
     what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
-    return _NUMBER.sub("N", f"{head['method']} {head['target']}: {what}")
+    return numberless(f"{head['method']} {head['target']}: {what}")
 
 
 def _judgement(verdict: Mapping[str, Any]) -> Judgement:
@@ -209,7 +206,7 @@ def worst(verifications: Path) -> dict[str, Any] | None:
     verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
     if not verdicts or not all(verdicts):
         return None
-    return min(verdicts, key=lambda one: _WORST_FIRST.index(_judgement(one)))
+    return min(verdicts, key=lambda one: WORST_FIRST.index(_judgement(one)))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -243,8 +240,9 @@ class _Ended:
         if self.code is None:
             took = f"it took longer than {self.seconds:.0f} s, and was ended"
             return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
-        how = f"killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
-        return _reason("unknown", "\n".join((f"{self.name}: {how}", *_lines(self.log)[-LAST_WORDS:])))
+        return _reason(
+            "unknown", "\n".join((f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:]))
+        )
 
 
 def _lines(path: Path) -> list[str]:
@@ -291,8 +289,7 @@ async def _end(process: anyio.abc.Process) -> None:
         return
     with anyio.CancelScope(shield=True):
         for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, number)  # Popen's own would reap it behind asyncio's back
+            send(process, number)
         with anyio.move_on_after(GRACE):
             await process.wait()
         if process.returncode is None:

@@ -61,7 +61,7 @@ def record(
     """Return the command line and environment that record *target*, and make an empty recording."""
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
-    os.close(os.open(tape, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    retrace.empty_recording(tape)
     options = _options("0.0.0.0", health_path, target.folder)  # noqa: S104 - of an internal network
     options += ("--import-from", target.import_from, "--schedule", schedule)
     command = retrace.record_command(tape, target.argv, options, stacks=stacks)

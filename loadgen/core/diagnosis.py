@@ -101,20 +101,24 @@ def group(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
 _NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # what is longer or shorter has no name
 _LENGTH = "header:content-length"
 """Follows from the body, and would tie everything to everything."""
-_NUMBER = re.compile(r"\d+")
+
+
+def numberless(text: str) -> str:
+    """Return *text* with an ``N`` for each of its numbers: what differs in them alone is of one kind."""
+    return re.sub(r"\d+", "N", text)
 
 
 def _signatures(divergence: Divergence) -> Iterator[object]:
     """Yield what ties a divergence to others of the same cause."""
-    kind = (divergence.method, _NUMBER.sub("N", divergence.target))
+    kind = (divergence.method, numberless(divergence.target))
     if divergence.evidence:
-        yield "left", _NUMBER.sub("N", divergence.evidence)
+        yield "left", numberless(divergence.evidence)
         return
     told = [one for one in divergence.differences if one.field != _LENGTH] or list(divergence.differences)
     for one in told:
         if one.field.startswith("request "):  # what a client asked for: it asks otherwise for one reason
             yield "asked", one.field
-        yield "field", kind, _NUMBER.sub("N", one.field)
+        yield "field", kind, numberless(one.field)
         shift = _shift(one.recorded, one.replayed)
         if shift is not None:
             yield "shift", shift

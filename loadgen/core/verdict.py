@@ -49,6 +49,10 @@ class Judgement(enum.StrEnum):
         return {"identical": 0, "diverged": 1, "undetermined": 3}[self]
 
 
+WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
+"""Of several verdicts on one recording, which one counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why it could not be told."""

@@ -1,8 +1,9 @@
-"""What a server's log says of the engine: its first message, and a dying process's last words."""
+"""How a server ended, and what its log says of the engine: the first message, and a crash's last words."""
 
 from __future__ import annotations
 
 import re
+import signal
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -55,6 +56,16 @@ def first_message(log: Path) -> Excerpt | None:
 
 def _plain(line: str) -> str:
     return _COLOUR.sub("", line.rstrip("\n"))
+
+
+def ending(code: int) -> str:
+    """Say how a process ended, from its exit code; a negative one is that of the signal that killed it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal: most have no name
+        return f"killed by signal {-code}"
 
 
 def last_words(log: Path) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from loadgen.engine.log import last_words
+from loadgen.engine.log import ending, last_words
 from loadgen.errors import RecordingFault
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class Traced:
 
     def interrupt(self) -> None:
         """Ask it to end by itself."""
-        _signal(self._process, signal.SIGINT)
+        send(self._process, signal.SIGINT)
 
     async def end(self) -> None:
         """End it at once, if it still runs."""
-        _signal(self._process, signal.SIGKILL)
+        send(self._process, signal.SIGKILL)
         await self._process.wait()
 
     async def ended(self) -> None:
@@ -78,11 +78,10 @@ class Traced:
         code = self._process.returncode
         if code is None:
             return None
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "\n  ".join((how, *last_words(self.log)))
+        return "\n  ".join((ending(code), *last_words(self.log)))
 
 
-def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
+def send(process: anyio.abc.Process, number: signal.Signals) -> None:
     """Send a signal to *process* if it still runs.
 
     Its own methods would look first whether it has ended, and so take its exit code from who waits for that.
@@ -131,7 +130,7 @@ async def traced(
             yield Traced(process, log)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
-                _signal(process, signal.SIGKILL)
+                send(process, signal.SIGKILL)
                 await process.aclose()
     finally:
         os.close(lifeline)

@@ -187,6 +187,11 @@ def finished(recording: Path) -> int:
             return sum(1 for _ in re.finditer(FINISHED, content))
 
 
+def empty_recording(path: Path) -> None:
+    """Make the file of a recording: it will hold environment and data, and is for its owner's eyes only."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def record_command(
     recording: Path,
     target: Sequence[str],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from loadgen.engine.retrace import empty_recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +22,7 @@ def new_database() -> str:
 @contextmanager
 def recorded(recording: Path, database: str) -> Iterator[None]:
     """Make the file of a *recording*; its server's *database* is gone afterwards."""
-    # The recording holds the server's environment and data: it is for its owner's eyes only.
-    os.close(os.open(recording, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    empty_recording(recording)
     try:
         yield
     finally:

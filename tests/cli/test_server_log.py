@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.engine.log import AFTER, LAST_WORDS, first_message, last_words
+from loadgen.engine.log import AFTER, LAST_WORDS, ending, first_message, last_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +59,12 @@ def test_last_lines_where_nothing_crashed(log: Path) -> None:
     log.write_text("".join(f"{number}\n" for number in range(50)))
     assert last_words(log) == [str(number) for number in range(50 - LAST_WORDS, 50)]
     assert last_words(log.with_name("none")) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(0, "exit code 0"), (3, "exit code 3"), (-11, "killed by SIGSEGV"), (-40, "killed by signal 40")],
+)
+def test_ending(code: int, told: str) -> None:
+    """A signal is told by its name where it has one."""
+    assert ending(code) == told
