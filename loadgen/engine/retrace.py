@@ -174,8 +174,13 @@ _PYTHON = (sys.executable, "-P", "-m")
 
 
 def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a server that is traced as a whole."""
-    return environment({"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), **server})
+    """Return the environment of a server that is traced as a whole.
+
+    It writes no bytecode. The engine would take the descriptor that it was written to for one of a live file
+    ever after, and not record what is done to a socket that gets it; a replay finds the bytecode, and does.
+    """
+    needed = {"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment({**needed, **server})
 
 
 def finished(recording: Path) -> int:

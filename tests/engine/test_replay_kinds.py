@@ -121,6 +121,17 @@ def test_process_whose_threads_start_with_a_collection(bench: Bench) -> None:
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
 
 
+def test_process_whose_code_is_new(bench: Bench) -> None:
+    """The first run of a module, which has no bytecode yet, replays as well as the next."""
+    bench.script("MESSAGE = 'new'", "never_imported_before.py")
+    source = SCRIPT.replace("THREADED", "False").replace(
+        "app = Flask", "import never_imported_before; app = Flask"
+    )
+    bench.record(bench.script(source), visiting(*PATHS), concurrency=1, iterations=1, trace="process")
+    verdict = bench.verify_by(WholeProcess()).verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
+
+
 def test_process_of_changed_code(bench: Bench) -> None:
     """An answer that the code makes otherwise now differs; a replay that leaves the tape says so."""
     script = bench.script(SCRIPT.replace("THREADED", "True"))
