@@ -241,22 +241,8 @@ def test_flask_sqlalchemy(here: Bench) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(
-    ("gap", "server", "path"),
-    [
-        (gaps.keep_frames_off_the_tape, REDIS, "/new"),
-        (gaps.let_go_of_replayed_errors, REDIS, "/new"),
-        (gaps.record_temporary_folders, FILES, "/temporary"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_gap(here: Bench, gap: object, server: str, path: str) -> None:
-    """Without what closes the gap, the dependency's answers diverge."""
-    name = gap.__name__  # type: ignore[attr-defined]
-    plan = visiting(*[path] * 4)
-    if server is REDIS:
-        with services.redis() as service:
-            verdicts = replayed(here, server, plan, service, times=1, without=name)
-    else:
-        verdicts = replayed(here, server, plan, times=1, without=name)
+def test_temporary_folders(here: Bench) -> None:
+    """Without what closes the gap, names that are drawn for temporary files diverge."""
+    plan, name = visiting(*["/temporary"] * 4), gaps.record_temporary_folders.__name__
+    verdicts = replayed(here, FILES, plan, times=1, without=name)
     assert verdicts[0].judgement is Judgement.DIVERGED

@@ -78,6 +78,17 @@ SERVER = """
             pairs = [[] for _ in range(20)]
         return jsonify(len(finalized), time.time())
 
+    @app.get("/raised")
+    def raised():
+        def probe():
+            held = Finalized()
+            try:
+                os.stat("/tmp/there is no such file")
+            except OSError:
+                return held is None
+
+        return jsonify(probe(), len(finalized), time.time())
+
     @app.get("/imported")
     def imported():
         return jsonify(state.SECRET, state.STARTED)
@@ -185,6 +196,8 @@ CLOSED = {
     gaps.record_containers_as_they_were: "/changed",
     gaps.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collect_at_fixed_places: "/cycles",
+    gaps.keep_frames_off_the_tape: "/raised",
+    gaps.let_go_of_replayed_errors: "/raised",
     gaps.trace_imports_of_the_application: "/imported",
 }
 
