@@ -289,7 +289,10 @@ def _another_each_time(case: _Case) -> _Told:
     if all(one == case.replays[0] for one in case.replays):
         return None
     why = f"{case.code}, and it answers otherwise in each of {len(case.replays)} replays"
-    advice = f"It depends on something that is not on the tape: {_NOT_ON_THE_TAPE}."
+    advice = (
+        f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
+        "threads, in memory."
+    )
     if rules := _rules_to_ignore(case.head):
         advice += f" If it may differ, leave it out: loadgen verify {rules}"
     return Fault.APPLICATION, why, advice
