@@ -14,6 +14,7 @@ import importlib
 import os
 import queue
 import re
+import resource
 import sys
 import tempfile
 from collections import deque
@@ -400,6 +401,33 @@ def let_paths_be_omitted() -> None:
     patcher.param_predicate = param_predicate
 
 
+RECORDED_DESCRIPTORS = 512
+"""Descriptors that a recorded server is expected to have open at most; what a replay opens gets others."""
+
+
+def keep_live_descriptors_apart() -> None:
+    """Give the files that a replay opens numbers that no recorded descriptor has.
+
+    The engine tells by its number whether a descriptor is that of a live file. A replay opens less than the
+    recorded server did, so a template or a library's file would get the number of a recorded pipe or socket;
+    what the application then reads from that comes from the file.
+    """
+
+    def install(system: Any) -> None:
+        if system.retrace_mode == "replay":
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            first = (
+                RECORDED_DESCRIPTORS
+                if soft == resource.RLIM_INFINITY
+                else min(RECORDED_DESCRIPTORS, soft // 2)
+            )
+            lowest = os.open(os.devnull, os.O_RDONLY)
+            while os.dup(lowest) < first:
+                pass
+
+    when_installed(install)
+
+
 def collect_at_fixed_places() -> Callable[[], object]:
     """Set aside what start-up made, switch the collector off, and return what each request calls at its end.
 
@@ -428,6 +456,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     record_temporary_folders,
     take_the_applications_files_from_the_tape,
     let_paths_be_omitted,
+    keep_live_descriptors_apart,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))

@@ -89,6 +89,16 @@ SERVER = """
 
         return jsonify(probe(), len(finalized), time.time())
 
+    @app.get("/pipe")
+    def pipe():
+        receiving, sending = os.pipe()
+        live = [os.open(os.__file__, os.O_RDONLY) for _ in range(20)]
+        os.write(sending, str(time.time()).encode())
+        received = os.read(receiving, 20).decode()
+        for descriptor in (receiving, sending, *live):
+            os.close(descriptor)
+        return received
+
     @app.get("/imported")
     def imported():
         return jsonify(state.SECRET, state.STARTED)
@@ -196,6 +206,7 @@ CLOSED = {
     gaps.record_containers_as_they_were: "/changed",
     gaps.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collect_at_fixed_places: "/cycles",
+    gaps.keep_live_descriptors_apart: "/pipe",
     gaps.keep_frames_off_the_tape: "/raised",
     gaps.let_go_of_replayed_errors: "/raised",
     gaps.trace_imports_of_the_application: "/imported",
