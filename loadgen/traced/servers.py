@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings
@@ -117,7 +119,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         own = [make(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
         worker = worker_class(1, os.getppid(), own, arbiter.app, arbiter.timeout, arbiter.cfg, arbiter.log)
         worker.pid = os.getpid()
-        worker.init_signals = lambda: None  # ours stop the server so that the recording is complete
+        worker.init_signals = partial(_stop_worker_too, worker)
         arbiter.cfg.post_fork(arbiter, worker)
         try:
             worker.init_process()
@@ -161,6 +163,23 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         live(arbiter, worker_class)
 
     return run
+
+
+def _stop_worker_too(worker: Any) -> None:
+    """Keep our signal handlers in place of the worker's: they stop the server so that its recording is whole.
+
+    They do so by an exception, which a sync worker that is still handling a request takes for one of its own.
+    """
+
+    def stopping(stop: Any) -> Callable[[int, object], None]:
+        def handle(number: int, frame: object) -> None:
+            worker.alive = False
+            stop(number, frame)
+
+        return handle
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stopping(signal.getsignal(number)))
 
 
 def _listener() -> Any:

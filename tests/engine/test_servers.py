@@ -156,6 +156,23 @@ def test_servers(shop: Bench, command: str) -> None:
     assert verdict.compared == 8 * 2 * 13
 
 
+def test_gunicorn_is_stopped_in_the_middle_of_a_request(shop: Bench) -> None:
+    """It takes the interruption for an error of its own, and ends nevertheless."""
+    shop.script(
+        """
+        import time
+
+        def post_request(worker, request, environ, response):
+            if request.path.startswith("/__loadgen__/"):
+                time.sleep(1)
+        """,
+        "conf.py",
+    )
+    shop.record(["gunicorn", "-c", "conf.py", "shop:app"], visiting("/who"), concurrency=1, iterations=1)
+    assert "Error handling request" in (shop.path / "run" / "server.log").read_text()
+    assert shop.verify().verdict.judgement is Judgement.IDENTICAL
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [
