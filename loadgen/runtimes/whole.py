@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it listens."""
-SETTLING = 0.5
+SETTLING = 0.75
 """Seconds that a server gets after its last answer, until it is stopped. The engine ends its replay where the
-recorded signal came, whatever its threads still had to do: the last answer would be missing."""
+recorded signal came, whatever its threads still had to do: the last answer would be missing. And a signal is
+on the tape only where it interrupts a call: Flask's server waits in one for half a second at a time."""
 
 
 class WholeServer:
