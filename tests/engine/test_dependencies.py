@@ -206,6 +206,82 @@ def assert_identical(verdicts: list[Verdict]) -> None:
         assert verdict.compared > 8
 
 
+MIXED = """
+    import asyncio, os, random, sqlite3, subprocess, sys, tempfile, time, uuid, zipfile, zoneinfo
+    from concurrent.futures import ThreadPoolExecutor
+    from contextlib import closing
+    from datetime import datetime
+    from flask import Flask, Response, jsonify, render_template, session
+
+    app = Flask(__name__)
+    app.secret_key = os.urandom(16)
+    pool = ThreadPoolExecutor(4)
+    here = os.path.dirname(os.path.abspath(__file__))
+
+    @app.before_request
+    def log():
+        with open(os.path.join(here, "app.log"), "a") as file:
+            print(uuid.uuid4(), file=file)
+
+    @app.get("/page")
+    def page():
+        with closing(sqlite3.connect(os.environ["DB_FILE"], timeout=30)) as db, db:
+            db.execute("insert into t values (?)", (random.random(),))
+            rows = db.execute("select rowid, n from t order by rowid desc limit 3").fetchall()
+        session["pages"] = session.get("pages", 0) + 1
+        return render_template("page.html", rows=rows, now=datetime.now(zoneinfo.ZoneInfo("UTC")))
+
+    @app.get("/subprocess")
+    def run():
+        command = [sys.executable, "-c", "import os, sys; print(os.getpid(), sys.stdin.read())"]
+        return subprocess.run(command, input=str(time.time()), capture_output=True, text=True).stdout
+
+    @app.get("/archive")
+    def archive():
+        with tempfile.TemporaryDirectory() as folder:
+            name = os.path.join(folder, "one.zip")
+            with zipfile.ZipFile(name, "w") as file:
+                file.writestr("a.txt", str(time.time()))
+            with open(name, "rb") as file:
+                return Response(file.read(), mimetype="application/zip")
+
+    @app.get("/pool")
+    def pooled():
+        work = [pool.submit(lambda: (time.time(), random.random())) for _ in range(4)]
+        return jsonify([one.result() for one in work])
+
+    @app.get("/asyncio")
+    def loop():
+        async def one(number):
+            await asyncio.sleep(random.random() / 200)
+            return number, time.time()
+
+        async def all_of_them():
+            return await asyncio.gather(*map(one, range(3)))
+
+        return jsonify(asyncio.run(all_of_them()))
+
+    @app.get("/stream")
+    def stream():
+        return Response(f"{time.time()}\\n" for _ in range(4))
+
+    with closing(sqlite3.connect(os.environ["DB_FILE"])) as db:
+        db.execute("create table t(n)")
+    if __name__ == "__main__":
+        app.run()
+"""
+
+
+@pytest.mark.engine
+def test_all_of_it_at_once(here: Bench) -> None:
+    """What replays alone replays beside the rest, too: live files and recorded pipes, pools and loops."""
+    folder = here.path / "templates"
+    folder.mkdir()
+    (folder / "page.html").write_text("{{ now }}{% for row in rows %}<p>{{ row }}</p>{% endfor %}")
+    plan = visiting("/page", "/subprocess", "/archive", "/pool", "/asyncio", "/stream")
+    assert_identical(replayed(here, MIXED, plan))
+
+
 @pytest.mark.engine
 def test_postgres(here: Bench) -> None:
     """psycopg and psycopg2: rows, types of their own, errors; PostgreSQL is stopped before verify."""
