@@ -73,6 +73,12 @@ def test_a_divergence_comes_out_with_its_details(loadgen: Loadgen) -> None:
     assert verdict["path"] == "run/verify/1"
     assert json.loads((loadgen.folder / "run/verify/1/verdict.json").read_text())["verdict"] == "diverged"
 
+    code, out, _ = loadgen.verify("run", "--explain", "--json").finish()
+    verdict = json.loads(out)
+    assert (code, len(verdict["replays"])) == (1, 2)
+    assert verdict["watched"]["seq"] == verdict["causes"][0]["first"]
+    assert verdict["watched"]["seen"]["calls"] == []
+
 
 @pytest.mark.parametrize("target", ["server/serve.py", "serve:app"])
 def test_a_server_of_ones_own_with_its_requirements(loadgen: Loadgen, target: str) -> None:
