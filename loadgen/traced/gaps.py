@@ -415,14 +415,9 @@ def keep_live_descriptors_apart() -> None:
 
     def install(system: Any) -> None:
         if system.retrace_mode == "replay":
-            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            first = (
-                RECORDED_DESCRIPTORS
-                if soft == resource.RLIM_INFINITY
-                else min(RECORDED_DESCRIPTORS, soft // 2)
-            )
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # Linux has a number here, never infinity
             lowest = os.open(os.devnull, os.O_RDONLY)
-            while os.dup(lowest) < first:
+            while os.dup(lowest) < min(RECORDED_DESCRIPTORS, soft // 2):
                 pass
 
     when_installed(install)
