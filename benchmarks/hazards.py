@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from loadgen.core.matrix import Matrix
-from loadgen.export.matrix import markdown
-from loadgen.hazards import argued
+from loadgen.hazards.matrix import Matrix
+from loadgen.hazards.measuring import argued
+from loadgen.hazards.tables import markdown
 from server_app.hazards import HAZARDS
 
 DOCS = Path(__file__).parents[1] / "docs"

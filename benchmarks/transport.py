@@ -5,7 +5,7 @@ This compares three ways to send the same small JSON POST over kept-alive connec
 at once:
 
 * ``httpx``: ``httpx.AsyncClient`` on its own transport (httpcore),
-* ``wire``: ``httpx.AsyncClient`` on :class:`loadgen.client.wire.WireTransport`, as scenarios send,
+* ``wire``: ``httpx.AsyncClient`` on :class:`loadgen.client.transport.WireTransport`, as scenarios send,
 * ``direct``: that same transport called without an ``AsyncClient``, as a replay sends.
 
 They take turns within one run (A B C A B C ...), so what disturbs the machine for a while disturbs all of
@@ -31,7 +31,7 @@ from typing import cast
 
 import httpx
 
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 
 CLIENTS = 8
 WARM_UP = 25 * CLIENTS  # opens every connection, and takes first-call costs out of the timed part

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from loadgen.core.diagnosis import diagnose
 from loadgen.core.verdict import WORST_FIRST, Judgement
 from loadgen.engine.log import first_message
-from loadgen.run_folder import write_json
-from loadgen.sources import changed
+from loadgen.store.code_digests import changed
+from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
     from loadgen.verify import Verified
 
 

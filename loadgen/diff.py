@@ -16,7 +16,7 @@ from loadgen.core.comparison import RULES, Difference, Rule, compare
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.verdict import KEPT, Divergence, Judgement, Reason, Verdict
 from loadgen.errors import TranscriptFault, UsageError
-from loadgen.run_folder import RunFolder, read_transcript
+from loadgen.store.run_folder import RunFolder, read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

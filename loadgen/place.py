@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from loadgen.client.session import Stop
     from loadgen.core.comparison import Rule
     from loadgen.record import Recorded, Settings, Watcher
-    from loadgen.run_folder import Manifest, RunFolder
     from loadgen.runtimes import Recorder
+    from loadgen.store.run_folder import Manifest, RunFolder
     from loadgen.verify import Replay, Verified
 
 

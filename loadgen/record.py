@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import httpx
 
-from loadgen import client_trace
-from loadgen.client.journal import Journal
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
-from loadgen.run_folder import Manifest, RunFolder, digest
-from loadgen.sources import sources
+from loadgen.modes import client as client_trace
+from loadgen.store.code_digests import sources
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import Manifest, RunFolder, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from loadgen.client.scenario import Scenario
+    from loadgen.engine.target import Target
     from loadgen.runtimes import Recorder
-    from loadgen.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Settings:
     """Seconds until a request is given up."""
     health_path: str
     trace: str = "server"
-    """What is recorded for replay; see :attr:`loadgen.run_folder.Manifest.trace`."""
+    """What is recorded for replay; see :attr:`loadgen.store.run_folder.Manifest.trace`."""
     stacks: bool = False
     """Whether the engine shall record the stack of every call."""
     engine_alone: bool = False

@@ -7,13 +7,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loadgen.client.journal import Journal
 from loadgen.client.replay import Refire
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import BOUNDARY, Judge
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
-from loadgen.run_folder import write_json
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from loadgen.core.transcript import Event, Reader
     from loadgen.core.verdict import Terms, Verdict
     from loadgen.record import Watcher
-    from loadgen.run_folder import Manifest, RunFolder
     from loadgen.runtimes import Runtime
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 
 @dataclass(frozen=True, slots=True)

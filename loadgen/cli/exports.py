@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from loadgen.core.masking import Rules
-    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 Masks = Annotated[
     list[str] | None,
@@ -75,7 +75,7 @@ def report(
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import find_verification, gather
     from loadgen.report.page import render
-    from loadgen.run_folder import RunFolder
+    from loadgen.store.run_folder import RunFolder
 
     masker = Masker(parse(mask or ()))
     folder, manifest = RunFolder.open(run)
@@ -118,7 +118,7 @@ def export(
     """
     from loadgen.cli.main import say
     from loadgen.core.masking import parse
-    from loadgen.run_folder import RunFolder
+    from loadgen.store.run_folder import RunFolder
 
     rules = parse(mask or ())
     wanted = [path for path in (har, bundle, junit, summary) if path is not None]
@@ -148,9 +148,9 @@ def write_verdict(
         UsageError: there is no such verification, or a file cannot be written.
     """
     from loadgen.core.masking import Masker, parse
-    from loadgen.export.junit import junit as to_xml
-    from loadgen.export.summary import summary as to_markdown
     from loadgen.report.evidence import find_verification, learn
+    from loadgen.report.junit import junit as to_xml
+    from loadgen.report.markdown import summary as to_markdown
 
     found = find_verification(run, number)
     if found is None:
@@ -173,9 +173,9 @@ def write_verdict(
 
 def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) -> None:
     from loadgen.core.masking import Masker
-    from loadgen.export.har import har as render
     from loadgen.report.evidence import find_verification
-    from loadgen.run_folder import read_transcript
+    from loadgen.report.har import har as render
+    from loadgen.store.run_folder import read_transcript
 
     transcript, bodies = folder.transcript, folder.bodies
     if verification is not None and (found := find_verification(folder, verification)):
@@ -186,7 +186,7 @@ def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) 
 
 
 def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, keep_secrets: bool) -> None:
-    from loadgen.export.bundle import bundle as write
+    from loadgen.report.bundle import bundle as write
 
     with replacing(path) as file:
         made = write(folder, manifest, rules, file, keep_secrets=keep_secrets)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadgen.core.matrix import Setup, Whose
 from loadgen.errors import Interrupted, UsageError
+from loadgen.hazards.matrix import Setup, Whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadgen.core.matrix import Cell, Matrix
-    from loadgen.hazards import Trial
+    from loadgen.hazards.matrix import Cell, Matrix
+    from loadgen.hazards.measuring import Trial
 
 MOST = 1024
 """Virtual users, as for ``loadgen record``."""
@@ -90,9 +90,9 @@ def hazards(
     """
     from loadgen.cli import show
     from loadgen.cli.main import say
-    from loadgen.core.matrix import unexpected
-    from loadgen.export.matrix import markdown
-    from loadgen.hazards import Settings, measure, select
+    from loadgen.hazards.matrix import unexpected
+    from loadgen.hazards.measuring import Settings, measure, select
+    from loadgen.hazards.tables import markdown
 
     names = select(_split(only or ""))
     if listing:
@@ -126,7 +126,7 @@ def hazards(
 
 def _new(wanted: Path | None) -> Path:
     """Make the folder for runs that are kept."""
-    from loadgen.run_folder import DEFAULT_PARENT
+    from loadgen.store.run_folder import DEFAULT_PARENT
 
     path = wanted or DEFAULT_PARENT / f"hazards-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
@@ -158,7 +158,7 @@ def _number(text: str) -> int:
 
 
 def _read(path: Path) -> Matrix:
-    from loadgen.core.matrix import Matrix
+    from loadgen.hazards.matrix import Matrix
 
     try:
         return Matrix.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -216,7 +216,7 @@ def table(matrix: Matrix, kept: Path) -> str:
     from rich.text import Text
 
     from loadgen.cli.show import shown
-    from loadgen.export.matrix import LEGEND, WHOSE, cell, columns
+    from loadgen.hazards.tables import LEGEND, WHOSE, cell, columns
 
     at = columns(matrix)
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")

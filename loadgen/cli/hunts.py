@@ -178,7 +178,7 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
     from loadgen.report import page
     from loadgen.report.evidence import find_verification, gather
     from loadgen.report.hunt import render
-    from loadgen.run_folder import RunFolder
+    from loadgen.store.run_folder import RunFolder
 
     reports = set[str]()
     for failure in summary.failures:
@@ -215,10 +215,10 @@ def _tls(*files: Path | None) -> Tls | None:
 
 def _files(grid: Grid) -> dict[str, str]:
     """Return the digest of each file that decides what a trial of *grid* does, by its path."""
+    from loadgen.engine.target import resolve
     from loadgen.hunt.grid import scenario_file
-    from loadgen.run_folder import digest
-    from loadgen.sources import sources
-    from loadgen.target import resolve
+    from loadgen.store.code_digests import sources
+    from loadgen.store.run_folder import digest
 
     named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
     found = {str(path.resolve()): digest(path) for path in named}
@@ -281,8 +281,8 @@ def shrink(
     from loadgen.hunt.oracle import Oracle, Setting
     from loadgen.hunt.shrink import Shrunk
     from loadgen.hunt.shrink import shrink as call
-    from loadgen.run_folder import RunFolder
-    from loadgen.trial import attribute
+    from loadgen.hunt.trial import attribute
+    from loadgen.store.run_folder import RunFolder
 
     given, manifest = RunFolder.open(run if run is None else first_failure(run))
     found = failing(given, manifest, any_failure=any_failure)

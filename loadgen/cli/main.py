@@ -132,8 +132,8 @@ def record(
     The server is started for the run, on a free port, with an empty database at $DB_FILE.
     """
     from loadgen.cli import show
+    from loadgen.engine.target import resolve
     from loadgen.record import Settings
-    from loadgen.target import resolve
 
     if engine_alone and (
         runtime is not where.RuntimeName.LOCAL or attach is not None or trace is not where.Kind.SERVER
@@ -226,7 +226,7 @@ def verify(
     from loadgen.cli import show
     from loadgen.conclude import conclude
     from loadgen.core.comparison import ignoring
-    from loadgen.run_folder import RunFolder
+    from loadgen.store.run_folder import RunFolder
 
     ignored = ignoring(ignore or ())
     folder, manifest = RunFolder.open(run)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from loadgen.containers import layout
 from loadgen.engine import retrace
+from loadgen.engine.target import resolve
 from loadgen.errors import LoadgenError, RecordingFault
-from loadgen.run_folder import RunFolder
-from loadgen.target import resolve
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from loadgen.target import Target
+    from loadgen.engine.target import Target
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from rich.text import Text
 from loadgen.cli.live import LiveView
 from loadgen.client.session import Stop
 from loadgen.core.comparison import RULES
-from loadgen.core.places import own_call
+from loadgen.core.location import own_call
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Interrupted
 from loadgen.record import Watcher
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loadgen.core.diagnosis import Cause
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Figures, Recorded
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
     from loadgen.verify import Verified
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from loadgen.hunt.grid import Cell, Trial
     from loadgen.hunt.summary import Summary, Tally
-    from loadgen.trial import Result
+    from loadgen.hunt.trial import Result
 
 SHOWN = 10
 """Causes, and failing trials, that the terminal shows; summary.json has all."""

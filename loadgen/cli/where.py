@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadgen.cli.show import Progress
     from loadgen.containers.events import Teller
     from loadgen.place import Place
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
 
 
 class RuntimeName(StrEnum):
@@ -157,10 +157,10 @@ def place(
             raise UsageError(f"{name} is for containers", advice="Add: --runtime docker")
     if attach is not None and environment:
         raise UsageError("--server-env is for the one that starts the server, and --attach starts none")
-    from loadgen.client_trace import WithoutServer
     from loadgen.containers.attached import AttachedRuntime
+    from loadgen.modes.client import WithoutServer
+    from loadgen.modes.process import WholeProcess
     from loadgen.place import Here
-    from loadgen.process_trace import WholeProcess
     from loadgen.runtimes.local import LocalRuntime
     from loadgen.runtimes.whole import WholeRuntime
     from loadgen.verify import AtBoundary

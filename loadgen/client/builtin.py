@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from loadgen.client.hazards import hazards
+from loadgen.client.hazard_scenario import hazards
 from loadgen.client.scenario import Scenario, User, scenario
 from loadgen.errors import UsageError
 

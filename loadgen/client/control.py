@@ -11,7 +11,7 @@ import httpx
 from loadgen.errors import EngineFault
 
 if TYPE_CHECKING:
-    from loadgen.client.wire import WireTransport
+    from loadgen.client.transport import WireTransport
 
 PROTOCOL = 1
 """The boundary's protocol that this client speaks."""

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from loadgen.client.control import Control, State
-    from loadgen.client.journal import Journal
-    from loadgen.client.wire import WireTransport
+    from loadgen.client.transport import WireTransport
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Event
     from loadgen.core.verdict import Judge
+    from loadgen.store.journal import Journal
 
 
 MOVING = 1.0

@@ -21,7 +21,7 @@ import httpx
 from loadgen.client.position import lines, message, position
 from loadgen.client.recording import RecordingTransport, Stopped
 from loadgen.client.scenario import User
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
 

@@ -18,15 +18,15 @@ import httpx
 from anyio import to_thread
 
 from loadgen.client.control import Control
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 from loadgen.containers import layout
 from loadgen.errors import EngineFault, ServerFault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.target import Target
+    from loadgen.engine.target import Target
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it is ready."""

@@ -8,17 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from loadgen.client.traffic import har
+from loadgen.client.traffic.file import read
 from loadgen.containers import image, layout
-from loadgen.imports import har
-from loadgen.imports.file import read
-from loadgen.run_folder import Manifest, write_json
+from loadgen.store.run_folder import Manifest, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadgen.client.scenario import Origin, Scenario
     from loadgen.containers.daemon import Daemon
-    from loadgen.run_folder import RunFolder
+    from loadgen.store.run_folder import RunFolder
 
 OWNER = int(layout.USER.partition(":")[0])
 PRIVATE = 0o600

@@ -20,10 +20,10 @@ from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
 from loadgen.containers.session import Session
 from loadgen.core.comparison import RULES
 from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
+from loadgen.engine.target import BUNDLED
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, UsageError
 from loadgen.record import Recorded, begin
-from loadgen.run_folder import write_json
-from loadgen.target import BUNDLED
+from loadgen.store.run_folder import write_json
 from loadgen.verify import Verified
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from loadgen.containers.session import Ends
     from loadgen.core.comparison import Rule
+    from loadgen.engine.target import Target
     from loadgen.record import Settings, Watcher
-    from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.target import Target
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 COLLECT_LIMIT = 60.0
 """Seconds that fetching the logs and the run may take."""

@@ -6,7 +6,7 @@
         case.py         the scenario: what is left of the run's requests
         README.md       what fails, how often, the commands that show it, and the versions
         shrunk.json     the same for a program
-        example/        the files of one failure; see loadgen.trial
+        example/        the files of one failure; see loadgen.hunt.trial
         server/         for a fault that may be the engine's: the application's code as it is now
 """
 
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.core.proportion import interval
 from loadgen.hunt.source import NAME, size, source
-from loadgen.run_folder import write_json
-from loadgen.trial import RUN, worst
+from loadgen.hunt.trial import RUN, worst
+from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from loadgen.hunt.failing import Failing
     from loadgen.hunt.shrink import Shrunk
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
 
 FORMAT = "loadgen-shrunk/1"
 EXAMPLE = "example"

@@ -22,11 +22,11 @@ from uuid import uuid4
 
 import anyio
 
-from loadgen import trial
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, MachineFault, UsageError
-from loadgen.trial import Found, Plan, Result
+from loadgen.hunt import trial
+from loadgen.hunt.trial import Found, Plan, Result
 
 try:
     from distributed import Client, KilledWorker, Security, get_worker
@@ -189,7 +189,7 @@ class Cluster:
 
 def versions(sources: Mapping[str, str]) -> dict[str, str]:
     """Return what must be the same everywhere; of the files *sources*, which are not as they say."""
-    from loadgen.sources import changed  # noqa: PLC0415 - on a worker, only what a trial needs is imported
+    from loadgen.store.code_digests import changed  # noqa: PLC0415 - on a worker, only what a trial needs is imported
 
     here = retrace.versions()
     same = {name: here[name] for name in ("loadgen", "engine", "boundary", "python")}

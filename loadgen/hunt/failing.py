@@ -9,10 +9,10 @@ from loadgen.core.case import Case, read
 from loadgen.core.verdict import Judgement
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
 from loadgen.hunt.oracle import Sign
-from loadgen.trial import kind, worst
+from loadgen.hunt.trial import kind, worst
 
 if TYPE_CHECKING:
-    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
 """At whose door it must lie that a verdict cannot be reached, for a smaller case to show it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from loadgen import trial
+from loadgen.hunt import trial
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.trial import Plan, Result
+    from loadgen.hunt.trial import Plan, Result
 
 
 class Fleet(Protocol):
@@ -21,7 +21,7 @@ class Fleet(Protocol):
     """What a summary calls it."""
 
     async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
-        """Try *plan*; its files end up in *folder* unless it was identical; see :func:`loadgen.trial.run`.
+        """Try *plan*, see :func:`loadgen.hunt.trial.run`; *folder* keeps its files unless it was identical.
 
         Raises:
             LoadgenError: no trial can be made here.

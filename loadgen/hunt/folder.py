@@ -5,7 +5,7 @@
     stress/<time>/
         hunt.json       what is tried: format, command, settings, versions
         trials.jsonl    one line a finished trial, in the order in which they finished: name, result
-        trials/<name>/  the files of each kept trial; see loadgen.trial
+        trials/<name>/  the files of each kept trial; see loadgen.hunt.trial
         summary.json    what was found, report.html the same to look at: both rewritten when a hunt ends
     stress/latest       link to the newest
 
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.summary import summarise
-from loadgen.run_folder import link_latest, write_json
-from loadgen.trial import RUN, Result
+from loadgen.hunt.trial import RUN, Result
+from loadgen.store.run_folder import link_latest, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

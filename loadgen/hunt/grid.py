@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.core.pacing import parse_duration
 from loadgen.errors import UsageError
-from loadgen.trial import Plan
+from loadgen.hunt.trial import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import anyio
 from loadgen.core.proportion import Sequential
 from loadgen.core.verdict import Judgement
 from loadgen.hunt.source import NAME, size, source
-from loadgen.trial import LIMIT, Plan
+from loadgen.hunt.trial import LIMIT, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadgen.client.session import Stop
     from loadgen.core.case import Case
     from loadgen.hunt.fleet import Fleet
-    from loadgen.trial import Result
+    from loadgen.hunt.trial import Result
 
 WRONGLY = 0.12
 HALF = 0.5

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from loadgen.core.verdict import Judgement
-from loadgen.trial import LIMIT
+from loadgen.hunt.trial import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.fleet import Fleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Trial
-    from loadgen.trial import Result
+    from loadgen.hunt.trial import Result
 
 
 class Ended(enum.StrEnum):

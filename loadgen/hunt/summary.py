@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.hunt.grid import Cell, Grid, Trial
-    from loadgen.trial import Found, Result
+    from loadgen.hunt.trial import Found, Result
 
 
 @dataclass(frozen=True, slots=True)

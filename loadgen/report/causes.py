@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loadgen.core.places import own_call
+from loadgen.core.location import own_call
 from loadgen.report.evidence import divergences, is_divergence, stack
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from loadgen.core.transcript import Run
 from loadgen.core.verdict import FORMAT
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.report.tables import Side, Tables
-from loadgen.run_folder import read_transcript
+from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.core.masking import Masker
-    from loadgen.run_folder import Manifest, RunFolder
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 FAILED = 5
 """Kinds of failure in the scenario that are told."""

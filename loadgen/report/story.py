@@ -11,7 +11,7 @@ from loadgen.report.evidence import divergences
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.report.evidence import Verification
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
 
 MASKED = "masked"
 """The state of a run that was exported without its secrets."""

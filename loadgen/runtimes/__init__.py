@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.control import Control
-    from loadgen.client.wire import WireTransport
-    from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.target import Target
+    from loadgen.client.transport import WireTransport
+    from loadgen.engine.target import Target
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 
 class Seen(Protocol):

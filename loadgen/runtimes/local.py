@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from loadgen.client.control import Control, State
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
@@ -26,8 +26,8 @@ from loadgen.runtimes.processes import end_session, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.target import Target
+    from loadgen.engine.target import Target
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it is ready."""

@@ -22,8 +22,8 @@ from loadgen.runtimes.processes import end_session
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from loadgen.run_folder import Manifest, RunFolder
-    from loadgen.target import Target
+    from loadgen.engine.target import Target
+    from loadgen.store.run_folder import Manifest, RunFolder
 
 START_LIMIT = 60.0
 """Seconds that a server may take until it listens."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.client.journal import Journal
 from loadgen.core.comparison import ignoring
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Judgement
 from loadgen.diff import diff, side
 from loadgen.errors import TranscriptFault, UsageError
+from loadgen.store.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.cli.where import Kind, RuntimeName, kind, place
 from loadgen.errors import UsageError
-from tests.cli.test_run_folder import manifest
+from tests.store.test_run_folder import manifest
 
 CAN = {
     Kind.SERVER: (Kind.SERVER,),

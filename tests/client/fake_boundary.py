@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from loadgen.client.control import PROTOCOL
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from loadgen.client.http_bytes import Connection
 from loadgen.core.exchange import Failure, Outcome, Response
-from loadgen.http_bytes import Connection
 
 
 def asking(seq: int | None, method: str = "GET", body: bytes = b"") -> bytes:

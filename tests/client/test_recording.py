@@ -9,11 +9,11 @@ import anyio
 import httpx
 import pytest
 
-from loadgen.client.journal import Journal
 from loadgen.client.recording import RecordingTransport, Stopped
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Event, Run
-from loadgen.run_folder import read_transcript
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

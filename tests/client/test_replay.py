@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.client.control import Control
-from loadgen.client.journal import Journal
 from loadgen.client.replay import Refire
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import End, Event, Order, Run
 from loadgen.core.verdict import Judge, Judgement, Verdict
 from loadgen.errors import EngineFault, TranscriptFault
-from loadgen.run_folder import read_transcript
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import read_transcript
 from tests.client.fake_boundary import FIRST_THREAD, URL, FakeBoundary
 
 if TYPE_CHECKING:

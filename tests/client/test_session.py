@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from loadgen.client.builtin import SCENARIOS, find
-from loadgen.client.journal import Journal
 from loadgen.client.scenario import Scenario, User
 from loadgen.client.session import Outcome, Stop, fire
 from loadgen.core.exchange import Request
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import FailedIteration, Reader, Run, encode
 from loadgen.errors import UsageError
-from loadgen.run_folder import read_transcript
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import read_transcript
 from tests.client.raw_server import OK, Received, raw_server
 
 if TYPE_CHECKING:

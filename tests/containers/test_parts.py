@@ -14,6 +14,7 @@ from loadgen.cli.load import shape as chosen_shape
 from loadgen.client.builtin import find
 from loadgen.client.scenario_file import load
 from loadgen.client.session import Outcome
+from loadgen.client.traffic.call import Call, playing
 from loadgen.containers import attached, blame, carry, image, layout, owner, place
 from loadgen.containers.daemon import Ended
 from loadgen.containers.events import Listener, Teller
@@ -22,7 +23,6 @@ from loadgen.core.comparison import Difference
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, ServerFault
-from loadgen.imports.call import Call, playing
 from loadgen.record import Recorded, Watcher
 from loadgen.traced import lifeline
 

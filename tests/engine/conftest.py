@@ -15,11 +15,11 @@ from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
 from loadgen.conclude import conclude
+from loadgen.engine.target import resolve
 from loadgen.record import Recorded, Settings, Watcher, record
-from loadgen.run_folder import RunFolder
 from loadgen.runtimes.local import LocalRuntime
 from loadgen.runtimes.whole import WholeRuntime
-from loadgen.target import resolve
+from loadgen.store.run_folder import RunFolder
 from loadgen.verify import Verified, verify, verify_by
 
 if TYPE_CHECKING:

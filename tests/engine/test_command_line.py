@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.run_folder import read_transcript
+from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.verdict import Judgement
-from loadgen.run_folder import read_transcript
+from loadgen.store.run_folder import read_transcript
 from tests.engine.conftest import visiting
 
 if TYPE_CHECKING:

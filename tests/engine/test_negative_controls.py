@@ -18,17 +18,17 @@ import anyio
 import pytest
 
 from loadgen.client.control import Control
-from loadgen.client.wire import WireTransport
+from loadgen.client.transport import WireTransport
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import RecordingFault
-from loadgen.run_folder import RunFolder, digest
 from loadgen.runtimes.local import LocalRuntime
+from loadgen.store.run_folder import RunFolder, digest
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from loadgen.run_folder import Manifest
+    from loadgen.store.run_folder import Manifest
 
 pytestmark = pytest.mark.engine
 

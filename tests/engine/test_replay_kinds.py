@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.client_trace import WithoutServer
 from loadgen.core.verdict import Judgement
-from loadgen.process_trace import WholeProcess
-from loadgen.run_folder import RunFolder, digest
+from loadgen.modes.client import WithoutServer
+from loadgen.modes.process import WholeProcess
+from loadgen.store.run_folder import RunFolder, digest
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import gone, run, start, wait_for_requests
 

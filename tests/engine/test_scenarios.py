@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.core.exchange import Request
 from loadgen.core.transcript import FailedIteration
-from loadgen.run_folder import read_transcript
+from loadgen.store.run_folder import read_transcript
 from tests.engine.test_command_line import run
 
 pytestmark = pytest.mark.engine

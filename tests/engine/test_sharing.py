@@ -13,10 +13,10 @@ import pytest
 
 from loadgen.core.masking import Masker, parse
 from loadgen.core.verdict import Judgement
-from loadgen.export.bundle import bundle
+from loadgen.report.bundle import bundle
 from loadgen.report.evidence import find_verification, gather
 from loadgen.report.page import render
-from loadgen.run_folder import RunFolder
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench

@@ -15,7 +15,7 @@ import pytest
 
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
-from loadgen.trial import Plan, Result, run
+from loadgen.hunt.trial import Plan, Result, run
 from tests.engine.test_command_line import gone, servers_of, wait_for_requests
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
     trial = str(tmp_path / "trial")
     program = f"""
         import anyio, signal, pathlib
-        from loadgen.trial import Plan, run
+        from loadgen.hunt.trial import Plan, run
 
         async def main():
             async with anyio.create_task_group() as group:

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from loadgen.core.verdict import Judgement
-from loadgen.trial import Found, Plan, Result
+from loadgen.hunt.trial import Found, Plan, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

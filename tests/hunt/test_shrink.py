@@ -22,7 +22,7 @@ from loadgen.hunt import source as writing
 from loadgen.hunt.oracle import Oracle, Setting, Sign, Watcher
 from loadgen.hunt.shrink import Shrunk, shrink
 from loadgen.hunt.source import source
-from loadgen.trial import Found, Plan, Result
+from loadgen.hunt.trial import Found, Plan, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

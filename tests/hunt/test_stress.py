@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.verdict import Judgement
     from loadgen.hunt.grid import Trial
-    from loadgen.trial import Plan, Result
+    from loadgen.hunt.trial import Plan, Result
 
 GRID = Grid(concurrency=(1, 8), seeds=tuple(range(1, 6)))
 VERSIONS = {"loadgen": "1"}

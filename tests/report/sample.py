@@ -12,7 +12,7 @@ from loadgen.core import transcript
 from loadgen.core.diagnosis import diagnose
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.verdict import Judge
-from loadgen.run_folder import Manifest, RunFolder, write_json
+from loadgen.store.run_folder import Manifest, RunFolder, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadgen.client.hazards import _service
+from loadgen.client.hazard_scenario import _service
 from server_app import create_app
 from server_app.hazards import HAZARDS
 from tests.server_app.test_server_app import serving

@@ -1,1 +1,0 @@
-"""Exports: a run for other tools and other people, always without its secrets."""

@@ -1,0 +1,1 @@
+"""Hazards: sources of nondeterminism, and how often each of them replays identically."""

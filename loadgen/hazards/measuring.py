@@ -1,0 +1,212 @@
+"""Hazards: record and verify each of the bundled server's, with and without what closes the engine's gaps."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen.core.verdict import Judgement
+from loadgen.engine import retrace
+from loadgen.engine.target import BUNDLED
+from loadgen.errors import UsageError
+from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
+from loadgen.hunt import trial
+from loadgen.store.run_folder import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+
+LIMIT = 120.0
+"""Seconds that a recording or a replay may take, however it goes."""
+VERSIONS = ("loadgen", "engine", "boundary", "python", "platform")
+"""What a matrix holds for, of all that a recording depends on."""
+OPTIONS = {
+    Setup.ALONE: ("--engine-alone",),
+    Setup.PARALLEL: ("--schedule", "parallel"),
+    Setup.TURNS: ("--schedule", "turns"),
+}
+"""What ``loadgen record`` is given for each setup."""
+
+_ADDRESS = (
+    "an address in the memory of this process. Nothing outside is asked for it: there is no call to record. "
+    "A replay's memory holds more than the recorded process's: the tape, for one"
+)
+INHERENT = {
+    "object_id": _ADDRESS,
+    "object_repr": _ADDRESS,
+    "thread_ident": f"{_ADDRESS}; the interpreter itself tells its threads apart by it, as a lock its owner",
+}
+"""Hazards that no engine can make replay, and the argument."""
+OPEN = {
+    "asyncio_as_completed": "the same as of hash_of_objects: it puts coroutines into a set",
+    "log_record": "logging notes when it was imported, which is before anything is recorded",
+    "hash_of_objects": "the engine numbers the hashes of object itself, and not those of classes made of it",
+    "signal_timer": "the replay takes the result of setting the timer from the tape, and sets none",
+    "signal_to_itself": "the replay takes the result of sending the signal from the tape, and sends none",
+}
+"""Those that this engine does not, though one could, and why, as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What to measure."""
+
+    names: tuple[str, ...]
+    setups: tuple[Setup, ...]
+    concurrency: tuple[int, ...]
+    requests: int
+    """To each hazard, in each run."""
+    runs: int
+    """Of each hazard, in each setup, at each concurrency."""
+    jobs: int
+    """Runs at a time."""
+    timeout: float
+    """Seconds without an answer until a replay counts as stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of it."""
+
+    matrix: Matrix
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run to be made."""
+
+    name: str
+    setup: Setup
+    concurrency: int
+    number: int
+
+    @property
+    def folder(self) -> str:
+        """What its folder is called."""
+        return f"{self.name}-c{self.concurrency}-{self.setup}-{self.number}"
+
+
+def select(wanted: Iterable[str]) -> tuple[str, ...]:
+    """Return the hazards that are called, or of the kind, *wanted*: all if there is none.
+
+    Raises:
+        UsageError: there is no such hazard or kind.
+    """
+    from server_app.hazards import HAZARDS  # noqa: PLC0415 - it imports much
+
+    names = list(wanted)
+    known = {*HAZARDS, *(each.kind for each in HAZARDS.values())}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"there is no hazard {', '.join(unknown)}", advice="They are listed by: loadgen hazards --list"
+        )
+    return tuple(
+        each.name for each in HAZARDS.values() if not names or each.name in names or each.kind in names
+    )
+
+
+async def measure(
+    settings: Settings, folder: Path, stop: Stop, seen: Callable[[Trial, Cell, int, int], None]
+) -> Measured:
+    """Record and verify each hazard in a run of its own, and keep those that fail in *folder*.
+
+    Setting *stop* ends it early, with what was measured until then. *seen* is told each trial, what came of
+    it, how many are done, and how many there are.
+    """
+    from server_app.hazards import HAZARDS  # noqa: PLC0415
+
+    missing = {
+        name: f"{HAZARDS[name].needs} is not installed"
+        for name in settings.names
+        if HAZARDS[name].needs and importlib.util.find_spec(HAZARDS[name].needs) is None
+    }
+    trials = [one for one in _trials(settings) if one.name not in missing]
+    versions = {name: found for name, found in retrace.versions().items() if name in VERSIONS}
+    matrix = Matrix(versions, tuple(map(_row, settings.names)), missing)
+    cells = {row.name: row.cells for row in matrix.rows}
+    pending, done = iter(trials), 0
+
+    async def work() -> None:
+        nonlocal done
+        for one in pending:
+            if stop.requested:
+                return
+            cell = await _run(one, settings, folder / one.folder)
+            at = cells[one.name].setdefault(one.setup, {})
+            at[one.concurrency] = at.get(one.concurrency, Cell()) + cell
+            done += 1
+            write_json(folder / "hazards.json", matrix.to_json())
+            seen(one, cell, done, len(trials))
+
+    async with anyio.create_task_group() as workers:
+        for _ in range(settings.jobs):
+            workers.start_soon(work)
+    return Measured(matrix, stop.requested)
+
+
+def _row(name: str) -> Row:
+    from server_app.hazards import HAZARDS  # noqa: PLC0415
+
+    known = HAZARDS[name]
+    return argued(Row(name, known.kind, known.shows))
+
+
+def argued(row: Row) -> Row:
+    """Return *row* with what is known of why it does not replay."""
+    why = INHERENT.get(row.name) or OPEN.get(row.name, "")
+    return replace(row, why=why, inherent=row.name in INHERENT)
+
+
+def _trials(settings: Settings) -> Iterator[Trial]:
+    for number in range(1, settings.runs + 1):
+        for name in settings.names:
+            for setup in settings.setups:
+                for concurrency in settings.concurrency:
+                    yield Trial(name, setup, concurrency, number)
+
+
+async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
+    """Run one trial, and drop its folder if all is well."""
+    turns = max(1, settings.requests // one.concurrency)
+    plan = trial.Plan(
+        (
+            *("--scenario", "hazards", "--concurrency", str(one.concurrency), "--iterations", str(turns)),
+            *(*OPTIONS[one.setup], "--", BUNDLED, "--hazards", one.name),
+        ),
+        ("--timeout", f"{settings.timeout:g}"),
+    )
+    result = await trial.run(plan, folder, limit=LIMIT)
+    told = result.judgement is not Judgement.UNDETERMINED
+    broken = _broken(folder / trial.RUN)
+    failed = result.judgement is not Judgement.IDENTICAL or bool(broken)
+    message = result.message or (f"{broken} answers were not 200 while recording" if broken else "")
+    if not failed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Cell(
+        runs=1,
+        failed=int(failed),
+        untold=int(not told),
+        requests=turns * one.concurrency if told else 0,
+        differing=result.diverged,
+        broken=broken,
+        message=message,
+    )
+
+
+def _broken(run: Path) -> int:
+    """Return how many answers were not 200 while recording: no hazard answers anything else by itself."""
+    try:
+        totals = json.loads((run / "run.json").read_text(encoding="utf-8"))["totals"]
+    except (OSError, ValueError, KeyError):
+        return 0
+    others = sum(count for status, count in totals.get("statuses", {}).items() if status != "200")
+    return int(others + totals.get("failures", 0))

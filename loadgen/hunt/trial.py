@@ -1,0 +1,298 @@
+"""Trial: record once and verify once, as a user does, in processes and a folder of its own.
+
+The commands are the user's own, ``loadgen record`` and ``loadgen verify``: whatever one of their options can
+do, a trial can. Their results are read from the files that they leave::
+
+    <folder>/
+        run/                the run folder; see loadgen.store.run_folder
+        record.jsonl        what happened, see loadgen.containers.events; record.log what went wrong
+        verify.jsonl, verify.log
+
+What cannot be told is undetermined, with its message; a trial raises only what would befall every other one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from loadgen import errors
+from loadgen.core.diagnosis import numberless
+from loadgen.core.verdict import WORST_FIRST, Judgement
+from loadgen.engine.log import ending
+from loadgen.engine.process import send
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+RUN = "run"
+"""The name of the run folder in a trial's folder."""
+LIMIT = 600.0
+"""Seconds that each of the two commands may take."""
+GRACE = 25.0
+"""Seconds that a command which is asked to end may take to clean up, before it is killed."""
+ATTRIBUTING = 3
+"""Replays that tell a value which is not on the tape from a race."""
+LAST_WORDS = 3
+"""Lines of its log that the message of a command which failed unexpectedly quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to try: the arguments of both commands, without those that say where the run is."""
+
+    record: tuple[str, ...] = ()
+    """Of ``loadgen record``: ``--concurrency``, ``--seed``, and so on, and the target; no ``--run``."""
+    verify: tuple[str, ...] = ()
+    """Of ``loadgen verify``; no run."""
+
+    @property
+    def command(self) -> str:
+        """What a shell runs to try it again, in a run folder of its own."""
+        both = ("loadgen", "record", *self.record), ("loadgen", "verify", *self.verify)
+        return "; ".join(map(shlex.join, both))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One cause of a divergence, see :class:`loadgen.core.diagnosis.Cause`, or why it cannot be told."""
+
+    fault: str
+    kind: str
+    """What differs, without what is particular to this run: numbers, values. The same in other trials."""
+    headline: str
+    why: str
+    count: int
+    """Requests that it concerns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of one trial."""
+
+    judgement: Judgement
+    message: str = ""
+    """The first of the causes, in a sentence."""
+    causes: tuple[Found, ...] = ()
+    """Why it is not identical; of what differs, the first in the server's order first."""
+    requests: int = 0
+    """Requests that were recorded."""
+    diverged: int = 0
+    """Answers that differ."""
+    record_code: int | None = None
+    """Exit code of ``loadgen record``, negative for a signal; none where it was ended by its limit."""
+    verify_code: int | None = None
+    """Of ``loadgen verify``; none also where it was not run."""
+    record_seconds: float = 0
+    """Wall seconds of the command, as those of ``verify_seconds``."""
+    verify_seconds: float = 0
+    sessions: tuple[float, float] | None = None
+    """Seconds of the requests alone, recorded and replayed."""
+    folder: str = ""
+    """Where its files are, if they are kept."""
+    command: str = ""
+    """What a shell runs to try it again."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Result:
+        """Return the result that :meth:`to_json` gave *content* of.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not one.
+        """
+        fields = dict(content)
+        fields["judgement"] = Judgement(fields["judgement"])
+        fields["causes"] = tuple(Found(**one) for one in fields["causes"])
+        if fields["sessions"] is not None:
+            recorded, replayed = fields["sessions"]
+            fields["sessions"] = (float(recorded), float(replayed))
+        return cls(**fields)
+
+
+async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
+    """Try *plan* in *folder*, which must not exist or be empty, and return what came of it.
+
+    Cancelled, it ends the processes that it started, cleanly if they let it, before it returns. Should this
+    process be killed, they end by themselves.
+
+    Raises:
+        UsageError: the commands refuse their arguments: every trial of this plan will fail like this one.
+        OSError: *folder* cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recording = await _command("record", ("--run", str(folder / RUN), *plan.record), folder, limit)
+    result = Result(
+        judgement=Judgement.UNDETERMINED,
+        record_code=recording.code,
+        record_seconds=recording.seconds,
+        folder=str(folder),
+        command=plan.command,
+    )
+    manifest = _read(folder / RUN / "run.json")
+    if manifest.get("state") != "complete":
+        return _because(result, recording.failure())
+    result = replace(result, requests=manifest["totals"]["requests"])
+    verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
+    result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
+    verdict = worst(folder / RUN / "verify")
+    if verdict is None or verifying.code != _judgement(verdict).exit_code:
+        return _because(result, verifying.failure())
+    seconds = verdict.get("seconds")
+    return replace(
+        _because(result, *_causes(verdict)),
+        judgement=_judgement(verdict),
+        diverged=verdict["diverged"],
+        sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
+    )
+
+
+async def attribute(folder: Path, verify: tuple[str, ...], *, limit: float = LIMIT) -> None:
+    """Replay the run of a kept trial several times: whose fault it is, one replay often cannot tell."""
+    verifications = folder / RUN / "verify"
+    shutil.rmtree(verifications, ignore_errors=True)
+    await _command("verify", (*verify, "--replays", str(ATTRIBUTING), str(folder / RUN)), folder, limit)
+
+
+def _because(result: Result, *causes: Found) -> Result:
+    return replace(result, causes=causes, message=causes[0].headline if causes else "")
+
+
+def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield why *verdict* is not identical."""
+    for one in verdict["causes"]:
+        yield Found(one["fault"], kind(one["head"]), one["headline"], one["why"], one["count"])
+    if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
+        step = order["differences"][0]
+        what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
+        yield Found("unknown", "server order differs", what, "", 0)
+    for reason in verdict["reasons"]:
+        yield _reason(reason["fault"], reason["message"])
+
+
+def _reason(fault: str, message: str) -> Found:
+    first, *rest = message.split("\n", 1)
+    return Found(fault, numberless(first), first, "".join(rest), 0)
+
+
+def kind(head: Mapping[str, Any]) -> str:
+    """Return what *head*, a divergence, has in common with others of its cause in other runs."""
+    what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
+    return numberless(f"{head['method']} {head['target']}: {what}")
+
+
+def _judgement(verdict: Mapping[str, Any]) -> Judgement:
+    return Judgement(verdict["verdict"])
+
+
+def worst(verifications: Path) -> dict[str, Any] | None:
+    """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
+    numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
+    verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
+    if not verdicts or not all(verdicts):
+        return None
+    return min(verdicts, key=lambda one: WORST_FIRST.index(_judgement(one)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the JSON object at *path*, an empty one where there is none: a command writes it whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A command that has ended."""
+
+    name: str
+    code: int | None
+    """Its exit code, negative for a signal; none if its time was up."""
+    seconds: float
+    events: Path
+    log: Path
+
+    def failure(self) -> Found:
+        """Say why it failed, in its own words where it had any."""
+        for line in reversed(_lines(self.events)):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                said = json.loads(line)
+                if said["event"] == "error" and self.code is not None:
+                    fault = getattr(errors, said["kind"]).fault
+                    return _reason(str(fault), f"{self.name}: {said['message']}")
+        if self.code is None:
+            took = f"it took longer than {self.seconds:.0f} s, and was ended"
+            return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
+        return _reason(
+            "unknown", "\n".join((f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:]))
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: float) -> _Ended:
+    """Run one command of loadgen to its end, or until *limit* seconds have passed."""
+    began = monotonic()
+    events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
+    lifeline, held = os.pipe()  # its standard input: the command ends when we have
+    try:
+        with events.open("wb") as out, log.open("wb") as err:
+            process = await anyio.open_process(
+                # -P: what is called loadgen in the working directory is not what the user runs
+                [sys.executable, "-P", "-m", "loadgen", name, "--events", *arguments],
+                stdin=lifeline,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
+            )
+        try:
+            with anyio.move_on_after(limit):
+                await process.wait()
+            code = process.returncode
+        finally:
+            await _end(process)
+    finally:
+        os.close(lifeline)
+        os.close(held)
+    ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
+    if code == UsageError.exit_code:
+        said = "\n".join(_lines(log)).removeprefix("loadgen: usage: ")
+        raise UsageError(f"loadgen {name} refuses: {said}")
+    return ended
+
+
+async def _end(process: anyio.abc.Process) -> None:
+    """End what still runs of a command: asked twice, as by an impatient user, and then at once."""
+    if process.returncode is not None:
+        return
+    with anyio.CancelScope(shield=True):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            send(process, number)
+        with anyio.move_on_after(GRACE):
+            await process.wait()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

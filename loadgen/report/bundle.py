@@ -1,0 +1,136 @@
+"""The bundle: a run folder as one ``.tar.gz``, to verify or to read somewhere else.
+
+Where nothing has to be masked, it holds the run to the bit, and can be verified. Where something was masked,
+the requests are no longer those that were recorded, and the engine's tape holds in clear what was masked: the
+bundle then holds the masked transcript and no tape, and its ``run.json`` says so. It can be read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from loadgen.core import transcript
+from loadgen.core.masking import Masker
+from loadgen.report.story import MASKED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from loadgen.core.masking import Rules
+    from loadgen.store.run_folder import Manifest, RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Bundled:
+    """What went into a bundle."""
+
+    verifiable: bool
+    masked: dict[str, int]
+    """How many values were masked, by header or field."""
+
+
+def bundle(
+    run: RunFolder, manifest: Manifest, rules: Rules, file: BinaryIO, *, keep_secrets: bool
+) -> Bundled:
+    """Write the bundle of *run* to *file*.
+
+    Raises:
+        LoadgenError: the run is not complete, its recording was changed, or its transcript is damaged.
+    """
+    run.check_recording(manifest)
+    masker = Masker(rules)
+    lines, bodies = _transcript(run, masker)
+    whole = keep_secrets or not masker.masked
+    with (
+        gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        add = _Archive(archive, manifest.id)
+        add.text("README.md", _readme(manifest, masker, whole=whole, kept=keep_secrets))
+        if whole:
+            client = (run.client,) if run.client.exists() else ()
+            for path in (run.path / "run.json", run.transcript, run.recording, *client, run.log):
+                add.file(path.name, path)
+            for path in sorted(run.bodies.glob("*")):
+                add.file(f"bodies/{path.name}", path)
+        else:
+            copy = replace(manifest, state=MASKED, files={}, error=_why(masker))
+            add.text("run.json", json.dumps(masker.within(asdict(copy)), indent=2, ensure_ascii=False) + "\n")
+            add.text("transcript.jsonl", lines)
+            for digest, body in sorted(bodies.items()):
+                add.bytes(f"bodies/{digest}", body)
+            if run.log.is_file():
+                add.text("server.log", masker.text(run.log.read_text(encoding="utf-8", errors="replace")))
+    return Bundled(whole, dict(masker.masked))
+
+
+def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
+    """Return the transcript, masked, and the large bodies that it refers to."""
+    bodies: dict[str, bytes] = {}
+    lines = []
+    with run.read() as events:
+        for event in events:
+            name, fields = transcript.encode(masker.event(event), bodies.__setitem__)
+            if name in {"failure", "failed_iteration"}:
+                fields["message"] = masker.text(fields["message"])
+            due = {} if events.due is None else {"due": events.due}
+            line = {"event": name, "at": events.at, **due, **fields}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    return "".join(lines), bodies
+
+
+class _Archive:
+    """Adds members whose bytes depend on the run alone: no owner, no time of packing."""
+
+    def __init__(self, archive: tarfile.TarFile, root: str) -> None:
+        self._archive = archive
+        self._root = root
+
+    def text(self, name: str, text: str) -> None:
+        self.bytes(name, text.encode("utf-8", "replace"))
+
+    def bytes(self, name: str, content: bytes) -> None:
+        self._archive.addfile(self._member(name, len(content)), io.BytesIO(content))
+
+    def file(self, name: str, path: Path) -> None:
+        if path.is_file():
+            with path.open("rb") as content:
+                self._archive.addfile(self._member(name, path.stat().st_size), content)
+
+    def _member(self, name: str, size: int) -> tarfile.TarInfo:
+        member = tarfile.TarInfo(f"{self._root}/{name}")
+        member.size, member.mode = size, 0o644
+        return member
+
+
+def _why(masker: Masker) -> str:
+    what = ", ".join(f"{name} ({count})" for name, count in sorted(masker.masked.items()))
+    return (
+        f"Secrets were masked when it was exported: {what}. "
+        "Its requests are no longer those that were recorded, so it cannot be verified."
+    )
+
+
+def _readme(manifest: Manifest, masker: Masker, *, whole: bool, kept: bool) -> str:
+    versions = "\n".join(f"- {name}: {version}" for name, version in manifest.versions.items())
+    what = f"`{manifest.target}`, {manifest.scenario}"
+    head = f"# loadgen run {manifest.id}\n\nRecorded {manifest.created}: {what}.\n\n"
+    if not whole:
+        return masker.text(f"{head}{_why(masker)}\n\n    loadgen report .\n")
+    warning = (
+        "**It holds secrets in clear text**: headers, cookies, and whatever is on the engine's tape.\n\n"
+        if kept
+        else ""
+    )
+    return (
+        f"{head}{warning}To verify it, with the versions below installed and the target at the same path:\n\n"
+        "    loadgen verify .\n\n"
+        "A replay runs what the tape names, and unpickles what it holds: verify only what you trust.\n\n"
+        f"{versions}\n\nSHA-256 of the tape: {manifest.files.get('recording.bin', '')}\n"
+    )

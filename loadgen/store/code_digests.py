@@ -1,0 +1,63 @@
+"""The application's code: digests of it, so that a verdict can tell whether it changed since."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadgen.engine.target import BUNDLED
+from loadgen.store.run_folder import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from loadgen.engine.target import Target
+
+LIMIT = 5000
+"""Files that are looked at; code beyond that is not an application's own."""
+_NOT_ITS_OWN = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+def sources(target: Target) -> dict[str, str]:
+    """Return the digest of each Python file and template of *target*, by its absolute path."""
+    if target.name == BUNDLED:
+        import server_app  # noqa: PLC0415 - only where it is the target
+
+        folder = Path(server_app.__file__).parent
+    else:
+        folder = Path(target.folder)
+    found = dict[str, str]()
+    for path in _code(folder):
+        if len(found) == LIMIT:
+            break
+        try:
+            found[str(path)] = digest(path)
+        except OSError:  # it is not there to be imported either
+            continue
+    return found
+
+
+def changed(recorded: Mapping[str, str]) -> list[str] | None:
+    """Return the recorded files that are not what they were; none if no file was looked at."""
+    if not recorded:
+        return None
+    return [path for path, sha in recorded.items() if not _is(Path(path), sha)]
+
+
+def _is(path: Path, sha: str) -> bool:
+    try:
+        return digest(path) == sha
+    except OSError:
+        return False
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        if here != folder and (here / "pyvenv.cfg").exists():
+            folders.clear()  # a virtual environment, whatever its name
+            continue
+        folders[:] = sorted(name for name in folders if name not in _NOT_ITS_OWN and not name.startswith("."))
+        template = "templates" in here.relative_to(folder).parts
+        yield from (here / name for name in sorted(files) if template or name.endswith(".py"))

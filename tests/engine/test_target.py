@@ -1,0 +1,154 @@
+"""The target: a script, an application or the bundled server, and nothing that is guessed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.engine.target import BUNDLED, Target, resolve
+from loadgen.errors import UsageError
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the working directory, with a script in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "serve.py").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [None, BUNDLED])
+def test_nothing_is_the_bundled_server(name: str | None) -> None:
+    """Without a name, or by its own, the bundled server is meant; it is imported from where loadgen is."""
+    assert resolve(name) == Target(("server_app",), ("-m", "server_app"))
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_script_is_run_from_its_own_folder(here: Path, *, absolute: bool) -> None:
+    """A script keeps the user's name for it, is run by its full path, and imports what lies beside it."""
+    name = str(here / "sub" / "serve.py") if absolute else "sub/serve.py"
+    script = (here / "sub" / "serve.py").resolve()
+    assert resolve(name) == Target((name,), (str(script),), str(script.parent), str(script.parent), str(here))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "app:app",
+        "package.module:application",
+        "app:create_app",
+        "app:create_app()",
+        'app:create_app("a b", debug=True)',
+    ],
+)
+def test_an_application_is_run_by_flask(here: Path, name: str) -> None:
+    """``module:app`` is run by Flask without reloader and debugger, imported from the working directory."""
+    argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
+    assert resolve(name) == Target((name,), argv, str(here), str(here), str(here))
+
+
+def test_a_directory_to_start_in(here: Path) -> None:
+    """With ``--cwd`` everything is as if loadgen had been started there; the code is what is in it."""
+    sub = here / "sub"
+    assert resolve("serve.py", Path("sub")) == Target(
+        ("serve.py",), (str(sub / "serve.py"),), str(sub), str(sub), str(sub)
+    )
+    assert resolve("sub/serve.py", Path()).folder == str(here)
+    assert resolve("app:app", Path("sub")).import_from == str(sub)
+    with pytest.raises(UsageError, match="there is no directory gone"):
+        resolve("app:app", Path("gone"))
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("sub/serve.py --flag", ["{}/sub/serve.py", "--flag"]),
+        ("python sub/serve.py --flag", ["{}/sub/serve.py", "--flag"]),
+        ("python3 -u -m package.module a", ["-m", "package.module", "a"]),
+        (f"{sys.executable} -m flask run", ["-m", "flask", "run"]),
+    ],
+)
+def test_a_command_of_python(here: Path, command: str, argv: list[str]) -> None:
+    """A script or module is run as Python would, with its arguments."""
+    target = resolve(command.split())
+    assert target.argv == tuple(word.format(here) for word in argv)
+    assert target.name == command
+    assert target.import_from == str(here / "sub" if "serve.py" in command else here)
+
+
+def test_a_console_script(here: Path) -> None:
+    """A console script is run as Python code: its file is a program for a shell to start."""
+    target = resolve(["flask", "--app", "shop", "run"])
+    assert target.argv[0] == "-c"
+    assert "from flask.cli import main" in target.argv[1]
+    assert "sys.argv[0] = 'flask'" in target.argv[1]
+    assert target.argv[2:] == ("--app", "shop", "run")
+    assert (target.folder, target.import_from) == (str(here), "")  # Flask itself adds the directory
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ls -l",
+        "gunicorn-of-nobody app:app",
+        "/bin/flask run",
+        "python",
+        "python -O sub/serve.py",
+        "python -c pass",
+        "python -m a/b",
+        "python3.9 sub/serve.py",
+        "/elsewhere/bin/python sub/serve.py",
+        "python gone.py",
+        "app:app argument",
+    ],
+)
+def test_a_command_that_cannot_be_recorded(here: Path, command: str) -> None:
+    """What would not run under the engine, or not as it was written, is refused with its name."""
+    with pytest.raises(UsageError) as caught:
+        resolve(command.split())
+    named = "gone.py" if command == "python gone.py" else command.partition(" ")[0]
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["gone.py", "sub/gone.py", ".py"])
+def test_a_missing_script_is_refused(here: Path, name: str) -> None:
+    """A script that is not there is named."""
+    with pytest.raises(UsageError, match=f"there is no script {name}"):
+        resolve(name)
+
+
+def test_a_folder_is_no_script(here: Path) -> None:
+    """A folder called like a script is none."""
+    (here / "folder.py").mkdir()
+    with pytest.raises(UsageError, match="there is no script"):
+        resolve("folder.py")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "app",
+        "app:a.b",
+        "app:create_app(name)",
+        "app:a b",
+        "serve.txt",
+        ":app",
+        "app:",
+        ":",
+        "a b:app",
+        "a..b:app",
+        ".a:app",
+        "1a:app",
+        "sub/serve:app",
+    ],
+)
+def test_anything_else_is_refused(here: Path, name: str) -> None:
+    """What is neither script nor application is refused with an example of both."""
+    with pytest.raises(UsageError, match="is no target") as caught:
+        resolve(name)
+    assert "serve.py" in caught.value.advice
+    assert "module:app" in caught.value.advice

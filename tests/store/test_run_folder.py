@@ -1,0 +1,326 @@
+"""The run folder: never overwritten, never claiming more than it holds, and damage is named."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import MISSING, asdict, fields
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadgen.core.transcript import FORMAT as TRANSCRIPT_FORMAT
+from loadgen.errors import RecordingFault, TranscriptFault, UsageError
+from loadgen.store.run_folder import FORMAT, Manifest, RunFolder, digest, read_transcript, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLES: dict[str, Any] = {
+    "str": "text", "int": 1, "float": 1.5, "list[str]": ["a"], "dict[str, str]": {"a": "b"},
+}  # fmt: skip
+
+
+def manifest(**changes: Any) -> Manifest:
+    """Return a manifest with something in every field that has no default."""
+    needed = [one for one in fields(Manifest) if one.default is one.default_factory is MISSING]
+    return Manifest(**{**{one.name: SAMPLES[str(one.type)] for one in needed}, **changes})
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the working directory, empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[RunFolder, Manifest]:
+    """Give a complete run."""
+    run = RunFolder.create(tmp_path / "run", "")
+    run.recording.write_bytes(b"tape")
+    run.transcript.write_bytes(b"transcript")
+    complete = manifest(state="complete", files=run.digests())
+    run.save(complete)
+    return run, complete
+
+
+# ---- create ----------------------------------------------------------------------------------------------
+
+
+def test_runs_are_named_and_numbered(here: Path) -> None:
+    """A new run gets the wanted name, or the next free one: an existing run is never touched."""
+    made = [RunFolder.create(None, "r").path for _ in range(3)]
+    assert [str(path) for path in made] == ["runs/r", "runs/r-2", "runs/r-3"]
+    assert all(path.is_dir() for path in made)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_named_folder_is_made(tmp_path: Path, *, exists: bool) -> None:
+    """A folder that the user names is made with its parents, or taken if it is empty."""
+    wanted = tmp_path / "a" / "b"
+    if exists:
+        wanted.mkdir(parents=True)
+    assert RunFolder.create(wanted, "ignored").path == wanted
+    assert wanted.is_dir()
+
+
+def test_one_of_many_gets_a_folder(tmp_path: Path) -> None:
+    """Recordings that are given one folder at the same time do not share it."""
+    start = threading.Barrier(8)
+
+    def create(_: int) -> bool:
+        start.wait()
+        try:
+            RunFolder.create(tmp_path / "run", "name")
+        except UsageError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(8))) == 1
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    """What is in a folder is kept: it is refused, and nothing in it changes."""
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(UsageError, match="is not empty") as caught:
+        RunFolder.create(tmp_path, "r")
+    assert "name another folder" in caught.value.advice
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("wanted", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, wanted: str) -> None:
+    """Where there can be no folder, the user is told so."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="cannot make the run folder"):
+        RunFolder.create(tmp_path / wanted, "r")
+
+
+def test_runs_that_is_a_file_is_refused(here: Path) -> None:
+    """A file called ``runs`` is no place for runs."""
+    (here / "runs").write_text("x")
+    with pytest.raises(UsageError, match="cannot make the run folder"):
+        RunFolder.create(None, "r")
+
+
+# ---- latest ----------------------------------------------------------------------------------------------
+
+
+def test_latest_points_to_the_newest(here: Path) -> None:
+    """``runs/latest`` is a relative link to the newest run, moved at once, with nothing left behind."""
+    for name in ("one", "two"):
+        run = RunFolder.create(None, name)
+        run.save(manifest(id=name))
+        run.make_latest()
+        opened, found = RunFolder.open(None)
+        assert (opened.path, found.id) == (run.path.resolve(), name)
+    assert sorted(path.name for path in (here / "runs").iterdir()) == ["latest", "one", "two"]
+    assert str((here / "runs" / "latest").readlink()) == "two"
+
+
+# ---- open ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_opened(tmp_path: Path) -> None:
+    """A manifest is read back equal, text and all, and no temporary file stays."""
+    run = RunFolder.create(tmp_path / "run", "")
+    saved = manifest(target="naïve ☃", totals={"requests": 3}, files={"a": "b"}, error="why")
+    run.save(manifest(state="recording"))
+    run.save(saved)
+    opened, found = RunFolder.open(run.path)
+    assert found == saved
+    assert opened.path == run.path
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("what", ["missing", "empty folder", "file"])
+def test_no_run_folder_is_a_usage_error(tmp_path: Path, what: str) -> None:
+    """A path that is no run folder is the user's mistake, and is told with what to do."""
+    path = tmp_path / "x"
+    if what == "empty folder":
+        path.mkdir()
+    elif what == "file":
+        path.write_text("x")
+    with pytest.raises(UsageError, match="is no run folder") as caught:
+        RunFolder.open(path)
+    assert caught.value.advice == "Record one: loadgen record"
+
+
+def test_no_run_yet_is_a_usage_error(here: Path) -> None:
+    """Without any run there is no latest one."""
+    with pytest.raises(UsageError, match="there is no run in runs/ yet"):
+        RunFolder.open(None)
+
+
+def test_a_dangling_latest_is_a_usage_error(here: Path) -> None:
+    """A latest run that was deleted is no run."""
+    (here / "runs").mkdir()
+    (here / "runs" / "latest").symlink_to("gone")
+    with pytest.raises(UsageError):
+        RunFolder.open(None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"format": "loadgen-run/2"}'],
+)
+def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes) -> None:
+    """Whatever is in ``run.json``, what is not a manifest of this format is refused as damaged."""
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(RecordingFault, match=r"run\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_torn_manifest_is_a_recording_fault(recorded: tuple[RunFolder, Manifest]) -> None:
+    """A manifest cut at any byte is refused; only the newline at its end can be spared."""
+    path = recorded[0].path / "run.json"
+    whole = path.read_bytes()
+    for size in range(len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(RecordingFault):
+            RunFolder.open(path.parent)
+
+
+def test_a_manifest_with_other_fields_is_a_recording_fault(recorded: tuple[RunFolder, Manifest]) -> None:
+    """A field that is missing or unknown means that another program wrote it."""
+    run, complete = recorded
+    content = asdict(complete)
+    needed = [one.name for one in fields(Manifest) if one.default is one.default_factory is MISSING]
+    for changed in (
+        {**content, "more": 1},
+        *({key: value for key, value in content.items() if key != name} for name in needed),
+    ):
+        write_json(run.path / "run.json", changed)
+        with pytest.raises(RecordingFault):
+            RunFolder.open(run.path)
+
+
+def test_another_format_names_both(tmp_path: Path) -> None:
+    """A folder of another version says which it is, and which one is read here."""
+    write_json(tmp_path / "run.json", {**asdict(manifest()), "format": "loadgen-run/9"})
+    with pytest.raises(RecordingFault, match=f"'loadgen-run/9', and this loadgen reads '{FORMAT}'"):
+        RunFolder.open(tmp_path)
+
+
+# ---- the recording ---------------------------------------------------------------------------------------
+
+
+def test_what_was_recorded_is_accepted(recorded: tuple[RunFolder, Manifest]) -> None:
+    """An untouched recording of a complete run is accepted, by digests of its bytes."""
+    run, complete = recorded
+    run.check_recording(complete)
+    assert run.transcript_unchanged(complete)
+    assert complete.files["recording.bin"] == sha256(b"tape").hexdigest() == digest(run.recording)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "what"),
+    [
+        ("recording", "", "the run is recording, not complete: it was interrupted"),
+        ("failed", "no port", "the run is failed, not complete: no port"),
+        ("COMPLETE", "", "not complete"),
+    ],
+)
+def test_a_run_that_is_not_complete_is_refused(
+    recorded: tuple[RunFolder, Manifest], state: str, error: str, what: str
+) -> None:
+    """A recording that was not finished is never replayed, and it is told why it was not."""
+    run, complete = recorded
+    complete.state, complete.error = state, error
+    with pytest.raises(RecordingFault, match=what):
+        run.check_recording(complete)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "is missing"),
+        (b"", "is empty"),
+        (b"tap", "truncated or changed"),
+        (b"tapE", "truncated or changed"),
+        (b"tape\n", "truncated or changed"),
+    ],
+)
+def test_a_changed_recording_is_refused(
+    recorded: tuple[RunFolder, Manifest], content: bytes | None, what: str
+) -> None:
+    """One changed bit is enough: the engine itself does not check what it replays."""
+    run, complete = recorded
+    if content is None:
+        run.recording.unlink()
+    else:
+        run.recording.write_bytes(content)
+    with pytest.raises(RecordingFault, match=what) as caught:
+        run.check_recording(complete)
+    assert caught.value.advice
+
+
+def test_a_recording_without_a_digest_is_refused(recorded: tuple[RunFolder, Manifest]) -> None:
+    """Without the digest there is no evidence that it is what was recorded."""
+    run, complete = recorded
+    complete.files = {}
+    with pytest.raises(RecordingFault, match="SHA-256 differs"):
+        run.check_recording(complete)
+    assert not run.transcript_unchanged(complete)
+
+
+def test_a_changed_transcript_is_seen(recorded: tuple[RunFolder, Manifest]) -> None:
+    """One byte more or less is not what was recorded."""
+    run, complete = recorded
+    run.transcript.write_bytes(b"transcript\n")
+    assert not run.transcript_unchanged(complete)
+
+
+# ---- transcripts and verifications -----------------------------------------------------------------------
+
+
+def test_a_missing_transcript_is_a_transcript_fault(tmp_path: Path) -> None:
+    """A transcript that is not there, or is a folder, is named; it is never taken for an empty one."""
+    for path in (tmp_path / "gone.jsonl", tmp_path):
+        with pytest.raises(TranscriptFault, match=f"the transcript {path} cannot be read"):
+            read_transcript(path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "..", ""])
+def test_bodies_are_fetched_from_their_folder_only(tmp_path: Path, name: str) -> None:
+    """A transcript that names a body elsewhere does not get it."""
+    (tmp_path / "secret").write_bytes(b"x" * 70_000)
+    (tmp_path / "bodies").mkdir()
+    lines: list[dict[str, Any]] = [
+        {"event": "run", "format": TRANSCRIPT_FORMAT, "run": "r", "scenario": "s", "seed": 1,
+         "concurrency": 1, "iterations": 1, "started": "now"},
+        {"event": "request", "seq": 1, "user": 0, "method": "GET", "target": "/", "headers": [],
+         "body": {"sha256": name, "size": 70_000}},
+    ]  # fmt: skip
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with read_transcript(path, tmp_path / "bodies") as events, pytest.raises(TranscriptFault, match="line 2"):
+        list(events)
+
+
+def test_verifications_are_numbered(recorded: tuple[RunFolder, Manifest]) -> None:
+    """Each verification gets a folder of its own, after the highest number, whatever else is there."""
+    run, _ = recorded
+    assert [run.new_verification().name for _ in range(2)] == ["1", "2"]
+    for other in ("9", "notes"):
+        (run.path / "verify" / other).mkdir()
+    (run.path / "verify" / "11").write_text("a file")
+    assert run.new_verification() == run.path / "verify" / "12"
+    assert list((run.path / "verify" / "12").iterdir()) == []
+
+
+def test_json_is_replaced_at_once(tmp_path: Path) -> None:
+    """A reader sees the old file or the new one, readable text, and nothing else stays in the folder."""
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    inode = path.stat().st_ino
+    write_json(path, {"a": "ü"})
+    assert path.stat().st_ino != inode
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": "ü"}
+    assert [one.name for one in tmp_path.iterdir()] == ["x.json"]
