@@ -18,25 +18,25 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", for
     """Base of all events; each has its class's name, in lower case, as ``event`` in JSON."""
 
 
-class Stage(Happened, tag="stage"):
+class Stage(Happened, frozen=True, kw_only=True, tag="stage"):
     """Something begins."""
 
     what: str
 
 
-class Note(Happened, tag="note"):
+class Note(Happened, frozen=True, kw_only=True, tag="note"):
     """Something that the user should know, such as what of a file is not played."""
 
     line: str
 
 
-class Story(Happened, tag="story"):
+class Story(Happened, frozen=True, kw_only=True, tag="story"):
     """A line that a scenario says."""
 
     line: str
 
 
-class Figures(Happened, tag="figures"):
+class Figures(Happened, frozen=True, kw_only=True, tag="figures"):
     """The running figures of a session, a few times a second."""
 
     requests: int = 0
@@ -57,7 +57,7 @@ class Figures(Happened, tag="figures"):
     """99th percentile of the latency, in seconds."""
 
 
-class SessionEnd(Happened, tag="session_end"):
+class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
     """A session has ended: what became of its iterations."""
 
     iterations: int = 0
@@ -72,14 +72,14 @@ class SessionEnd(Happened, tag="session_end"):
     """Whether it was ended early, on request."""
 
 
-class Body(Happened, tag="body"):
+class Body(Happened, frozen=True, kw_only=True, tag="body"):
     """A body that the next entry refers to."""
 
     sha256: str
     base64: str
 
 
-class Entry(Happened, tag="entry"):
+class Entry(Happened, frozen=True, kw_only=True, tag="entry"):
     """A line for a transcript, from a session that runs in another process than its journal."""
 
     name: str
@@ -91,7 +91,7 @@ class Entry(Happened, tag="entry"):
     """When a request should have been sent."""
 
 
-class LeftTape(Happened, tag="left_tape"):
+class LeftTape(Happened, frozen=True, kw_only=True, tag="left_tape"):
     """A replayed load generator asked for something that was not recorded."""
 
     why: str
@@ -99,7 +99,7 @@ class LeftTape(Happened, tag="left_tape"):
     """The calls that did, innermost first."""
 
 
-class Failed(Happened, tag="failed"):
+class Failed(Happened, frozen=True, kw_only=True, tag="failed"):
     """It could not be done."""
 
     kind: str
@@ -113,7 +113,7 @@ Event = Stage | Note | Story | Figures | SessionEnd | Body | Entry | LeftTape | 
 if TYPE_CHECKING:
     Emit = Callable[[Event], None]
 
-_DECODER = msgspec.json.Decoder(Event)
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def to_line(event: Event) -> bytes:
@@ -121,11 +121,9 @@ def to_line(event: Event) -> bytes:
     return msgspec.json.encode(event)
 
 
-def from_line(line: bytes | str) -> Event | None:
+def from_line(line: bytes) -> Event | None:
     """Return the event that *line* tells, and nothing where the line is something else, such as a print."""
-    if not line.startswith(b'{"event"' if isinstance(line, bytes) else '{"event"'):
-        return None
-    return _DECODER.decode(line)
+    return _DECODER.decode(line) if line.startswith(b'{"event":') else None
 
 
 def ignore(event: Event) -> None:

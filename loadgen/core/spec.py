@@ -56,7 +56,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of the values in this module."""
 
 
-class ScenarioTraffic(Value, tag="scenario"):
+class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
     """Virtual users run a scenario."""
 
     scenario: Annotated[
@@ -70,7 +70,7 @@ class ScenarioTraffic(Value, tag="scenario"):
     ] = "mixed"
 
 
-class FileTraffic(Value, tag="file"):
+class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
     """Virtual users send the requests that a file lists."""
 
     file: Annotated[
@@ -87,7 +87,7 @@ Traffic = ScenarioTraffic | FileTraffic
 """Where the requests come from."""
 
 
-class Load(Value):
+class Load(Value, frozen=True, kw_only=True):
     """How much is sent, and when."""
 
     concurrency: Annotated[
@@ -121,7 +121,7 @@ class Load(Value):
             raise UsageError(f"--ramp-up must end before --duration does: they are {lengths}")
 
 
-class Place(Value):
+class Place(Value, frozen=True, kw_only=True):
     """Where a session runs; all but the runtime is for containers."""
 
     runtime: Annotated[
@@ -152,7 +152,7 @@ class Place(Value):
                 raise UsageError(f"{field.option.names[0]} is for containers", advice="Add: --runtime docker")
 
 
-class RecordPlace(Place):
+class RecordPlace(Place, frozen=True, kw_only=True):
     """Where a session is recorded."""
 
     test_image: Annotated[
@@ -172,7 +172,7 @@ class RecordPlace(Place):
             )
 
 
-class RunSpec(Value):
+class RunSpec(Value, frozen=True, kw_only=True):
     """All of a run that is to be recorded."""
 
     target: Annotated[
@@ -283,7 +283,7 @@ class RunSpec(Value):
         return replace(self, server_env=tuple(one.partition("=")[0] for one in self.server_env))
 
 
-class VerifySpec(Value):
+class VerifySpec(Value, frozen=True, kw_only=True):
     """All of a verification."""
 
     timeout: Annotated[

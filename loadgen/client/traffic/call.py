@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from loadgen.client.scenario import Origin, Scenario
+from loadgen.client.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
         run,
         concurrency=len(lists) if len(lists) > 1 else USERS,
         iterations=1,
-        origin=Origin("--from", file.resolve()),
+        file=file.resolve(),
         requests=requests,
     )
 
