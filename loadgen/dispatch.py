@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from loadgen import record as recording
 from loadgen import verify as verifying
 from loadgen.core.spec import ModeName, Runtime
@@ -41,6 +43,7 @@ async def record(
     Raises:
         LoadgenError: it could not be recorded.
     """
+    spec.place.check()
     if host is None and spec.runtime is Runtime.DOCKER:
         from loadgen.containers.record import record as in_containers  # noqa: PLC0415 - Docker's SDK is slow
 
@@ -63,7 +66,9 @@ def once(
     run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
 ) -> Once:
     """Return what replays a run once; see :func:`verify`."""
-    if host is None and (spec.place.runtime or manifest.spec.runtime) is Runtime.DOCKER:
+    place = replace(spec.place, runtime=spec.place.runtime or manifest.spec.runtime)
+    place.check()
+    if host is None and place.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
 
         return partial(in_containers, run, manifest, spec, emit)

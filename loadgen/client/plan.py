@@ -36,7 +36,9 @@ def decided(spec: RunSpec, scenario: Scenario) -> RunSpec:
     """Return *spec* with the numbers that it leaves to its *scenario*."""
     load = spec.load
     concurrency = load.concurrency or scenario.concurrency
-    iterations = load.iterations if load.shape.duration is not None else load.iterations or scenario.iterations
+    iterations = (
+        load.iterations if load.shape.duration is not None else load.iterations or scenario.iterations
+    )
     return replace(spec, load=replace(load, concurrency=concurrency, iterations=iterations))
 
 

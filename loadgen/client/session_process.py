@@ -79,9 +79,7 @@ class Emitting:
         """Emit how an iteration failed."""
         self._event(event)
 
-    def _event(
-        self, event: Request | Response | Failure | FailedIteration, due: float | None = None
-    ) -> None:
+    def _event(self, event: Request | Response | Failure | FailedIteration, due: float | None = None) -> None:
         name, fields = encode(event, self._body)
         self._emit(Entry(name=name, fields=fields, at=round(self.elapsed, 6), due=due))
 
@@ -143,4 +141,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         for one in error.exceptions:
             yield from _causes(one)
     yield error
-

@@ -65,7 +65,9 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
         return
     with TemporaryDirectory() as made:
         folder = file.parent
-        if isinstance(session.spec.traffic, FileTraffic):  # as it was read: what it names beside it is in there
+        if isinstance(
+            session.spec.traffic, FileTraffic
+        ):  # as it was read: what it names beside it is in there
             folder = Path(made)
             files = [folder / file.name]
             files[0].write_bytes(har.dump(read(file)[0]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from loadgen import errors
 from loadgen.core.events import Failed, SessionEnd, from_line
 
@@ -23,10 +21,7 @@ class Listener:
 
     def hear(self, line: str) -> None:
         """Take one line; one that is not an event is left out."""
-        try:
-            event = from_line(line.encode())
-        except msgspec.DecodeError:  # cut off: its container was killed
-            return
+        event = from_line(line.encode())
         match event:
             case None:
                 return

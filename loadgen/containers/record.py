@@ -65,9 +65,7 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     return Recorded(run, manifest, listener.end)
 
 
-async def _record(
-    daemon: Daemon, session: Session, inside: RunSpec, listener: Listener, stop: Stop
-) -> None:
+async def _record(daemon: Daemon, session: Session, inside: RunSpec, listener: Listener, stop: Stop) -> None:
     """Run the two containers, and bring out the run whatever comes of it.
 
     Raises:
@@ -81,9 +79,7 @@ async def _record(
     ) as containers:
         await containers.network()
         server = await containers.create(layout.FLASK_RECORD, _words(Serve(spec=inside)))
-        job = Drive(
-            spec=replace(inside, server_env=()), folder=carry.inside(run), address=layout.RECORDED_AT
-        )
+        job = Drive(spec=replace(inside, server_env=()), folder=carry.inside(run), address=layout.RECORDED_AT)
         driver = await containers.create(layout.RECORD, _words(job))
         await carry.bring_in_traffic(daemon, driver, session)
         async with _collected(daemon, session, server, driver):

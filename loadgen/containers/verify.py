@@ -1,4 +1,4 @@
-"""Verifying in containers: one without a network replays the server, another joins it and sends the requests."""
+"""Verifying in containers: one without a network replays the server, another joins it and sends requests."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ async def replay_once(
     """
     if manifest.spec.runtime is not Runtime.DOCKER:
         raise RecordingFault(
-            f"the run was recorded by the {manifest.spec.runtime} runtime: it refers to files of its machine, "
-            "which a container does not have",
+            "the run was recorded on this machine: it refers to files here, which a container does not have",
             advice="Verify it where it was recorded, or record again with --runtime docker.",
         )
     emit(Stage(what="looking for Docker"))

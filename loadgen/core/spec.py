@@ -142,12 +142,13 @@ class Place(Value, frozen=True, kw_only=True):
         str | None, Option(("--memory",), "docker: memory limit of each container. [default: 512m]")
     ] = None
 
-    def __post_init__(self) -> None:
-        if self.runtime is not Runtime.DOCKER:
-            self._only_for_containers()
+    def check(self) -> None:
+        """Refuse what is for containers where there are none.
 
-    def _only_for_containers(self) -> None:
-        for field in fields(type(self)):
+        Raises:
+            UsageError: it has such a setting, and another runtime.
+        """
+        for field in fields(type(self)) if self.runtime is not Runtime.DOCKER else ():
             if field.kind is not Runtime and getattr(self, field.name) is not None:
                 raise UsageError(f"{field.option.names[0]} is for containers", advice="Add: --runtime docker")
 
@@ -165,7 +166,6 @@ class RecordPlace(Place, frozen=True, kw_only=True):
     ] = None
 
     def __post_init__(self) -> None:
-        Place.__post_init__(self)
         if self.image is not None and (self.test_image is not None or self.requirements is not None):
             raise UsageError(
                 "--image names a finished image: --test-image and --requirements are for building one"
@@ -342,6 +342,17 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
+
+
+def file_of(traffic: Traffic) -> str | None:
+    """Return the file that *traffic* is from; None where it is built in."""
+    match traffic:
+        case ScenarioTraffic(scenario=name) if ".py" in name:
+            file, py, _ = name.rpartition(".py")
+            return file + py
+        case FileTraffic(file=path):
+            return path
+    return None
 
 
 def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:

@@ -112,9 +112,7 @@ class Mode(Protocol):
     def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
         """Run the session's server under the recording engine."""
 
-    async def fire(
-        self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit
-    ) -> SessionEnd:
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Send the session's requests to *url*.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The boundary mode: the application is replayed from its request boundary inward; requests are sent again."""
+"""The boundary mode: the application is replayed from its request boundary inward, and asked again."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ class BoundaryMode:
         """Run the server with a request boundary."""
         return self._host.record(session)
 
-    async def fire(
-        self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit
-    ) -> SessionEnd:
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in this process."""
         return await fire_here(session, url, journal, stop, emit)
 

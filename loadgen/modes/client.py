@@ -81,9 +81,7 @@ class ClientMode:
         """Run the server with a request boundary: such a run can be replayed in that mode, too."""
         return self._host.record(session)
 
-    async def fire(
-        self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit
-    ) -> SessionEnd:
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in a process under the engine.
 
         Raises:

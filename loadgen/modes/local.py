@@ -19,9 +19,9 @@ from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
-from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.sessions import listening
+from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.modes.base import START_LIMIT, Served
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
-"""The process mode: a server whose sockets, threads and scheduling are on its tape, replayed by the engine alone.
+"""The process mode: a server whose sockets, threads and scheduling are on its tape, replayed alone.
 
 Recorded, it opens its own sockets. No probe is on the tape: the tap reports that the kernel takes
 connections, and the first one is that of a virtual user. There is no boundary, so nothing can tell the order
 in which requests entered the application.
 
-Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send, which is
-compared with the transcript, answer by answer. All of an answer is compared, as even ``Date`` comes from the
-tape. The order in which threads send on different connections is not: the tap sees them as they happen to run.
+Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send. That is
+compared with the transcript, answer by answer, and all of it, as even ``Date`` comes from the tape. The order
+in which threads send on different connections is not: the tap sees them as they happen to run.
 """
 
 from __future__ import annotations
@@ -123,9 +123,7 @@ class ProcessMode:
                 url = f"http://127.0.0.1:{await _port(process)}"
                 yield _Server(process, url, Path(started.database))
 
-    async def fire(
-        self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit
-    ) -> SessionEnd:
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in this process."""
         return await fire_here(session, url, journal, stop, emit)
 

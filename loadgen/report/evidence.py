@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.core.masking import Masker
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 FAILED = 5
 """Kinds of failure in the scenario that are told."""

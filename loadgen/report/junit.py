@@ -17,7 +17,7 @@ from loadgen.report.evidence import divergences, stack
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.report.causes import Told
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
 
 LISTED = 100
 """Diverging requests that become tests of their own."""

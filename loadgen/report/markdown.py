@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.report.causes import Told
     from loadgen.report.evidence import Verification
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 LISTED = 10
 """Divergences that are listed."""
@@ -28,9 +29,9 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     """Return what a job page should say about *verification*."""
     verdict = verification.verdict or {}
     story = tell(manifest, verification, verdict.get("requests") or 0, masker)
-    users = manifest.concurrency
+    users, target = manifest.concurrency, _text(manifest.spec.target_name)
     lines = [
-        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {_text(manifest.target)}, {users} at a time",
+        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {target}, {users} at a time",
         "",
         _text(masker.text(story.lead)),
         "",

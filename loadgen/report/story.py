@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.report.causes import causes, sentence, telling
 from loadgen.report.evidence import divergences
+from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.report.evidence import Verification
-    from loadgen.store.run_folder import Manifest
-
-MASKED = "masked"
-"""The state of a run that was exported without its secrets."""
+    from loadgen.store.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,7 @@ class Story:
 def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> Story:
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
+    result = manifest.result
     if verdict is not None:
         return _verdict(verdict, masker)
     if verification is not None:
@@ -40,23 +39,23 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             f"Verification {verification.number} has no verdict: {verification.problem}.",
             [{"fault": "harness", "message": verification.problem, "advice": "Verify again: loadgen verify"}],
         )
-    if manifest.state == "complete":
+    if result.state is State.COMPLETE:
         return Story(
             "unverified",
             "Not verified yet",
             f"{_count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
             "Whether a replay gives the same answers has not been asked.",
         )
-    if manifest.state == MASKED:
+    if result.state is State.MASKED:
         return Story(
-            "unverified", "Masked copy", f"{_count(requests, 'request')} can be read. {manifest.error}"
+            "unverified", "Masked copy", f"{_count(requests, 'request')} can be read. {result.error}"
         )
-    why = manifest.error or "it was interrupted before its recording was complete"
+    why = result.error or "it was interrupted before its recording was complete"
     return Story(
         "failed",
-        "Recording failed" if manifest.state == "failed" else "Recording unfinished",
+        "Recording failed" if result.state is State.FAILED else "Recording unfinished",
         f"{_count(requests, 'request')} of it can be read. It cannot be verified.",
-        [{"fault": manifest.state, "message": why, "advice": "Record again: loadgen record"}],
+        [{"fault": str(result.state), "message": why, "advice": "Record again: loadgen record"}],
     )
 
 

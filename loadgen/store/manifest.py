@@ -22,6 +22,8 @@ class State(enum.StrEnum):
     """It is under way, or whoever recorded it was killed."""
     COMPLETE = "complete"
     FAILED = "failed"
+    MASKED = "masked"
+    """A copy for reading, without its secrets: it cannot be verified."""
 
 
 class _Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
