@@ -26,6 +26,7 @@ from loadgen.store.run_folder import RunFolder, digest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadgen.client.scenario import Scenario
     from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.spec import RunSpec
@@ -40,19 +41,35 @@ class Recorded:
     manifest: Manifest
     end: SessionEnd
 
+    @property
+    def totals(self) -> Totals:
+        """The figures of the session."""
+        assert self.manifest.result.totals is not None
+        return self.manifest.result.totals
 
-def begin(spec: RunSpec, folder: Path | None, emit: Emit, *, elsewhere: bool = False) -> Session:
+
+def begin(
+    spec: RunSpec,
+    folder: Path | None,
+    emit: Emit,
+    *,
+    scenario: Scenario | None = None,
+    elsewhere: bool = False,
+) -> Session:
     """Look up all that *spec* names, and make the run's folder: *folder*, or a new one under ``runs/``.
 
-    What the server needs is not looked up where it runs *elsewhere*, in a container.
+    A *scenario* that a program made replaces the one that *spec* names. What the server needs is not looked
+    up where it runs *elsewhere*, in a container.
 
     Raises:
         UsageError: the specification names something that does not exist, or cannot be recorded.
     """
+    retrace.chosen(spec.server_env)  # what cannot be passed on is refused before anything is made
     target = resolve(spec.target, spec.cwd, elsewhere=elsewhere)
-    scenario, notes = plan(spec.traffic)
-    for note in notes:
-        emit(Note(line=note))
+    if scenario is None:
+        scenario, notes = plan(spec.traffic)
+        for note in notes:
+            emit(Note(line=note))
     spec = decided(spec, scenario)
     now = datetime.now(UTC)
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-c{spec.load.concurrency}-s{spec.load.seed}")
@@ -69,14 +86,24 @@ def begin(spec: RunSpec, folder: Path | None, emit: Emit, *, elsewhere: bool = F
     return Session(spec, target, scenario, run, manifest)
 
 
-async def record(spec: RunSpec, mode: Mode, folder: Path | None, stop: Stop, emit: Emit) -> Recorded:
+async def record(
+    spec: RunSpec,
+    mode: Mode,
+    folder: Path | None,
+    stop: Stop,
+    emit: Emit,
+    *,
+    scenario: Scenario | None = None,
+) -> Recorded:
     """Record a session; setting *stop* ends it early, with what was recorded until then.
+
+    A *scenario* that a program made replaces the one that *spec* names.
 
     Raises:
         LoadgenError: the run folder then says ``failed``, and keeps what there is.
     """
     versions = retrace.versions()
-    session = begin(spec, folder, emit)
+    session = begin(spec, folder, emit, scenario=scenario)
     run, manifest = session.run, session.manifest
     result = manifest.result
     result.versions = versions

@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
 from loadgen.core.events import Failed, to_line
 from loadgen.core.jobs import Drive, DriveReplay, Fire, Job, Record, Serve, ServeReplay, Verify
 from loadgen.core.spec import from_json
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import LoadgenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +47,8 @@ def main(words: Sequence[str]) -> int:
             print(f"loadgen.worker: this is not a job: {error}", file=sys.stderr)
             return BUG
         return do(job)
+    from loadgen.cli.compose import part
+
     return part(words)
 
 
@@ -60,11 +61,12 @@ def do(job: Job) -> int:
             run(spec, url)
             return 0
         case Serve() | ServeReplay():
-            return _serving(job)
+            return become(job)
     return _emitting(job)
 
 
-def _serving(job: Serve | ServeReplay) -> int:
+def become(job: Serve | ServeReplay) -> int:
+    """Become a container's server; return the exit code where that cannot be."""
     from loadgen.containers.serve import serve, serve_replay
 
     try:
@@ -129,38 +131,6 @@ def _stop_with_starter() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGINT)
-
-
-def part(words: Sequence[str]) -> int:
-    """Do a part of a compose file; print what a person reads."""
-    from loadgen.cli.main import record_spec, recorded, reporting, verified, verify_spec
-    from loadgen.containers import layout
-    from loadgen.containers.attached import AttachedHost
-
-    name, *options = words or [""]
-    code = 0
-
-    def work() -> None:
-        nonlocal code
-        try:
-            match name:
-                case "serve":
-                    code = _serving(Serve(spec=record_spec(options)))
-                case "drive":
-                    recorded(record_spec(options), host=AttachedHost(layout.RECORDED_AT))
-                case "serve-replay":
-                    code = _serving(ServeReplay(run=f"{layout.HOME}/runs/latest"))
-                case "drive-replay":
-                    verified(verify_spec(options), host=AttachedHost(layout.REPLAYED_AT))
-                case _:
-                    raise UsageError(
-                        f"{name!r} is not a part", advice="Parts: serve, drive, serve-replay, drive-replay."
-                    )
-        except typer.Exit as done:
-            code = done.exit_code
-
-    reporting(work)
-    return code
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def report(
     mask: Masks = None,
 ) -> None:
     """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import find_verification, gather
     from loadgen.report.page import render
@@ -117,7 +117,7 @@ def export(
 
     --har has the recorded answers, or with --verification the replayed ones.
     """
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import parse
     from loadgen.store.run_folder import RunFolder
 

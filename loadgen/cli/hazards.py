@@ -88,7 +88,7 @@ def hazards(
     Each runs in a server of its own, at each concurrency, with the engine alone and with loadgen. Exits with
     0 if the matrix was measured, whatever is in it; with --expect, with 1 if it contradicts what is expected.
     """
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hazards.matrix import unexpected
     from loadgen.hazards.measuring import Settings, measure, select

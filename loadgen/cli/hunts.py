@@ -105,7 +105,7 @@ def stress(
     of its own. All other options of loadgen record and loadgen verify may be given, and go to each trial.
     """
     from loadgen.cli import show_hunts
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.fleet import Here
     from loadgen.hunt.folder import HuntFolder
@@ -272,7 +272,7 @@ def shrink(
     It writes a scenario file that shows the failure, an example, and a README with the commands.
     """
     from loadgen.cli import show_hunts
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.attach import EXAMPLE, attach, how_often
     from loadgen.hunt.failing import failing

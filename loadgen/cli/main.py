@@ -5,7 +5,6 @@ Heavy imports are made inside the commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import redirect_stdout
 from functools import partial
@@ -18,6 +17,7 @@ from typer.main import get_command
 from loadgen import __version__
 from loadgen.cli import config, exports, hazards, hunts
 from loadgen.cli.options import parse, taking
+from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from loadgen.modes.base import Host
 
 BUG = 70
-BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="loadgen",
@@ -191,15 +190,6 @@ def clean(
     from loadgen.containers.clean import clean as call
 
     say(show.cleaned(anyio.run(partial(call, images=images))))
-
-
-def say(result: str) -> None:
-    """Print a command's result; whoever reads it may have had enough (``loadgen verify --json | head``)."""
-    try:
-        print(result, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(BROKEN_PIPE) from None
 
 
 def _text(word: str) -> str:

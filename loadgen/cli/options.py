@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -96,8 +97,16 @@ def _made(field: Field) -> inspect.Parameter:
 
 
 def _range(field: Field) -> dict[str, Any]:
+    def finite(value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise typer.BadParameter(f"{value} is not a number of seconds.")
+        return value
+
     limits = {"min": field.option.least, "max": field.option.most}
-    return {name: field.kind(limit) for name, limit in limits.items() if limit is not None}
+    return {
+        "callback": finite,
+        **{name: field.kind(limit) for name, limit in limits.items() if limit is not None},
+    }
 
 
 def _help(field: Field) -> str:

@@ -43,8 +43,7 @@ COLOUR = {
 
 def recorded(result: Recorded) -> str:
     """Tell what was recorded."""
-    manifest, totals, end = result.manifest, result.manifest.result.totals, result.end
-    assert totals is not None
+    manifest, totals, end = result.manifest, result.totals, result.end
     rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
     statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
     lines = [

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from loadgen.core.jobs import ENTRY
+
 HTTP_PORT = 5000
 LIFELINE_PORT = 5001
 """A server leaves when the connection to this port ends: whoever drives it is gone."""
@@ -42,7 +44,7 @@ SERVER_ALIAS = "flask-record"
 RECORDED_AT = f"{SERVER_ALIAS}:{HTTP_PORT}"
 REPLAYED_AT = f"127.0.0.1:{HTTP_PORT}"
 """Where a load generator finds its server."""
-WORKER = ("python", "-m", "loadgen.worker")
+WORKER = ("python", "-m", ENTRY)
 """What every container runs, with its job; compose/ names a part and options instead of a job."""
 
 

@@ -6,6 +6,9 @@ import msgspec
 
 from loadgen.core.spec import RunSpec, VerifySpec
 
+ENTRY = "loadgen.worker"
+"""The module that such a process runs: ``python -m loadgen.worker JOB``."""
+
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", forbid_unknown_fields=True):
     """Base of all jobs."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import math
 import shlex
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
@@ -273,9 +272,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
         """The traffic as the user called it: a file by its last part."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
-                return PurePath(name).name if ".py" in name else name
+                return name.rpartition("/")[2] if ".py" in name else name
             case FileTraffic(file=path):
-                return PurePath(path).name
+                return path.rpartition("/")[2]
 
     @property
     def public(self) -> RunSpec:

@@ -29,7 +29,7 @@ from msgspec import structs
 from loadgen import errors
 from loadgen.core.diagnosis import numberless
 from loadgen.core.events import Failed, from_line
-from loadgen.core.jobs import Record, Verify
+from loadgen.core.jobs import ENTRY, Record, Verify
 from loadgen.core.option import command
 from loadgen.core.spec import RunSpec, VerifySpec, to_json
 from loadgen.core.verdict import WORST_FIRST, Judgement
@@ -280,7 +280,7 @@ async def _job(job: Record | Verify, folder: Path, limit: float) -> _Ended:
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
                 # -P: what is called loadgen in the working directory is not what the user runs
-                [sys.executable, "-P", "-m", "loadgen.worker", to_json(job).decode()],
+                [sys.executable, "-P", "-m", ENTRY, to_json(job).decode()],
                 stdin=lifeline,
                 stdout=out,
                 stderr=err,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from loadgen.core import events as happened
 from loadgen.core.comparison import Difference, compare
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.jobs import Fire
+from loadgen.core.jobs import ENTRY, Fire
 from loadgen.core.spec import ModeName, absolute, to_json
 from loadgen.core.transcript import FailedIteration, decode
 from loadgen.core.verdict import CLIENT, RECORDING_ENDS
@@ -95,7 +95,7 @@ class ClientMode:
 
         def command(liveness: Sequence[str]) -> list[str]:
             options = (*liveness, "--application", str(file.parent) if file else "")
-            words = ("-m", "loadgen.worker", job)
+            words = ("-m", ENTRY, job)
             return retrace.record_command(run.client.resolve(), words, options, stacks=spec.stacks)
 
         log = run.path / "client.log"

@@ -119,6 +119,10 @@ class LocalServer:
 class LocalHost:
     """Local processes; see :class:`loadgen.modes.base.Host`."""
 
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """Give recorded servers *environment* beside what they get anyway."""
+        self._environment = dict(environment or {})
+
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[LocalServer]:
         """Run the session's server under the recording engine; its database is gone afterwards."""
@@ -130,7 +134,7 @@ class LocalHost:
             options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
             return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
 
-        given = retrace.chosen(spec.server_env)
+        given = {**retrace.chosen(spec.server_env), **self._environment}
         environment = retrace.environment(
             {"DB_FILE": started.database, **given}, engine_alone=spec.engine_alone
         )

@@ -12,7 +12,8 @@ import msgspec
 
 from loadgen.core.spec import RunSpec
 
-FORMAT = "loadgen-run/2"
+KIND = "loadgen-run/"
+FORMAT = f"{KIND}2"
 
 
 class State(enum.StrEnum):

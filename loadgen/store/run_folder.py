@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
-from loadgen.store.manifest import FORMAT, Manifest, State
+from loadgen.store.manifest import FORMAT, KIND, Manifest, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,12 +94,14 @@ class RunFolder:
         try:
             content = json.loads(manifest.read_text(encoding="utf-8"))
             found = content.get("format")
-            if found != FORMAT:
+            if found != FORMAT and str(found).startswith(KIND):
                 raise RecordingFault(
                     f"{path} was made by another version of loadgen: its format is {found!r}, and this one "
                     f"reads {FORMAT!r}",
                     advice="Verify it with the loadgen that recorded it, or record again: loadgen record",
                 )
+            if found != FORMAT:
+                raise ValueError(f"its format is {found!r}")  # noqa: TRY301 - one error for all damage
             return cls(path.resolve() if given is None else path), Manifest.from_json(content)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error

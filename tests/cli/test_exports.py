@@ -77,7 +77,7 @@ def test_bad_input_never_gives_a_traceback(tmp_path: Path, arguments: tuple[str,
     for name, content in (("broken", "[" * 90_000), ("typed", None)):
         run, _ = make(tmp_path / name, Sample())
         manifest = run.path / "run.json"
-        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
+        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "result": 3}))
     done = loadgen(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -20,6 +20,7 @@ from loadgen.report.evidence import find_verification, learn
 from loadgen.report.har import har
 from loadgen.report.junit import junit
 from loadgen.report.markdown import summary
+from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
 from tests.report.sample import Sample, make
 
@@ -259,7 +260,7 @@ def test_what_failed_in_the_scenario_is_exported(tmp_path: Path) -> None:
     (failed,) = log["_loadgen"]["failed_iterations"]
     assert (failed["seq"], failed["where"], failed["message"]) == (1, "a.py, line 7", f"not {MASK}")
     packed = io.BytesIO()
-    manifest.state, manifest.files = "complete", run.digests()
+    manifest.result.state, manifest.result.files = State.COMPLETE, run.digests()
     bundle(run, manifest, MASKS, packed, keep_secrets=False)
     lines = [json.loads(line) for line in unpacked(packed.getvalue())["run/transcript.jsonl"].splitlines()]
     assert [line["message"] for line in lines if line["event"] == "failed_iteration"] == [f"not {MASK}"]
