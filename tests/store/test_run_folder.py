@@ -181,7 +181,6 @@ def test_a_dangling_latest_is_a_usage_error(here: Path) -> None:
         b"\xff\xfe",
         b"{}",
         b'{"format": "loadgen-run/2"}',
-        b'{"format": "loadgen-run/1"}',
     ],
 )
 def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes) -> None:
