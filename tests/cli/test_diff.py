@@ -63,7 +63,7 @@ def test_differences_are_named(tmp_path: Path) -> None:
     assert verdict.judgement is Judgement.DIVERGED
     assert sorted(told(verdict)) == [
         (1, "body at byte 0"),
-        (2, "request target"),
+        (2, "request:target"),
         (4, "outcome"),
         (4, "outcome"),
     ]
