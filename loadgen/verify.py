@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from loadgen.core.comparison import ignoring
-from loadgen.core.diagnosis import diagnose
+from loadgen.core.conclusion import concluded, counting_replay
 from loadgen.core.events import Stage
+from loadgen.core.judge import Judge
 from loadgen.core.spec import ModeName
-from loadgen.core.verdict import WORST_FIRST, Judge, Judgement
+from loadgen.core.verdict import Database, Facts
 from loadgen.engine import retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
@@ -84,14 +85,13 @@ async def replay_once(
     replaying = Replaying(
         run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
-    replaying.facts = {
-        "run": manifest.id,
-        "runtime": manifest.spec.runtime.value,
-        "replay": mode.name.value,
-        "versions": manifest.result.versions,
-    }
-    if manifest.spec.engine_alone:
-        replaying.facts["engine_alone"] = True
+    replaying.facts = Facts(
+        run=manifest.id,
+        runtime=manifest.spec.runtime.value,
+        replay=mode.name.value,
+        versions=manifest.result.versions,
+        engine_alone=manifest.spec.engine_alone,
+    )
     try:
         await _replay(replaying, mode)
     except LoadgenError as error:
@@ -100,11 +100,13 @@ async def replay_once(
     if database.exists():
         why = f"there is a database at {database}: the replay may have used it"
         replaying.judge.doubt(RecordingFault(why))
-    replaying.facts["database"] = {"path": str(database), "exists": database.exists()}
+    replaying.facts = replace(replaying.facts, database=Database(str(database), database.exists()))
     verdict = replaying.judge.verdict(
-        requests=replaying.requests, whole=replaying.whole, client_order_same=replaying.client_order_same
+        requests=replaying.requests,
+        whole=replaying.whole,
+        client_order_same=replaying.client_order_same,
+        facts=replaying.facts,
     )
-    verdict.facts = replaying.facts
     write_json(replaying.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, replaying.folder)
 
@@ -142,23 +144,13 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
 
     It is written into that replay's ``verdict.json``; those of the others stay what they are.
     """
-    worst = min(replays, key=lambda one: WORST_FIRST.index(one.verdict.judgement))
-    verdict = worst.verdict
-    client = verdict.facts.get("replay") == ModeName.CLIENT
+    counts = replays[counting_replay([one.verdict for one in replays])]
+    client = counts.verdict.facts.replay == ModeName.CLIENT
     if client:
         edited = changed(manifest.client_sources)
     else:  # the image of containers holds the code that was recorded, whatever has become of it outside
         edited = [] if manifest.image else changed(manifest.sources)
-    verdict.causes = diagnose([one.verdict for one in replays], edited)
-    verdict.facts["changed_sources"] = edited
-    log = worst.folder / ("client.log" if client else "server.log")
-    if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(log)):
-        verdict.facts["engine_log"] = asdict(said)
-    if (watched := [one for one in replays if "watched" in one.verdict.facts]) and watched[-1] is not worst:
-        verdict.facts["watched"] = watched[-1].verdict.facts["watched"]
-    verdict.facts["replays"] = [
-        {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
-        for one in replays
-    ]
-    write_json(worst.folder / "verdict.json", verdict.to_json())
-    return worst
+    log = counts.folder / ("client.log" if client else "server.log")
+    verdict = concluded([(one.folder.name, one.verdict) for one in replays], edited, first_message(log))
+    write_json(counts.folder / "verdict.json", verdict.to_json())
+    return Verified(verdict, counts.folder)

@@ -117,7 +117,7 @@ def test_the_core_is_pure(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in PURE
         and not within(name, "loadgen.core")
-        and name != "loadgen.errors"
+        and name not in {"loadgen.errors", "loadgen.protocol", "loadgen"}
     }
     assert not foreign
 
@@ -141,8 +141,15 @@ def test_traced_imports_stdlib_and_engine_only(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in sys.stdlib_module_names | {"retracesoftware"}
         and not within(name, "loadgen.traced")
+        and name != "loadgen.protocol"
     }
     assert not foreign
+
+
+def test_the_protocol_imports_nothing() -> None:
+    """Both sides of the boundary share it, so it brings nothing along, not even from the standard library."""
+    (protocol,) = (tree for name, tree in ALL if name == "loadgen.protocol")
+    assert not imports(protocol)
 
 
 def test_the_package_root_imports_nothing() -> None:

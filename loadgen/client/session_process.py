@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from loadgen import protocol
 from loadgen.client.plan import plan
 from loadgen.client.session import fire
 from loadgen.core.events import Body, Entry, LeftTape, Story, to_line
@@ -127,7 +128,8 @@ def run(spec: RunSpec, url: str) -> None:
     except BaseException as error:
         for left in _causes(error):
             if stack := getattr(left, "stack", None):
-                emit(LeftTape(why=str(left), stack=tuple(stack)))
+                code = getattr(left, "code", protocol.UNKNOWN)
+                emit(LeftTape(code=code, why=str(left), stack=tuple(stack)))
                 break
         raise
     emit(end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,11 +13,11 @@ from loadgen.containers.daemon import Daemon
 from loadgen.containers.image import present
 from loadgen.containers.listener import Listener
 from loadgen.containers.session import Session as Containers
-from loadgen.core.comparison import RULES, ignoring
 from loadgen.core.events import Stage
 from loadgen.core.jobs import DriveReplay, ServeReplay
+from loadgen.core.judge import Judge
 from loadgen.core.spec import Runtime, VerifySpec, to_json
-from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
+from loadgen.core.verdict import Database, Facts, Judgement, Reason, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.store.run_folder import write_json
 from loadgen.verify import Verified
@@ -72,9 +73,10 @@ async def replay_once(
     if reached is None:
         verdict = _undetermined(manifest, error)
     else:
-        verdict = Verdict.from_json(reached, (*RULES, *ignoring(spec.ignore)))
+        verdict = Verdict.from_json(reached)
         if verdict.judgement is Judgement.UNDETERMINED and exits.broke(ends.server):
-            verdict.reasons.insert(0, Reason(error.fault, error.message, error.advice))
+            first = Reason(error.fault, error.message, error.advice, error.code)
+            verdict = replace(verdict, reasons=(first, *verdict.reasons))
     write_json(folder / "verdict.json", verdict.to_json())
     return Verified(verdict, folder)
 
@@ -94,11 +96,10 @@ def _undetermined(manifest: Manifest, error: LoadgenError) -> Verdict:
     """Return the verdict where the verifier itself could not reach one."""
     judge = Judge()
     judge.doubt(error)
-    verdict = judge.verdict(requests=0, whole=False, client_order_same=None)
-    verdict.facts = {
-        "run": manifest.id,
-        "runtime": "docker",
-        "versions": manifest.result.versions,
-        "database": {"path": manifest.result.started.database, "exists": False},
-    }
-    return verdict
+    facts = Facts(
+        run=manifest.id,
+        runtime="docker",
+        versions=manifest.result.versions,
+        database=Database(manifest.result.started.database, exists=False),
+    )
+    return judge.verdict(requests=0, whole=False, client_order_same=None, facts=facts)

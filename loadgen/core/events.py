@@ -94,6 +94,8 @@ class Entry(Happened, frozen=True, kw_only=True, tag="entry"):
 class LeftTape(Happened, frozen=True, kw_only=True, tag="left_tape"):
     """A replayed load generator asked for something that was not recorded."""
 
+    code: str
+    """One of the codes of :mod:`loadgen.protocol`."""
     why: str
     stack: tuple[str, ...]
     """The calls that did, innermost first."""

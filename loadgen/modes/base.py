@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from loadgen.client.session import Stop
     from loadgen.client.transport import WireTransport
     from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.judge import Terms
     from loadgen.core.spec import ModeName, RunSpec
     from loadgen.core.transcript import Reader
-    from loadgen.core.verdict import Terms
     from loadgen.engine.target import Target
     from loadgen.modes.replaying import Replaying
     from loadgen.store.journal import Journal

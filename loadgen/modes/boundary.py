@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadgen.client.replay import Refire
 from loadgen.client.session import fire
 from loadgen.core.events import Story
+from loadgen.core.judge import BOUNDARY
 from loadgen.core.spec import ModeName
-from loadgen.core.verdict import BOUNDARY
+from loadgen.core.verdict import Watched
 from loadgen.errors import EngineFault, LoadgenError
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ class BoundaryMode:
                     raise
                 finally:
                     if one.watch is not None:
-                        one.facts["watched"] = {"seq": one.watch, "seen": await server.control.watched()}
+                        watched = Watched(one.watch, await server.control.watched())
+                        one.facts = replace(one.facts, watched=watched)
                 one.client_order_same = refire.client_order_same
 
 

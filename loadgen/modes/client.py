@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import anyio
 from msgspec.structs import replace
 
+from loadgen import protocol
 from loadgen.core import events as happened
-from loadgen.core.comparison import Difference, compare
+from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
+from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.jobs import ENTRY, Fire
+from loadgen.core.judge import CLIENT
 from loadgen.core.spec import ModeName, absolute, to_json
 from loadgen.core.transcript import FailedIteration, decode
-from loadgen.core.verdict import CLIENT, RECORDING_ENDS
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault
@@ -142,7 +144,7 @@ class _Client:
         self._bodies: dict[str, bytes] = {}
         self.end: SessionEnd | None = None
         """Once it has come to its end."""
-        self.left: happened.LeftTape | None = None
+        self.left: Departure | None = None
         """Where a replay left the tape."""
 
     async def __aiter__(self) -> AsyncIterator[Timed]:
@@ -156,8 +158,8 @@ class _Client:
                     yield Timed(event, at, due)
                 case happened.SessionEnd() as end:
                     self.end = end
-                case happened.LeftTape() as left:
-                    self.left = left
+                case happened.LeftTape(code=code, why=why, stack=stack):
+                    self.left = Departure(code, why, stack)
                 case happened.Story() as story:
                     self._emit(story)
 
@@ -223,14 +225,15 @@ class _Lockstep:
         """Tell why there is no event where *recorded* was."""
         if self._client.left is None:
             raise await self._died()
-        why, stack = self._client.left.why, self._client.left.stack
-        if why.startswith(RECORDING_ENDS):
+        left = self._client.left
+        if left.code == protocol.RECORDING_ENDS:
             raise RecordingFault(
                 f"the client's recording ends after {self._events} events",
                 advice="Was the disk full, or a limit on file sizes in force? Record again.",
+                code=protocol.RECORDING_INCOMPLETE,
             )
-        left = Difference("outcome", _told(recorded), f"left the tape: {why}")
-        self._replaying.judge.note(self._request(recorded), (left,), why, stack)
+        outcome = Difference("outcome", _told(recorded), f"left the tape: {left.why}")
+        self._replaying.judge.note(self._request(recorded), (outcome,), left)
 
     def _request(self, event: Event) -> Request:
         """Return the request that *event* is one of, or the latest one."""
@@ -282,7 +285,7 @@ def _told(event: Event) -> str:
 
 def _asked(recorded: Request, replayed: Request) -> tuple[Difference, ...]:
     return tuple(
-        Difference(f"request {name}", repr(before)[:200], repr(after)[:200])
+        Difference(f"{REQUEST_FIELD}{name}", repr(before)[:200], repr(after)[:200])
         for name in ("user", "method", "target", "headers", "body")
         if (before := getattr(recorded, name)) != (after := getattr(replayed, name))
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
+from loadgen import protocol
 from loadgen.client.control import Control, State
 from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 BACKLOG = 1024
-REFUSAL = "loadgen: this server cannot be recorded: "
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
 SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
 
@@ -98,9 +98,13 @@ class LocalServer:
     async def _not_started(self, mode: str) -> ServerFault:
         """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
         how, see = await self.exit_report(), f"See {self._log}."
-        refusal = next((line for line in reversed(last_words(self._log)) if line.startswith(REFUSAL)), None)
+        refusal = next(
+            (line for line in reversed(last_words(self._log)) if line.startswith(protocol.LOG_REFUSAL)), None
+        )
         if refusal is not None:
-            return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
+            return ServerFault(
+                f"this server cannot be recorded: {refusal.removeprefix(protocol.LOG_REFUSAL)}", advice=see
+            )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
             return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)

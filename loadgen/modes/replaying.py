@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadgen.core.events import Stage
 from loadgen.core.transcript import Run
+from loadgen.core.verdict import Facts, Seconds
 from loadgen.modes.figures import sampled
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.core.events import Emit
+    from loadgen.core.judge import Judge
     from loadgen.core.transcript import Event, Reader
-    from loadgen.core.verdict import Judge
     from loadgen.store.journal import Journal
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
@@ -41,7 +42,7 @@ class Replaying:
     whole: bool = False
     """Whether the recorded transcript was read to its end."""
     client_order_same: bool | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def log(self) -> Path:
@@ -63,7 +64,5 @@ class Replaying:
         began = monotonic()
         async with sampled(journal, self.emit, total=self.manifest.requests):
             yield
-        self.facts["seconds"] = {
-            "recording": self.manifest.seconds,
-            "replay": round(monotonic() - began, 3),
-        }
+        took = Seconds(self.manifest.seconds, round(monotonic() - began, 3))
+        self.facts = replace(self.facts, seconds=took)

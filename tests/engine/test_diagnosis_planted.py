@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.core.diagnosis import Fault
-from loadgen.core.verdict import Judgement
+from loadgen.core.verdict import Fault, Judgement
 from loadgen.store.run_folder import RunFolder
 from loadgen.verify import conclude
 from tests.engine.conftest import Bench, visiting

@@ -141,9 +141,9 @@ def changed(at: int, event: Event, when: float | None = None) -> list[tuple[Even
 @pytest.mark.parametrize(
     ("story", "field"),
     [
-        (changed(1, Request(2, 1, "POST", "/c", (("A", "1"),), b"body")), "request target"),
-        (changed(1, Request(2, 1, "POST", "/b", (("A", "2"),), b"body")), "request headers"),
-        (changed(1, Request(2, 1, "POST", "/b", (("A", "1"),), b"Body")), "request body"),
+        (changed(1, Request(2, 1, "POST", "/c", (("A", "1"),), b"body")), "request:target"),
+        (changed(1, Request(2, 1, "POST", "/b", (("A", "2"),), b"body")), "request:headers"),
+        (changed(1, Request(2, 1, "POST", "/b", (("A", "1"),), b"Body")), "request:body"),
         (changed(2, Response(2, 200, (("Content-Length", "2"), ("Date", "Tue")), b"hi")), "header:date"),
         (changed(2, Failure(2, "ReadTimeout", "")), "outcome"),
         (changed(2, STORY[2][0], 0.300001), "ended at"),
@@ -210,11 +210,11 @@ def test_failed_iterations_are_compared(
 
 def test_client_that_leaves_the_tape(judged: Callable[..., Verdict]) -> None:
     """What a scenario asks for that was not recorded is told with the line that asked."""
-    left = to_line(LeftTape(why="the recording has 1 here", stack=("s.py:3 in run: x",)))
+    left = to_line(LeftTape(code="another-call", why="another", stack=("s.py:3 in run: x",)))
     verdict = judged(CLIENT, FakeProcess([*lived(*STORY[:2], outcome=False), left], "exit code 1"))
     assert verdict.judgement is Judgement.DIVERGED
     (found,) = verdict.divergences
-    assert (found.seq, found.evidence, found.stack) == (2, "the recording has 1 here", ("s.py:3 in run: x",))
+    assert (found.seq, found.code, found.stack) == (2, "another-call", ("s.py:3 in run: x",))
 
 
 @pytest.mark.parametrize(
