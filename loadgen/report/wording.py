@@ -48,7 +48,7 @@ _REPLAYED = {
     "client": "the load generator; no server, no connection",
 }
 _COMPARED = {
-    "server": "status, headers, body bytes",
+    "boundary": "status, headers, body bytes",
     "process": "status, all headers, body bytes",
     "client": "status, all headers, body bytes; what was sent, and when, by its clock",
 }
