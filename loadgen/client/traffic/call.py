@@ -23,6 +23,8 @@ CONNECTION = frozenset(
 """Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""
 IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", "x-loadgen-seq"})
 """Of those, the ones that say nothing about the request: leaving them out is not worth a word."""
+COOKIE = "cookie"
+"""The kind of a value that is the cookie of its name."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """What a method or the name of a header consists of."""
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)(?P<target>[^#]*)")
@@ -61,6 +63,31 @@ class Jar:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A value of a request that comes from an earlier answer."""
+
+    part: str
+    """Where it stands: ``target``, ``body``, or the number of a header."""
+    start: int
+    end: int
+    writing: str
+    """How it is written there; see :func:`loadgen.client.traffic.slots.written`."""
+    call: int
+    """The number of the request whose answer has it; of a cookie, -1: the latest answer that sets it."""
+    kind: str
+    """In which kind of place the answer has it; see :class:`loadgen.client.traffic.answers.Answer`."""
+    path: tuple[str | int, ...]
+    """Which place."""
+
+    @property
+    def name(self) -> str:
+        """What the place is called."""
+        if self.kind in {"field", "header", COOKIE}:
+            return str(self.path[0])
+        return "Location" if self.kind == "location" else ".".join(map(str, self.path)) or "the JSON"
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request to play."""
 
@@ -73,6 +100,8 @@ class Call:
     redirects: Redirects | None = None
     """How redirects are followed; by default they are not."""
     jar: Jar | None = None
+    bound: tuple[Bound, ...] = ()
+    """What of it comes from earlier answers."""
 
 
 @dataclass(slots=True)

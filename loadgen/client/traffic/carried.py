@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from loadgen.client.traffic.call import Call, Jar, Redirects
+from loadgen.client.traffic.call import Bound, Call, Jar, Redirects
 
 FORMAT = "loadgen-calls/1"
 
@@ -43,6 +43,7 @@ def _call(fields: dict[str, Any]) -> Call:
                 "body": base64.b64decode(fields["body"]),
                 "redirects": redirects,
                 "jar": jar,
+                "bound": tuple(Bound(**(one | {"path": tuple(one["path"])})) for one in fields["bound"]),
             }
         )
     )

@@ -6,9 +6,12 @@ counted, is what a browser sent elsewhere, took from its cache, blocked, or did 
 
 from __future__ import annotations
 
+import base64
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from loadgen.client.traffic.answers import Answer
 from loadgen.client.traffic.call import TOKEN, Call, Notes, split, wire, without_connection
 from loadgen.client.traffic.har_body import BodyError, body, encodings
 from loadgen.client.traffic.hosts import Hosts
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body is sent."
 _MASKED = "{n} with " + MASK + " in place of a secret: sent so."
 _CAPITALS = "{n} with a method in small letters: sent in capital letters."
+_BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
+"""What the browsers call themselves, as creators of a file."""
 _SWITCHING = 101
 _READABLE = "A URL of {n} held characters that no URL may: sent percent-encoded."
 
@@ -32,14 +37,26 @@ class _EntryError(Exception):
     """An entry is not what it should be."""
 
 
-def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> tuple[list[Call], Notes]:
+@dataclass(frozen=True, slots=True)
+class Har:
+    """What is played of a file."""
+
+    calls: list[Call]
+    answers: list[Answer | None]
+    """What each was answered then, as far as the file has it."""
+    notes: Notes
+    is_browsers: bool
+    """Whether a browser wrote it."""
+
+
+def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> Har:
     """Return the requests of the parsed *content*, and what a user should know about them.
 
     Raises:
         UsageError: a request in it cannot be sent as it was.
     """
     entries = content["log"]["entries"]
-    found: list[tuple[datetime, Call]] = []
+    found: list[tuple[datetime, Call, Answer | None]] = []
     notes = Notes()
     wanted = Hosts(hosts, notes)
     for number, entry in enumerate(entries if isinstance(entries, list) else (), 1):
@@ -51,7 +68,7 @@ def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> tup
             elif wanted.play(authority):
                 call = _call(method, url, request, _own(entry), notes)
                 notes.more[_MASKED] += MASK in repr(call)
-                found.append((_when(entry), call))
+                found.append((_when(entry), call, _answer(entry.get("response"))))
         except (_EntryError, BodyError) as error:
             raise UsageError(f"{file}, entry {number}: {error}", advice="Correct it, or remove it.") from None
     if not found:
@@ -59,7 +76,9 @@ def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> tup
             f"{file} has no request to play", advice="\n  ".join(notes.lines()) or "It has no entries."
         )
     found.sort(key=lambda one: one[0])
-    return [call for _, call in found], notes
+    creator = content["log"].get("creator")
+    name = creator.get("name") if isinstance(creator, dict) else None
+    return Har([one[1] for one in found], [one[2] for one in found], notes, name in _BROWSERS)
 
 
 def _request(entry: Any) -> tuple[str, str, dict[str, Any]]:
@@ -172,6 +191,23 @@ def _pairs(given: Any, what: str) -> list[tuple[str, str]]:
 def _query(fields: Any) -> str:
     text = encodings(_pairs(fields, "field of its queryString"))[0]
     return split(f"/?{text}")[2][2:]
+
+
+def _answer(response: Any) -> Answer | None:
+    """Return what a request was answered then; a damaged answer is none, as nothing of it is sent."""
+    try:
+        headers = [(str(one["name"]), str(one["value"])) for one in response.get("headers", [])]
+        if not any(name.lower() == "set-cookie" for name, _ in headers):
+            headers += [
+                ("Set-Cookie", f"{one['name']}={one['value']}") for one in response.get("cookies", [])
+            ]
+        content = response.get("content", {})
+        text = str(content.get("text") or "")
+        is_base64 = "base64" in (content.get("encoding"), content.get("comment"))
+        body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+    except (AttributeError, TypeError, KeyError, ValueError):
+        return None
+    return Answer(tuple(headers), body)
 
 
 def _when(entry: dict[str, Any]) -> datetime:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from loadgen.client.scenario import Origin, Scenario
+from loadgen.client.traffic.call import COOKIE
+from loadgen.client.traffic.carrying import Carrier, providers
 from loadgen.client.traffic.redirects import Cookies, following, with_cookies
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.scenario import User
-    from loadgen.client.traffic.call import Call
+    from loadgen.client.traffic.call import Bound, Call
 
 USERS = 8
 """Virtual users of a file that has one, where the command line names none."""
@@ -27,16 +29,26 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
     users, a user's requests are played by several, where there are fewer, those of several by one.
     """
     users = sorted({call.user for call in calls})
-    lists = [[call for call in calls if call.user == user] for user in users]
+    lists = [[(at, call) for at, call in enumerate(calls) if call.user == user] for user in users]
+    needed = providers(calls)
+    told: set[tuple[int, Bound]] = set()
 
-    def mine(user: int, of: int) -> list[list[Call]]:
+    def mine(user: int, of: int) -> list[list[tuple[int, Call]]]:
         return lists[user % len(lists) :: of]
 
     async def run(user: User) -> None:
         for part in mine(user.id, user.of):
             jars: defaultdict[str, Cookies] = defaultdict(Cookies)
-            for call in part:
-                await _play(user.http, call, jars)
+            carrier = Carrier(needed)
+            for number, call in part:
+                filled, missing = carrier.filled(call)
+                for bound in missing:
+                    if (number, bound) not in told:
+                        told.add((number, bound))
+                        user.say(
+                            f"{call.method} {call.target} is sent with the file's value: {_why(bound, calls)}"
+                        )
+                carrier.seen(number, await _play(user.http, filled, jars))
 
     def requests(of: int) -> int:
         return sum(len(part) for user in range(of) for part in mine(user, of))
@@ -52,22 +64,32 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
     )
 
 
-async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cookies]) -> None:
-    """Send *call*, and whatever it is redirected to."""
+def _why(bound: Bound, calls: list[Call]) -> str:
+    if bound.kind == COOKIE:
+        return f"no answer has set the cookie {bound.name}"
+    source = calls[bound.call]
+    return f"the answer to {source.method} {source.target} has no {bound.name} this time"
+
+
+async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cookies]) -> httpx.Response:
+    """Send *call*, and whatever it is redirected to; return the last answer."""
     jar, seen = call.jar, Cookies()
     if jar is not None:
         for name in jar.reads:
             seen.merge(jars[name])
-    due: Call | None = call
-    while due is not None:
-        one = due
+    one = call
+    while True:
         cookies = seen.header(one.target) if jar is not None and jar.active else ""
         answer = await http.send(request(http, with_cookies(one, cookies)), follow_redirects=False)
         if jar is not None:
             seen.take(answer, one.target)
         due = following(one, answer, http.base_url)
+        if due is None:
+            break
+        one = due
     if jar is not None and jar.writes:
         jars[jar.writes] = seen
+    return answer
 
 
 def request(http: httpx.AsyncClient, call: Call) -> httpx.Request:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from loadgen.client.traffic.answers import is_over, parsed
 from loadgen.client.traffic.call import Call, split
 
 if TYPE_CHECKING:
@@ -69,19 +69,15 @@ class Cookies:
         """Keep the cookies that *answer* to a request for *target* sets."""
         default = target.partition("?")[0].rpartition("/")[0] or "/"
         for line in answer.headers.get_list("set-cookie"):
-            pair, *rest = line.split(";")
-            name, _, value = pair.partition("=")
-            options = {
-                key.strip().lower(): text.strip() for key, _, text in (one.partition("=") for one in rest)
-            }
+            name, value, options = parsed(line)
             path = options.get("path", "")
             path = path if path.startswith("/") else default
-            key = name.strip(), path
+            key = name, path
             self._count += 1
             made = self._kept[key].made if key in self._kept else self._count
             self._kept.pop(key, None)
-            if not _is_over(options):
-                self._kept[key] = _Cookie(key[0], value.strip(), path, made)
+            if not is_over(options):
+                self._kept[key] = _Cookie(name, value, path, made)
 
     def header(self, target: str) -> str:
         """Return what is sent to *target*, in curl's order: longer paths and names first."""
@@ -102,21 +98,6 @@ def with_cookies(call: Call, cookies: str) -> Call:
         return replace(call, headers=(*call.headers[:at], pair, *call.headers[at + 1 :]))
     at = len(names) if call.jar is None or call.jar.at is None else call.jar.at
     return replace(call, headers=(*call.headers[:at], ("Cookie", cookies), *call.headers[at:]))
-
-
-def _is_over(options: dict[str, str]) -> bool:
-    """Say whether a cookie is one that the server takes back."""
-    age = options.get("max-age", "")
-    if age.lstrip("-").isdecimal():
-        return int(age) <= 0
-    try:
-        return "expires" in options and parsedate_to_datetime(options["expires"]).timestamp() <= _LONG_AGO
-    except (ValueError, TypeError):
-        return False
-
-
-_LONG_AGO = 1e9
-"""Servers take a cookie back by a date of 1970, or thereabouts: the clock need not be asked."""
 
 
 def _within(path: str, of: str) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.client.traffic import carried, har
-from loadgen.client.traffic.call import Call, Jar, Redirects
+from loadgen.client.traffic.call import Bound, Call, Jar, Redirects
 from loadgen.client.traffic.file import read
 from loadgen.errors import UsageError
 
@@ -31,8 +31,8 @@ def field(name: str, value: str) -> list[dict[str, str]]:
 
 
 def parse(*entries: Any, hosts: Sequence[str] = ()) -> tuple[list[Call], list[str]]:
-    calls, notes = har.parse(FILE, {"log": {"entries": list(entries)}}, hosts)
-    return calls, notes.lines()
+    found = har.parse(FILE, {"log": {"entries": list(entries)}}, hosts)
+    return found.calls, found.notes.lines()
 
 
 def test_a_browsers_request() -> None:
@@ -311,6 +311,19 @@ CALLS = st.builds(
     st.integers(0, 3),
     st.none() | st.builds(Redirects, st.integers(-1, 3), st.just((301, 303)), st.just("GET"), HEADERS),
     st.none() | st.builds(Jar, st.just(("a",)), st.just("b"), st.booleans(), st.none() | st.integers(0, 3)),
+    st.lists(
+        st.builds(
+            Bound,
+            st.just("1"),
+            st.just(0),
+            st.just(2),
+            TEXT,
+            st.just(3),
+            TEXT,
+            st.tuples(TEXT, st.integers(0, 9)),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
