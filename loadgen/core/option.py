@@ -90,6 +90,11 @@ def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
                 raise UsageError(f"{' and '.join(names)} exclude each other: give one of them")
             if chosen:
                 values[one.name] = assemble(chosen[0], given)
+    for one in msgspec.structs.fields(kind):
+        if one.required and one.name not in values:
+            using = next(field for field in fields(kind) if given.get(field.name))
+            needed = next(field for field in fields(kind) if field.name == one.name)
+            raise UsageError(f"{using.option.names[0]} needs {needed.option.names[0]}, too")
     return kind(**values)
 
 
