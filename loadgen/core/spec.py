@@ -92,8 +92,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "With --from: send the file as it is. Otherwise ids, tokens and cookies that earlier answers gave "
-            "are carried over.",
+            "With --from: send the file as it is. Otherwise ids, tokens and cookies of earlier answers are "
+            "carried over.",
         ),
     ] = False
 
