@@ -3,25 +3,26 @@
 Each connection of a client has one of its own to the server: what the server does to it (keeps it, closes it,
 breaks off) happens to the client, too, and what the client does to its own happens to the server.
 
-These are protocols of asyncio rather than anyio streams: everything happens in the callback that brings the
-bytes, without a task or a wait. A request costs a fraction of the processor time that way
-(``benchmarks/gateway.py``), and numbering it, journalling it and sending it are one step.
+Everything happens in the callback that brings the bytes, without a task or a wait: numbering a request,
+journalling it and sending it are one step, and a request costs a fraction of what it would cost with streams
+and tasks (``benchmarks/gateway.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from loadgen.client.gateway.admission import FOR_THE_PROXY
 from loadgen.client.gateway.exchange import CONTINUE, Exchange, own_answer
+from loadgen.client.gateway.sockets import Connecting, Stream
 from loadgen.core.exchange import Failure
 from loadgen.core.http1 import HEAD_LIMIT, Malformed, Refused, check_beginning, head_end, request_head
 
 if TYPE_CHECKING:
+    import socket
+
     from loadgen.core.exchange import Headers, Request, Response
     from loadgen.core.http1 import Body, RequestHead
 
@@ -29,17 +30,12 @@ AHEAD = 1 << 16
 """Bytes of later requests that are read while one is open."""
 LINGER = 2.0
 """Seconds in which a refused client may go on sending, so that it gets to read the answer."""
-AT_ONCE = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing breaks the connection instead of ending it in order."""
 
 
 class Owner(Protocol):
     """What a connection asks of the gateway; see :class:`loadgen.client.gateway.listener.Gateway`."""
 
     server: tuple[str, int]
-
-    def opened(self, one: ClientConnection) -> None:
-        """Note a new connection."""
 
     def closing(self, one: ClientConnection) -> None:
         """Note that it is about to end: its lane is free."""
@@ -69,41 +65,50 @@ class Owner(Protocol):
         """Whether no more requests are taken."""
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection:
     """The connection to the server behind a client's."""
 
-    def __init__(self, client: ClientConnection) -> None:
+    def __init__(self, connection: socket.socket, client: ClientConnection) -> None:
         self._client = client
-        self.transport = cast(asyncio.Transport, None)
         self.ended = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self.transport = cast(asyncio.Transport, transport)
+        self.stream = Stream(connection, self)
 
     def data_received(self, data: bytes) -> None:
         """Pass on a piece of an answer."""
         self._client.answered(self, data)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         """Take the end, which may be that of an answer."""
-        self.ended = True
-        self._client.server_ended(self, None)
+        if not self.ended:
+            self.ended = True
+            self._client.server_ended(self, None)
+        return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def pause_writing(self) -> None:
+        """Go on: a request that is sent is in memory as a whole."""
+
+    def resume_writing(self) -> None:
+        """Go on."""
+
+    def connection_lost(self, error: OSError | None) -> None:
         """Take the end, in disorder unless it was seen before."""
         if not self.ended:
             self.ended = True
-            self._client.server_ended(self, exc)
+            self._client.server_ended(self, error)
+
+    def drop(self) -> None:
+        """Close it: what it still brings is not wanted."""
+        self.ended = True
+        self.stream.abort()
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection:
     """A client's connection: requests one after the other, each with its answer."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, connection: socket.socket, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self.transport = cast(asyncio.Transport, None)
+        self.stream = Stream(connection, self)
         self.lane: int | None = None
         """The number of its lane, once it has sent a request."""
         self.exchange: Exchange | None = None
@@ -111,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_slow = False
         """Whether it does not read its answer as fast as that comes."""
         self._server: ServerConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        self._connecting: Connecting | None = None
         self._received = b""
         """What came, and is not part of the present request."""
         self._head: RequestHead | None = None
@@ -127,11 +132,6 @@ class ClientConnection(asyncio.Protocol):
 
     # ---- the client ---------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self.transport = cast(asyncio.Transport, transport)
-        self._owner.opened(self)
-
     def data_received(self, data: bytes) -> None:
         """Take bytes of requests."""
         if self._over:
@@ -139,7 +139,7 @@ class ClientConnection(asyncio.Protocol):
         self._received = self._received + data if self._received else data
         if self._is_busy():
             if len(self._received) > AHEAD:
-                self.transport.pause_reading()
+                self.stream.pause_reading()
         else:
             self._read()
 
@@ -148,9 +148,9 @@ class ClientConnection(asyncio.Protocol):
         self._half_closed = True
         return self._is_busy()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, error: OSError | None) -> None:
         """Note that the client is gone, which the server notices, too."""
-        del exc
+        del error
         if self.exchange is not None:
             when = "in the middle of an answer" if self.exchange.started else "before its answer"
             self._owner.left(when)
@@ -167,7 +167,7 @@ class ClientConnection(asyncio.Protocol):
         """Let the server wait until the client has read more."""
         self.is_slow = True
         if self._server is not None and not self._server.ended:
-            self._server.transport.pause_reading()
+            self._server.stream.pause_reading()
 
     def resume_writing(self) -> None:
         """Let the answer come again."""
@@ -175,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.heard = self._loop.time()
         if self._server is not None and not self._server.ended:
-            self._server.transport.resume_reading()
+            self._server.stream.resume_reading()
 
     def close(self) -> None:
         """Close it in order, after what was written."""
@@ -183,15 +183,14 @@ class ClientConnection(asyncio.Protocol):
             self._over = True
             self._owner.closing(self)
             self._drop_server()
-            self.transport.close()
+            self.stream.close()
 
     def break_off(self) -> None:
         """End it in disorder."""
         self._over = True
         self._owner.closing(self)
         self._drop_server()
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
-        self.transport.abort()
+        self.stream.break_off()
 
     def close_if_idle(self) -> None:
         """Close it unless a request is open; one that is not whole yet will not be taken."""
@@ -221,7 +220,11 @@ class ClientConnection(asyncio.Protocol):
         elif self._server is not None and not self._server.ended:
             self._send(self._server)
         else:
-            self._connecting = self._loop.create_task(self._connect_and_send())
+            # What is numbered is sent at once, in the order of the numbers: so the connection comes first.
+            try:
+                self._connecting = Connecting(self._owner.server, self._connected)
+            except OSError as error:
+                self._connected(None, error)
 
     def _read_head(self) -> bool:
         received = self._received
@@ -244,7 +247,7 @@ class ClientConnection(asyncio.Protocol):
         self._head, self._body = head, head.body()
         self._continued = head.expects and not self._body.ended and not self._received
         if self._continued:
-            self.transport.write(CONTINUE)
+            self.stream.write(CONTINUE)
         return True
 
     def _read_body(self) -> bool:
@@ -255,25 +258,13 @@ class ClientConnection(asyncio.Protocol):
             self._received = self._received[taken:]
         return self._body.ended
 
-    async def _connect_and_send(self) -> None:
-        """Connect to the server first: what was numbered is sent at once, in the order of the numbers."""
-        family = socket.AF_INET6 if ":" in self._owner.server[0] else socket.AF_INET
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            connection.setblocking(False)
-            await self._loop.sock_connect(connection, self._owner.server)
-            _, server = await self._loop.create_connection(lambda: ServerConnection(self), sock=connection)
-        except OSError as error:
-            connection.close()
-            self._connecting = None
-            if self._issue() is not None:
-                self._fail(
-                    "ConnectError", HTTPStatus.BAD_GATEWAY, f"the server could not be reached: {error}"
-                )
-        else:
-            self._connecting = None
-            self._server = server
-            self._send(server)
+    def _connected(self, connection: socket.socket | None, error: OSError | None) -> None:
+        self._connecting = None
+        if connection is not None:
+            self._server = ServerConnection(connection, self)
+            self._send(self._server)
+        elif self._issue() is not None:
+            self._fail("ConnectError", HTTPStatus.BAD_GATEWAY, f"the server could not be reached: {error}")
 
     def _send(self, server: ServerConnection) -> None:
         request = self._issue()
@@ -281,7 +272,7 @@ class ClientConnection(asyncio.Protocol):
             return
         first, *rest = self._raw
         self._raw = []
-        server.transport.write(b"".join((first, b"X-Loadgen-Seq: %d\r\n" % request.seq, *rest)))
+        server.stream.write(b"".join((first, b"X-Loadgen-Seq: %d\r\n" % request.seq, *rest)))
 
     def _issue(self) -> Request | None:
         """Number the request and open its exchange; None: the recording is over."""
@@ -295,7 +286,7 @@ class ClientConnection(asyncio.Protocol):
             headers = tuple(pair for pair in headers if not pair[0].lower().startswith("proxy-"))
         request = self._owner.issue(self, head, self._target, headers, b"".join(body.content))
         if request is None:
-            self.transport.abort()
+            self.stream.abort()
         else:
             self.exchange = Exchange(request, continued=self._continued, now=self._loop.time())
         return request
@@ -306,10 +297,9 @@ class ClientConnection(asyncio.Protocol):
         self._over = True
         self._drop_server()
         method = self._head.method if self._head else ""
-        self.transport.write(own_answer(refused.status, refused.why, method))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._loop.call_later(LINGER, self.transport.abort)
+        self.stream.write(own_answer(refused.status, refused.why, method))
+        self.stream.write_eof()
+        self._loop.call_later(LINGER, self.stream.abort)
 
     # ---- answers ------------------------------------------------------------------------------------------
 
@@ -317,8 +307,7 @@ class ClientConnection(asyncio.Protocol):
         """Pass on what the server sent."""
         exchange = self.exchange
         if exchange is None or server is not self._server:
-            server.ended = True  # nobody asked
-            server.transport.abort()
+            server.drop()  # nobody asked
             return
         exchange.heard = self._loop.time()
         try:
@@ -329,7 +318,7 @@ class ClientConnection(asyncio.Protocol):
         if exchange.ended:
             self._end(passing)
         elif passing:
-            self.transport.write(passing)
+            self.stream.write(passing)
 
     def server_ended(self, server: ServerConnection, error: Exception | None) -> None:
         """Take the end of the server's connection, in order or with an *error*."""
@@ -364,12 +353,12 @@ class ClientConnection(asyncio.Protocol):
         assert exchange is not None
         self._complete(exchange.response())
         if passing:
-            self.transport.write(passing)
+            self.stream.write(passing)
         if not (exchange.keeps and self._keeps) or (self._half_closed and not self._received):
             self.close()
             return
         if len(self._received) > AHEAD:
-            self.transport.resume_reading()
+            self.stream.resume_reading()
         if self._received:
             self._read()
             if self._half_closed and not self._is_busy():
@@ -388,7 +377,7 @@ class ClientConnection(asyncio.Protocol):
             self.break_off()  # an orderly end would look like that of the answer
             return
         if not exchange.started:
-            self.transport.write(own_answer(status, why, method, outcome="unanswered"))
+            self.stream.write(own_answer(status, why, method, outcome="unanswered"))
         self.close()
 
     def _complete(self, outcome: Response | Failure) -> None:
@@ -398,5 +387,4 @@ class ClientConnection(asyncio.Protocol):
     def _drop_server(self) -> None:
         server, self._server = self._server, None
         if server is not None and not server.ended:
-            server.ended = True
-            server.transport.abort()
+            server.drop()

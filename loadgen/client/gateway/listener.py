@@ -10,17 +10,18 @@ from urllib.parse import urlsplit
 
 from loadgen.client.gateway.admission import Admission
 from loadgen.client.gateway.connection import ClientConnection
+from loadgen.client.gateway.sockets import Listener
 from loadgen.client.gateway.users import UserBy, Users
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Collection
 
     from loadgen.client.recording import Notes
     from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.http1 import Refused, RequestHead
 
-BACKLOG = 1024
 LOOK_EVERY = 0.05
 """Seconds between two looks at whether something has come to its end."""
 GRACE = 2.0
@@ -72,20 +73,17 @@ class Gateway:
         """
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_server(
-                lambda: ClientConnection(self), host, port, backlog=BACKLOG, start_serving=False
-            )
-        except (OSError, OverflowError) as error:
+            listener = Listener(host, port, self._accept)
+        except (OSError, OverflowError, UnicodeError) as error:
             raise UsageError(
                 f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
                 advice="Name another address: --listen HOST:PORT, where port 0 is any free one.",
             ) from error
-        number = listener.sockets[0].getsockname()[1]
+        number = listener.port
         for name in (*LOCAL, host):
             self._admission.add(f"[{name}]:{number}" if ":" in name else f"{name}:{number}")
         watching = loop.create_task(self._watch_silence())
         try:
-            await listener.start_serving()
             yield f"http://{_reached_at(host)}:{number}"
         finally:
             listener.close()
@@ -93,7 +91,7 @@ class Gateway:
             for one in tuple(self._open):
                 one.stop()
             for one in tuple(self._connections):
-                one.transport.abort()
+                one.stream.abort()
 
     @property
     def stopping(self) -> bool:
@@ -134,9 +132,8 @@ class Gateway:
 
     # ---- asked by connections ------------------------------------------------------------------------------
 
-    def opened(self, one: ClientConnection) -> None:
-        """Note a new connection."""
-        self._connections.add(one)
+    def _accept(self, connection: socket.socket) -> None:
+        self._connections.add(ClientConnection(connection, self))
 
     def closing(self, one: ClientConnection) -> None:
         """Note that it is about to end: its lane is free before its client knows."""
