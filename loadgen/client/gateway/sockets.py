@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import struct
-from errno import EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM
+from errno import EINPROGRESS, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ RECEIVED = 1 << 18
 HIGH, LOW = 1 << 16, 1 << 14
 """Unsent bytes from which the other side has to wait, and those at which it may go on."""
 BACKLOG = 1024
+MOST_PORTS = 0xFFFF
 PAUSE = 0.2
 """Seconds until a connection is accepted again after this process ran out of descriptors."""
 _EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
@@ -222,6 +223,8 @@ class Listener:
         Raises:
             OSError: that is not possible.
         """
+        if not 0 <= port <= MOST_PORTS:  # which getaddrinfo would take, as another one
+            raise OSError(EINVAL, "there is no such port")
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - asked for
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         self._loop = asyncio.get_running_loop()
