@@ -37,8 +37,8 @@ __all__ = ["DEFAULT_PARENT", "FORMAT", "Manifest", "RunFolder", "digest", "read_
 DEFAULT_PARENT = Path("runs")
 _PRIVATE = 0o700
 """What was asked and answered is for its owner's eyes only, as the recording is."""
-LARGEST_BODY = 4 << 30
-"""Bytes of the largest body that is read back: more than one can be, without its digest being looked at."""
+LARGEST_BODY = 1 << 30
+"""Bytes of the largest body that is read back: it is read into memory before its digest can be checked."""
 
 
 class RunFolder:
