@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from loadgen import verify
+from loadgen.core.exchange import Request
 from loadgen.core.masking import Masker, parse
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Judgement
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    Damage = Callable[[Path], None]
+    Damage = Callable[[Path], object]
 
 OTHER_VALUES: tuple[Any, ...] = (
     None, True, 10**30, float("nan"), "", "x" * 1000, "\ud800", [], {},
@@ -49,7 +50,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     with Journal(run.transcript, run.bodies) as journal:
         journal.write(Run("run", "mixed", 1, 2, 1, "now"))
         for event, at in STORY:
-            if hasattr(event, "method"):
+            if isinstance(event, Request):
                 journal.resume(event, at=at)
             else:
                 journal.complete(event, at)  # type: ignore[arg-type]
@@ -111,9 +112,9 @@ def changed_bytes(size: int, some: int) -> Iterator[tuple[str, Damage]]:
         yield f"bit {bit} of byte {at} flipped", flip
     for kept in (0, 1, size // 2, size - 2):
         yield f"cut after {kept} bytes", partial(os.truncate, length=kept)
-    yield "twice", lambda path: path.write_bytes(path.read_bytes() * 2) and None
-    yield "binary", lambda path: path.write_bytes(chosen.randbytes(size)) and None
-    yield "zeros", lambda path: path.write_bytes(bytes(size)) and None
+    yield "twice", lambda path: path.write_bytes(path.read_bytes() * 2)
+    yield "binary", lambda path: path.write_bytes(chosen.randbytes(size))
+    yield "zeros", lambda path: path.write_bytes(bytes(size))
 
 
 def _huge(path: Path) -> None:
@@ -142,7 +143,7 @@ def in_its_place(path: Path) -> Iterator[tuple[str, Damage]]:
         "a file as large as a disk": _huge,
     }.items():
         if make is not _huge or path.suffix == ".json":  # the others may be large, and are read
-            yield name, partial(instead, make)  # type: ignore[arg-type]
+            yield name, partial(instead, make)
 
 
 def leaves(content: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
