@@ -124,7 +124,7 @@ class Manifest(_Part, kw_only=True):
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
-        content: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
+        content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return content
 
     @classmethod
