@@ -29,26 +29,15 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 from retracesoftware.install import importhook, patcher, pathpredicate
-from retracesoftware.proxy.system import System
 
-from loadgen.traced import schedule, settings
+from loadgen.traced import calls, schedule, settings
+from loadgen.traced.installing import when_installed
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENGINE_VERSION = "0.2.30"
-
-
-def when_installed(do: Callable[[Any], None]) -> None:
-    """Have *do* called with the engine's ``system`` once that is made, and before it changes anything."""
-    stock = System.install
-
-    def install(system: Any) -> Any:
-        do(system)
-        return stock(system)
-
-    System.install = install
 
 
 def follow_the_tape_in_turns() -> None:
@@ -68,7 +57,10 @@ def fail_the_request_not_the_process() -> None:
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
             raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
-        message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
+        here = _described(replayed)
+        if replayed is engine_io.CallMarkerMessage and (asked := TapeTurns.current.asks()) is not None:
+            here = f"the call {calls.shown(asked)}"
+        message = f"the recording has {_described(recorded)} here, the replay {here}"
         raise Diverged(message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
@@ -93,6 +85,8 @@ _MESSAGES = {
 def _described(message: object) -> str:
     """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
     value = getattr(message, "value", message)
+    if isinstance(message, calls.Call):
+        return f"the call {calls.shown(message.described)}"
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"
@@ -443,6 +437,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     order_the_threads,
     let_go_of_replayed_errors,
     free_objects_in_one_step,
+    calls.compare_calls,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,

@@ -23,13 +23,13 @@ import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from retracesoftware import utils
 from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
 from loadgen.traced import settings
+from loadgen.traced.installing import unseen
 from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -42,15 +42,6 @@ _BLOCKED = 1.0
 """Seconds without a move after which the thread whose turn it is counts as waiting off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
-
-
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-def _unseen(function: _Function) -> _Function:
-    """Keep *function* out of the stacks that are compared: the phases come here differently."""
-    utils.exclude_from_stacktrace(function)
-    return function
 
 
 class Turn:
@@ -108,7 +99,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
     """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             turn.enter()
             return hook(*args, **kwargs)
@@ -116,7 +107,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
         return call
 
     def leaving(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return hook(*args, **kwargs)
@@ -156,7 +147,7 @@ def _order(system: Any) -> None:
     waiting: dict[int, Callable[[], bool]] = {}
     wait = system.patch_function(lambda: waiting[get_ident()]())  # noqa: PLW0108
 
-    @_unseen
+    @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* at its recorded place, with its recorded outcome."""
         if OrderedBindings.current.at_sync() if replay else attempt(False):
@@ -179,7 +170,7 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
-    @_unseen
+    @unseen
     def number(self: Any) -> int:
         here = self.__dict__
         if "_loadgen_hash" not in here:
@@ -204,7 +195,7 @@ def _really(attempt: Callable[..., bool]) -> None:
 def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:
     take = kind.acquire
 
-    @_unseen
+    @unseen
     def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002
         if location() != _TRACED:
             return bool(take(lock, blocking, timeout))
@@ -217,7 +208,7 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
         if hasattr(kind, "_acquire_restore"):  # of a condition that has waited, which held the lock so often
             restore = kind._acquire_restore
 
-            @_unseen
+            @unseen
             def acquire_restore(lock: Any, state: tuple[int, int]) -> None:
                 if location() != _TRACED:
                     restore(lock, state)
