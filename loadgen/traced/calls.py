@@ -18,21 +18,25 @@ import decimal
 import enum
 import fractions
 import hashlib
+import os
 import pathlib
 import re
 import sys
 import types
 import uuid
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
+from loadgen.traced import settings
 from loadgen.traced.installing import unseen, when_installed
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 CALL = "CALL"
 """The engine's marker of a call, behind which the description stands."""
@@ -47,7 +51,7 @@ NAMES = 50_000
 """Callables whose names are remembered."""
 
 TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
-TUPLE, LIST, DICT, NAMED = "(", "[", "{", "**"
+TUPLE, LIST, DICT, NAMED, SITE = "(", "[", "{", "**", "@"
 """First parts of the tuples that stand for values: nothing else in a description is a tuple."""
 
 _STATEMENT = re.compile(
@@ -58,6 +62,13 @@ _STATEMENT = re.compile(
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}\b")
 _INTO = re.compile(r"(?:_into|readinto1?|readv|preadv|recvmsg)$")
 """Ends of the names of calls that fill the buffers that they are given."""
+_SITED = re.compile(
+    r"(?:time|random|_random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
+)
+"""Calls whose arguments do not tell one from another: the functions that ask are kept, to align changed code."""
+_NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
+_FRAMES = 40
+"""Frames that are looked at for one of the application's."""
 _VALUES = (
     datetime.date,
     datetime.time,
@@ -83,8 +94,13 @@ class Describer:
     def __init__(self, lookup: Callable[[Any], Any], live: Callable[[Any], Any]) -> None:
         """Name callables by *live*, which calls a function outside the trace."""
         self._lookup = lookup
-        self._names: dict[int, tuple[str, bool, object]] = {}
+        self._names: dict[int, tuple[str, bool, bool, object]] = {}
+        self._own: dict[str, bool] = {}
+        self._sites: dict[tuple[str, str], str] = {}
+        self._root = f"{os.path.realpath(settings.CURRENT.application)}/"
         self._texts: dict[str, bool] = {}
+        self.numbers: dict[int, tuple[int, int]] = {}
+        """What stands for objects of the outside that have no handle: which thread's how-manieth result."""
         self._name_live = live(_name)
         self._other_live = live(self._other)
 
@@ -93,24 +109,53 @@ class Describer:
         known = self._names.get(id(function))
         if known is None:
             known = self._remember(function)
-        name, into, _ = known
-        if not args and not kwargs:
+        name, into, sited, _ = known
+        if not args and not kwargs and not sited:
             return name
         if name == _GET and (field := _field(args[0])):
-            return (field, *[self._value(one) for one in args[1:2]])
-        parts = [self._value(one, into) for one in args]
+            return (field, *[self.value(one) for one in args[1:2]])
+        parts = [self.value(one, into) for one in args]
         if kwargs:
-            parts.append((NAMED, *[part for key, one in kwargs.items() for part in (key, self._value(one))]))
+            parts.append((NAMED, *[part for key, one in kwargs.items() for part in (key, self.value(one))]))
+        if sited:
+            parts.append((SITE, self._site()))
         return (name, *parts)
 
-    def _remember(self, function: Any) -> tuple[str, bool, object]:
+    def _site(self) -> str:
+        """Name the function that calls, and the application's that it was called by, if another."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_CALLER):
+            frame = frame.f_back
+        if frame is None:
+            return ""
+        nearest = frame.f_code.co_qualname
+        for _ in range(_FRAMES):
+            if frame is None:
+                return sys.intern(nearest)
+            code = frame.f_code
+            own = self._own.get(code.co_filename)
+            if own is None:
+                path = code.co_filename
+                own = path.startswith(self._root) and "site-packages" not in path.removeprefix(self._root)
+                self._own[path] = own
+            if own:
+                known = self._sites.get((nearest, code.co_qualname))
+                if known is None:
+                    here = [nearest] if nearest == code.co_qualname else [nearest, code.co_qualname]
+                    known = self._sites[(nearest, code.co_qualname)] = sys.intern(" < ".join(here))
+                return known
+            frame = frame.f_back
+        return sys.intern(nearest)
+
+    def _remember(self, function: Any) -> tuple[str, bool, bool, object]:
         name = sys.intern(self._name_live(function))
-        known = (name, bool(_INTO.search(name)), function)
+        known = (name, bool(_INTO.search(name)), bool(_SITED.match(name)), function)
         if len(self._names) < NAMES:
             self._names[id(function)] = known
         return known
 
-    def _value(self, value: Any, into: bool = False) -> Any:  # noqa: FBT001, FBT002
+    def value(self, value: Any, into: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """Describe an argument; of one that is filled *into*, nothing that it holds."""
         kind = type(value)
         if kind is int or value is None or kind is bool:
             return value if kind is not int or -(2**62) < value < 2**62 else (NUMBER, str(value))
@@ -119,20 +164,22 @@ class Describer:
         if kind is bytes:
             return value if len(value) <= SHORT else (BYTES, len(value), value[:32], digest(value))
         if kind is tuple:
-            return (TUPLE, *[self._value(one, into) for one in value])
+            return (TUPLE, *[self.value(one, into) for one in value])
         if kind is list:
-            return (LIST, *[self._value(one, into) for one in value])
+            return (LIST, *[self.value(one, into) for one in value])
         if kind is dict:
-            return (DICT, *[self._value(part) for item in value.items() for part in item])
+            return (DICT, *[self.value(part) for item in value.items() for part in item])
         if kind is float:
             return (NUMBER, repr(value))
         if kind is bytearray or kind is memoryview:
             content = None if into else bytes(value)
-            return (LENGTH, len(value)) if content is None else self._value(content)
+            return (LENGTH, len(value)) if content is None else self.value(content)
         handle = self._lookup(value)
         if handle is not None and not issubclass(kind, utils.InternalWrapped):
             return handle
-        return self._other_live(value)
+        number = self.numbers.get(id(value)) if issubclass(kind, utils.ExternalWrapped) else None
+        other = self._other_live(value)
+        return other if number is None else (*other, *number)
 
     def _text(self, text: str) -> Any:
         if len(text) <= SHORT:
@@ -166,7 +213,7 @@ class Describer:
         if issubclass(kind, types.ModuleType):
             return (KIND, "module", str(real.__name__))
         if issubclass(kind, slice):
-            return (KIND, "slice", *[self._value(one) for one in (real.start, real.stop, real.step)])
+            return (KIND, "slice", *[self.value(one) for one in (real.start, real.stop, real.step)])
         return (KIND, _type_name(kind))
 
 
@@ -204,11 +251,16 @@ def _type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
 
 
+def same(call: Any) -> Any:
+    """Return of a description what must be the same: not which function asks, which may have a new name."""
+    return call[:-1] if isinstance(call[-1], tuple) and call[-1][0] == SITE else call
+
+
 def shown(call: Any) -> str:
     """Return a description as source text, or near to it."""
     if isinstance(call, str):
         return f"{call}()"
-    name, *parts = call
+    name, *parts = same(call)
     return f"{name}({', '.join(map(_shown, parts))})"
 
 
@@ -249,6 +301,7 @@ _plain = functional.walker(lambda one: (HANDLE, one.handle) if isinstance(one, s
 
 def compare_calls() -> None:
     """Write each call's description behind its marker, and compare the two in a replay."""
+    describers: list[Describer] = []
     written: list[Callable[..., None]] = []
     binders: list[Any] = []
     thread_switch, stock_binder, message_of = utils.thread_switch, stream.Binder, engine_io._message_from_tag
@@ -262,8 +315,19 @@ def compare_calls() -> None:
             super().__init__(*args, **kwargs)
             binders.append(self)
 
+    returned: dict[int, Any] = {}
+    stock_call = functional.call
+
+    def call_back(function: Any, *args: Any, **kwargs: Any) -> Any:
+        result = stock_call(function, *args, **kwargs)
+        if TapeTurns.replaying():
+            returned[get_ident()] = result
+        return result
+
     def message_from_tag(tag: object, read: Any, thread: Any = None) -> Any:
         message = message_of(tag, read, thread)
+        if isinstance(message, engine_io.CallbackResultMessage) and (me := get_ident()) in returned:
+            _compare_result(describers[-1], message.result, returned.pop(me))
         if not isinstance(message, engine_io.CallMarkerMessage):
             return message
         call = Call(message.thread_id)
@@ -274,31 +338,59 @@ def compare_calls() -> None:
             raise Diverged(f"the recording has the call {shown(call.described)} here, the replay none")
         return call
 
+    stock_wrapped, made = utils.create_wrapped, dict[int, int]()
+
+    def create_wrapped(kind: type, value: Any) -> Any:
+        wrapped = stock_wrapped(kind, value)
+        if describers and issubclass(kind, utils.ExternalWrapped):
+            thread = thread_ids[-1]()
+            made[thread] = made.get(thread, 0) + 1
+            describers[-1].numbers[id(wrapped)] = (thread, made[thread])
+        return wrapped
+
+    utils.create_wrapped = create_wrapped
+    thread_ids: list[Callable[[], int]] = []
+
     def install(system: Any) -> None:
+        thread_ids.append(system.thread_id)
+
         def live(function: Callable[..., Any]) -> Any:
             return system.disable_for(function, unwrap_args=False)
 
         hooks = system.secondary_hooks
         if system.retrace_mode == "record":
             describe = Describer(binders[-1].lookup, live)
+            describers.append(describe)
             stock = hooks.on_call if isinstance(hooks.on_call, utils.observer) else None  # it writes stacks
             on_call = _recording(describe, written[-1], stock)
         else:
             handles = OrderedBindings.current.handles
-
 
             def lookup(value: Any) -> Any:
                 handle = handles.get(id(value))
                 return None if handle is None else (HANDLE, handle)
 
             describe = Describer(lookup, live)
+            describers.append(describe)
             on_call = _replaying(describe, hooks.on_call, system.thread_id)
         system.secondary_hooks = hooks._replace(on_call=on_call)
 
+    functional.call = call_back
     utils.thread_switch = switching
     stream.Binder = Binder
     engine_io._message_from_tag = message_from_tag
     when_installed(install)
+
+
+def _compare_result(describe: Describer, recorded: Any, here: Any) -> None:
+    """Compare what a callback of the application returned: the recorded call went on with that."""
+    if recorded is here:
+        return
+    recorded, here = describe.value(recorded), describe.value(here)
+    if recorded != here:
+        TapeTurns.current.leave()
+        there, here = _shown(recorded), _shown(here)
+        raise Diverged(f"a callback returned {there} to the recorded call, {here} in the replay", there, here)
 
 
 def _recording(
@@ -328,9 +420,11 @@ def _replaying(
             recorded = expect(function, *args, **kwargs).described
         finally:
             tape.asked.pop(thread, None)
-        if recorded != here:
+        if recorded != here and same(recorded) != same(here):
             tape.leave()
             there, here = shown(recorded), shown(here)
-            raise Diverged(f"the recording has the call {there} here, the replay the call {here}", there, here)
+            raise Diverged(
+                f"the recording has the call {there} here, the replay the call {here}", there, here
+            )
 
     return on_call
