@@ -31,6 +31,7 @@ from retracesoftware import functional, stream, utils
 from retracesoftware.install import importhook, patcher, pathpredicate
 
 from loadgen.traced import calls, schedule, settings
+from loadgen.traced.described import shown as shown_call
 from loadgen.traced.installing import when_installed
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
@@ -59,7 +60,7 @@ def fail_the_request_not_the_process() -> None:
             raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
         here = _described(replayed)
         if replayed is engine_io.CallMarkerMessage and (asked := TapeTurns.current.asks()) is not None:
-            here = f"the call {calls.shown(asked)}"
+            here = f"the call {shown_call(asked)}"
         message = f"the recording has {_described(recorded)} here, the replay {here}"
         raise Diverged(message, getattr(recorded, "value", recorded), replayed)
 
@@ -86,7 +87,7 @@ def _described(message: object) -> str:
     """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
     value = getattr(message, "value", message)
     if isinstance(message, calls.Call):
-        return f"the call {calls.shown(message.described)}"
+        return f"the call {shown_call(message.described)}"
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"

@@ -1,4 +1,4 @@
-"""How our own code gets into the engine: before it installs itself, and out of the stacks that it compares."""
+"""How our own code gets into the engine before it installs itself, and stays out of compared stacks."""
 
 from __future__ import annotations
 

@@ -155,11 +155,6 @@ class TapeTurns:
         """Tell the engine that nothing was read ahead for this thread; nothing ever is."""
         raise LookupError(self._thread_id())
 
-    @staticmethod
-    def replaying() -> bool:
-        """Whether this process replays."""
-        return hasattr(TapeTurns, "current")
-
     def asks(self) -> Any:
         """Return the call that the calling thread is about to make; None if it is not making any."""
         return self.asked.get(self._thread_id())

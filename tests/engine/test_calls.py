@@ -55,6 +55,8 @@ SERVER = """
     app.run()
 """
 
+COMMIT = "            db.commit()\n            return"
+SHARED = "return jsonify(time.time())"
 CHANGES = {
     "another statement": (
         "/count",
@@ -63,12 +65,12 @@ CHANGES = {
     ),
     "another value": ("/update", ("(7, 1)", "(0, 1)"), ("(7, 1)", "(0, 1)")),
     "another expression": ("/update", ("set qty = ?", "set qty = 0*?"), ("set qty = ?", "set qty = 0*?")),
-    "another function": ("/update", ("jsonify(time.time())", "jsonify(time.monotonic())"), ("time.monotonic",)),
+    "another function": ("/update", (SHARED, "return jsonify(time.monotonic())"), ("time.monotonic",)),
     "another object": ("/two", ("a.fetchone(), b.fetchone()", "b.fetchone(), a.fetchone()"), ("fetchone(#",)),
-    "one call more": ("/update", ("            db.commit()\n            return", "            db.commit(); time.time()\n            return"), ()),
-    "one call less": ("/update", ("            db.commit()\n            return", "            return"), ("commit",)),
+    "one call more": ("/update", (COMMIT, COMMIT.replace("commit()", "commit(); time.time()")), ()),
+    "one call less": ("/update", (COMMIT, "            return"), ("commit",)),
     "a callback's result": ("/callback", ("n * 2", "n * 3"), ("42", "63")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import os
 import sqlite3
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.traced.calls import HANDLE, SHORT, STATEMENT, Describer, same, shown
+from loadgen.traced.described import HANDLE, SHORT, STATEMENT, Describer, same, shown
 
 
 class Cursor:
@@ -56,7 +56,7 @@ def test_a_call_without_arguments_is_its_name() -> None:
         ((bytearray(b"a"),), (bytearray(b"b"),)),
         ((memoryview(b"a"),), (memoryview(b"b"),)),
         ((decimal.Decimal(1),), (decimal.Decimal(2),)),
-        ((datetime.date(2024, 1, 1),), (datetime.date(2024, 1, 2),)),
+        ((dt.date(2024, 1, 1),), (dt.date(2024, 1, 2),)),
         ((uuid.UUID(int=1),), (uuid.UUID(int=2),)),
         ((1e300,), (1e301,)),
         ((2**80,), (2**81,)),
