@@ -40,7 +40,7 @@ NAMES = 50_000
 """Callables whose names are remembered."""
 
 TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
-TUPLE, LIST, DICT, NAMED, SITE = "(", "[", "{", "**", "@"
+TUPLE, LIST, DICT, NAMED, SITE, EXTERNAL = "(", "[", "{", "**", "@", "x"
 """First parts of the tuples that stand for values: nothing else in a description is a tuple."""
 
 _STATEMENT = re.compile(
@@ -168,7 +168,7 @@ class Describer:
             return handle
         number = self.numbers.get(id(value)) if issubclass(kind, utils.ExternalWrapped) else None
         other = self._other_live(value)
-        return other if number is None else (*other, *number)
+        return other if number is None else (EXTERNAL, other[1], *number)
 
     def _text(self, text: str) -> Any:
         if len(text) <= SHORT:
@@ -243,6 +243,12 @@ def _type_name(kind: type) -> str:
 def same(call: Any) -> Any:
     """Return of a description what must be the same: not which function asks, which may have a new name."""
     return call[:-1] if isinstance(call[-1], tuple) and call[-1][0] == SITE else call
+
+
+def site_of(call: Any) -> str:
+    """Return which function asks, of a description that has it."""
+    last = call[-1] if isinstance(call, tuple) else None
+    return str(last[1]) if isinstance(last, tuple) and last[0] == SITE else ""
 
 
 def shown(call: Any) -> str:

@@ -145,7 +145,12 @@ def _order(system: Any) -> None:
     """Put every wait for a lock on the tape."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
-    wait = system.patch_function(lambda: waiting[get_ident()]())  # noqa: PLW0108
+
+    def wait_for() -> bool:
+        return waiting[get_ident()]()
+
+    wait_for.__module__, wait_for.__qualname__ = "loadgen", "lock"  # as it is shown
+    wait = system.patch_function(wait_for)
 
     @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
