@@ -280,10 +280,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if seconds := found.facts.get("seconds"):
         add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
     if edited := found.facts.get("changed_sources"):
-        stacks = (
-            "" if manifest.stacks else "; calls and their arguments are compared with record --stacks only"
-        )
-        add("code", f"{len(edited)} of its files changed since it was recorded{stacks}")
+        add("code", f"{len(edited)} of its files changed since it was recorded")
     add("evidence", shown(result.folder))
     return facts
 
