@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from loadgen.core.diagnosis import diagnose
 from loadgen.core.verdict import WORST_FIRST, Judgement
 from loadgen.engine.log import first_message
+from loadgen.store import sealed
 from loadgen.store.code_digests import changed
-from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,10 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
         {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
         for one in replays
     ]
-    write_json(worst.folder / "verdict.json", verdict.to_json())
+    sealed.write(worst.folder / "verdict.json", verdict.to_json())
     return worst
 
 
 def _log(replay: Verified) -> Path:
-    """Return what the replayed process printed: it is called after what it was."""
-    return next(replay.folder.glob("*.log"), replay.folder / "server.log")
+    """Return what the replayed process printed: the load generator, or the server."""
+    return replay.folder / ("client.log" if replay.verdict.facts.get("replay") == "client" else "server.log")

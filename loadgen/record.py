@@ -15,9 +15,9 @@ from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes import client as client_trace
-from loadgen.store.code_digests import sources
+from loadgen.store.code_digests import client_sources, sources
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import Manifest, RunFolder, digest
+from loadgen.store.run_folder import Manifest, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,6 @@ def begin(
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-c{settings.concurrency}-s{settings.seed}"
     run = RunFolder.create(settings.folder, name)
-    origin = settings.scenario.origin
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
@@ -158,7 +157,7 @@ def begin(
         database_used=False,
         versions=versions,
         sources=sources(settings.target),
-        client_sources={str(origin.file): digest(origin.file)} if origin else {},
+        client_sources=client_sources(settings.scenario.origin),
     )
     run.save(manifest)
     return run, manifest

@@ -12,8 +12,8 @@ from loadgen.core.transcript import Run
 from loadgen.core.verdict import BOUNDARY, Judge
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
+from loadgen.store import sealed
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ async def verify_by(
         requests=case.requests, whole=case.whole, client_order_same=case.client_order_same
     )
     verdict.facts = case.facts
-    write_json(case.folder / "verdict.json", verdict.to_json())
+    sealed.write(case.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, case.folder)
 
 
@@ -141,7 +141,7 @@ async def _run(replay: Replay, case: Case) -> None:
     Raises:
         LoadgenError: the question cannot be answered, or not fully.
     """
-    retrace.check_versions(case.manifest.versions)
+    retrace.check_versions(case.manifest.versions, client=replay.name == "client")
     case.run.check_recording(case.manifest, replay.recording(case.run))
     with (
         case.run.read() as events,

@@ -17,7 +17,7 @@ from loadgen.cli.passing import PassingCommand, handed_on, recorded_with
 from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from loadgen.client.session import Stop
     from loadgen.hunt.cluster import Tls
@@ -218,20 +218,33 @@ def _files(grid: Grid) -> dict[str, str]:
     from loadgen.engine.target import resolve
     from loadgen.hunt.grid import scenario_file
     from loadgen.store.code_digests import sources
-    from loadgen.store.run_folder import digest
+    from loadgen.store.files import digest
 
     named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
     found = {str(path.resolve()): digest(path) for path in named}
     words = grid.target[1:] if grid.target[:1] == ("--",) else grid.target
-    cwd = next((Path(value) for name, value in pairwise(grid.record) if name == "--cwd"), None)
-    return found | (sources(resolve(words, cwd, elsewhere="docker" in grid.runtimes)) if words else {})
+    cwd = _given(grid.record, "--cwd")
+    if not words:
+        return found
+    return found | sources(resolve(words, Path(cwd) if cwd else None, elsewhere="docker" in grid.runtimes))
+
+
+def _given(options: Sequence[str], name: str) -> str | None:
+    """Return the value that *options* give to *name*, in either form; the last one counts."""
+    found = None
+    for one, following in pairwise((*options, "")):
+        if one == name:
+            found = following
+        elif one.startswith(f"{name}="):
+            found = one.partition("=")[2]
+    return found
 
 
 def _go_on(folder: Path) -> str:
     import shlex
 
     arguments = sys.argv[1:]
-    if "--folder" not in arguments:
+    if not _given(arguments, "--folder"):
         arguments[1:1] = ["--folder", str(folder)]
     return f"Go on with: {shlex.join(['loadgen', *arguments])}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from loadgen.client.traffic import carried
 from loadgen.client.traffic.file import read
 from loadgen.containers import image, layout
-from loadgen.store.run_folder import Manifest, write_json
+from loadgen.errors import RecordingFault
+from loadgen.store import manifest as manifests
+from loadgen.store import sealed
+from loadgen.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +98,9 @@ def scenario(chosen: Scenario) -> tuple[str, str]:
 async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> Manifest:
     """Copy a recorded run out of *container*, and return its manifest, in the host's words."""
     if await daemon.get(container, inside(run), run.path):
-        try:
-            recorded = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            recorded = {}
+        recorded = dict[str, Any]()
+        with suppress(RecordingFault):  # it is not complete then, either
+            recorded = asdict(manifests.read(run.path / manifests.NAME))
         recorded |= {key: value for key, value in asdict(manifest).items() if key in _HOSTS}
         manifest = Manifest(**(asdict(manifest) | recorded))
     if not run.recording.exists():  # it was not completed; what there is may still help
@@ -118,5 +121,6 @@ async def bring_out_verification(
         return None
     text = verdict.read_text(encoding="utf-8").replace(where, json.dumps(str(run.path))[1:-1])
     content: dict[str, Any] = json.loads(text)
-    write_json(verdict, content)
+    content.pop(sealed.SEAL, None)  # in the words of the container
+    sealed.write(verdict, content)
     return content

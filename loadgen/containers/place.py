@@ -23,7 +23,7 @@ from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
 from loadgen.engine.target import BUNDLED
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, UsageError
 from loadgen.record import Recorded, begin
-from loadgen.store.run_folder import write_json
+from loadgen.store import sealed
 from loadgen.verify import Verified
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class _Replay:
             verdict = Verdict.from_json(reached, (*RULES, *ignored))
             if verdict.judgement is Judgement.UNDETERMINED and blame.broke(ends.server):
                 verdict.reasons.insert(0, Reason(error.fault, error.message, error.advice))
-        write_json(self._folder / "verdict.json", verdict.to_json())
+        sealed.write(self._folder / "verdict.json", verdict.to_json())
         return Verified(verdict, self._folder)
 
     def _undetermined(self, error: LoadgenError) -> Verdict:

@@ -16,7 +16,7 @@ from loadgen.engine.target import BUNDLED
 from loadgen.errors import UsageError
 from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
 from loadgen.hunt import trial
-from loadgen.store.run_folder import write_json
+from loadgen.store.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from loadgen.core.proportion import interval
 from loadgen.hunt.source import NAME, size, source
 from loadgen.hunt.trial import RUN, worst
-from loadgen.store.run_folder import write_json
+from loadgen.store.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -32,6 +32,7 @@ from loadgen.core.verdict import WORST_FIRST, Judgement
 from loadgen.engine.log import ending
 from loadgen.engine.process import send
 from loadgen.errors import UsageError
+from loadgen.store.files import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -202,8 +203,7 @@ def _judgement(verdict: Mapping[str, Any]) -> Judgement:
 
 def worst(verifications: Path) -> dict[str, Any] | None:
     """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
-    numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
-    verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
+    verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbered(verifications)]
     if not verdicts or not all(verdicts):
         return None
     return min(verdicts, key=lambda one: WORST_FIRST.index(_judgement(one)))

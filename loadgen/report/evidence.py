@@ -5,7 +5,7 @@ A report is made of what there is: a damaged or cut transcript is read as far as
 
 from __future__ import annotations
 
-import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from loadgen.core.transcript import Run
 from loadgen.core.verdict import FORMAT
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.report.tables import Side, Tables
+from loadgen.store import sealed
+from loadgen.store.files import numbered
 from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def find_verification(run: RunFolder, number: int | None) -> Verification | None
         UsageError: there is no such verification.
     """
     parent = run.path / "verify"
-    numbers = sorted(int(path.name) for path in parent.glob("*") if path.name.isdecimal() and path.is_dir())
+    numbers = numbered(parent)
     if number is None and not numbers:
         return None
     if number is not None and number not in numbers:
@@ -109,7 +111,8 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
             evidence, verification.path / "transcript.jsonl", verification.path / "bodies", "replay"
         )
     tables.finish()
-    for name, log in (("recording", run.log), ("replay", verification and verification.path / "server.log")):
+    replayed = run.client_log.name if (verdict or {}).get("replay") == "client" else run.log.name
+    for name, log in (("recording", run.log), ("replay", verification and verification.path / replayed)):
         if log and (text := _tail(log)):
             evidence.logs[name] = masker.text(text)
     return evidence
@@ -151,21 +154,15 @@ def is_divergence(one: Any) -> bool:
 
 
 def _verdict(path: Path) -> tuple[dict[str, Any] | None, str]:
-    try:
-        content = json.loads(path.read_bytes(), parse_constant=_no_number)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None, "it was interrupted before it reached a verdict"
-    except (OSError, ValueError, RecursionError) as error:
-        return None, f"its verdict.json cannot be read: {error}"
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return None, f"its verdict.json is not of the format {FORMAT}"
+    try:
+        content = sealed.read(path, FORMAT)
+    except LoadgenError as error:
+        return None, error.message
     if wrong := _malformed(content):
         return None, f"its verdict.json is damaged: {wrong}"
     return content, ""
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
 
 
 def _malformed(verdict: dict[str, Any]) -> str:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.report.causes import causes, sentence, telling
 from loadgen.report.evidence import divergences
+from loadgen.store.manifest import COMPLETE, FAILED, MASKED
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.report.evidence import Verification
     from loadgen.store.run_folder import Manifest
-
-MASKED = "masked"
-"""The state of a run that was exported without its secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             f"Verification {verification.number} has no verdict: {verification.problem}.",
             [{"fault": "harness", "message": verification.problem, "advice": "Verify again: loadgen verify"}],
         )
-    if manifest.state == "complete":
+    if manifest.state == COMPLETE:
         return Story(
             "unverified",
             "Not verified yet",
@@ -54,7 +52,7 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
     why = manifest.error or "it was interrupted before its recording was complete"
     return Story(
         "failed",
-        "Recording failed" if manifest.state == "failed" else "Recording unfinished",
+        "Recording failed" if manifest.state == FAILED else "Recording unfinished",
         f"{_count(requests, 'request')} of it can be read. It cannot be verified.",
         [{"fault": manifest.state, "message": why, "advice": "Record again: loadgen record"}],
     )

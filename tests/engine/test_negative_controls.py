@@ -24,6 +24,7 @@ from loadgen.errors import RecordingFault
 from loadgen.runtimes.local import LocalRuntime
 from loadgen.store.run_folder import RunFolder, digest
 from tests.engine.conftest import Bench, visiting
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -271,8 +272,7 @@ def test_transcript_missing(bench: Bench, copied: Callable[[], RunFolder]) -> No
 
 def rewrite_manifest(run: RunFolder, **changes: Any) -> None:
     """Change fields of ``run.json``."""
-    path = run.path / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    reseal(run.path / "run.json", **changes)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])

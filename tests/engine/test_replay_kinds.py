@@ -20,6 +20,7 @@ from loadgen.modes.process import WholeProcess
 from loadgen.store.run_folder import RunFolder, digest
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import gone, run, start, wait_for_requests
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def resealed(run: RunFolder, tape: Path, content: bytes) -> None:
     tape.write_bytes(content)
     manifest = json.loads((run.path / "run.json").read_text())
     manifest["files"][tape.name] = digest(tape)
-    (run.path / "run.json").write_text(json.dumps(manifest))
+    reseal(run.path / "run.json", manifest)
 
 
 def no_network() -> list[str]:

@@ -93,7 +93,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
 
         for module in (client_trace, process_trace):
             monkeypatch.setattr(module, "traced", traced)
-        monkeypatch.setattr(retrace, "check_versions", lambda _: None)
+        monkeypatch.setattr(retrace, "check_versions", lambda *_, **__: None)
         once = partial(verify.verify_by, replay, run, manifest, timeout=0.2, watcher=Watcher())
         return anyio.run(once).verdict
 

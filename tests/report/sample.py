@@ -12,7 +12,8 @@ from loadgen.core import transcript
 from loadgen.core.diagnosis import diagnose
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.verdict import Judge
-from loadgen.store.run_folder import Manifest, RunFolder, write_json
+from loadgen.store import sealed
+from loadgen.store.run_folder import Manifest, RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     if sample.verified:
         folder = run.new_verification()
         session.write(folder / "transcript.jsonl", folder / "bodies", replay=True)
-        write_json(folder / "verdict.json", session.verdict())
+        sealed.write(folder / "verdict.json", session.verdict())
     return run, manifest
 
 

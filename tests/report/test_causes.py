@@ -17,6 +17,7 @@ from loadgen.report.evidence import find_verification, gather
 from loadgen.report.page import model, render
 from loadgen.report.story import tell
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,7 @@ def test_damaged_cause_is_left_out(tmp_path: Path, broken: object) -> None:
     content = json.loads(file.read_text())
     content["causes"].insert(0, broken)
     content["causes"][1].pop("head")
-    file.write_text(json.dumps(content))
+    reseal(file, content)
     found = find_verification(run, None)
     assert found is not None
     shown = causes(found.verdict, nothing())
@@ -169,12 +170,12 @@ def test_several_replays_are_told_by_the_one_that_has_their_verdict(tmp_path: Pa
     for number in (2, 3, 4, 5):
         (verify / str(number)).mkdir()
         alone = {**concluded, "verdict": "identical", "diverged": 0, "divergences": [], "causes": []}
-        (verify / str(number) / "verdict.json").write_text(json.dumps(alone))
+        reseal(verify / str(number) / "verdict.json", alone)
 
     def conclude(number: int, *folders: int) -> int:
         replays = [{"folder": str(one), "verdict": "identical", "diverged": 0} for one in folders]
         file = verify / str(number) / "verdict.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "replays": replays}))
+        reseal(file, replays=replays)
         found = find_verification(run, None)
         assert found is not None
         return found.number
@@ -189,7 +190,7 @@ def test_damaged_replays_are_no_verdict(tmp_path: Path, replays: object) -> None
     """What is counted must be what the format says."""
     run, _ = make(tmp_path / "run", Sample())
     file = run.path / "verify" / "1" / "verdict.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "replays": replays}))
+    reseal(file, replays=replays)
     found = find_verification(run, None)
     assert found is not None
     assert "replays" in found.problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ from loadgen.report.evidence import Evidence, find_verification, gather
 from loadgen.report.page import model, render
 from loadgen.report.story import tell
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def test_damaged_verdict_is_no_verdict(tmp_path: Path, change: dict[str, Any]) -
     """A verdict.json that is not what the format says is undetermined, never identical, and never a crash."""
     run, manifest = make(tmp_path / "run", Sample())
     file = run.path / "verify" / "1" / "verdict.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    reseal(file, **change)
     found = find_verification(run, None)
     assert found is not None
     assert found.verdict is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,9 @@ import pytest
 
 from loadgen.core.transcript import FORMAT as TRANSCRIPT_FORMAT
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
-from loadgen.store.run_folder import FORMAT, Manifest, RunFolder, digest, read_transcript, write_json
+from loadgen.store.files import digest, write_json
+from loadgen.store.run_folder import FORMAT, Manifest, RunFolder, read_transcript
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +171,18 @@ def test_a_dangling_latest_is_a_usage_error(here: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"format": "loadgen-run/2"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"1",
+        b'"x"',
+        b"\xff\xfe",
+        b"{}",
+        b'{"format": "loadgen-run/2"}',
+        b'{"format": "loadgen-run/2", "seal": ""}',
+    ],
 )
 def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes) -> None:
     """Whatever is in ``run.json``, what is not a manifest of this format is refused as damaged."""
@@ -191,21 +205,35 @@ def test_a_manifest_with_other_fields_is_a_recording_fault(recorded: tuple[RunFo
     """A field that is missing or unknown means that another program wrote it."""
     run, complete = recorded
     content = asdict(complete)
-    needed = [one.name for one in fields(Manifest) if one.default is one.default_factory is MISSING]
     for changed in (
         {**content, "more": 1},
-        *({key: value for key, value in content.items() if key != name} for name in needed),
+        *(
+            {key: value for key, value in content.items() if key != name}
+            for name in content
+            if name != "format"
+        ),
     ):
-        write_json(run.path / "run.json", changed)
+        reseal(run.path / "run.json", changed)
         with pytest.raises(RecordingFault):
             RunFolder.open(run.path)
 
 
 def test_another_format_names_both(tmp_path: Path) -> None:
     """A folder of another version says which it is, and which one is read here."""
-    write_json(tmp_path / "run.json", {**asdict(manifest()), "format": "loadgen-run/9"})
-    with pytest.raises(RecordingFault, match=f"'loadgen-run/9', and this loadgen reads '{FORMAT}'"):
-        RunFolder.open(tmp_path)
+    for found, says in (
+        ("loadgen-run/9", "by a newer loadgen (loadgen 0.0.7): its format is 'loadgen-run/9'"),
+        ("loadgen-run/1", "by an older loadgen (loadgen 0.0.7): its format is 'loadgen-run/1'"),
+        ("something/1", "is damaged: its format is 'something/1'"),
+        (3, "is damaged: its format is '3'"),
+    ):
+        write_json(
+            tmp_path / "run.json", {**asdict(manifest(versions={"loadgen": "0.0.7"})), "format": found}
+        )
+        with pytest.raises(
+            RecordingFault, match=f"{re.escape(says)}.* this loadgen reads '{FORMAT}'"
+        ) as refused:
+            RunFolder.open(tmp_path)
+        assert "record again" in refused.value.advice
 
 
 # ---- the recording ---------------------------------------------------------------------------------------
