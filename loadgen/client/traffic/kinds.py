@@ -36,14 +36,9 @@ _TEXTS = (
     ),
     ("a Bruno request", r"\A\s*meta\s*\{\s*\n\s*name:", "Export its collection for Postman"),
     (
-        "a file of a REST client (.http)",
-        r"^(?:###.*|(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\s+(?:https?://|\{\{)\S+.*)$",
+        "a file of a REST client (.http), or of Vegeta",
+        r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\s+(?:https?://|\{\{)\S+.*$",
         "Copy its requests as curl commands: the editor's menu has that",
-    ),
-    (
-        "a Vegeta list of targets",
-        r"\A(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\s+\S+\s*$",
-        "Write curl commands",
     ),
     ("JavaScript with fetch()", r"^\s*(?:await\s+)?fetch\(\s*['\"]", "Copy the requests as cURL (bash)"),
     ("a PowerShell script", r"^\s*(?:\$\w+\s*=|Invoke-(?:WebRequest|RestMethod)\b)", "Copy as cURL (bash)"),
@@ -51,6 +46,7 @@ _TEXTS = (
     ("a log of a web server", r'\A\S+ \S+ \S+ \[[^\]]+\] "[A-Z]+ ', "Write its requests as curl commands"),
 )
 """What a text file is, by a pattern, and how its traffic is brought."""
+_CURL = re.compile(r"^\s*(?:\$\s+)?(?:\S*/)?curl\s", re.MULTILINE)
 
 
 def refuse_text(file: Path, text: str) -> None:
@@ -59,6 +55,8 @@ def refuse_text(file: Path, text: str) -> None:
     Raises:
         UsageError: *text* is of a kind that is known, and cannot be played.
     """
+    if _CURL.search(text):
+        return
     for name, pattern, advice in _TEXTS:
         if re.search(pattern, text, re.MULTILINE | re.IGNORECASE):
             raise UsageError(f"{file} is {name}, which cannot be played", advice=f"{advice}: see {PAGE}.")

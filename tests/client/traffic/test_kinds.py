@@ -27,7 +27,7 @@ FILES = {
     "an Insomnia ": json.dumps({"_type": "export", "__export_format": 4, "resources": []}),
     "a Bruno": "meta {\n  name: x\n}\nget {\n  url: http://h\n}",
     "a file of a REST client": "### log in\nPOST http://h/login\nContent-Type: application/json\n\n{}",
-    "a Vegeta": "GET http://h/a\n",
+    "or of Vegeta": "GET http://h/a\n",
     "JavaScript with fetch()": 'fetch("http://h/", {method: "GET"});',
     "a PowerShell script": "Invoke-WebRequest -Uri http://h/",
     "an HTML page": "<!DOCTYPE html>\n<html>",
