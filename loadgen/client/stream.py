@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from loadgen.client.limit import Limits
     from loadgen.core.exchange import Outcome
 
-LEFT = "Left"
+LEFT = "ClientLeft"
 """The kind of failure that is a client's own doing: it had enough."""
 _STREAMED = "loadgen.streamed"
 

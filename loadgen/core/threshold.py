@@ -31,7 +31,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _HUNDRED = 100
 KNOWN = (
     "p50, p99.9, ... or max, also as succeeded_p99, failed_p99, corrected_p99 (a time: ms, s, m); "
-    "status_5xx, status_404, failed, succeeded, unanswered, requests (a number, or % of the requests); rate (/s)"
+    "status_5xx, status_404, failed, succeeded, unanswered, requests (a number, or % of the requests); "
+    "rate (/s)"
 )
 
 

@@ -217,7 +217,7 @@ async def test_a_client_may_leave(tmp_path: Path) -> None:
     assert outcome.errors == {}
     (_, left) = events
     assert isinstance(left, Failure)
-    assert left.kind == "Left"
+    assert left.kind == "ClientLeft"
     assert sum(left.pieces) >= 4
 
 
