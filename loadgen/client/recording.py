@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
+from loadgen import protocol
 from loadgen.client.limit import Limits, Stopped
 from loadgen.client.stream import Pieces, deadline, is_streamed
 from loadgen.core.exchange import Failure, Headers, Request, Response
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.transcript import FailedIteration
 
-SEQ_HEADER = b"X-Loadgen-Seq"
+SEQ_HEADER = protocol.SEQ_HEADER.encode()
 
 
 class Notes(Protocol):
