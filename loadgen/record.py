@@ -18,6 +18,7 @@ from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
+from loadgen.modes.totals import totals
 from loadgen.store.code_digests import sources
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State, Totals
@@ -142,7 +143,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         run.save(session.manifest)  # now it says how the server was started
         emit(Stage(what="recording"))
         end = await _fire(session, mode, server, journal, stop, emit)
-        result.totals = _totals(journal, end, open_model=session.spec.load.shape.rate is not None)
+        result.totals = totals(journal, end, session.spec.load)
         served = await _served(server, run, journal)
         result.database_used = served.database
         journal.end(served.order, journal.requests)
@@ -195,26 +196,3 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
             f"the recorded server is gone after {journal.requests} requests: {how}",
             advice=f"See {run.log}. The transcript so far is kept.",
         ) from error
-
-
-def _totals(journal: Journal, end: SessionEnd, *, open_model: bool) -> Totals:
-    totals = Totals(
-        requests=journal.requests,
-        failures=journal.failures,
-        seconds=round(journal.lived, 3),
-        statuses=dict(sorted(journal.statuses.items())),
-        p50_ms=_milliseconds(journal.latency.percentile(50)),
-        p99_ms=_milliseconds(journal.latency.percentile(99)),
-        iterations=end.iterations,
-        failed_iterations=end.failed,
-    )
-    if open_model:
-        totals.corrected_p50_ms = _milliseconds(journal.corrected.percentile(50))
-        totals.corrected_p99_ms = _milliseconds(journal.corrected.percentile(99))
-        totals.waited = end.waited
-        totals.longest_wait_ms = _milliseconds(end.longest_wait)
-    return totals
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 2)

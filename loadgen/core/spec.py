@@ -94,7 +94,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "--from: send the file as it is; by default, ids, tokens and cookies are carried over from answers.",
+            "--from: send the file as it is; by default, ids, tokens and cookies are carried over from "
+            "answers.",
         ),
     ] = False
 
@@ -127,8 +128,8 @@ class Load(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--fail-if",),
-            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May be "
-            "repeated.",
+            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May "
+            "be repeated.",
             "CONDITION",
         ),
     ] = ()

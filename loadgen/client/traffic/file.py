@@ -96,8 +96,8 @@ def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:
     if lacks_cookies(calls) and (found.is_browsers or any(MASK in note for note in notes)):
         calls = with_jar(calls)
         notes.append(
-            "The file has no cookies, or masked ones (an export leaves them out, unless asked): those that the "
-            "answers set are sent. --verbatim sends the file as it is."
+            "The file has no cookies, or masked ones (an export leaves them out, unless asked): those that "
+            "the answers set are sent. --verbatim sends the file as it is."
         )
         notes = [note for note in notes if MASK not in note or MASK in repr(calls)]
     calls, more = link(calls, found.answers)
