@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.plan import decided, expected, plan
+from loadgen.client.plan import decided, expected, named, plan
 from loadgen.core.events import Note, Stage
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
@@ -68,8 +68,9 @@ def begin(
     retrace.chosen(spec.server_env)  # what cannot be passed on is refused before anything is made
     target = resolve(spec.target, spec.cwd, elsewhere=elsewhere)
     if scenario is None:
+        spec, more = named(spec)
         scenario, notes = plan(spec.traffic)
-        for note in notes:
+        for note in (*more, *notes):
             emit(Note(line=note))
     spec = decided(spec, scenario)
     now = datetime.now(UTC)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUNDLED = "server_app"
+DEFAULT = "mixed"
+"""The scenario for the bundled server."""
+FOREIGN = "routes"
+"""The scenario for another one, where the user names none."""
 
 
 class ModeName(enum.StrEnum):
@@ -64,10 +68,12 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         Option(
             ("--scenario",),
             "What a virtual user does: mixed, walkthrough (one user, one iteration), or a scenario of a "
-            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed]",
+            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed; for a "
+            "server of yours, routes, which asks for each path that needs no parameters]",
             "NAME|FILE[:NAME]",
         ),
-    ] = "mixed"
+    ] = ""
+    """Empty: :data:`DEFAULT`, or for a server of the user's, :data:`FOREIGN`."""
 
 
 class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
@@ -300,11 +306,16 @@ class RunSpec(Value, frozen=True, kw_only=True):
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
 
     @property
+    def default_scenario(self) -> str:
+        """The built-in scenario for this server."""
+        return FOREIGN if self.target and not any(BUNDLED in word for word in self.target) else DEFAULT
+
+    @property
     def traffic_name(self) -> str:
         """The traffic as the user called it: a file by its last part."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
-                return name.rpartition("/")[2] if ".py" in name else name
+                return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
 

@@ -128,10 +128,22 @@ def test_a_recorded_log_in_works_on_an_empty_database(tmp_path: Path) -> None:
     assert "48 of 64 requests failed" in " ".join(out.split())
 
 
+def test_a_server_without_traffic_is_asked_for_its_paths(tmp_path: Path) -> None:
+    """Those that need no parameters, by each user; the user is told, and how to bring traffic."""
+    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
+    code, out, err = run(tmp_path, "record", "shop:app", "-c", "4", "-n", "2", "--run", "one")
+    assert code == 0, out + err
+    assert "its paths that need no parameters are asked for" in " ".join(err.split())
+    assert statuses(tmp_path / "one") == {200: 8}, "GET /login; the others need a parameter, or a POST"
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["spec"]["traffic"]["scenario"] == "routes"
+    code, out, err = run(tmp_path, "verify", "one")
+    assert code == 0, out + err
+
+
 def test_the_built_in_scenario_at_a_server_of_ones_own(tmp_path: Path) -> None:
     """It is made for the bundled server: where the result is read, it says so, and how to bring traffic."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
-    code, out, err = run(tmp_path, "record", "shop:app", "-c", "2", "-n", "2", "--run", "one")
+    code, out, err = run(tmp_path, "record", "shop:app", "--scenario", "mixed", "-c", "2", "--run", "one")
     assert code == 0, out + err
     assert "requests failed (404: " in out
     assert "--scenario file.py or --from file" in out
