@@ -18,6 +18,7 @@ BRING = "Your own traffic: --scenario file.py, or --from a HAR file, curl comman
 
 if TYPE_CHECKING:
     from loadgen.client.scenario import Scenario
+    from loadgen.client.traffic.call import Call
     from loadgen.core.spec import Load, RunSpec, Traffic
 
 
@@ -30,9 +31,18 @@ def plan(traffic: Traffic) -> tuple[Scenario, list[str]]:
     match traffic:
         case ScenarioTraffic(scenario=name):
             return (load(name) if named_in_file(name) else find(name or DEFAULT)), []
-        case FileTraffic(file=name, hosts=hosts, verbatim=verbatim):
-            calls, notes = read(Path(name), hosts, verbatim=verbatim)
+        case FileTraffic(file=name):
+            calls, notes = read_traffic(traffic)
             return playing(Path(name), calls), [f"{name}: {note}" for note in notes]
+
+
+def read_traffic(traffic: FileTraffic) -> tuple[list[Call], list[str]]:
+    """Return the requests of a file, and what a user should know about it.
+
+    Raises:
+        UsageError: it cannot be read, or is of no known kind.
+    """
+    return read(Path(traffic.file), traffic.hosts, verbatim=traffic.verbatim)
 
 
 def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from loadgen.client.plan import read_traffic
 from loadgen.client.traffic import carried
-from loadgen.client.traffic.file import read
 from loadgen.containers import image, layout
 from loadgen.core.spec import FileTraffic, ScenarioTraffic
 from loadgen.store.manifest import Manifest
@@ -64,11 +64,11 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
     if file is None:
         return
     with TemporaryDirectory() as made:
-        folder, traffic = file.parent, session.spec.traffic
-        if isinstance(traffic, FileTraffic):  # as it was read: what it names beside it is in there
+        folder = file.parent
+        if isinstance(session.spec.traffic, FileTraffic):
             folder = Path(made)
             files = [folder / file.name]
-            calls, _ = read(file, traffic.hosts, verbatim=traffic.verbatim)
+            calls, _ = read_traffic(session.spec.traffic)  # with what the file names beside it
             files[0].write_bytes(carried.dump(calls))
         else:
             files = list(image.code(folder, "scenario"))

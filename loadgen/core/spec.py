@@ -92,7 +92,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         tuple[str, ...],
         Option(
             ("--host",),
-            "--from: send the requests to this host. May be repeated. [default: that of the first request]",
+            "With --from: send the requests to this host only. May be repeated. [default: that of the first "
+            "request]",
             "HOST",
         ),
     ] = ()
@@ -100,8 +101,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "--from: send the file as it is; by default, ids, tokens and cookies are carried over from "
-            "answers.",
+            "With --from: send the file as it is. Otherwise ids, tokens and cookies of earlier answers are "
+            "carried over.",
         ),
     ] = False
 
