@@ -77,8 +77,12 @@ def transcript(*steps: int | str, times: dict[int, float] | None = None) -> Read
             line = {"event": "failure", "seq": int(number), "kind": kind, "message": ""}
         elif step > 0:
             line = {
-                **{"event": "request", "seq": step, "user": step % 3, "method": "PUT"},
-                **{"target": f"/%7e{step}?\xe9", "headers": [["X-b", "\xe9"], ["X-a", str(step)]]},
+                "event": "request",
+                "seq": step,
+                "user": step % 3,
+                "method": "PUT",
+                "target": f"/%7e{step}?\xe9",
+                "headers": [["X-b", "\xe9"], ["X-a", str(step)]],
                 "body": {"text": f"body {step}"},
             }
         else:
