@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from loadgen.client.scenario import Origin, Scenario
+from loadgen import protocol
+from loadgen.client.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CONNECTION = frozenset(
     {
         "host", "content-length", "connection", "keep-alive", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "http2-settings", "expect", "x-loadgen-seq",
+        "transfer-encoding", "upgrade", "http2-settings", "expect", protocol.SEQ_HEADER.lower(),
     }
 )  # fmt: skip
 """Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""
@@ -91,7 +92,7 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
         run,
         concurrency=len(lists) if len(lists) > 1 else USERS,
         iterations=1,
-        origin=Origin("--from", file.resolve()),
+        file=file.resolve(),
         requests=requests,
     )
 
