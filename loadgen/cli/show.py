@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.containers.clean import Cleaned
+    from loadgen.core.events import Visit
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest, Totals
@@ -51,6 +52,7 @@ def recorded(result: Recorded) -> str:
         f"speed      {rate}; p50 {totals.p50_ms} ms, p99 {totals.p99_ms} ms",
         *_open_load(manifest, totals),
         f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
+        *_clients(totals.visit),
         f"run        {result.run.path}",
     ]
     if end.interrupted:
@@ -60,6 +62,17 @@ def recorded(result: Recorded) -> str:
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
     lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
+
+
+def _clients(visit: Visit | None) -> list[str]:
+    """Tell what came of clients that were recorded through the gateway; nothing of it is judged."""
+    if visit is None:
+        return []
+    code = "" if visit.exit_code is None else f"; the command ended with exit code {visit.exit_code}"
+    lines = [f"client     {visit.connections} connections{code}"]
+    lines += [f"refused    {count} x {why}, not recorded" for why, count in visit.refused.items()]
+    lines += [f"left       {count} x {when}" for when, count in visit.left.items()]
+    return lines
 
 
 def _open_load(manifest: Manifest, totals: Totals) -> list[str]:

@@ -76,14 +76,66 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, or of a list of curl commands, instead of a scenario.",
-            "FILE",
+            "Send the requests of a HAR file, of a list of curl commands, or of a recorded run (its folder) "
+            "instead of a scenario.",
+            "FILE|RUN",
         ),
     ]
 
 
-Traffic = ScenarioTraffic | FileTraffic
+class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
+    """A command is the client, through the gateway."""
+
+    client: Annotated[
+        str,
+        Option(
+            ("--client",),
+            "Run this command as the client, and record all that it sends. {url} in it, and $LOADGEN_URL, "
+            "are where it finds the server.",
+            "COMMAND",
+        ),
+    ]
+
+
+class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
+    """Whoever comes is the client, through the gateway."""
+
+    listen: Annotated[
+        str,
+        Option(
+            ("--listen",),
+            "Record whoever sends requests to this address, until Ctrl-C or for --duration. A PORT alone "
+            "is open to this machine only.",
+            "[HOST:]PORT",
+        ),
+    ]
+
+
+Traffic = ScenarioTraffic | FileTraffic | CommandTraffic | ListenTraffic
 """Where the requests come from."""
+
+
+class GatewaySpec(Value, frozen=True, kw_only=True):
+    """How clients of ``--client`` and ``--listen`` are understood."""
+
+    user_by: Annotated[
+        str | None,
+        Option(
+            ("--user-by",),
+            "With --client or --listen: requests with the same header:NAME, or cookie:NAME, are of one "
+            "virtual user. [default: a user is a lane of open connections]",
+            "PLACE",
+        ),
+    ] = None
+    proxy_for: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--proxy-for",),
+            "With --client or --listen: also take requests that a client sends to this host through "
+            "http_proxy. May be repeated.",
+            "HOST[:PORT]",
+        ),
+    ] = ()
 
 
 class Load(Value, frozen=True, kw_only=True):
@@ -185,6 +237,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     """The server, as the user called it: one name, or a command; empty: the bundled one."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
+    gateway: GatewaySpec = GatewaySpec()
     health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
     cwd: Annotated[
         str | None,
@@ -241,6 +294,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
             raise UsageError(f"the {self.mode} is traced on this machine only: not in containers")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
+        if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
+            given = "--user-by" if self.gateway.user_by else "--proxy-for"
+            raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
         if self.schedule is Schedule.TURNS and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
@@ -275,6 +331,10 @@ class RunSpec(Value, frozen=True, kw_only=True):
                 return name.rpartition("/")[2] if ".py" in name else name
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
+            case CommandTraffic(client=command):
+                return f"the client {command}"
+            case ListenTraffic(listen=address):
+                return f"clients at {address}"
 
     @property
     def public(self) -> RunSpec:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from loadgen.core.events import Visit
 from loadgen.core.spec import RunSpec
 
 KIND = "loadgen-run/"
@@ -62,6 +63,8 @@ class Totals(_Part, kw_only=True):
     waited: int | None = None
     """With an arrival rate: how many iterations waited for a user."""
     longest_wait_ms: float | None = None
+    visit: Visit | None = None
+    """What came of the clients, where they came through the gateway."""
 
 
 class Result(_Part, kw_only=True):
