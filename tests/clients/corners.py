@@ -51,7 +51,7 @@ def main() -> None:
             answer = b""
             while piece := connection.recv(65536):
                 answer += piece
-            print(answer.partition(b"\r\n")[0].decode("latin-1"), case[:60])
+            sys.stdout.write(f"{answer[:20]!r} {case[:60]!r}\n")
             assert answer.startswith(b"HTTP/1."), answer
     with socket.create_connection((there.hostname or "", there.port or 80), 30) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
@@ -17,7 +17,7 @@ def visit(url: str, number: int) -> None:
             timeout=30,
         ).json()
         for post in range(3):
-            content = {"user_id": user["id"], "title": f"post {post}", "content": "x" * 100 * post}
+            content = {"user_id": user["id"], "title": f"post {post}", "content": "x" * (1 + 100 * post)}
             session.post(f"{url}/api/posts", json=content, timeout=30).raise_for_status()
         session.get(f"{url}/api/users/{user['id']}/posts", timeout=30).raise_for_status()
         session.get(f"{url}/api/stats?for={number}&q=%7e", timeout=30).raise_for_status()
@@ -29,12 +29,9 @@ def visit(url: str, number: int) -> None:
 def main() -> None:
     """Visit the server, several times at once."""
     url, copies = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    threads = [threading.Thread(target=visit, args=(url, number)) for number in range(copies)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print("done")
+    with ThreadPoolExecutor(copies) as pool:
+        list(pool.map(visit, [url] * copies, range(copies)))
+    sys.stdout.write("done\n")
 
 
 if __name__ == "__main__":

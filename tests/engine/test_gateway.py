@@ -97,7 +97,7 @@ def test_corner_cases(bench: Bench, server: str) -> None:
 
 
 def test_a_run_is_traffic(bench: Bench) -> None:
-    """A recorded run is sent again to a server that is recorded anew: same requests, same users, verifiable."""
+    """A recorded run is sent again, to a server that is recorded anew: the same requests and users."""
     first = visited(bench, client("shop.py", "4"))
     again = visited(bench, FileTraffic(file=str(first.run.path)), run="again")
     assert again.manifest.concurrency == first.manifest.concurrency
