@@ -30,8 +30,8 @@ pytestmark = pytest.mark.engine
 CLIENTS = Path(corners.__file__).parent
 WAITRESS = """
     import waitress
-    from server_app.app import app
-    waitress.serve(app, threads=8)
+    from server_app.app import create_app
+    waitress.serve(create_app(), threads=8)
 """
 
 
@@ -85,7 +85,14 @@ def test_corner_cases(bench: Bench, server: str) -> None:
     targets = {
         "flask": (),
         "waitress": (bench.script(WAITRESS),),
-        "gunicorn": ("gunicorn", "--threads", "8", "--worker-class", "gthread", "server_app.app:app"),
+        "gunicorn": (
+            "gunicorn",
+            "--threads",
+            "8",
+            "--worker-class",
+            "gthread",
+            "server_app.app:create_app()",
+        ),
     }
     recorded = visited(bench, client("corners.py"), *targets[server])
     visit = recorded.totals.visit
