@@ -256,3 +256,51 @@ def test_only_the_command_line_prints(module: Module) -> None:
 def test_every_module_states_its_rule(module: Module) -> None:
     """A module's docstring says what it is for."""
     assert ast.get_docstring(module[1])
+
+
+SENTENCES = frozenset({"why", "message", "evidence", "advice", "headline", "lead", "problem"})
+"""Names of what is written for people: nothing reads it back."""
+READ = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "partition"})
+
+
+def reads_a_sentence(node: ast.AST) -> bool:
+    """Say whether *node* decides something on a sentence: on how it begins, or on what is in it."""
+
+    def sentence(value: ast.expr) -> bool:
+        name = (
+            value.attr
+            if isinstance(value, ast.Attribute)
+            else value.id
+            if isinstance(value, ast.Name)
+            else ""
+        )
+        return name in SENTENCES
+
+    match node:
+        case ast.Call(func=ast.Attribute(value=value, attr=attr)) if attr in READ:
+            return sentence(value)
+        case ast.Call(func=ast.Attribute(attr="match" | "search" | "fullmatch"), args=arguments):
+            return any(map(sentence, arguments))
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[right]):
+            return sentence(right) and isinstance(left, ast.Constant | ast.Name)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[ast.Constant(value=str())]):
+            return sentence(left)
+    return False
+
+
+@pytest.mark.parametrize("module", ALL, ids=ids)
+def test_no_sentence_is_a_protocol(module: Module) -> None:
+    """Whose fault it is, and what a verdict is, is decided on codes: never on how a sentence begins."""
+    assert not [node.lineno for node in ast.walk(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "decides",
+    [
+        "left.why.startswith('the recording ends')", "NOT_RECORDED.match(one.evidence)",
+        "'engine' in reason.message", "why == 'the recording ends here'", "evidence.partition(':')",
+    ],
+)  # fmt: skip
+def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
+    """The test above finds what it is for."""
+    assert any(map(reads_a_sentence, ast.walk(ast.parse(decides))))

@@ -120,8 +120,8 @@ def _headline(found: Verdict) -> Text:
 
 def _print_reasons(console: Console, found: Verdict) -> None:
     for one in found.reasons:
-        why, advice = wording.reason(one, wording.OPEN)
-        console.print(Text(f"\n{why}", style="yellow"))
+        fault, why, advice = wording.reason(one, wording.OPEN)
+        console.print(Text(f"\n{fault}: {why}", style="yellow"))
         if advice:
             console.print(Text(f"  {advice}"))
 

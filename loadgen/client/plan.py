@@ -11,11 +11,12 @@ from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
 from loadgen.client.scenario_file import load, named_in_file
 from loadgen.client.senders import Rerun, Visitors, rerun
-from loadgen.client.traffic.call import playing
 from loadgen.client.traffic.file import read
+from loadgen.client.traffic.playing import playing
 from loadgen.core.spec import CommandTraffic, FileTraffic, ListenTraffic, ScenarioTraffic
 
 if TYPE_CHECKING:
+    from loadgen.client.traffic.call import Call
     from loadgen.core.spec import Load, RunSpec, Traffic
 
 
@@ -37,8 +38,17 @@ def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
         case FileTraffic(file=name) if Path(name).is_dir():
             return rerun(Path(name)), []
         case FileTraffic(file=name):
-            calls, notes = read(Path(name))
+            calls, notes = read_traffic(traffic)
             return playing(Path(name), calls), [f"{name}: {note}" for note in notes]
+
+
+def read_traffic(traffic: FileTraffic) -> tuple[list[Call], list[str]]:
+    """Return the requests of a file, and what a user should know about it.
+
+    Raises:
+        UsageError: it cannot be read, or is of no known kind.
+    """
+    return read(Path(traffic.file), traffic.hosts, verbatim=traffic.verbatim)
 
 
 def decided(spec: RunSpec, scenario: Plan) -> RunSpec:

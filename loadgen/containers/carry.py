@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from loadgen.client.traffic import har
-from loadgen.client.traffic.file import read
+from loadgen.client.plan import read_traffic
+from loadgen.client.traffic import carried
 from loadgen.containers import image, layout
 from loadgen.core.spec import FileTraffic, ScenarioTraffic
 from loadgen.store.manifest import Manifest
@@ -65,12 +65,11 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
         return
     with TemporaryDirectory() as made:
         folder = file.parent
-        if isinstance(
-            session.spec.traffic, FileTraffic
-        ):  # as it was read: what it names beside it is in there
+        if isinstance(session.spec.traffic, FileTraffic):
             folder = Path(made)
             files = [folder / file.name]
-            files[0].write_bytes(har.dump(read(file)[0]))
+            calls, _ = read_traffic(session.spec.traffic)  # with what the file names beside it
+            files[0].write_bytes(carried.dump(calls))
         else:
             files = list(image.code(folder, "scenario"))
         names = [path.relative_to(folder) for path in files]

@@ -75,11 +75,10 @@ def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
     for one in msgspec.structs.fields(kind):
         hint = hints[one.name]
         if (option := _option(hint)) is not None:
-            value = given.get(one.name)
-            if value is not None and value is not False and value != ():
-                values[one.name] = _read(option, value)
+            if _is_given(given, one.name):
+                values[one.name] = _read(option, given[one.name])
         elif parts := _structs(hint):
-            chosen = [part for part in parts if any(given.get(field.name) for field in fields(part))]
+            chosen = [part for part in parts if any(_is_given(given, field.name) for field in fields(part))]
             if len(chosen) > 1:
                 names = [
                     field.option.names[0]
@@ -90,7 +89,17 @@ def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
                 raise UsageError(f"{' and '.join(names)} exclude each other: give one of them")
             if chosen:
                 values[one.name] = assemble(chosen[0], given)
+    for one in msgspec.structs.fields(kind):
+        if one.required and one.name not in values:
+            using = next(field for field in fields(kind) if _is_given(given, field.name))
+            needed = next(field for field in fields(kind) if field.name == one.name)
+            raise UsageError(f"{using.option.names[0]} needs {needed.option.names[0]}, too")
     return kind(**values)
+
+
+def _is_given(given: Mapping[str, Any], name: str) -> bool:
+    value = given.get(name)
+    return value is not None and value is not False and value not in ((), [])
 
 
 def words(value: msgspec.Struct, *, without: frozenset[str] = frozenset()) -> list[str]:

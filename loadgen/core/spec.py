@@ -81,6 +81,22 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
             "FILE|RUN",
         ),
     ]
+    hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--host",),
+            "With --from: send the requests to this host only. May be repeated. [default: the host of most]",
+            "HOST",
+        ),
+    ] = ()
+    verbatim: Annotated[
+        bool,
+        Option(
+            ("--verbatim",),
+            "With --from: send the file as it is. Otherwise ids, tokens and cookies of earlier answers are "
+            "carried over.",
+        ),
+    ] = False
 
 
 class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
@@ -426,7 +442,7 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
             file, py, rest = name.rpartition(".py")
             traffic = ScenarioTraffic(scenario=f"{resolve(file + py)}{rest}")
         case FileTraffic(file=path):
-            traffic = FileTraffic(file=resolve(path))
+            traffic = replace(traffic, file=resolve(path))
     place = spec.place
     if place.requirements is not None:
         place = replace(place, requirements=resolve(place.requirements))

@@ -153,7 +153,7 @@ class Cause:
     requests: tuple[int, ...]
     """Sequence numbers of the first :data:`LISTED` of them, in the server's order."""
     consequences: int = 0
-    """Later requests that stumbled over what these left behind."""
+    """Later requests that left the tape after these had: they miss what these would have made or done."""
     consequent: tuple[int, ...] = ()
     """Sequence numbers of the first :data:`LISTED` of those."""
 

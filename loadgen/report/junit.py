@@ -58,7 +58,7 @@ def _judged(
     verdict: Verdict, evidence: ET.Element, answers: ET.Element, steps: ET.Element, masker: Masker
 ) -> None:
     if verdict.judgement is Judgement.UNDETERMINED:
-        reasons = [wording.reason(one, masker)[0] for one in verdict.reasons]
+        reasons = [": ".join(wording.reason(one, masker)[:2]) for one in verdict.reasons]
         _add(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
     if verdict.diverged:
         fault = f"{wording.capital(text)}." if (text := wording.at_fault(verdict)) else ""

@@ -39,8 +39,8 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     if verdict is not None:
         lines += [*_facts(verdict), *_replays(verdict)]
     for reason in story.reasons[:LISTED]:
-        why, advice = wording.reason(reason, masker)
-        lines += [f"**{_text(why.partition(': ')[0])}**: {_text(why.partition(': ')[2])}", ""]
+        fault, message, advice = wording.reason(reason, masker)
+        lines += [f"**{_text(fault)}**: {_text(message)}", ""]
         lines += [_text(advice), ""] if advice else []
     if verdict is not None:
         lines += _causes(wording.causes(verdict, masker))

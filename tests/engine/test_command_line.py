@@ -103,7 +103,7 @@ def test_json(tmp_path: Path) -> None:
     """With ``--json``, stdout is one JSON document, and nothing else is printed."""
     code, out, err = run(tmp_path, "record", "-n", "1", "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out)["state"] == "complete"
+    assert json.loads(out)["result"]["state"] == "complete"
     code, out, err = run(tmp_path, "verify", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["verdict"] == "identical"

@@ -22,6 +22,7 @@ from loadgen.client.transport import WireTransport
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.modes.local import LocalHost
+from loadgen.store.manifest import Started
 from loadgen.store.run_folder import RunFolder, digest
 from tests.engine.conftest import Bench, visiting
 
@@ -346,7 +347,7 @@ def test_database_is_still_there(bench: Bench, copied: Callable[[], RunFolder]) 
     run = copied()
     database = bench.path / "app.db"
     database.touch()
-    rewrite_manifest(run, database=str(database))
+    rewrite_manifest(run, started=Started(database=str(database)))
     verdict = bench.verify().verdict
     assert verdict.judgement is Judgement.UNDETERMINED
     assert str(database) in verdict.reasons[0].message

@@ -218,7 +218,7 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
         tmp_path, "record", "--trace", "client", "--scenario", "users.py", "-c", "4", "-n", "3", "--run", "r"
     )
     assert code == 3, err  # assertions failed, as they should
-    code, out, err = run(tmp_path, "verify", "r", "--replay", "server")
+    code, out, err = run(tmp_path, "verify", "r", "--replay", "boundary")
     assert code == 0, err
     assert "requests entering and finishing" in out
     command = [*no_network(), sys.executable, "-m", "loadgen", "verify", "r"]
@@ -234,11 +234,11 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
 
 
 def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
-    """A load generator with one user less does not live the same."""
+    """A load generator with one user less does not do the same."""
     bench.record((), "mixed", concurrency=4, iterations=2, mode=ModeName.CLIENT)
     folder = RunFolder(bench.path / "run")
     content = folder.client.read_bytes()
-    users = rb"\"concurrency\": %d,"
+    users = rb"\"concurrency\":%d,"
     assert content.count(users % 4) == 1
     resealed(folder, folder.client, content.replace(users % 4, users % 3))
     verdict = bench.conclude(ModeName.CLIENT).verdict

@@ -100,11 +100,13 @@ def test_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
     trial = str(tmp_path / "trial")
     program = f"""
         import anyio, signal, pathlib
+        from loadgen.core.spec import Load, RunSpec
         from loadgen.hunt.trial import Plan, run
 
         async def main():
             async with anyio.create_task_group() as group:
-                group.start_soon(run, Plan(("-c", "2", "-n", "100000")), pathlib.Path({trial!r}))
+                plan = Plan(RunSpec(load=Load(concurrency=2, iterations=100000)))
+                group.start_soon(run, plan, pathlib.Path({trial!r}))
                 with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                     async for _ in signals:
                         group.cancel_scope.cancel()
