@@ -100,5 +100,5 @@ def test_gateway_options_need_the_gateway(gateway: GatewaySpec) -> None:
 
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     """It is told apart from a run at once."""
-    with pytest.raises(UsageError, match="no run.json"):
+    with pytest.raises(UsageError, match=r"no run\.json"):
         plan(FileTraffic(file=str(tmp_path)))
