@@ -8,6 +8,14 @@ import time
 from urllib.parse import urlsplit
 
 HOST = b"Host: shop.example\r\n"
+JSON = HOST + b"Content-Type: application/json\r\n"
+
+
+def post(body: bytes, headers: bytes = JSON) -> bytes:
+    """Return a request with a body."""
+    return b"POST /api/users HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
+
+
 CASES = (
     b"GET /health HTTP/1.0\r\n\r\n",
     b"GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -18,18 +26,12 @@ CASES = (
     b"GET /api/stats?q=%20+%7e&q=&a[]=1 HTTP/1.1\r\nhOST: x\r\nX-A: 1\r\nx-a: 2\r\nCookie: a=1; b=2\r\n\r\n",
     b"GET /%61pi/stats/../stats HTTP/1.1\r\n" + HOST + b"\r\n",
     b"GET //api//stats HTTP/1.1\r\n" + HOST + b"\r\n",
-    b"POST /api/users HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n",
-    b"POST /api/users HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Length: 25\r\n\r\n"
-    b'{"name":"a","email":"\xc3\xa9"}',
-    b"POST /api/users HTTP/1.1\r\n"
-    + HOST
-    + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b'8\r\n{"name":\r\n10\r\n"b","email":"c"}\r\n0\r\n\r\n',
-    b"POST /api/users HTTP/1.1\r\n"
-    + HOST
-    + b"Content-Type: application/json\r\nContent-Length: 200004\r\n\r\n"
-    b'{"a":' + b'"' + b"x" * 199_995 + b'"' + b"  }",
-    b"POST /api/users HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
+    post(b"", HOST),
+    post(b'{"name":"a","email":"\xc3\xa9"}'),
+    b"POST /api/users HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n" % JSON
+    + b'8\r\n{"name":\r\n10\r\n"b","email":"c"}\r\n0\r\n\r\n',
+    post(b'{"name":"%b","email":"d"}' % (b"x" * 200_000)),
+    post(b"{}", JSON + b"Expect: 100-continue\r\n"),
     b"GET /health HTTP/1.1\r\n" + HOST + b"\r\nGET /api/stats HTTP/1.1\r\n" + HOST + b"\r\n",
     b"GET /health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
     b"GET /health HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
