@@ -17,7 +17,8 @@ from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
 from loadgen.dispatch import MODES
 from loadgen.modes.local import LocalHost
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.store.files import digest
+from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import gone, run, start, wait_for_requests
 
