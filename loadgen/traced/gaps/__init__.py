@@ -11,8 +11,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from loadgen.traced import settings
-from loadgen.traced.gaps.bindings import bind_reused_addresses, free_objects_in_one_step
-from loadgen.traced.gaps.callbacks import unwrap_callbacks_off_the_tape
+from loadgen.traced.gaps.bindings import (
+    bind_reused_addresses,
+    free_objects_in_one_step,
+    let_proxies_be_what_they_stand_for,
+)
+from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.files import (
     keep_live_descriptors_apart,
@@ -39,8 +43,10 @@ CLOSED: tuple[Callable[[], None], ...] = (
     order_the_threads,
     let_go_of_replayed_errors,
     free_objects_in_one_step,
+    let_proxies_be_what_they_stand_for,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
+    let_anything_be_a_callback,
     trace_imports_of_the_application,
     read_code_live,
     find_code_live,
