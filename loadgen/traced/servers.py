@@ -158,7 +158,8 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
             config.set("worker_connections", 2 * PLENTY)
         arbiter.pid = os.getpid()
         config.on_starting(arbiter)
-        arbiter.app.callable = Boundary(arbiter.app.wsgi(), system)
+        drops = frozenset(sys.modules["gunicorn.util"].hop_headers)
+        arbiter.app.callable = Boundary(arbiter.app.wsgi(), system, drops)
         config.when_ready(arbiter)
         live(arbiter, worker_class)
 

@@ -81,7 +81,7 @@ def let_proxies_be_what_they_stand_for() -> None:
 
     class Proxy(engine_system.DynamicProxy):  # type: ignore[misc]
         __slots__ = ()
-        __class__ = property(lambda self: getattr(type(self), "_loadgen_kind", type(self)))  # type: ignore[assignment]
+        __class__ = property(lambda self: getattr(type(self), "_loadgen_kind", type(self)))
 
     def ext_proxytype_from_spec(system: Any, module: str, name: str, **spec: Any) -> Any:
         proxytype = stock(system, module, name, **spec)
