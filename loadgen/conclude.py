@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from loadgen.core.diagnosis import diagnose
-from loadgen.core.verdict import WORST_FIRST, Judgement
+from loadgen.core.conclusion import concluded, counting_replay
 from loadgen.engine.log import first_message
 from loadgen.store.code_digests import changed
 from loadgen.store.run_folder import write_json
+from loadgen.verify import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from loadgen.store.run_folder import Manifest
-    from loadgen.verify import Verified
 
 
 def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
@@ -24,26 +21,14 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
 
     It is written into that replay's ``verdict.json``; those of the others stay what they are.
     """
-    worst = min(replays, key=lambda one: WORST_FIRST.index(one.verdict.judgement))
-    verdict = worst.verdict
-    if verdict.facts.get("replay") == "client":
+    counts = replays[counting_replay([one.verdict for one in replays])]
+    if counts.verdict.facts.replay == "client":
         edited = changed(manifest.client_sources)
     else:  # the image of containers holds the code that was recorded, whatever has become of it outside
         edited = [] if manifest.image else changed(manifest.sources)
-    verdict.causes = diagnose([one.verdict for one in replays], edited)
-    verdict.facts["changed_sources"] = edited
-    if verdict.judgement is not Judgement.IDENTICAL and (said := first_message(_log(worst))):
-        verdict.facts["engine_log"] = asdict(said)
-    if (watched := [one for one in replays if "watched" in one.verdict.facts]) and watched[-1] is not worst:
-        verdict.facts["watched"] = watched[-1].verdict.facts["watched"]
-    verdict.facts["replays"] = [
-        {"folder": one.folder.name, "verdict": one.verdict.judgement.value, "diverged": one.verdict.diverged}
-        for one in replays
-    ]
-    write_json(worst.folder / "verdict.json", verdict.to_json())
-    return worst
-
-
-def _log(replay: Verified) -> Path:
-    """Return what the replayed process printed: it is called after what it was."""
-    return next(replay.folder.glob("*.log"), replay.folder / "server.log")
+    log = "client.log" if counts.verdict.facts.replay == "client" else "server.log"
+    verdict = concluded(
+        [(one.folder.name, one.verdict) for one in replays], edited, first_message(counts.folder / log)
+    )
+    write_json(counts.folder / "verdict.json", verdict.to_json())
+    return Verified(verdict, counts.folder)

@@ -28,10 +28,12 @@ class LoadgenError(Exception):
     fault: ClassVar[str] = "loadgen"
     """Whose fault it is, as written into a verdict."""
 
-    def __init__(self, message: str, *, advice: str = "") -> None:
+    def __init__(self, message: str, *, advice: str = "", code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.code = code
+        """One of the codes of :mod:`loadgen.protocol`, where a verdict is decided on it."""
 
 
 class UsageError(LoadgenError):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from loadgen.client.replay import Refire
+from loadgen.core.judge import BOUNDARY, Judge
 from loadgen.core.transcript import Run
-from loadgen.core.verdict import BOUNDARY, Judge
+from loadgen.core.verdict import Database, Facts, Seconds, Watched
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
 from loadgen.store.journal import Journal
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadgen.core.comparison import Rule
+    from loadgen.core.judge import Terms
     from loadgen.core.transcript import Event, Reader
-    from loadgen.core.verdict import Terms, Verdict
+    from loadgen.core.verdict import Verdict
     from loadgen.record import Watcher
     from loadgen.runtimes import Runtime
     from loadgen.store.run_folder import Manifest, RunFolder
@@ -49,7 +51,7 @@ class Case:
     watch: int | None = None
     """The request whose calls are noted, where the replay can tell them."""
     client_order_same: bool | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def log(self) -> Path:
@@ -111,14 +113,13 @@ async def verify_by(
     case = Case(
         run, manifest, run.new_verification(), Judge(ignored, replay.terms), timeout, watcher, watch=watch
     )
-    case.facts = {
-        "run": manifest.id,
-        "runtime": replay.where,
-        "replay": replay.name,
-        "versions": manifest.versions,
-    }
-    if manifest.engine_alone:
-        case.facts["engine_alone"] = True
+    case.facts = Facts(
+        run=manifest.id,
+        runtime=replay.where,
+        replay=replay.name,
+        versions=manifest.versions,
+        engine_alone=manifest.engine_alone,
+    )
     try:
         await _run(replay, case)
     except LoadgenError as error:
@@ -126,11 +127,13 @@ async def verify_by(
     database = Path(manifest.database)
     if database.exists():
         case.judge.doubt(RecordingFault(f"there is a database at {database}: the replay may have used it"))
-    case.facts["database"] = {"path": str(database), "exists": database.exists()}
+    case.facts = replace(case.facts, database=Database(str(database), database.exists()))
     verdict = case.judge.verdict(
-        requests=case.requests, whole=case.whole, client_order_same=case.client_order_same
+        requests=case.requests,
+        whole=case.whole,
+        client_order_same=case.client_order_same,
+        facts=case.facts,
     )
-    verdict.facts = case.facts
     write_json(case.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, case.folder)
 
@@ -179,10 +182,8 @@ class Timed:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._case.facts["seconds"] = {
-                "recording": self._case.manifest.totals.get("seconds"),
-                "replay": round(monotonic() - self._began, 3),
-            }
+            took = Seconds(self._case.manifest.totals.get("seconds"), round(monotonic() - self._began, 3))
+            self._case.facts = replace(self._case.facts, seconds=took)
 
 
 def seen(case: Case, events: Reader, journal: Journal) -> Iterator[Event]:
@@ -228,6 +229,6 @@ class AtBoundary:
                     raise
                 finally:
                     if case.watch is not None:
-                        calls = await server.control.watched()
-                        case.facts["watched"] = {"seq": case.watch, "seen": calls}
+                        watched = Watched(case.watch, await server.control.watched())
+                        case.facts = replace(case.facts, watched=watched)
                 case.client_order_same = refire.client_order_same

@@ -13,13 +13,14 @@ ROOT = Path(__file__).parents[1]
 PURE = {
     "__future__", "base64", "collections", "dataclasses", "decimal", "difflib", "enum", "fractions",
     "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics", "string",
-    "textwrap", "typing",
+    "textwrap", "typing", "msgspec",
 }  # fmt: skip
-"""What of the standard library the core may use: no clock, randomness, network, environment or logging."""
+"""What the core may use beside itself: no clock, randomness, network, environment or logging."""
 
 RANKS = {
     "loadgen": 0,  # the version
     "loadgen.errors": 0,
+    "loadgen.protocol": 0,
     "loadgen.core": 1,
     "loadgen.store": 3,
     "loadgen.engine": 3,
@@ -90,7 +91,7 @@ def test_the_core_is_pure(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in PURE
         and not within(name, "loadgen.core")
-        and name != "loadgen.errors"
+        and name not in {"loadgen.errors", "loadgen.protocol", "loadgen"}
     }
     assert not foreign
 
@@ -114,8 +115,15 @@ def test_traced_imports_stdlib_and_engine_only(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in sys.stdlib_module_names | {"retracesoftware"}
         and not within(name, "loadgen.traced")
+        and name != "loadgen.protocol"
     }
     assert not foreign
+
+
+def test_the_protocol_imports_nothing() -> None:
+    """Both sides of the boundary share it, so it brings nothing along, not even from the standard library."""
+    (protocol,) = (tree for name, tree in ALL if name == "loadgen.protocol")
+    assert not imports(protocol)
 
 
 def test_the_package_root_imports_nothing() -> None:

@@ -12,7 +12,8 @@ a line, by ``print``: that is what the engine leaves live in a replay.
 ``outcome``
     The end: what became of the iterations, as :class:`loadgen.client.session.Outcome` has it.
 ``left``
-    A replay asks for something that was not recorded: ``why``, and the ``stack``, innermost call first.
+    A replay asks for something that was not recorded: ``code`` (:mod:`loadgen.protocol`), ``why``, and the
+    ``stack``, innermost call first.
 
 Standard input says when to stop: when it has ended, because we shall, or because whoever started us is gone.
 """
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from loadgen import protocol
 from loadgen.cli.load import plan
 from loadgen.client.session import fire
 from loadgen.core.exchange import Failure, Headers, Request, Response
@@ -134,7 +136,8 @@ def main(given: str) -> None:
     except BaseException as error:
         for left in _causes(error):
             if stack := getattr(left, "stack", None):
-                tell("left", why=str(left), stack=stack)
+                code = getattr(left, "code", protocol.UNKNOWN)
+                tell("left", code=code, why=str(left), stack=stack, after=None, lost=None)
                 break
         raise
     tell("outcome", **asdict(outcome))

@@ -176,9 +176,10 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
     """Write the hunt's page, and the report of each kept trial that it links to."""
     from loadgen.core.masking import Masker, parse
     from loadgen.report import page
-    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.evidence import gather
     from loadgen.report.hunt import render
     from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import find_verification
 
     reports = set[str]()
     for failure in summary.failures:
@@ -187,7 +188,7 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
             if not path.exists():
                 folder, manifest = RunFolder.open(Path(failure.run))
                 masker = Masker(parse(()))
-                evidence = gather(folder, manifest, find_verification(folder, None), masker)
+                evidence = gather(folder, manifest, find_verification(folder.path), masker)
                 with exports.replacing(path) as file:
                     file.write(page.render(evidence, masker, version=__version__))
             reports.add(failure.trial.name)

@@ -6,7 +6,7 @@ ends up with what a local run has in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from loadgen.containers.daemon import Daemon
 from loadgen.containers.events import Listener
 from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
 from loadgen.containers.session import Session
-from loadgen.core.comparison import RULES
-from loadgen.core.verdict import Judge, Judgement, Reason, Verdict
+from loadgen.core.judge import Judge
+from loadgen.core.verdict import Database, Facts, Judgement, Reason, Verdict
 from loadgen.engine.target import BUNDLED
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, UsageError
 from loadgen.record import Recorded, begin
@@ -264,9 +264,10 @@ class _Replay:
         if reached is None:
             verdict = self._undetermined(error)
         else:
-            verdict = Verdict.from_json(reached, (*RULES, *ignored))
+            verdict = Verdict.from_json(reached)
             if verdict.judgement is Judgement.UNDETERMINED and blame.broke(ends.server):
-                verdict.reasons.insert(0, Reason(error.fault, error.message, error.advice))
+                first = Reason(error.fault, error.message, error.advice, error.code)
+                verdict = replace(verdict, reasons=(first, *verdict.reasons))
         write_json(self._folder / "verdict.json", verdict.to_json())
         return Verified(verdict, self._folder)
 
@@ -274,14 +275,13 @@ class _Replay:
         """Return the verdict where the verifier itself could not reach one."""
         judge = Judge()
         judge.doubt(error)
-        verdict = judge.verdict(requests=0, whole=False, client_order_same=None)
-        verdict.facts = {
-            "run": self._manifest.id,
-            "runtime": "docker",
-            "versions": self._manifest.versions,
-            "database": {"path": self._manifest.database, "exists": False},
-        }
-        return verdict
+        facts = Facts(
+            run=self._manifest.id,
+            runtime="docker",
+            versions=self._manifest.versions,
+            database=Database(self._manifest.database, exists=False),
+        )
+        return judge.verdict(requests=0, whole=False, client_order_same=None, facts=facts)
 
 
 def _load(settings: Settings) -> list[str]:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.core.proportion import interval
 from loadgen.hunt.source import NAME, size, source
-from loadgen.hunt.trial import RUN, worst
+from loadgen.hunt.trial import RUN, concluded
 from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from loadgen.core.verdict import Cause
     from loadgen.hunt.failing import Failing
     from loadgen.hunt.shrink import Shrunk
     from loadgen.store.run_folder import Manifest
@@ -64,9 +65,10 @@ def attach(
     verify: Sequence[str],
 ) -> dict[str, Any]:
     """Write the folder's files beside ``example/``; return the content of ``shrunk.json``."""
-    verdict = worst(folder / EXAMPLE / RUN / "verify") or {}
-    cause: dict[str, Any] = next(iter(verdict.get("causes", ())), {})
-    fault = cause.get("fault") or next((one["fault"] for one in verdict.get("reasons", ())), "unknown")
+    verdict = concluded(folder / EXAMPLE / RUN)
+    cause = verdict.causes[0] if verdict and verdict.causes else None
+    reasons = verdict.reasons if verdict else ()
+    fault = cause.fault.value if cause else reasons[0].fault if reasons else "unknown"
     copied = _copy(manifest, target, folder / SERVER) if fault in _ENGINES else ()
     where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in target)
     record = ["loadgen", "record", *options, "--scenario", f"case.py:{NAME}", *where]
@@ -93,7 +95,7 @@ def attach(
         "path": str(folder),
         "failure": failing.told,
         "fault": fault,
-        "why": cause.get("why", ""),
+        "why": cause.why if cause else "",
         "before": {"requests": len(shrunk.whole.steps), "users": len(shrunk.whole.users)},
         "after": {"requests": len(shrunk.case.steps), "users": len(shrunk.case.users)},
         "complete": shrunk.complete,
@@ -123,10 +125,10 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _told(cause: Mapping[str, Any]) -> str:
-    if not cause:
+def _told(cause: Cause | None) -> str:
+    if cause is None:
         return ""
-    return f"At fault: **{cause['fault']}**. {cause['headline']}: {cause['why']}. {cause['advice']}\n"
+    return f"At fault: **{cause.fault}**. {cause.headline}: {cause.why}. {cause.advice}\n"
 
 
 def _versions(manifest: Manifest) -> dict[str, str]:

@@ -27,15 +27,19 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from loadgen import errors
+from loadgen.core.conclusion import counting_verification
 from loadgen.core.diagnosis import numberless
-from loadgen.core.verdict import WORST_FIRST, Judgement
+from loadgen.core.verdict import Judgement
 from loadgen.engine.log import ending
 from loadgen.engine.process import send
 from loadgen.errors import UsageError
+from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from loadgen.core.verdict import Divergence, Verdict
 
 RUN = "run"
 """The name of the run folder in a trial's folder."""
@@ -150,15 +154,15 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     result = replace(result, requests=manifest["totals"]["requests"])
     verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
-    verdict = worst(folder / RUN / "verify")
-    if verdict is None or verifying.code != _judgement(verdict).exit_code:
+    verdict = concluded(folder / RUN)
+    if verdict is None or verifying.code != verdict.judgement.exit_code:
         return _because(result, verifying.failure())
-    seconds = verdict.get("seconds")
+    seconds = verdict.facts.seconds
     return replace(
         _because(result, *_causes(verdict)),
-        judgement=_judgement(verdict),
-        diverged=verdict["diverged"],
-        sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
+        judgement=verdict.judgement,
+        diverged=verdict.diverged,
+        sessions=(seconds.recording or 0.0, seconds.replay) if seconds else None,
     )
 
 
@@ -173,16 +177,14 @@ def _because(result: Result, *causes: Found) -> Result:
     return replace(result, causes=causes, message=causes[0].headline if causes else "")
 
 
-def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
+def _causes(verdict: Verdict) -> Iterator[Found]:
     """Yield why *verdict* is not identical."""
-    for one in verdict["causes"]:
-        yield Found(one["fault"], kind(one["head"]), one["headline"], one["why"], one["count"])
-    if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
-        step = order["differences"][0]
-        what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
-        yield Found("unknown", "server order differs", what, "", 0)
-    for reason in verdict["reasons"]:
-        yield _reason(reason["fault"], reason["message"])
+    for one in verdict.causes:
+        yield Found(one.fault.value, kind(one.first), one.headline, one.why, one.count + one.consequences)
+    if not verdict.causes and verdict.order is not None:
+        yield Found("unknown", "server order differs", str(verdict.order.differences[0]), "", 0)
+    for reason in verdict.reasons:
+        yield _reason(reason.fault, reason.message)
 
 
 def _reason(fault: str, message: str) -> Found:
@@ -190,23 +192,17 @@ def _reason(fault: str, message: str) -> Found:
     return Found(fault, numberless(first), first, "".join(rest), 0)
 
 
-def kind(head: Mapping[str, Any]) -> str:
-    """Return what *head*, a divergence, has in common with others of its cause in other runs."""
-    what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
-    return numberless(f"{head['method']} {head['target']}: {what}")
+def kind(head: Divergence) -> str:
+    """Return what *head* has in common with the first divergences of the same cause in other runs."""
+    what = head.evidence or " and ".join(one.field for one in head.differences) + " differs"
+    return numberless(f"{head.method} {head.target}: {what}")
 
 
-def _judgement(verdict: Mapping[str, Any]) -> Judgement:
-    return Judgement(verdict["verdict"])
-
-
-def worst(verifications: Path) -> dict[str, Any] | None:
-    """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
-    numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
-    verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
-    if not verdicts or not all(verdicts):
-        return None
-    return min(verdicts, key=lambda one: WORST_FIRST.index(_judgement(one)))
+def concluded(run: Path) -> Verdict | None:
+    """Return the verdict that ``loadgen verify`` concluded with; ``None`` where a replay left none."""
+    verdicts = {number: read_verdict(path)[0] for number, path in verifications(run).items()}
+    number = counting_verification(verdicts)
+    return None if number is None or None in verdicts.values() else verdicts[number]
 
 
 def _read(path: Path) -> dict[str, Any]:

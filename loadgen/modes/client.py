@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from loadgen import protocol
 from loadgen.client.session import Outcome
-from loadgen.core.comparison import Difference, compare
+from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
+from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.judge import CLIENT
 from loadgen.core.transcript import FailedIteration, decode
-from loadgen.core.verdict import CLIENT, RECORDING_ENDS
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault
@@ -120,8 +122,8 @@ class Story:
         self._bodies: dict[str, bytes] = {}
         self.outcome: Outcome | None = None
         """Once it has come to its end."""
-        self.left: tuple[str, tuple[str, ...]] | None = None
-        """Why a replay left the tape, and the calls that did, innermost first."""
+        self.left: Departure | None = None
+        """How a replay left the tape."""
 
     async def __aiter__(self) -> AsyncIterator[Lived]:
         async for line in self._process.lines():
@@ -135,7 +137,7 @@ class Story:
                     del told["event"]
                     self.outcome = Outcome(**told)
                 case "left":
-                    self.left = told["why"], tuple(told["stack"])
+                    self.left = Departure.from_json(told)
                 case _:
                     event = decode(told, self._bodies.pop)
                     assert isinstance(event, Event)
@@ -228,14 +230,15 @@ class _Lockstep:
         """Tell why there is no event where *recorded* was."""
         if self._story.left is None:
             raise await self._died()
-        why, stack = self._story.left
-        if why.startswith(RECORDING_ENDS):
+        left = self._story.left
+        if left.code == protocol.RECORDING_ENDS:
             raise RecordingFault(
                 f"the client's recording ends after {self._events} events",
                 advice="Was the disk full, or a limit on file sizes in force? Record again.",
+                code=protocol.RECORDING_INCOMPLETE,
             )
-        left = Difference("outcome", _told(recorded), f"left the tape: {why}")
-        self._case.judge.note(self._request(recorded), (left,), why, stack)
+        outcome = Difference("outcome", _told(recorded), f"left the tape: {left.why}")
+        self._case.judge.note(self._request(recorded), (outcome,), left)
 
     def _request(self, event: Event) -> Request:
         """Return the request that *event* is one of, or the latest one."""
@@ -287,7 +290,7 @@ def _told(event: Event) -> str:
 
 def _asked(recorded: Request, replayed: Request) -> tuple[Difference, ...]:
     return tuple(
-        Difference(f"request {name}", repr(before)[:200], repr(after)[:200])
+        Difference(f"{REQUEST_FIELD}{name}", repr(before)[:200], repr(after)[:200])
         for name in ("user", "method", "target", "headers", "body")
         if (before := getattr(recorded, name)) != (after := getattr(replayed, name))
     )

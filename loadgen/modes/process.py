@@ -14,7 +14,7 @@ import anyio
 
 from loadgen.client.http_bytes import Connection
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.verdict import PROCESS
+from loadgen.core.judge import PROCESS
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, LoadgenError, ServerFault

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
+from loadgen import protocol
 from loadgen.client.control import Control, State
 from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
+from loadgen.runtimes.elsewhere import settled_elsewhere
 from loadgen.runtimes.files import new_database, recorded
 from loadgen.runtimes.processes import end_session, listening
 
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 START_LIMIT = 60.0
 """Seconds that a server may take until it is ready."""
 BACKLOG = 1024
-REFUSAL = "loadgen: this server cannot be recorded: "
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
-SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
+SERVERS = (
+    "loadgen knows Flask's own server (app.run, flask run, werkzeug's make_server), waitress, gunicorn, and "
+    "wsgiref.simple_server."
+)
 
 
 class LocalServer:
@@ -58,7 +62,7 @@ class LocalServer:
             raise EngineFault(
                 f"the server did not stop within {END_LIMIT:g} s, so its recording is not complete"
             )
-        if (self._process.code or 0) < 0:
+        if (self._process.code or 0) < 0 and not self._process.ended_well:
             raise EngineFault(f"the recorded server crashed: {how}")
 
     async def ready(self, mode: str) -> None:
@@ -77,8 +81,13 @@ class LocalServer:
                 answers.append(error)
             waiting.cancel_scope.cancel()
 
+        async def look_elsewhere() -> None:
+            await settled_elsewhere(self._process.pid, self._port)
+            waiting.cancel_scope.cancel()
+
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(ask)
+            waiting.start_soon(look_elsewhere)
             await self.ended()  # its children may hold the socket open
             waiting.cancel_scope.cancel()
         match answers:
@@ -93,9 +102,13 @@ class LocalServer:
     async def _not_started(self, mode: str) -> ServerFault:
         """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
         how, see = await self.obituary(), f"See {self._log}."
-        refusal = next((line for line in reversed(last_words(self._log)) if line.startswith(REFUSAL)), None)
+        refusal = next(
+            (line for line in reversed(last_words(self._log)) if line.startswith(protocol.LOG_REFUSAL)), None
+        )
         if refusal is not None:
-            return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
+            return ServerFault(
+                f"this server cannot be recorded: {refusal.removeprefix(protocol.LOG_REFUSAL)}", advice=see
+            )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
             return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
@@ -106,7 +119,7 @@ class LocalServer:
             ports = ", ".join(map(str, others))
             return ServerFault(
                 f"{what}: it listens on port {ports} instead, by a server that loadgen does not know",
-                advice=f"{SERVERS} {see}",
+                advice=f"{SERVERS} Others are recorded as whole processes: --trace process. {see}",
             )
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
 

@@ -19,9 +19,7 @@ from loadgen.containers import attached, blame, carry, image, layout, owner, pla
 from loadgen.containers.daemon import Ended
 from loadgen.containers.events import Listener, Teller
 from loadgen.containers.session import Ends
-from loadgen.core.comparison import Difference
 from loadgen.core.pacing import AT_ONCE, Shape
-from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, ServerFault
 from loadgen.record import Recorded, Watcher
 from loadgen.traced import lifeline
@@ -167,13 +165,3 @@ def test_more_users_may_have_more_threads() -> None:
     """The limit never stops the concurrency that was asked for."""
     assert layout.pids(8) == layout.PIDS
     assert layout.pids(1024) > 2 * 1024
-
-
-def test_a_verdict_survives_its_file() -> None:
-    """What comes out of a container is shown in the same words."""
-    one = Divergence(1, 0, "GET", "/", (Difference("status", "200", "500"),), "left", ("frame",), 3)
-    verdict = Verdict(
-        Judgement.DIVERGED, [Reason("engine", "why")], requests=2, compared=2, diverged=1, divergences=[one],
-        order=one, order_steps=4, client_order_same=True, facts={"run": "x"},
-    )  # fmt: skip
-    assert Verdict.from_json(verdict.to_json()) == verdict

@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from loadgen.core import transcript
-from loadgen.core.diagnosis import diagnose
+from loadgen.core.diagnosis import diagnosed
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.verdict import Judge
+from loadgen.core.judge import Judge
+from loadgen.core.verdict import Facts
 from loadgen.store.run_folder import Manifest, RunFolder, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from loadgen.core.departure import Departure
 
 STARTED = "2026-03-02T09:30:00+00:00"
 
@@ -36,10 +41,10 @@ class Sample:
     """The transcript ends in the middle of a line, and the run failed."""
     headers: tuple[tuple[str, str], ...] = ()
     answer_headers: tuple[tuple[str, str], ...] = ()
-    left: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-    """Requests whose replay left the tape, with what the boundary saw and the stack."""
-    causes: bool = True
-    """Whether the verdict has them: an older one has not."""
+    left: dict[int, Departure] = field(default_factory=dict)
+    """Requests whose replay left the tape, and how."""
+    concluded: bool = True
+    """Whether its causes were found: of several replays, one has them."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Further facts of the verdict."""
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -205,25 +210,22 @@ class _Session:
         for _, kind, seq in self.plan:
             if kind == "answer":
                 recorded, replayed = (self.answer(seq, replay=replay) for replay in (False, True))
-                judge.pair(self.request(seq), recorded, replayed, *self.sample.left.get(seq, ()))
+                judge.pair(self.request(seq), recorded, replayed, self.sample.left.get(seq))
             elif kind == "failure":
                 gone = Failure(seq, "ReadTimeout", "timed out")
                 judge.pair(self.request(seq), gone, gone)
         order = self.order(replay=True)
         judge.order_piece(tuple(self.steps), order)
         judge.order_end(order)
-        found = judge.verdict(requests=self.sample.requests, whole=True, client_order_same=True)
-        found.facts = {
+        facts = {
             "seconds": {"recording": round(self.last, 3), "replay": round(self.last * 0.8, 3)},
             "database": {"path": "/nowhere/app.db", "exists": False},
             **self.sample.facts,
         }
-        if self.sample.causes:
-            found.causes = diagnose([found], [])
-            return found.to_json()
-        older = found.to_json()
-        del older["causes"]
-        for one in older["divergences"]:
-            for new in ("cause", "stack", "position"):
-                del one[new]
-        return older
+        found = judge.verdict(
+            requests=self.sample.requests,
+            whole=True,
+            client_order_same=True,
+            facts=msgspec.convert(facts, Facts),
+        )
+        return (diagnosed(found, [found], []) if self.sample.concluded else found).to_json()

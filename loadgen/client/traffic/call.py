@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from loadgen import protocol
 from loadgen.client.scenario import Origin, Scenario
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CONNECTION = frozenset(
     {
         "host", "content-length", "connection", "keep-alive", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "http2-settings", "expect", "x-loadgen-seq",
+        "transfer-encoding", "upgrade", "http2-settings", "expect", protocol.SEQ_HEADER.lower(),
     }
 )  # fmt: skip
 """Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""

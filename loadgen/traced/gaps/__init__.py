@@ -25,7 +25,11 @@ from loadgen.traced.gaps.files import (
     take_the_applications_files_from_the_tape,
 )
 from loadgen.traced.gaps.imports import find_code_live, read_code_live, trace_imports_of_the_application
-from loadgen.traced.gaps.raised import keep_frames_off_the_tape, let_go_of_replayed_errors
+from loadgen.traced.gaps.raised import (
+    keep_frames_off_the_tape,
+    let_go_of_replayed_errors,
+    stay_where_the_recording_was_stopped,
+)
 from loadgen.traced.gaps.replaying import fail_the_request_not_the_process, follow_the_tape_in_turns
 from loadgen.traced.gaps.threads import order_the_threads
 from loadgen.traced.gaps.values import record_containers_as_they_were
@@ -42,6 +46,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     keep_frames_off_the_tape,
     order_the_threads,
     let_go_of_replayed_errors,
+    stay_where_the_recording_was_stopped,
     free_objects_in_one_step,
     let_proxies_be_what_they_stand_for,
     record_containers_as_they_were,

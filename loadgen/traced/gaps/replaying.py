@@ -7,6 +7,7 @@ from typing import Any
 
 import retracesoftware.proxy.io as engine_io
 
+from loadgen import protocol
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 
@@ -26,13 +27,17 @@ def fail_the_request_not_the_process() -> None:
             there, here = (
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
-            raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
+            raise Diverged(
+                protocol.ANOTHER_CALL,
+                f"the recording makes its next call from {there}, the replay from {here}",
+            )
         message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
-        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
+        raise Diverged(protocol.ANOTHER_CALL, message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
         TapeTurns.current.leave()
-        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
+        what = f"the recording has {_described(message)} here, the replay the result of a call"
+        raise Diverged(protocol.ANOTHER_CALL, what)
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
 
