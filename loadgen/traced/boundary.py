@@ -175,12 +175,12 @@ class Request:
         boundary._passing[self.seq] = self.passing
         threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
 
-        def start(status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], object]:
             own = [(name.lower(), text) for name, text in headers if name.lower() in boundary.added_live]
             headers.append((protocol.SERVED_HEADER, boundary.mode))
             if own:
                 headers.append((protocol.OWN_HEADER, json.dumps(own)))
-            return start_response(status, headers)  # type: ignore[no-any-return]
+            return start_response(status, headers, *((exc_info and (exc_info,)) or ()))  # type: ignore[no-any-return]
 
         def failed(error: BaseException) -> list[bytes]:
             if self.seq not in boundary.diverged:

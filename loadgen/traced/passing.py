@@ -91,7 +91,8 @@ class Passing:
         self._has_body = self._has_body and not status.startswith(_NO_BODY)
         given = [value for name, value in headers if name.lower() == "content-length"]
         self._length = int(given[-1]) if given and given[-1].isascii() and given[-1].isdigit() else None
-        self._tell(("start", (status, list(headers)), False))
+        given_error = exc_info and (exc_info[0], exc_info[1], None)
+        self._tell(("start", (status, list(headers), given_error), False))
         return self._write
 
     def _write(self, chunk: bytes) -> None:
@@ -120,16 +121,18 @@ class Passing:
     # ---- live -------------------------------------------------------------------------------------------
 
     def pass_on(
-        self, start: Callable[[str, Headers], Callable[[bytes], object]], failed: Callable[[Any], list[bytes]]
+        self,
+        start: Callable[[str, Headers, Any], Callable[[bytes], object]],
+        failed: Callable[[Any], list[bytes]],
     ) -> Iterable[bytes]:
         """Pass the answer on; where the application failed before it began, return what *failed* gives."""
-        head: tuple[str, Headers] | None = None
+        heads: list[tuple[str, Headers, Any]] = []
         write: Callable[[bytes], object] | None = None
         length: int | None = None
         while True:
             kind, value, waits = self._next()
             if kind == "start":  # more than once, if the application changed its mind in time
-                head = value
+                heads.append(value)
                 continue
             if kind == "iterable":
                 length = value
@@ -137,8 +140,8 @@ class Passing:
             if kind == "end" and value is not None and write is None:
                 return failed(value)
             try:
-                if write is None and head is not None:
-                    write = start(*head)
+                while heads:
+                    write = start(*heads.pop(0))
                 if kind != "write":
                     break
                 assert write is not None

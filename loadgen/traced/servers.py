@@ -38,6 +38,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
     replaying = system.retrace_mode == "replay"
 
     def listen(application: Any, given: dict[str, Any]) -> None:
+        _let_our_header_not_count()
         socket = _listener()
         host, port = socket.getsockname()
         inspect.unwrap(werkzeug.make_server)(
@@ -71,6 +72,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
     replaying = system.retrace_mode == "replay"
 
     def make(given: dict[str, Any]) -> Any:
+        _let_our_header_not_count()
         socket = _listener()
         host, port = socket.getsockname()
         more = {"host": host, "port": port, "fd": socket.fileno()}
@@ -98,6 +100,7 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
     def make(given: dict[str, Any]) -> Any:
         from socketserver import ThreadingMixIn  # noqa: PLC0415 - a module that the engine shall know
 
+        _let_our_header_not_count()
         listener = _listener()
         kind = given["server_class"]
         if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for one that comes later
@@ -232,6 +235,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
             config.set("threads", PLENTY)
             config.set("worker_connections", 2 * PLENTY)
         arbiter.pid = os.getpid()
+        _let_our_header_not_count(config)
         config.on_starting(arbiter)
         drops = frozenset(sys.modules["gunicorn.util"].hop_headers)
         arbiter.app.callable = Boundary(arbiter.app.wsgi(), system, drops)
@@ -256,6 +260,22 @@ def _stop_worker_too(worker: Any) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopping(signal.getsignal(number)))
+
+
+def _let_our_header_not_count(gunicorn: Any = None) -> None:
+    """Raise the limit of a request's headers by the one that says its number."""
+    import http.client  # noqa: PLC0415 - what is imported before the engine starts is not traced
+
+    class Limit(int):
+        """It is printed in an error page as what it was."""
+
+        def __lt__(self, other: int) -> bool:
+            return int(self) + 1 < other
+
+    if gunicorn is None:
+        http.client._MAXHEADERS = Limit(http.client._MAXHEADERS)  # type: ignore[attr-defined]
+    elif gunicorn.limit_request_fields:
+        gunicorn.set("limit_request_fields", gunicorn.limit_request_fields + 1)
 
 
 def _listener() -> Any:
