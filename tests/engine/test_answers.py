@@ -25,7 +25,7 @@ BROKEN = {
     *(name for name in REQUESTS if name.startswith("HEAD raw")),
     "high header", "high target",
 }  # fmt: skip
-"""Answers that a client cannot take for whole, or that are no HTTP; requests that the client does not send."""
+"""Answers that a client cannot take for whole, and requests that loadgen's own client does not send."""
 
 
 @pytest.fixture
