@@ -88,3 +88,13 @@ class HarnessFault(Undetermined):
     """A limit of loadgen's own was reached."""
 
     fault = "harness"
+
+
+def from_event(kind: str, message: str, advice: str) -> LoadgenError:
+    """Return the error of the class *kind*, raised in another process; of an unknown one, the root."""
+    known = {one.__name__: one for one in _below(LoadgenError)}
+    return known.get(kind, LoadgenError)(message, advice=advice)
+
+
+def _below(kind: type[LoadgenError]) -> list[type[LoadgenError]]:
+    return [kind, *(below for one in kind.__subclasses__() for below in _below(one))]

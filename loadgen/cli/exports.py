@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from loadgen.core.masking import Rules
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 Masks = Annotated[
     list[str] | None,
@@ -71,7 +72,7 @@ def report(
     mask: Masks = None,
 ) -> None:
     """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import gather
     from loadgen.report.page import render
@@ -117,7 +118,7 @@ def export(
 
     --har has the recorded answers, or with --verification the replayed ones.
     """
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import parse
     from loadgen.store.run_folder import RunFolder
 

@@ -1,40 +1,32 @@
-"""What the commands show: live progress on stderr, results as text for stdout."""
+"""What the commands print: results as text for stdout."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import anyio
-import httpx
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.live import LiveView
-from loadgen.client.session import Stop
 from loadgen.core.location import own_call
+from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
-from loadgen.errors import Interrupted
-from loadgen.record import Watcher
 from loadgen.report import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from loadgen.containers.clean import Cleaned
     from loadgen.core.verdict import Divergence, Verdict
-    from loadgen.record import Figures, Recorded
-    from loadgen.store.run_folder import Manifest
+    from loadgen.record import Recorded
+    from loadgen.store.manifest import Manifest, Totals
     from loadgen.verify import Verified
 
-T = TypeVar("T")
 SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
 WATCHED = 12
@@ -42,7 +34,6 @@ WATCHED = 12
 LISTED = 8
 """Requests of a cause that it lists."""
 _LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -50,141 +41,37 @@ COLOUR = {
 }
 
 
-def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
-    """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
-
-    Raises:
-        Interrupted: it was ended.
-    """
-    stop = Stop()
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-
-    async def supervised() -> T:
-        result: list[T] = []
-        interrupted = False
-
-        async def listen(scope: anyio.CancelScope) -> None:
-            nonlocal interrupted
-            with anyio.open_signal_receiver(*_STOPPING) as signals:
-                async for _ in signals:
-                    if stop.requested or at_once:
-                        interrupted = True
-                        scope.cancel()
-                        break
-                    stop.requested = True
-                    print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
-            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
-                signal.signal(number, signal.SIG_IGN)
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(listen, group.cancel_scope)
-            try:
-                result.append(await call(stop))
-            finally:
-                group.cancel_scope.cancel()
-        if interrupted:
-            raise Interrupted("interrupted")
-        return result[0]
-
-    try:
-        return anyio.run(supervised)
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Progress(LiveView, Watcher):
-    """Live figures on a terminal's stderr; nothing where stderr is none, but a scenario's story."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
-        self._stage = ""
-        self._journal: Figures | None = None
-        self._total: int | None = None
-        self._until: float | None = None
-
-    def stage(self, what: str) -> None:
-        """Say that *what* begins."""
-        self._stage, self._journal = what, None
-
-    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
-        """Show the figures of *journal* from now on."""
-        self._journal, self._total, self._until = journal, total, until
-
-    def say(self, line: str) -> None:
-        """Tell a line of a scenario's story."""
-        if not self._quiet:
-            self._console.print(line, markup=False)
-
-    def _render(self) -> Text:
-        text = Text(f"{self._stage} …", style="bold")
-        journal = self._journal
-        if journal is not None and self._until is not None:
-            text.append(f"  {max(0.0, self._until - journal.elapsed):.0f} s left", style="not bold")
-        if journal is not None and journal.requests:
-            of = f"/{self._total}" if self._total else ""
-            rate = journal.requests / max(journal.elapsed, 1e-9)
-            errors = sum(
-                count
-                for status, count in journal.statuses.items()
-                if status >= httpx.codes.INTERNAL_SERVER_ERROR
-            )
-            p50, p99 = (journal.latency.percentile(percent) * 1000 for percent in (50, 99))
-            text.append(
-                f"  {journal.requests}{of} requests  {rate:.0f}/s  p50 {p50:.1f} ms  p99 {p99:.1f} ms",
-                style="not bold",
-            )
-            bad = journal.failures + errors
-            text.append(f"  {bad} errors", style="not bold red" if bad else "not bold")
-        return text
-
-
 def recorded(result: Recorded) -> str:
     """Tell what was recorded."""
-    manifest, totals = result.manifest, result.manifest.totals
-    seconds = totals["seconds"]
-    rate = f"{totals['requests'] / max(seconds, 1e-9):.0f}/s"
-    latency = f"p50 {totals['p50_ms']} ms, p99 {totals['p99_ms']} ms"
-    statuses = "  ".join(f"{status}: {count}" for status, count in totals["statuses"].items())
+    manifest, totals, end = result.manifest, result.totals, result.end
+    rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
+    statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
     lines = [
-        f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {seconds:.2f} s",
-        f"speed      {rate}; {latency}",
-        *_open_load(manifest),
-        f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
+        f"recorded   {totals.requests} requests, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
+        f"speed      {rate}; p50 {totals.p50_ms} ms, p99 {totals.p99_ms} ms",
+        *_open_load(manifest, totals),
+        f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
         f"run        {result.run.path}",
     ]
-    if result.interrupted:
+    if end.interrupted:
         lines.append("interrupted: what was recorded until then is complete and can be verified")
-    if result.outcome.failed:
-        lines.append(f"failed     {result.outcome.failed} of {result.outcome.iterations} iterations:")
-        lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
-    lines.append(
-        "next       loadgen verify"
-        + ("" if result.run.is_latest() else f" {result.run.path}")
-        + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
-    )
+    if end.failed:
+        lines.append(f"failed     {end.failed} of {end.iterations} iterations:")
+        lines += [f"  {count} x {what}" for what, count in end.errors.items()]
+    lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
 
 
-def _open_load(manifest: Manifest) -> list[str]:
+def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
     """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
-    totals = manifest.totals
-    if not (rate := manifest.load.get("rate")):
+    if not (rate := manifest.spec.load.shape.rate):
         return []
     late = "each was begun when it was due"
-    if totals["waited"]:
-        late = (
-            f"{totals['waited']} were due when no user was free, and waited up to "
-            f"{totals['longest_wait_ms']} ms"
-        )
+    if totals.waited:
+        late = f"{totals.waited} were due when no user was free, and waited up to {totals.longest_wait_ms} ms"
     return [
-        f"corrected  p50 {totals['corrected_p50_ms']} ms, p99 {totals['corrected_p99_ms']} ms: from when due",
-        f"arrivals   {totals['iterations']} iterations at {rate:g}/s; {late}",
+        f"corrected  p50 {totals.corrected_p50_ms} ms, p99 {totals.corrected_p99_ms} ms: from when due",
+        f"arrivals   {totals.iterations} iterations at {rate:g}/s; {late}",
     ]
 
 
@@ -220,14 +107,14 @@ def _headline(found: Verdict) -> Text:
 
 def _print_reasons(console: Console, found: Verdict) -> None:
     for one in found.reasons:
-        why, advice = wording.reason(one, wording.OPEN)
-        console.print(Text(f"\n{why}", style="yellow"))
+        fault, why, advice = wording.reason(one, wording.OPEN)
+        console.print(Text(f"\n{fault}: {why}", style="yellow"))
         if advice:
             console.print(Text(f"  {advice}"))
 
 
 def _facts(result: Verified, manifest: Manifest) -> Table:
-    found = result.verdict
+    found, spec = result.verdict, manifest.spec
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
     facts.add_column(overflow="fold")
@@ -236,20 +123,20 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         if told:
             facts.add_row(name, Text(told))  # what a user named is text, and no markup
 
-    add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
+    add("run", f"{manifest.id}: {spec.target_name}, {spec.traffic_name}, {manifest.concurrency} at a time")
     add("replayed", wording.replayed(found))
     add("compared", wording.compared(found))
     add("replays", wording.replays(found))
     add("left out", wording.left_out(found))
     if found.order_steps is not None:
         add("order", wording.order(found))
-    if found.facts.replay == "server":
-        add("threads", wording.SCHEDULES[manifest.schedule])
-    if manifest.database_used and (database := found.facts.database) and not database.exists:
+    if found.facts.replay == ModeName.BOUNDARY:
+        add("threads", wording.SCHEDULES[spec.threads])
+    if manifest.result.database_used and (database := found.facts.database) and not database.exists:
         add("database", f"{database.path} does not exist")
     if seconds := found.facts.seconds:
         add("took", f"{seconds.replay:.2f} s (recording: {seconds.recording or 0:.2f} s)")
-    add("code", wording.code_changed(found, stacks=manifest.stacks))
+    add("code", wording.code_changed(found, stacks=spec.stacks))
     add("evidence", shown(result.folder))
     return facts
 
@@ -377,7 +264,7 @@ def cleaned(result: Cleaned) -> str:
 
 def manifest_json(result: Recorded) -> str:
     """Render a run's manifest as JSON, with where it is."""
-    return json.dumps({**asdict(result.manifest), "path": str(result.run.path)}, indent=2)
+    return json.dumps({**result.manifest.to_json(), "path": str(result.run.path)}, indent=2)
 
 
 def verdict_json(result: Verified) -> str:

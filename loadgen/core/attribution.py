@@ -16,7 +16,7 @@ from loadgen import protocol
 from loadgen.core.verdict import Fault, Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
 
@@ -39,6 +39,14 @@ class _Case:
         return (
             "its code is unchanged" if self.changed is not None else "whether its code changed is not known"
         )
+
+    @property
+    def earlier(self) -> Iterator[Divergence]:
+        """What differed before the head, in the server's order."""
+        for verdict in self.verdicts:
+            for one in verdict.divergences:
+                if one.position is not None and one.position < (self.head.position or 0):
+                    yield one
 
     @property
     def replays(self) -> list[Divergence | None]:
@@ -154,6 +162,16 @@ def _left_the_tape(case: _Case) -> _Told:
     return Fault.UNKNOWN, why, _ANOTHER_WAY
 
 
+def _after_a_departure(case: _Case) -> _Told:
+    """Leave open what an earlier request took with it: state in memory that it would have left."""
+    before = next((one for one in case.earlier if one.left is not None), None)
+    if before is None:
+        return None
+    what = "what that would have left in memory is missing"
+    why = f"{case.code}; request {before.seq} had left the tape before it, and {what}"
+    return Fault.UNKNOWN, why, f"First settle why request {before.seq} left the tape, then verify again."
+
+
 def _once_is_not_enough(case: _Case) -> _Told:
     if len(case.replays) > 1:
         return None
@@ -181,6 +199,7 @@ _RULES = (
     _flickers,
     _code_changed,
     _left_the_tape,
+    _after_a_departure,
     _once_is_not_enough,
     _another_each_time,
 )

@@ -4,9 +4,11 @@ Divergences that follow from one another are one cause: they left the tape at th
 number by the same amount, they change a value into the same other one, or they change the same field of the
 same kind of request. A cause is headed by its first divergence in the server's order.
 
-A request that left the tape takes with it what it would have made and done: later requests that stumble over
-that are consequences of its cause, and are listed with it. Whose fault a cause is,
-:mod:`loadgen.core.attribution` decides.
+A request that left the tape takes with it what it would have made and done. Those that leave the tape after
+it, elsewhere, are consequences of its cause, and are listed with it: where the tape says so (an object that
+the lost request would have made), that is certain; otherwise it is likely, and only a replay in which the
+first cause is settled can tell. What differs without leaving the tape is a cause of its own. Whose fault a
+cause is, :mod:`loadgen.core.attribution` decides.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING
 from loadgen import protocol
 from loadgen.core.attribution import LENGTH, attribute, reattribute
 from loadgen.core.comparison import REQUEST_FIELD
+from loadgen.core.location import own_call
 from loadgen.core.verdict import LISTED, Cause
 
 if TYPE_CHECKING:
@@ -100,19 +103,24 @@ def _causes(replays: Sequence[Verdict]) -> tuple[list[_Group], dict[int, int]]:
 def _root(seq: int, divergences: Mapping[int, Divergence]) -> int:
     """Return the request whose leaving the tape explains the divergence of *seq*, perhaps itself."""
     passed = {seq}
-    while (before := _explained_by(divergences[seq])) in divergences and before not in passed:
-        assert before is not None
+    while (before := _explained_by(divergences[seq], divergences)) is not None and before not in passed:
         passed.add(before)
         seq = before
     return seq
 
 
-def _explained_by(divergence: Divergence) -> int | None:
-    """Return the earlier request without which this one could not go on, if that is why it left."""
+def _explained_by(divergence: Divergence, divergences: Mapping[int, Divergence]) -> int | None:
+    """Return the earlier request whose leaving the tape explains that this one left it, too."""
     left = divergence.left
-    if left is None or left.code not in protocol.LEFT_BEHIND | protocol.ENGINE_FAILED:
+    if left is None or left.code == protocol.NOT_THE_RECORDED_REQUEST:
         return None
-    return left.after if left.lost is None else left.lost
+    before = left.after if left.lost is None else left.lost
+    if before is None or before not in divergences:
+        return None
+    if left.code in protocol.LEFT_BEHIND | protocol.ENGINE_FAILED:
+        return before
+    alike = {*_signatures(divergence)} & {*_signatures(divergences[before])}
+    return None if alike else before
 
 
 def _in_order(divergences: Iterable[Divergence], replays: Sequence[Verdict]) -> list[Divergence]:
@@ -135,6 +143,8 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
     kind = (divergence.method, numberless(divergence.target))
     if divergence.left is not None:
         yield "left", divergence.left.code, numberless(divergence.evidence)
+        if divergence.left.stack:
+            yield "place", own_call(divergence.left.stack)
         return
     told = [one for one in divergence.differences if one.field != LENGTH] or list(divergence.differences)
     for one in told:

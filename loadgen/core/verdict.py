@@ -153,7 +153,7 @@ class Cause:
     requests: tuple[int, ...]
     """Sequence numbers of the first :data:`LISTED` of them, in the server's order."""
     consequences: int = 0
-    """Later requests that stumbled over what these left behind."""
+    """Later requests that left the tape after these had: they miss what these would have made or done."""
     consequent: tuple[int, ...] = ()
     """Sequence numbers of the first :data:`LISTED` of those."""
 
@@ -236,8 +236,8 @@ class Facts:
 
     run: str = ""
     runtime: str = ""
-    replay: str = "server"
-    """What was replayed: ``server`` at its request boundary, the whole ``process``, or the ``client``."""
+    replay: str = "boundary"
+    """The mode of the replay, see :class:`loadgen.core.spec.ModeName`."""
     engine_alone: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     database: Database | None = None

@@ -13,24 +13,28 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from loadgen.core.option import command
 from loadgen.core.proportion import interval
+from loadgen.core.spec import Load, ScenarioTraffic
 from loadgen.hunt.source import NAME, size, source
 from loadgen.hunt.trial import RUN, concluded
-from loadgen.store.run_folder import write_json
+from loadgen.store.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadgen.core.spec import RunSpec, VerifySpec
     from loadgen.core.verdict import Cause
     from loadgen.hunt.failing import Failing
     from loadgen.hunt.shrink import Shrunk
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
 
 FORMAT = "loadgen-shrunk/1"
 EXAMPLE = "example"
@@ -60,19 +64,23 @@ def attach(
     failing: Failing,
     shrunk: Shrunk,
     manifest: Manifest,
-    options: Sequence[str],
-    target: Sequence[str],
-    verify: Sequence[str],
+    spec: RunSpec,
+    verify: VerifySpec,
 ) -> dict[str, Any]:
     """Write the folder's files beside ``example/``; return the content of ``shrunk.json``."""
     verdict = concluded(folder / EXAMPLE / RUN)
     cause = verdict.causes[0] if verdict and verdict.causes else None
     reasons = verdict.reasons if verdict else ()
     fault = cause.fault.value if cause else reasons[0].fault if reasons else "unknown"
-    copied = _copy(manifest, target, folder / SERVER) if fault in _ENGINES else ()
-    where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in target)
-    record = ["loadgen", "record", *options, "--scenario", f"case.py:{NAME}", *where]
-    commands = [shlex.join(record), shlex.join(["loadgen", "verify", *verify])]
+    copied = _copy(manifest, spec.target, folder / SERVER) if fault in _ENGINES else ()
+    where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in spec.target)
+    case = replace(
+        spec,
+        target=where,
+        traffic=ScenarioTraffic(scenario=f"case.py:{NAME}"),
+        load=Load(timeout=spec.load.timeout),
+    )
+    commands = [command("record", case.public), command("verify", verify)]
     often = how_often(shrunk)
     docstring = f"{failing.told}\n\n{often}\n\n    " + "\n    ".join(commands) + "\n"
     (folder / "case.py").write_text(source(shrunk.case, _quoted(docstring)), encoding="utf-8")
@@ -132,7 +140,7 @@ def _told(cause: Cause | None) -> str:
 
 
 def _versions(manifest: Manifest) -> dict[str, str]:
-    shown = {name: manifest.versions.get(name, "") for name in ("loadgen", "engine", "platform")}
+    shown = {name: manifest.result.versions.get(name, "") for name in ("loadgen", "engine", "platform")}
     return {**shown, "python": platform.python_version()}
 
 

@@ -10,10 +10,12 @@ from loadgen.core.verdict import Judgement
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
 from loadgen.hunt.oracle import Sign
 from loadgen.hunt.trial import concluded, kind
+from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
 """At whose door it must lie that a verdict cannot be reached, for a smaller case to show it."""
@@ -40,9 +42,9 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
     """
     verdict = concluded(run.path)
     if verdict is None:
-        if manifest.state == "failed":
+        if manifest.result.state is State.FAILED:
             sign = Sign(Judgement.UNDETERMINED, frozenset(), FAULTS)
-            return Failing(_case(run), sign, None, manifest.error)
+            return Failing(_case(run), sign, None, manifest.result.error)
         raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
     match verdict.judgement:
         case Judgement.DIVERGED:

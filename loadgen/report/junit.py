@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.report.wording import Told
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
     from loadgen.store.verification import Verification
 
 LISTED = 100
@@ -58,7 +58,7 @@ def _judged(
     verdict: Verdict, evidence: ET.Element, answers: ET.Element, steps: ET.Element, masker: Masker
 ) -> None:
     if verdict.judgement is Judgement.UNDETERMINED:
-        reasons = [wording.reason(one, masker)[0] for one in verdict.reasons]
+        reasons = [": ".join(wording.reason(one, masker)[:2]) for one in verdict.reasons]
         _add(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
     if verdict.diverged:
         fault = f"{wording.capital(text)}." if (text := wording.at_fault(verdict)) else ""

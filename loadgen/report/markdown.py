@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.report.wording import Told
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
     from loadgen.store.verification import Verification
 
 LISTED = 10
@@ -28,9 +29,9 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     """Return what a job page should say about *verification*."""
     verdict = verification.verdict
     story = tell(manifest, verification, verdict.requests if verdict else 0, masker)
-    users = manifest.concurrency
+    users, target = manifest.concurrency, _text(manifest.spec.target_name)
     lines = [
-        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {_text(manifest.target)}, {users} at a time",
+        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {target}, {users} at a time",
         "",
         _text(masker.text(story.lead)),
         "",
@@ -38,8 +39,8 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     if verdict is not None:
         lines += [*_facts(verdict), *_replays(verdict)]
     for reason in story.reasons[:LISTED]:
-        why, advice = wording.reason(reason, masker)
-        lines += [f"**{_text(why.partition(': ')[0])}**: {_text(why.partition(': ')[2])}", ""]
+        fault, message, advice = wording.reason(reason, masker)
+        lines += [f"**{_text(fault)}**: {_text(message)}", ""]
         lines += [_text(advice), ""] if advice else []
     if verdict is not None:
         lines += _causes(wording.causes(verdict, masker))

@@ -17,6 +17,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from loadgen.errors import RecordingFault
 from loadgen.report import wording
 from loadgen.report.figures import histogram, percentiles, rate
@@ -74,6 +76,7 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
     sides = [side for side in (evidence.recorded, evidence.replayed) if side is not None]
     latencies = [side.latencies() for side in sides]
     manifest = evidence.manifest
+    spec, result = manifest.spec, manifest.result
     there = str(evidence.path)
     reasons = [{**asdict(one), "fault": wording.fault(one.fault)} for one in story.reasons]
     return {
@@ -83,20 +86,20 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
             {
                 "id": manifest.id,
                 "path": there,
-                "state": manifest.state,
+                "state": result.state,
                 "created": manifest.created,
-                "target": manifest.target,
-                "scenario": manifest.scenario,
-                "seed": manifest.seed,
-                "schedule": manifest.schedule,
+                "target": spec.target_name,
+                "scenario": spec.traffic_name,
+                "seed": spec.load.seed,
+                "schedule": spec.threads,
                 "concurrency": manifest.concurrency,
-                "iterations": manifest.iterations,
-                "load": manifest.load,
-                "timeout": manifest.timeout,
-                "runtime": manifest.runtime,
-                "totals": manifest.totals,
-                "versions": manifest.versions,
-                "files": manifest.files,
+                "iterations": spec.load.iterations or 0,
+                "load": to_builtins(spec.load.shape),
+                "timeout": spec.load.timeout,
+                "runtime": spec.runtime,
+                "totals": manifest.to_json()["result"]["totals"] or {},
+                "versions": result.versions,
+                "files": result.files,
                 "record": shlex.join(manifest.command),
                 "verify": shlex.join(["loadgen", "verify", there]),
             }
@@ -123,7 +126,7 @@ def _kicker(evidence: Evidence) -> str:
     manifest = evidence.manifest
     when = manifest.created.replace("T", " ").removesuffix("+00:00")
     return " · ".join(
-        (f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when)
+        (f"run {manifest.id}", manifest.spec.target_name, f"{when} UTC" if when != manifest.created else when)
     )
 
 

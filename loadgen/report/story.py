@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from loadgen.core.verdict import Reason
 from loadgen.report import wording
 from loadgen.report.wording import count
+from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
     from loadgen.store.verification import Verification
-
-MASKED = "masked"
-"""The state of a run that was exported without its secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,7 @@ class Story:
 def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> Story:
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
+    result = manifest.result
     if verdict is not None:
         return Story(
             verdict.judgement.value,
@@ -46,21 +45,19 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             f"Verification {verification.number} has no verdict: {verification.problem}.",
             (Reason("harness", verification.problem, "Verify again: loadgen verify"),),
         )
-    if manifest.state == "complete":
+    if result.state is State.COMPLETE:
         return Story(
             "unverified",
             "Not verified yet",
             f"{count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
             "Whether a replay gives the same answers has not been asked.",
         )
-    if manifest.state == MASKED:
-        return Story(
-            "unverified", "Masked copy", f"{count(requests, 'request')} can be read. {manifest.error}"
-        )
-    why = manifest.error or "it was interrupted before its recording was complete"
+    if result.state is State.MASKED:
+        return Story("unverified", "Masked copy", f"{count(requests, 'request')} can be read. {result.error}")
+    why = result.error or "it was interrupted before its recording was complete"
     return Story(
         "failed",
-        "Recording failed" if manifest.state == "failed" else "Recording unfinished",
+        "Recording failed" if result.state is State.FAILED else "Recording unfinished",
         f"{count(requests, 'request')} of it can be read. It cannot be verified.",
-        (Reason(manifest.state, why, "Record again: loadgen record"),),
+        (Reason(str(result.state), why, "Record again: loadgen record"),),
     )

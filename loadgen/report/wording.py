@@ -48,7 +48,7 @@ _REPLAYED = {
     "client": "the load generator; no server, no connection",
 }
 _COMPARED = {
-    "server": "status, headers, body bytes",
+    "boundary": "status, headers, body bytes",
     "process": "status, all headers, body bytes",
     "client": "status, all headers, body bytes; what was sent, and when, by its clock",
 }
@@ -112,9 +112,9 @@ def at_fault(verdict: Verdict) -> str:
     return f"{count(len(verdict.causes), 'cause')}, at fault: {faults}"
 
 
-def reason(one: Reason, masker: Masker) -> tuple[str, str]:
-    """Return why a question cannot be answered, with whose fault that is, and what to do next."""
-    return f"{fault(one.fault)}: {masker.text(one.message)}", masker.text(one.advice)
+def reason(one: Reason, masker: Masker) -> tuple[str, str, str]:
+    """Return whose fault it is that a question cannot be answered, why, and what to do next."""
+    return fault(one.fault), masker.text(one.message), masker.text(one.advice)
 
 
 def fault(code: str) -> str:
@@ -210,8 +210,8 @@ def _others(cause: Cause) -> str:
     if more := cause.count - 1:
         parts.append(f"{count(more, 'more request')} alike, or with it: {_named(cause.requests[1:], more)}")
     if cause.consequences:
-        stumbled = f"{count(cause.consequences, 'later request')} stumbled over what was left behind"
-        parts.append(f"{stumbled}: {_named(cause.consequent, cause.consequences)}")
+        later = f"{count(cause.consequences, 'later request')} left the tape as a consequence"
+        parts.append(f"{later}: {_named(cause.consequent, cause.consequences)}")
     return "; ".join(parts)
 
 

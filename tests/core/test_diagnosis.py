@@ -12,6 +12,8 @@ from loadgen.core.departure import Departure
 from loadgen.core.diagnosis import diagnose, diagnosed, group
 from loadgen.core.verdict import Divergence, Fault, Judgement, Reason, Verdict
 
+ELSEWHERE = ("/srv/app.py:99 in g: y",)
+
 
 def differing(
     seq: int, *fields: tuple[str, str, str], target: str = "/a", left: Departure | None = None
@@ -71,7 +73,7 @@ def test_same_place_is_one_cause() -> None:
     assert sizes(
         differing(1, left=departed(protocol.CALL_NOT_RECORDED), target="/a"),
         differing(2, left=departed(protocol.CALL_NOT_RECORDED), target="/b"),
-        differing(3, left=departed(protocol.ENDED_EARLY), target="/a"),
+        differing(3, left=replace(departed(protocol.ENDED_EARLY), stack=ELSEWHERE), target="/a"),
     ) == [[1, 2], [3]]
 
 
@@ -179,17 +181,42 @@ def test_a_consequence_of_a_consequence_belongs_to_the_first() -> None:
 
 def test_an_object_names_whose_consequence_it_is() -> None:
     """Where two requests left the tape, a later one follows from the one that would have made its object."""
-    other = differing(4, ("status", "200", "500"), left=departed(protocol.CALL_NOT_RECORDED), target="/other")
+    there = replace(departed(protocol.CALL_NOT_RECORDED), stack=ELSEWHERE)
+    other = differing(4, ("status", "200", "500"), left=there, target="/other")
     later = differing(7, left=departed(protocol.LOST_OBJECT, after=3, lost=4), target="/b")
     assert [one.consequent for one in diagnose([verdict(ROOT, other, later)], [])] == [(), (7,)]
 
 
-def test_leaving_the_tape_elsewhere_is_a_cause_of_its_own() -> None:
-    """Another call at another place may be another fault: it is not hidden behind the first, and says so."""
-    other = differing(6, left=replace(departed(protocol.CALL_NOT_RECORDED, after=3), why="another"))
-    first, second = diagnose([verdict(ROOT, other)], [])
-    assert (first.consequences, second.first.seq) == (0, 6)
-    assert "request 3 had left the tape before it" in second.why
+@pytest.mark.parametrize(
+    "code", [protocol.ANOTHER_CALL, protocol.CALL_NOT_RECORDED, protocol.ENDED_EARLY, protocol.RECORDING_ENDS]
+)
+def test_leaving_the_tape_later_is_a_consequence(code: str) -> None:
+    """Elsewhere, it follows from the first; at the same place it is the same cause itself."""
+    there = replace(departed(code, after=3), stack=ELSEWHERE, why="another")
+    (cause,) = diagnose([verdict(ROOT, differing(6, left=there))], [])
+    assert (cause.count, cause.consequent) == (1, (6,))
+    (cause,) = diagnose([verdict(ROOT, differing(6, left=departed(code, after=3)))], [])
+    assert (cause.count, cause.consequent) == (2, ())
+
+
+def test_another_live_request_is_never_a_consequence() -> None:
+    """What is sent to the boundary does not follow from what happened behind it."""
+    there = replace(departed(protocol.NOT_THE_RECORDED_REQUEST, after=3), stack=ELSEWHERE)
+    causes = diagnose([verdict(ROOT, differing(6, left=there))], [])
+    assert [one.fault for one in causes] == [Fault.UNKNOWN, Fault.HARNESS]
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"), [([], Fault.UNKNOWN), (None, Fault.UNKNOWN), (["/srv/app.py"], Fault.APPLICATION)]
+)
+def test_another_answer_after_a_departure_is_a_cause_of_its_own(
+    changed: list[str] | None, fault: Fault
+) -> None:
+    """A differing value is never hidden; of unchanged code it may be what the lost request left in memory."""
+    differs = verdict(ROOT, differing(6))
+    first, second = diagnose([differs, differs, differs], changed)
+    assert (first.consequences, second.first.seq, second.fault) == (0, 6, fault)
+    assert ("request 3 had left the tape" in second.why) is (fault is Fault.UNKNOWN)
 
 
 def test_a_lost_request_that_is_not_kept_leaves_no_one_to_follow() -> None:

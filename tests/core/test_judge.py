@@ -355,7 +355,7 @@ def test_the_json_shape() -> None:
         ],
         "run": "r1",
         "runtime": "",
-        "replay": "server",
+        "replay": "boundary",
         "engine_alone": False,
         "versions": {},
         "database": None,

@@ -94,8 +94,8 @@ def test_each_answer_is_compared(conforming: Bench, server: str) -> None:
 
     plan = Scenario("conforming", "sends what a client can", ask)
     recorded = conforming.record(COMMANDS[server][1].split(), plan, concurrency=8, iterations=1)
-    assert not recorded.outcome.failed, recorded.outcome.errors
-    assert recorded.manifest.totals["failures"] == 0
+    assert not recorded.end.failed, recorded.end.errors
+    assert recorded.totals.failures == 0
     verdict = conforming.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
     assert verdict.before_application > 0

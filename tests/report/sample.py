@@ -14,8 +14,11 @@ from loadgen.core import transcript
 from loadgen.core.diagnosis import diagnosed
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import Judge
+from loadgen.core.spec import Load, RunSpec
 from loadgen.core.verdict import Facts
-from loadgen.store.run_folder import Manifest, RunFolder, write_json
+from loadgen.store import sealed
+from loadgen.store.manifest import Manifest, Started, State, Totals
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,11 +63,14 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     path.mkdir(parents=True)
     run = RunFolder(path)
     manifest = Manifest(
-        id=path.name, created=STARTED, command=["loadgen", "record", "serve.py", "-c", str(sample.users)],
-        runtime="local", target="serve.py", argv=["serve.py"], scenario="mixed", seed=sample.seed,
-        concurrency=sample.users, iterations=10, timeout=30.0, health_path="/health", python_path="",
-        database="/nowhere/app.db", versions={"loadgen": "0.1.0", "engine": "an engine", "python": "3.11.7"},
+        id=path.name, created=STARTED, command=("loadgen", "record", "serve.py", "-c", str(sample.users)),
+        spec=RunSpec(
+            target=("serve.py",), load=Load(concurrency=sample.users, iterations=10, seed=sample.seed)
+        ),
     )  # fmt: skip
+    result = manifest.result
+    result.started = Started(argv=("serve.py",), database="/nowhere/app.db")
+    result.versions = {"loadgen": "0.1.0", "engine": "an engine", "python": "3.11.7"}
     session = _Session(sample)
     run.log.write_text('127.0.0.1 - - "GET /health HTTP/1.1" 200 -\n')
     run.recording.write_bytes(b"tape")
@@ -72,18 +78,19 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     if sample.cut:
         content = run.transcript.read_bytes()
         run.transcript.write_bytes(content[: int(len(content) * 0.7)])
-        manifest.state, manifest.error = "failed", "the recorded server died: signal 11 (SIGSEGV)"
+        result.state, result.error = State.FAILED, "the recorded server died: signal 11 (SIGSEGV)"
     else:
-        manifest.state, manifest.files = "complete", run.digests()
-        manifest.totals = {
-            "requests": sample.requests, "failures": len(sample.fail), "seconds": round(session.last, 3),
-            "statuses": {"200": sample.requests - len(sample.fail)}, "p50_ms": 9.5, "p99_ms": 60.1,
-        }  # fmt: skip
+        result.state, result.files = State.COMPLETE, run.digests()
+        result.totals = Totals(
+            requests=sample.requests, failures=len(sample.fail), seconds=round(session.last, 3),
+            statuses={200: sample.requests - len(sample.fail)}, p50_ms=9.5, p99_ms=60.1,
+            iterations=10 * sample.users, failed_iterations=0,
+        )  # fmt: skip
     run.save(manifest)
     if sample.verified:
         folder = run.new_verification()
         session.write(folder / "transcript.jsonl", folder / "bodies", replay=True)
-        write_json(folder / "verdict.json", session.verdict())
+        sealed.write(folder / "verdict.json", session.verdict())
     return run, manifest
 
 

@@ -25,6 +25,7 @@ from loadgen.report.har import har
 from loadgen.report.junit import junit
 from loadgen.report.markdown import summary
 from loadgen.report.wording import capital, lead, replays
+from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
 from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
@@ -246,7 +247,7 @@ def test_verdict_exports_of_an_older_verdict(tmp_path: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": "loadgen-verdict/1"}))
     found = find_verification(run.path)
     assert found is not None
-    assert "another version of loadgen wrote it" in summary(run, manifest, found, Masker(parse(())))
+    assert "made by an older loadgen" in summary(run, manifest, found, Masker(parse(())))
     suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
 
@@ -282,7 +283,7 @@ def test_what_failed_in_the_scenario_is_exported(tmp_path: Path) -> None:
     (failed,) = log["_loadgen"]["failed_iterations"]
     assert (failed["seq"], failed["where"], failed["message"]) == (1, "a.py, line 7", f"not {MASK}")
     packed = io.BytesIO()
-    manifest.state, manifest.files = "complete", run.digests()
+    manifest.result.state, manifest.result.files = State.COMPLETE, run.digests()
     bundle(run, manifest, MASKS, packed, keep_secrets=False)
     lines = [json.loads(line) for line in unpacked(packed.getvalue())["run/transcript.jsonl"].splitlines()]
     assert [line["message"] for line in lines if line["event"] == "failed_iteration"] == [f"not {MASK}"]

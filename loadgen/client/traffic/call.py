@@ -23,7 +23,7 @@ CONNECTION = frozenset(
     }
 )  # fmt: skip
 """Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""
-IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", "x-loadgen-seq"})
+IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", protocol.SEQ_HEADER.lower()})
 """Of those, the ones that say nothing about the request: leaving them out is not worth a word."""
 COOKIE = "cookie"
 """The kind of a value that is the cookie of its name."""

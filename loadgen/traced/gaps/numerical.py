@@ -10,8 +10,8 @@ def global_generator(target: Any, system: Any) -> Any:
     """Have NumPy's global generator go on in a replay from where it was when it was recorded.
 
     It is seeded while NumPy is imported, which is not traced. A ``system_wrap`` of the overlay. All other
-    generators ask the operating system when they are made. The engine's own configuration makes proxies of their
-    classes, which NumPy refuses to draw from, and of which a replay dies.
+    generators ask the operating system when they are made. The engine's own configuration makes proxies of
+    their classes, which NumPy refuses to draw from, and of which a replay dies.
     """
 
     def state() -> tuple[Any, ...]:

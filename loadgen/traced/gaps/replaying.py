@@ -27,10 +27,8 @@ def fail_the_request_not_the_process() -> None:
             there, here = (
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
-            raise Diverged(
-                protocol.ANOTHER_CALL,
-                f"the recording makes its next call from {there}, the replay from {here}",
-            )
+            what = f"the recording makes its next call from {there}, the replay from {here}"
+            raise Diverged(protocol.ANOTHER_CALL, what)
         message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
         raise Diverged(protocol.ANOTHER_CALL, message, getattr(recorded, "value", recorded), replayed)
 

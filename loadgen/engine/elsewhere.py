@@ -9,7 +9,7 @@ from time import monotonic
 
 import anyio
 
-from loadgen.runtimes.processes import listening, of_session
+from loadgen.engine.sessions import listening, of_session
 
 INTERVAL = 0.5
 """Seconds between two looks."""
