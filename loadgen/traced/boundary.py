@@ -74,9 +74,18 @@ class Boundary:
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
         self._passing: dict[int, Passing] = {}
-        self.passed_on = system.patch_function(lambda seq: self._passing[seq].taken())
+
+        def served(seq: int) -> tuple[tuple[str, Any], ...]:
+            return self._served[seq]
+
+        def passed_on(seq: int) -> bool:
+            return self._passing[seq].taken()
+
+        served.__module__, served.__qualname__ = "loadgen", "request"  # as it is shown
+        passed_on.__module__, passed_on.__qualname__ = "loadgen", "client"
+        self._recorded_served = system.patch_function(served)
+        self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
         """Whether the live server wants more of a request's answer, once it has passed on what there is."""
-        self._recorded_served = system.patch_function(lambda seq: self._served[seq])
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:

@@ -23,14 +23,14 @@ import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from retracesoftware import utils
 from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
 from loadgen import protocol
 from loadgen.traced import settings
+from loadgen.traced.installing import unseen
 from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -43,15 +43,6 @@ _BLOCKED = 1.0
 """Seconds without a move after which the thread whose turn it is counts as waiting off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
-
-
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-def _unseen(function: _Function) -> _Function:
-    """Keep *function* out of the stacks that are compared: the phases come here differently."""
-    utils.exclude_from_stacktrace(function)
-    return function
 
 
 class Turn:
@@ -76,7 +67,9 @@ class Turn:
             if owner is not None and ((seen == (owner, place)) or self._now() - began > _LONGEST):
                 # It waits for what is not on the tape (an import's lock, say), perhaps for this thread.
                 self._say(
-                    "loadgen: a thread waits off the tape, and lost its turn: its order is not recorded\n"
+                    "loadgen: a thread waits for something that loadgen does not record (an import that "
+                    "another thread makes, or C code of a library); others ran on meanwhile, in an order that "
+                    "is not recorded. A replay may differ here.\n"
                 )
                 break
             seen = (owner, place)
@@ -109,7 +102,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
     """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             turn.enter()
             return hook(*args, **kwargs)
@@ -117,7 +110,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
         return call
 
     def leaving(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return hook(*args, **kwargs)
@@ -155,9 +148,14 @@ def _order(system: Any) -> None:
     """Put every wait for a lock on the tape."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
-    wait = system.patch_function(lambda: waiting[get_ident()]())  # noqa: PLW0108
 
-    @_unseen
+    def wait_for() -> bool:
+        return waiting[get_ident()]()
+
+    wait_for.__module__, wait_for.__qualname__ = "loadgen", "lock"  # as it is shown
+    wait = system.patch_function(wait_for)
+
+    @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* at its recorded place, with its recorded outcome."""
         if OrderedBindings.current.at_sync() if replay else attempt(False):
@@ -180,7 +178,7 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
-    @_unseen
+    @unseen
     def number(self: Any) -> int:
         here = self.__dict__
         if "_loadgen_hash" not in here:
@@ -206,7 +204,7 @@ def _really(attempt: Callable[..., bool]) -> None:
 def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:
     take = kind.acquire
 
-    @_unseen
+    @unseen
     def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002
         if location() != _TRACED:
             return bool(take(lock, blocking, timeout))
@@ -219,7 +217,7 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
         if hasattr(kind, "_acquire_restore"):  # of a condition that has waited, which held the lock so often
             restore = kind._acquire_restore
 
-            @_unseen
+            @unseen
             def acquire_restore(lock: Any, state: tuple[int, int]) -> None:
                 if location() != _TRACED:
                     restore(lock, state)

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from loadgen.traced import settings
+from loadgen.traced.calls import compare_calls
 from loadgen.traced.gaps.bindings import (
     bind_reused_addresses,
     free_objects_in_one_step,
@@ -49,6 +50,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     stay_where_the_recording_was_stopped,
     free_objects_in_one_step,
     let_proxies_be_what_they_stand_for,
+    compare_calls,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     let_anything_be_a_callback,
