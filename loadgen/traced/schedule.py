@@ -68,8 +68,8 @@ class Turn:
                 # It waits for what is not on the tape (an import's lock, say), perhaps for this thread.
                 self._say(
                     "loadgen: a thread waits for something that loadgen does not record (an import that "
-                    "another thread makes, or C code of a library); others ran on meanwhile, in an order that "
-                    "is not recorded. A replay may differ here.\n"
+                    "another thread makes, or C code of a library); others ran on meanwhile, in an order "
+                    "that is not recorded. A replay may differ here.\n"
                 )
                 break
             seen = (owner, place)
