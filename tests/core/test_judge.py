@@ -353,6 +353,7 @@ def test_the_json_shape() -> None:
             {"name": rule.name, "why": rule.why, "headers": sorted(rule.headers), "paths": []}
             for rule in RULES
         ],
+        "before_application": 0,
         "run": "r1",
         "runtime": "",
         "replay": "boundary",

@@ -51,5 +51,6 @@ def test_a_body_that_ends_by_itself(length: dict[str, str]) -> None:
 def test_what_is_of_the_live_server_is_kept_apart() -> None:
     """Addresses and ports, texts and numbers, come from the tape; everything else is the client's request."""
     request, served = entering(REMOTE_ADDR="127.0.0.1", REMOTE_PORT=49152, SERVER_PORT="80", PATH_INFO="/a")
-    assert served == {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": 49152, "SERVER_PORT": "80"}
+    addresses = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": 49152, "SERVER_PORT": "80"}
+    assert served == {**addresses, "wsgi.url_scheme": "http"}
     assert request.asked == {"PATH_INFO": "/a"}
