@@ -8,11 +8,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loadgen.client.replay import Refire
+from loadgen.core.alignment import align
+from loadgen.core.classification import Classifier
+from loadgen.core.exchange import Request
+from loadgen.core.settling import settle
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import BOUNDARY, Judge
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
+from loadgen.statements import parse
 from loadgen.store import sealed
+from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
 
 if TYPE_CHECKING:
@@ -49,6 +55,10 @@ class Case:
     watch: int | None = None
     """The request whose calls are noted, where the replay can tell them."""
     client_order_same: bool | None = None
+    asked: dict[str, Any] | None = None
+    """What each request asked in a replay that aligns, as its boundary tells it."""
+    targets: dict[int, tuple[int, str, str]] = field(default_factory=dict)
+    """User, method and target of each request of such a replay."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,10 +96,20 @@ async def verify(
     watcher: Watcher,
     ignored: tuple[Rule, ...] = (),
     watch: int | None = None,
+    strict: bool = False,
 ) -> Verified:
-    """Replay *run* at its server's request boundary; see :func:`verify_by`."""
+    """Replay *run* at its server's request boundary; see :func:`verify_by`.
+
+    Code that is not what was recorded has its calls aligned, unless *strict*.
+    """
     return await verify_by(
-        AtBoundary(runtime), run, manifest, timeout=timeout, watcher=watcher, ignored=ignored, watch=watch
+        AtBoundary(runtime, strict=strict),
+        run,
+        manifest,
+        timeout=timeout,
+        watcher=watcher,
+        ignored=ignored,
+        watch=watch,
     )
 
 
@@ -131,6 +151,8 @@ async def verify_by(
         requests=case.requests, whole=case.whole, client_order_same=case.client_order_same
     )
     verdict.facts = case.facts
+    if case.asked is not None:
+        settle(verdict, align(case.asked, Classifier(parse)), case.targets)
     sealed.write(case.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, case.folder)
 
@@ -200,8 +222,11 @@ class AtBoundary:
     name = "server"
     terms = BOUNDARY
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, strict: bool = False) -> None:
+        """Replay by *runtime*; with *strict*, any difference of calls is one in changed code, too."""
         self._runtime = runtime
+        self._strict = strict
+        self._aligned = False
         self.where = runtime.name
 
     def recording(self, run: RunFolder) -> Path:
@@ -210,13 +235,16 @@ class AtBoundary:
 
     async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
         """Replay the server, and re-fire the transcript."""
-        async with self._runtime.replay(case.run, case.manifest, case.log) as server:
+        local = self._runtime.name == "local"  # elsewhere runs what was recorded
+        self._aligned = local and case.watch is None and not self._strict and aligns(case.manifest)
+        run, manifest = case.run, case.manifest
+        async with self._runtime.replay(run, manifest, case.log, aligned=self._aligned) as server:
             refire = Refire(server.url, server.wire, server.control, journal, case.judge, case.timeout)
             if case.watch is not None:
                 await server.control.watch(case.watch)
             with Timed(case, journal):
                 try:
-                    await refire.run(seen(case, events, journal))
+                    await refire.run(self._noted(case, events, journal))
                     if events.ended:
                         await refire.finish_transcript(case.requests)
                 except LoadgenError as error:
@@ -227,7 +255,23 @@ class AtBoundary:
                         ) from error
                     raise
                 finally:
+                    if self._aligned:
+                        case.asked = await server.control.alignment()
+                        if case.asked is None:
+                            case.judge.doubt(EngineFault("what the changed code asked is not known"))
                     if case.watch is not None:
                         calls = await server.control.watched()
                         case.facts["watched"] = {"seq": case.watch, "seen": calls}
                 case.client_order_same = refire.client_order_same
+
+    def _noted(self, case: Case, events: Reader, journal: Journal) -> Iterator[Event]:
+        """Pass the recorded events on, and note what was asked for where calls are aligned."""
+        for event in seen(case, events, journal):
+            if self._aligned and isinstance(event, Request):
+                case.targets[event.seq] = (event.user, event.method, event.target)
+            yield event
+
+
+def aligns(manifest: Manifest) -> bool:
+    """Whether the calls of a replay are aligned: its code is not what was recorded, as far as is known."""
+    return not manifest.image and not manifest.engine_alone and bool(changed(manifest.sources))

@@ -210,6 +210,13 @@ def verify(
             "recording, and where it left that.",
         ),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Of changed code, too, take any call that differs for a divergence.",
+        ),
+    ] = False,
     watch: Annotated[int | None, typer.Option("--watch", min=1, hidden=True)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
@@ -236,7 +243,7 @@ def verify(
             advice="Leave out --explain, or record again without --engine-alone.",
         )
     kind = where.kind(manifest, replay)
-    place = where.place(runtime, attach, kind, image=image, memory=memory)
+    place = where.place(runtime, attach, kind, image=image, memory=memory, strict=strict)
     with where.watcher(events=events, quiet=quiet or as_json) as progress:
 
         def once(watch: int | None) -> Verified:

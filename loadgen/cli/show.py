@@ -249,7 +249,15 @@ _COMPARED = {
 }
 
 
-def _facts(result: Verified, manifest: Manifest) -> Table:
+def _calls(found: Verdict) -> str | None:
+    """Sum up what changed code asks otherwise; None where calls were not aligned."""
+    alignment = found.facts.get("alignment")
+    if alignment is None:
+        return None
+    return ", ".join(alignment["summary"]) or "the same"
+
+
+def _facts(result: Verified, manifest: Manifest) -> Table:  # noqa: C901 - a row a line
     found = result.verdict
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
@@ -281,6 +289,8 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
     if edited := found.facts.get("changed_sources"):
         add("code", f"{len(edited)} of its files changed since it was recorded")
+    if (calls := _calls(found)) is not None:
+        add("calls", calls)
     add("evidence", shown(result.folder))
     return facts
 

@@ -122,6 +122,7 @@ def place(
     test_image: str | None = None,
     requirements: Path | None = None,
     memory: str | None = None,
+    strict: bool = False,
 ) -> Place:
     """Return the place that the options choose.
 
@@ -168,7 +169,7 @@ def place(
     if kind is Kind.PROCESS:
         return Here(WholeRuntime(environment), WholeProcess())
     local = LocalRuntime(environment) if attach is None else AttachedRuntime(attach)
-    return Here(local, WithoutServer() if kind is Kind.CLIENT else AtBoundary(local))
+    return Here(local, WithoutServer() if kind is Kind.CLIENT else AtBoundary(local, strict=strict))
 
 
 def kind(manifest: Manifest, wanted: Kind | None) -> Kind:

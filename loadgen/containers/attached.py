@@ -141,9 +141,11 @@ class AttachedRuntime:
         Path(layout.TAPE).rename(run.recording)
 
     @asynccontextmanager
-    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[AttachedServer]:
-        """Drive the replayed server."""
-        del run, manifest, log
+    async def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AsyncIterator[AttachedServer]:
+        """Drive the replayed server, which runs the code that was recorded."""
+        del run, manifest, log, aligned
         server = await self._attach("replay")
         try:
             yield server

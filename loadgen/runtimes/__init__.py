@@ -106,5 +106,10 @@ class Runtime(Protocol):
     ) -> AbstractAsyncContextManager[Server]:
         """Run *target* under the recording engine, with an empty database."""
 
-    def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AbstractAsyncContextManager[Server]:
-        """Run the recording of *run* in a fresh process that has no database."""
+    def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AbstractAsyncContextManager[Server]:
+        """Run the recording of *run* in a fresh process that has no database.
+
+        With *aligned*, its calls are matched by what they ask, and not by their places.
+        """

@@ -150,8 +150,10 @@ class LocalRuntime:
                 yield server
 
     @asynccontextmanager
-    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
-        """Run the recording in a fresh process that has no database."""
+    async def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AsyncIterator[LocalServer]:
+        """Run the recording in a fresh process that has no database; match its calls *aligned*, if so."""
         database = Path(manifest.database)
         if database.exists():
             raise RecordingFault(
@@ -160,7 +162,8 @@ class LocalRuntime:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
+            how = ["--aligned"] if aligned else []
+            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest), *how])
 
         environment = retrace.recorded_start(run.recording).environment
         async with _serve(command, environment, log, manifest.cwd) as server:

@@ -23,6 +23,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import schedule, settings
+from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.settings import FIRST_THREAD
@@ -118,6 +119,8 @@ class Boundary:
         elif name.startswith("watch/") and self.mode == "replay":
             TapeTurns.current.watch = Watch(FIRST_THREAD + int(name.removeprefix("watch/")), shown)
             body = "null"
+        elif name == "alignment" and isinstance(self.tape, AlignedTape):
+            body = json.dumps(self.tape.told())
         elif name == "watched" and self.mode == "replay":
             watch = TapeTurns.current.watch
             body = json.dumps(watch and watch.told())
