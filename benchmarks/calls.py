@@ -10,16 +10,14 @@ import argparse
 import resource
 import statistics
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import anyio
 
-from loadgen.client.builtin import find
+from loadgen import dispatch
 from loadgen.client.session import Stop
-from loadgen.engine.target import resolve
-from loadgen.record import Settings, Watcher, record
-from loadgen.runtimes.local import LocalRuntime
+from loadgen.core.events import ignore
+from loadgen.core.spec import Load, RunSpec, Schedule
 from loadgen.traced.calls import compare_calls
 
 WITHOUT = (compare_calls.__name__,)
@@ -27,24 +25,16 @@ WITHOUT = (compare_calls.__name__,)
 
 def trial(folder: Path, without: tuple[str, ...], options: argparse.Namespace) -> dict[str, float]:
     """Record once; return its figures."""
-    settings = Settings(
-        target=resolve(None),
-        scenario=find("mixed"),
-        concurrency=options.concurrency,
-        iterations=options.iterations,
-        seed=1,
-        timeout=60,
-        health_path="/health",
-        schedule=options.schedule,
-        folder=folder,
+    spec = RunSpec(
+        load=Load(concurrency=options.concurrency, iterations=options.iterations, timeout=60),
+        schedule=Schedule(options.schedule),
+        without=without,
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    totals = anyio.run(
-        partial(record, settings, LocalRuntime(without=without), Stop(), Watcher())
-    ).manifest.totals
+    totals = anyio.run(dispatch.record, spec, folder, Stop(), ignore).totals
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "rate": totals["requests"] / totals["seconds"],
+        "rate": totals.requests / totals.seconds,
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "size": (folder / "recording.bin").stat().st_size,
     }

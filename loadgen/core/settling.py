@@ -9,80 +9,112 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from loadgen import protocol
 from loadgen.core.alignment import START_UP, Aligned, Alignment, Outcome
 from loadgen.core.comparison import Difference
-from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
+from loadgen.core.departure import Departure
+from loadgen.core.verdict import CallDifference, Divergence, Judgement, Reason, Undecided, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from loadgen.core.exchange import Request
+
 ADVICE = "Record again: loadgen record"
-KEPT = 20
-"""Undetermined requests that are given as reasons, one each; all are counted."""
+KEPT = 1000
+"""Undecided requests and calls that are kept; all are counted."""
+GIVEN = 20
+"""Questions without an answer that are given as reasons."""
 
 
-def settle(verdict: Verdict, alignment: Alignment, asked: Mapping[int, tuple[int, str, str]]) -> None:
-    """Amend *verdict* by what was asked; *asked* tells user, method and target of requests."""
+def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Request]) -> Verdict:
+    """Return *verdict* as it is with what was asked."""
     by_seq = {one.seq: one for one in alignment.requests}
-    evidence = {one.seq: one.evidence for one in verdict.divergences}
-    undetermined = [one for one in alignment.requests if one.outcome is Outcome.UNDETERMINED]
-    kept = [one for one in verdict.divergences if not _unknown(by_seq.get(one.seq))]
-    verdict.diverged -= len(verdict.divergences) - len(kept)
+    unknown = [one for one in alignment.requests if one.outcome is Outcome.UNDETERMINED]
+    unknown_seqs = {one.seq for one in unknown}
+    kept = [one for one in verdict.divergences if one.seq not in unknown_seqs]
+    evidence = {one.seq: one.evidence for one in verdict.divergences if one.seq in unknown_seqs}
+    diverged = verdict.diverged - len(evidence)
     differing = {one.seq for one in kept}
-    verdict.divergences = [_with_calls(one, by_seq.get(one.seq)) for one in kept]
+    divergences = [_with_calls(one, by_seq.get(one.seq)) for one in kept]
     for one in alignment.requests:
         if one.outcome is Outcome.DIVERGED and one.seq not in differing:
-            user, method, target = asked.get(one.seq, (0, "", "(before it served)"))
-            verdict.divergences.append(
-                _with_calls(Divergence(max(one.seq, 0), user, method, target, ()), one)
-            )
-            verdict.diverged += 1
-    if verdict.order is not None and any(one.left for one in alignment.requests):
-        verdict.order = None  # what did not finish has no place in it
-    verdict.reasons += _reasons(undetermined, asked, evidence)
-    if verdict.divergences or verdict.order:
-        verdict.judgement = Judgement.DIVERGED
-    elif verdict.reasons:
-        verdict.judgement = Judgement.UNDETERMINED
+            divergences.append(_with_calls(_same_answer(one, requests), one))
+            diverged += 1
+    # What did not come to its end has no place in the order.
+    order = None if any(one.left for one in alignment.requests) else verdict.order
+    undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
+    # Where only the order of those that left is why the judge doubts, these are the reason.
+    reasons = (*verdict.reasons, *_reasons(undecided))
+    whole = verdict.compared == verdict.requests > 0
+    if divergences or order:
+        judgement = Judgement.DIVERGED
     else:
-        whole = verdict.compared == verdict.requests > 0
-        verdict.judgement = Judgement.IDENTICAL if whole else Judgement.UNDETERMINED
-    verdict.facts["alignment"] = alignment.to_json()
+        judgement = Judgement.UNDETERMINED if reasons or not whole else Judgement.IDENTICAL
+    return replace(
+        verdict,
+        judgement=judgement,
+        reasons=reasons,
+        diverged=diverged,
+        divergences=tuple(divergences),
+        undecided=undecided[:KEPT],
+        calls=tuple(_calls(alignment))[:KEPT],
+        order=order,
+        facts=replace(verdict.facts, asked=tuple(alignment.summary())),
+    )
 
 
-def _unknown(one: Aligned | None) -> bool:
-    return one is not None and one.outcome is Outcome.UNDETERMINED
+def _same_answer(one: Aligned, requests: Mapping[int, Request]) -> Divergence:
+    """Return the divergence of a request that answers as recorded, and does something else."""
+    asked = requests.get(one.seq)
+    if asked is None:
+        return Divergence(0, 0, "", "(before it served)", ())
+    return Divergence(one.seq, asked.user, asked.method, asked.target, ())
 
 
 def _with_calls(divergence: Divergence, one: Aligned | None) -> Divergence:
     """Add what a request asked otherwise to how it answered otherwise."""
     if one is None or one.outcome is not Outcome.DIVERGED:
         return divergence
-    # What ties divergences to one cause: the line, or the callable, without arguments, which differ.
-    evidence = f"{one.why}, at {one.where}" if one.where else f"{one.why}: {one.recorded.partition('(')[0]}"
     calls = Difference("calls", one.recorded, one.replayed)
-    differences = tuple(each for each in divergence.differences if each.field != "outcome")
-    return replace(divergence, differences=(calls, *differences), evidence=evidence)
+    answers = tuple(each for each in divergence.differences if each.field != "outcome")
+    # What ties divergences to one cause: the line, or the callable, without arguments, which differ.
+    why = one.why if one.where else f"{one.why}: {one.recorded.partition('(')[0]}"
+    stack = (one.where,) if one.where else ()
+    left = Departure(protocol.ANOTHER_EFFECT, why, stack)
+    return replace(divergence, differences=(calls, *answers), left=left)
 
 
-def _reasons(
-    undetermined: Iterable[Aligned],
-    asked: Mapping[int, tuple[int, str, str]],
-    evidence: Mapping[int, str],
-) -> list[Reason]:
+def _undecided(one: Aligned, requests: Mapping[int, Request], evidence: Mapping[int, str]) -> Undecided:
+    asked = requests.get(one.seq)
+    user, method, target = (asked.user, asked.method, asked.target) if asked else (0, "", "")
+    what = f"{one.replayed}, at {one.where}: {one.why}" if one.where else evidence.get(one.seq) or one.why
+    if one.seq == START_UP:
+        what = f"before it served: {what}"
+    stack = (one.where,) if one.where else ()
+    seq = max(one.seq, 0)
+    return Undecided(seq, user, method, target, protocol.QUESTION_NOT_RECORDED, what, ADVICE, stack)
+
+
+def _reasons(undecided: Iterable[Undecided]) -> list[Reason]:
     """Return a reason for each question that was not recorded; the requests that ask it are counted."""
-    groups: dict[str, list[Aligned]] = {}
-    for one in undetermined:
-        groups.setdefault(one.where or one.replayed, []).append(one)
+    groups: dict[str, list[Undecided]] = {}
+    for one in undecided:
+        groups.setdefault(one.stack[0] if one.stack else one.why, []).append(one)
     reasons = []
-    for members in list(groups.values())[:KEPT]:
+    for members in list(groups.values())[:GIVEN]:
         first = members[0]
-        _, method, target = asked.get(first.seq, (0, "", ""))
-        who = (
-            "the application's start" if first.seq == START_UP else f"request {first.seq} ({method} {target})"
-        )
-        more = f", and {len(members) - 1} more" if len(members) > 1 else ""
-        at = f", at {first.where}" if first.where else ""
-        what = f"{first.replayed}{at}: {first.why}" if first.where else evidence.get(first.seq, first.why)
-        reasons.append(Reason("application", f"{who}{more}: {what}", ADVICE))
+        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        who = f"request {first.seq} ({first.method} {first.target}){more}" if first.seq else "the application"
+        what = f"{who} cannot be judged: {first.why}"
+        reasons.append(Reason("application", what, ADVICE, protocol.QUESTION_NOT_RECORDED))
     return reasons
+
+
+def _calls(alignment: Alignment) -> Iterable[CallDifference]:
+    """Return the calls that differ: what is added, removed, repeated and moved."""
+    for request in alignment.requests:
+        for one in request.changes:
+            recorded = one.call if one.how in ("removed", "moved") else ""
+            replayed = "" if one.how == "removed" else one.call
+            yield CallDifference(max(request.seq, 0), one.kind, recorded, replayed, one.where)

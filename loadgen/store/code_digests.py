@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.engine.target import BUNDLED
+from loadgen.core.spec import BUNDLED
 from loadgen.store.files import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from loadgen.client.scenario import Origin
     from loadgen.engine.target import Target
 
 LIMIT = 5000
@@ -32,11 +31,11 @@ def sources(target: Target) -> dict[str, str]:
     return _digests(_code(folder))
 
 
-def client_sources(origin: Origin | None) -> dict[str, str]:
-    """Return the digest of each file that the requests come from: a scenario, and its imports beside it."""
-    if origin is None:
+def client_sources(file: Path | None) -> dict[str, str]:
+    """Return the digest of each file that the requests come from: *file*, and its imports beside it."""
+    if file is None:
         return {}
-    return _digests(dict.fromkeys((origin.file, *_imported(origin.file.resolve().parent))))
+    return _digests(dict.fromkeys((file, *_imported(file.resolve().parent))))
 
 
 def _imported(folder: Path) -> Iterator[Path]:

@@ -1,15 +1,19 @@
-"""The manifest of a run, ``run.json``: what ran, with what, and what came of it. Format ``loadgen-run/2``.
+"""The manifest of a run, ``run.json``: what was to be recorded, with what, and what came of it.
 
-It is sealed: what a verdict rests on, the digests of code above all, cannot be altered or lost unnoticed.
+Format ``loadgen-run/2``. It is sealed: what a verdict rests on, the digests of code above all, cannot be
+altered or lost unnoticed. It is rewritten as its state changes, from ``recording`` to ``complete`` or
+``failed``.
 """
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+import enum
+from typing import TYPE_CHECKING, Any
 
-from loadgen.errors import RecordingFault
+import msgspec
+
+from loadgen.core.spec import RunSpec
+from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.store import sealed
 
 if TYPE_CHECKING:
@@ -17,71 +21,125 @@ if TYPE_CHECKING:
 
 FORMAT = "loadgen-run/2"
 NAME = "run.json"
-RECORDING, COMPLETE, FAILED, MASKED = "recording", "complete", "failed", "masked"
-STATES = (RECORDING, COMPLETE, FAILED, MASKED)
-"""A masked run is a copy without its secrets: it can be read, not verified."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Manifest:
+class State(enum.StrEnum):
+    """How far a run is."""
+
+    RECORDING = "recording"
+    """It is under way, or whoever recorded it was killed."""
+    COMPLETE = "complete"
+    FAILED = "failed"
+    MASKED = "masked"
+    """A copy for reading, without its secrets: it cannot be verified."""
+
+
+class _Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of the parts of a manifest."""
+
+
+class Started(_Part, kw_only=True):
+    """How the server was started, in the terms of where it ran: this machine, or its container."""
+
+    argv: tuple[str, ...] = ()
+    """As after ``python``."""
+    folder: str = ""
+    """Where the application's code is; empty for the bundled server."""
+    cwd: str = ""
+    """Directory that it was started in, and is replayed in; empty: any."""
+    database: str = ""
+    """Where its database was; it must not exist when the run is verified."""
+
+
+class Totals(_Part, kw_only=True):
+    """The figures of a recorded session; latencies in milliseconds."""
+
+    requests: int
+    failures: int
+    seconds: float
+    """From the first event to the last."""
+    statuses: dict[int, int]
+    p50_ms: float
+    p99_ms: float
+    iterations: int
+    failed_iterations: int
+    corrected_p50_ms: float | None = None
+    """With an arrival rate: latency from when requests were due."""
+    corrected_p99_ms: float | None = None
+    waited: int | None = None
+    """With an arrival rate: how many iterations waited for a user."""
+    longest_wait_ms: float | None = None
+
+
+class Result(_Part, kw_only=True):
+    """What came of a session; made where it ran, and carried from there whole."""
+
+    state: State = State.RECORDING
+    error: str = ""
+    """Why it failed."""
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
+    """What must be the same for a recording to be replayed."""
+    started: Started = msgspec.field(default_factory=Started)
+    database_used: bool = False
+    """Whether the server made its database."""
+    totals: Totals | None = None
+    """None until the session has ended."""
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+    """SHA-256 of each file; empty until the run is complete."""
+
+
+class Manifest(_Part, kw_only=True):
     """The content of ``run.json``."""
 
     format: str = FORMAT
     id: str
-    state: str = RECORDING
-    """One of :data:`STATES`."""
     created: str
-    command: list[str] = field(default_factory=lambda: ["loadgen", *sys.argv[1:]])
-    runtime: str
-    target: str
-    argv: list[str]
-    python_path: str
-    """Where the application's code is; empty for the bundled server."""
-    cwd: str = ""
-    """Directory that the server was started in, and is replayed in; empty: any."""
-    server_env: list[str] = field(default_factory=list)
-    """Names of the environment variables that the user gave the server; the recording has their values."""
-    scenario: str
-    seed: int
-    concurrency: int
-    iterations: int
-    """Of each user; 0: as many as there was time for."""
-    load: dict[str, float | None] = field(default_factory=dict)
-    """The load's shape, see :class:`loadgen.core.pacing.Shape`; empty where all users started at once."""
-    timeout: float
-    health_path: str
-    stacks: bool = False
-    """Whether the engine recorded the stack of every call."""
-    engine_alone: bool = False
-    """Whether the engine's gaps were left open, as they then are in its replay."""
-    schedule: str = "parallel"
-    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
-    trace: str = "server"
-    """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
-    ``client``, the load generator, beside the server."""
-    database: str
-    """Where the server's database was while recording; it must not exist when the run is verified."""
-    database_used: bool = True
-    """Whether the server made one there."""
-    versions: dict[str, str]
+    command: tuple[str, ...] = ()
+    """The command line that recorded it."""
+    spec: RunSpec
+    """All of it that was asked for; concurrency and iterations are what they came to."""
     image: str = ""
     """The image of its containers, where there were any."""
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
     """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
-    client_sources: dict[str, str] = field(default_factory=dict)
+    client_sources: dict[str, str] = msgspec.field(default_factory=dict)
     """The same of the scenario, where it is from a file, and of the requests that were played."""
-    totals: dict[str, Any] = field(default_factory=dict)
-    """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
-    when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file; empty until the run is complete."""
-    error: str = ""
-    """Why the run failed."""
+    result: Result = msgspec.field(default_factory=Result)
+
+    @property
+    def concurrency(self) -> int:
+        """How many virtual users there were."""
+        assert self.spec.load.concurrency is not None
+        return self.spec.load.concurrency
+
+    @property
+    def requests(self) -> int | None:
+        """How many requests were recorded, if the session has ended."""
+        return None if self.result.totals is None else self.result.totals.requests
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the session took, if it has ended."""
+        return None if self.result.totals is None else self.result.totals.seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as a JSON object."""
+        content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> Manifest:
+        """Return the manifest that :meth:`to_json` gave *content* of.
+
+        Raises:
+            ValueError: it is not one; the message names the field.
+        """
+        return msgspec.convert(content, cls, str_keys=True)
 
 
 def write(path: Path, manifest: Manifest) -> None:
     """Write *manifest* to *path*, sealed, as a whole."""
-    sealed.write(path, asdict(manifest))
+    sealed.write(path, manifest.to_json())
 
 
 def read(path: Path) -> Manifest:
@@ -91,22 +149,12 @@ def read(path: Path) -> Manifest:
         RecordingFault: it cannot be read, was made by another loadgen, or is damaged.
     """
     content = sealed.read(path, FORMAT)
-    if wrong := _wrong(content):
-        raise RecordingFault(f"{path} is damaged: {wrong}", advice="Record again: loadgen record")
-    return Manifest(**content)
-
-
-def _wrong(content: dict[str, Any]) -> str:
-    """Say which field of *content* is not what a manifest's is; empty if none."""
-    known = {one.name for one in fields(Manifest)}
-    if unknown := sorted(content.keys() - known):
-        return f"it has an unknown field, {unknown[0][:80]!r}"
-    for name, kind in get_type_hints(Manifest).items():
-        if name not in content:
-            return f"{name} is missing"
-        wanted = (int, float) if kind is float else get_origin(kind) or kind
-        if not isinstance(content[name], wanted) or (isinstance(content[name], bool) and kind is not bool):
-            return f"{name} is not of its type"
-    if content["state"] not in STATES:
-        return f"there is no state {content['state'][:80]!r}"
-    return ""
+    try:
+        manifest = Manifest.from_json(content)
+    except (ValueError, LoadgenError) as error:
+        raise RecordingFault(f"{path} is damaged: {error}", advice="Record again: loadgen record") from error
+    if manifest.to_json() != content:
+        raise RecordingFault(
+            f"{path} is damaged: it does not say what loadgen writes", advice="Record again: loadgen record"
+        )
+    return manifest

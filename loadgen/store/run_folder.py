@@ -27,12 +27,11 @@ from loadgen.errors import RecordingFault, TranscriptFault, UsageError
 from loadgen.store import files
 from loadgen.store import manifest as manifests
 from loadgen.store.files import LATEST, digest
-from loadgen.store.manifest import FORMAT, Manifest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["DEFAULT_PARENT", "FORMAT", "Manifest", "RunFolder", "digest", "read_transcript"]
+    from loadgen.store.manifest import Manifest
 
 DEFAULT_PARENT = Path("runs")
 _PRIVATE = 0o700
@@ -117,9 +116,10 @@ class RunFolder:
             RecordingFault: the run is not complete, or its recording is missing, empty or changed.
         """
         again = "Record again: loadgen record"
-        if manifest.state != manifests.COMPLETE:
-            why = manifest.error or "it was interrupted before its recording was complete"
-            raise RecordingFault(f"the run is {manifest.state}, not complete: {why}", advice=again)
+        result = manifest.result
+        if result.state is not manifests.State.COMPLETE:
+            why = result.error or "it was interrupted before its recording was complete"
+            raise RecordingFault(f"the run is {result.state}, not complete: {why}", advice=again)
         recording = recording or self.recording
         if not recording.is_file():
             raise RecordingFault(f"the recording {recording} is missing", advice=again)
@@ -131,7 +131,7 @@ class RunFolder:
             raise RecordingFault(
                 f"the recording {recording} cannot be read: {error.strerror}", advice=again
             ) from error
-        if found != manifest.files.get(recording.name):
+        if found != manifest.result.files.get(recording.name):
             raise RecordingFault(
                 f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
@@ -144,7 +144,7 @@ class RunFolder:
             TranscriptFault: it cannot be read.
         """
         try:
-            return digest(self.transcript) == manifest.files.get(self.transcript.name)
+            return digest(self.transcript) == manifest.result.files.get(self.transcript.name)
         except OSError as error:
             raise _unreadable(self.transcript, error) from error
 

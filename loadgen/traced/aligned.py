@@ -24,6 +24,7 @@ from retracesoftware import utils
 from retracesoftware.stream import _is_bind_open
 from retracesoftware.stream.reader import ExpectedBindMarker
 
+from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.described import plain, shown, site_of
@@ -265,7 +266,9 @@ class AlignedTape(TapeTurns):
             return self._next()[1]
         lane = self.lane()
         if not lane.feeds:
-            raise Diverged("the replay asks for more than the recorded call gave")
+            raise Diverged(
+                protocol.ENGINE_CANNOT_READ, "the replay asks for more than the recorded call gave"
+            )
         feed = lane.feeds[-1]
         item = feed.popleft()
         if type(item) is _Then:
@@ -348,11 +351,12 @@ class AlignedTape(TapeTurns):
         ]
         if not found:
             self.leave("request")
-            raise Diverged("the recording does not have this request")
+            raise Diverged(protocol.NOT_THE_RECORDED_REQUEST, "the recording does not have this request")
         index = found[0]
         if lane.steps[index].value != value:
             self.leave("request")
-            raise Diverged("the live request is not the recorded one", lane.steps[index].value, value)
+            why = "the live request is not the recorded one"
+            raise Diverged(protocol.NOT_THE_RECORDED_REQUEST, why, lane.steps[index].value, value)
         self._wait(lane, lane.steps[index].at)
         for step in lane.steps[: index + 1]:
             if step.kind != "CALL":
@@ -367,7 +371,7 @@ class AlignedTape(TapeTurns):
         if lane.over:
             return
         lane.left = lane.left or why
-        self._left.add(lane.thread)
+        self._left.setdefault(lane.thread)
         with self._mutex:
             lane.next = _NEVER
             self._moved = self._now()
@@ -392,7 +396,7 @@ class AlignedTape(TapeTurns):
         """Find what the call that is *described* is to get, and feed it to the engine."""
         lane = self.lane()
         if lane.left:
-            raise Diverged("this request has left the tape")
+            raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
         if lane.feeds:
             self._nested(lane, described)
             return
@@ -496,7 +500,8 @@ class AlignedTape(TapeTurns):
         lane.journal.append(["unanswered", None, _brief(described), where, why])
         self.leave()
         because = f": {why}" if why else ""
-        raise Diverged(f"the recording has no answer to the call {shown(described)}{because}")
+        what = f"the recording has no answer to the call {shown(described)}{because}"
+        raise Diverged(protocol.QUESTION_NOT_RECORDED, what)
 
     def told(self) -> dict[str, Any]:
         """Return what each request did, beside what it did while recording."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
+from loadgen import protocol
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.described import HANDLE, Describer, plain, same, shown, shown_value
 from loadgen.traced.installing import unseen, when_installed
@@ -84,7 +85,8 @@ class _Calls:
             call.described = plain(read.__self__.read_raw())
             if TapeTurns.current.asks() is None:
                 TapeTurns.current.leave()
-                raise Diverged(f"the recording has the call {shown(call.described)} here, the replay none")
+                what = f"the recording has the call {shown(call.described)} here, the replay none"
+                raise Diverged(protocol.ANOTHER_CALL, what)
             return call
 
         functional.call = call_back  # the replay calls callbacks by it
@@ -117,7 +119,6 @@ class _Calls:
             self.describe = describe = Describer(_handle, live)
             system.lifecycle_hooks = system.lifecycle_hooks._replace(on_start=tape.on_start, on_end=None)
             system.checkpoint, system.sync = live(tape.checkpoint), live(tape.sync)
-
             asked = live(tape.call)
 
             def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
@@ -136,9 +137,8 @@ class _Calls:
         if recorded != here:
             TapeTurns.current.leave()
             there, here = shown_value(recorded), shown_value(here)
-            raise Diverged(
-                f"a callback returned {there} to the recorded call, {here} in the replay", there, here
-            )
+            what = f"a callback returned {there} to the recorded call, {here} in the replay"
+            raise Diverged(protocol.ANOTHER_CALL, what, there, here)
 
 
 def _handle(value: Any) -> tuple[str, int] | None:
@@ -181,8 +181,7 @@ def _replaying(
         if recorded != here and same(recorded) != same(here):
             tape.leave()
             there, here = shown(recorded), shown(here)
-            raise Diverged(
-                f"the recording has the call {there} here, the replay the call {here}", there, here
-            )
+            what = f"the recording has the call {there} here, the replay the call {here}"
+            raise Diverged(protocol.ANOTHER_CALL, what, there, here)
 
     return on_call

@@ -2,8 +2,9 @@
 
 An object's state is a digest: of the question that made it, and of what it was asked since in this
 request, as far as that changes what it answers. A cursor that runs another statement begins anew;
-``fetchone()`` moves it on; a connection stays what it is, as what its statements change is judged by the statements. So objects that
-were made and used alike are the same, whatever their handles, and a question to one is not one to another.
+``fetchone()`` moves it on; a connection stays what it is, as what its statements change is judged by the
+statements. So objects that were made and used alike are the same, whatever their handles, and a question
+to one is not one to another.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if content:
             manifest.write_text(content)
         else:
-            reseal(manifest, versions=3)
+            reseal(manifest, result=3)
     return folder
 
 

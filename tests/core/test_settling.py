@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from loadgen.core.alignment import Aligned, Alignment, Change, Outcome
 from loadgen.core.comparison import Difference
-from loadgen.core.settling import settle
+from loadgen.core.exchange import Request
+from loadgen.core.settling import settled as settle
 from loadgen.core.verdict import Divergence, Judgement, Verdict
 
-ASKED = {7: (1, "GET", "/x"), 8: (1, "GET", "/y")}
+ASKED = {seq: Request(seq, 1, "GET", f"/{seq}", ()) for seq in (7, 8)}
 
 
 def settled(*requests: Aligned, differing: tuple[int, ...] = (), order: bool = False) -> Verdict:
     """Settle the verdict of two requests, of which some answered otherwise."""
     differences = (Difference("status", "200", "500"),)
-    divergences = [Divergence(seq, *ASKED[seq], differences) for seq in differing]
+    divergences = tuple(Divergence(seq, 1, "GET", ASKED[seq].target, differences) for seq in differing)
     verdict = Verdict(
         Judgement.DIVERGED if differing else Judgement.IDENTICAL,
         requests=2,
@@ -22,8 +23,7 @@ def settled(*requests: Aligned, differing: tuple[int, ...] = (), order: bool = F
         divergences=divergences,
         order=Divergence(7, 0, "", "", ()) if order else None,
     )
-    settle(verdict, Alignment(list(requests)), ASKED)
-    return verdict
+    return settle(verdict, Alignment(list(requests)), ASKED)
 
 
 def test_the_same_answers_and_effects_are_identical() -> None:
@@ -31,7 +31,8 @@ def test_the_same_answers_and_effects_are_identical() -> None:
     change = Change("removed", "read", "select 1")
     verdict = settled(Aligned(7, Outcome.SAME, changes=(change,)))
     assert verdict.judgement is Judgement.IDENTICAL
-    assert verdict.facts["alignment"]["summary"] == ["1 read fewer"]
+    assert verdict.facts.asked == ("1 read fewer",)
+    assert verdict.calls[0].recorded == "select 1"
 
 
 def test_another_effect_is_a_divergence_behind_equal_answers() -> None:

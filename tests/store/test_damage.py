@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from loadgen import verify
+from loadgen.core.events import ignore
 from loadgen.core.exchange import Request
 from loadgen.core.masking import Masker, parse
+from loadgen.core.spec import Load, ModeName, RunSpec, VerifySpec
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import LoadgenError
 from loadgen.modes import client as client_trace
 from loadgen.modes import process as process_trace
-from loadgen.modes.client import WithoutServer
-from loadgen.record import Watcher
-from loadgen.report.evidence import find_verification, gather
+from loadgen.report.evidence import gather
 from loadgen.report.page import render
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import Manifest, RunFolder
-from tests.modes.test_modes import STORY, Told, lived
+from loadgen.store.manifest import Manifest, Result, Started, State
+from loadgen.store.run_folder import RunFolder
+from loadgen.store.verification import find_verification
+from loadgen.verify import replay_once
+from tests.modes.test_modes import CLIENT, STORY, FakeProcess, lived
+from tests.store.test_run_folder import TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -55,19 +58,27 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
             else:
                 journal.complete(event, at)  # type: ignore[arg-type]
         journal.end([1, 2, -2, -1], 2)
+    result = Result(
+        state=State.COMPLETE,
+        started=Started(argv=("a", "b"), database=str(tmp_path / "none")),
+        versions={"loadgen": "1", "python": "3"},
+        totals=TOTALS,
+        files=run.digests(),
+    )
     run.save(
         Manifest(
-            id="run", state="complete", created="now", runtime="local", target="t", argv=["a", "b"],
-            python_path="", scenario="mixed", seed=1, concurrency=2, iterations=1, timeout=1, trace="client",
-            health_path="/health", database=str(tmp_path / "none"), versions={"loadgen": "1", "python": "3"},
-            sources={"/srv/app.py": "0" * 64}, client_sources={"/srv/scenario.py": "1" * 64},
-            totals={"requests": 2, "statuses": {"200": 2}, "seconds": 0.4}, files=run.digests(),
+            id="run",
+            created="now",
+            spec=RunSpec(load=Load(concurrency=2, iterations=1), mode=ModeName.CLIENT),
+            sources={"/srv/app.py": "0" * 64},
+            client_sources={"/srv/scenario.py": "1" * 64},
+            result=result,
         )
-    )  # fmt: skip
+    )
 
     @asynccontextmanager
-    async def traced(*_: object) -> AsyncIterator[Told]:
-        yield Told(lived(*STORY))
+    async def traced(*_: object) -> AsyncIterator[FakeProcess]:
+        yield FakeProcess(lived(*STORY))
 
     for module in (client_trace, process_trace):
         monkeypatch.setattr(module, "traced", traced)
@@ -90,8 +101,8 @@ def judged(path: Path) -> Judgement | None:
     except LoadgenError as refused:
         explained(refused)
         return None
-    once = partial(verify.verify_by, WithoutServer(), run, manifest, timeout=0.2, watcher=Watcher())
-    verdict = anyio.run(once).verdict
+    spec = VerifySpec(timeout=0.2)
+    verdict = anyio.run(replay_once, run, manifest, CLIENT, spec, ignore).verdict
     for reason in verdict.reasons:
         assert reason.message
         assert reason.advice
@@ -249,7 +260,7 @@ def test_a_damaged_verdict_is_never_shown_as_identical(whole: RunFolder) -> None
     original = file.read_bytes()
     content = json.loads(original)
     run, manifest = RunFolder.open(whole.path)
-    reached = find_verification(run, None)
+    reached = find_verification(run.path)
     assert reached is not None
     assert reached.verdict is not None
     shown = list[str]()
@@ -259,7 +270,7 @@ def test_a_damaged_verdict_is_never_shown_as_identical(whole: RunFolder) -> None
             shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
         file.write_bytes(original)
         damage(file)
-        found = find_verification(run, None)
+        found = find_verification(run.path)
         assert found is not None
         if found.verdict is None:
             assert found.problem, what

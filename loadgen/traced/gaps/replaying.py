@@ -7,6 +7,7 @@ from typing import Any
 
 import retracesoftware.proxy.io as engine_io
 
+from loadgen import protocol
 from loadgen.traced import calls, settings
 from loadgen.traced.aligned import AlignedBindings, AlignedTape
 from loadgen.traced.described import shown as shown_call
@@ -30,16 +31,18 @@ def fail_the_request_not_the_process() -> None:
             there, here = (
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
-            raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
+            what = f"the recording makes its next call from {there}, the replay from {here}"
+            raise Diverged(protocol.ANOTHER_CALL, what)
         here = _described(replayed)
         if replayed is engine_io.CallMarkerMessage and (asked := TapeTurns.current.asks()) is not None:
             here = f"the call {shown_call(asked)}"
         message = f"the recording has {_described(recorded)} here, the replay {here}"
-        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
+        raise Diverged(protocol.ANOTHER_CALL, message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
         TapeTurns.current.leave()
-        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
+        what = f"the recording has {_described(message)} here, the replay the result of a call"
+        raise Diverged(protocol.ANOTHER_CALL, what)
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
 
