@@ -42,7 +42,8 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
             divergences.append(_with_calls(_same_answer(one, requests), one))
             diverged += 1
     # What did not come to its end has no place in the order.
-    order = None if any(one.left for one in alignment.requests) else verdict.order
+    ended = not any(one.left for one in alignment.requests)
+    order, steps = (verdict.order, verdict.order_steps) if ended else (None, None)
     undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
     # Where only the order of those that left is why the judge doubts, these are the reason.
     reasons = (*verdict.reasons, *_reasons(undecided))
@@ -60,6 +61,7 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         undecided=undecided[:KEPT],
         calls=tuple(_calls(alignment))[:KEPT],
         order=order,
+        order_steps=steps,
         facts=replace(verdict.facts, asked=tuple(alignment.summary())),
     )
 
