@@ -119,9 +119,13 @@ async def replay_once(
 
 
 def aligns(manifest: Manifest) -> bool:
-    """Whether the code is not what was recorded, as far as is known: then its calls are aligned."""
-    boundary = manifest.spec.mode is ModeName.BOUNDARY and not manifest.spec.engine_alone
-    return boundary and not manifest.image and bool(changed(manifest.sources))
+    """Whether the code is not what was recorded, as far as is known: then its calls are aligned.
+
+    A recording with stacks is compared step by step: it was made to find where the first one differs.
+    """
+    spec = manifest.spec
+    alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
+    return alignable and not manifest.image and bool(changed(manifest.sources))
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:
