@@ -85,7 +85,7 @@ def _said(verdict: dict[str, Any]) -> str:
         return str(cause["headline"])
     for reason in verdict.get("reasons", ()):
         return str(reason["message"])
-    return ", ".join(verdict.get("alignment", {}).get("summary", ()))
+    return ", ".join(verdict.get("asked") or ())
 
 
 def main() -> None:
