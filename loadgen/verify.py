@@ -89,7 +89,7 @@ async def replay_once(
     replaying = Replaying(
         run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
-    replaying.align = watch is None and not spec.strict and aligns(manifest)
+    replaying.align = watch is None and not (spec.strict or spec.explain) and aligns(manifest)
     replaying.facts = Facts(
         run=manifest.id,
         runtime=manifest.spec.runtime.value,

@@ -71,7 +71,7 @@ def test_changed_code(bench: Bench) -> None:
     for name, (before, after, expected) in CHANGES.items():
         assert before in SERVER, name
         bench.script(SERVER.replace(before, after))
-        verdict = bench.verify().verdict
+        verdict = bench.verify(strict=False).verdict
         if verdict.judgement is not expected:
             wrong[name] = (verdict.judgement, verdict.reasons, verdict.divergences)
         if name == "another read":
