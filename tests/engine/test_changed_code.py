@@ -52,7 +52,7 @@ CHANGES = {
     "timing": (UPDATE, "            began = time.time(); print(time.time() - began)\n" + UPDATE, IDENTICAL),
     "repeated": (COUNT, COUNT + COUNT, IDENTICAL),
     "moved": (COUNT + FIRST, FIRST + COUNT, IDENTICAL),
-    "dropped": (FIRST, "            first = [1]\n", IDENTICAL),
+    "dropped": (COUNT, "            count = [3]\n", IDENTICAL),
     "renamed": ("connected()", "opened()", IDENTICAL),
     "another answer": ("jsonify(count, first)", "jsonify(first, count)", DIVERGED),
     "another value": ("(7, time", "(0, time", DIVERGED),
