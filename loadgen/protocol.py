@@ -35,6 +35,8 @@ WATCH = "watch/"
 WATCHED = "watched"
 ALIGNMENT = "alignment"
 """What each request asks, beside what it asked while recording; of a replay that aligns calls."""
+ROUTES = "routes"
+"""The paths that the application serves to a GET without any parameter, as a JSON list."""
 
 # ---- why a request left the tape -------------------------------------------------------------------------
 
