@@ -33,6 +33,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer in two pieces, ``/short`` in one; ``/fails`` fails, ``/broken`` fails in the middle."""
     if environ["PATH_INFO"] == "/fails":
         raise KeyError("mine")
+    if environ["PATH_INFO"] == "/leaves":
+        raise Diverged(protocol.CALL_NOT_RECORDED, "it asks for more")
     start_response("200 OK", [("Content-Type", "text/plain"), ("Date", "mine")])
     yield b"one"
     if environ["PATH_INFO"] == "/short":
@@ -64,6 +66,13 @@ class Answer:
 
     def _start(self, status: str, headers: list[tuple[str, str]]) -> None:
         self.status, self.headers = status, dict(headers)
+
+
+def reported(made: Boundary) -> dict[str, Departure]:
+    """Return what the boundary says of the requests that left the tape."""
+    state = json.loads(Answer(made, f"{protocol.CONTROL}{protocol.STATE}").body)
+    assert state["protocol"] == protocol.VERSION
+    return {seq: Departure.from_json(one) for seq, one in state["diverged"].items()}
 
 
 def left(code: str, **more: Any) -> Fail:
@@ -107,24 +116,29 @@ def test_health_checks_are_served_outside_the_trace() -> None:
     assert not system.checkpoints
 
 
-def test_an_error_of_the_application_is_its_answer() -> None:
-    """The live server gets it, as it would unrecorded, and the tape goes on to the end of the request."""
+@pytest.mark.parametrize("path", ["/fails", "/broken"])
+def test_an_error_of_the_application_is_for_the_live_server(path: str) -> None:
+    """It answers as it does without loadgen; and the tape goes on to the end of the request."""
     made, _ = boundary()
     with pytest.raises(KeyError, match="mine"):
-        Answer(made, "/fails", "1")
+        Answer(made, path, "1")
     assert made.order == [1, -1]
+    assert made.diverged == {}
 
 
-def test_an_answer_that_breaks_is_not_whole() -> None:
-    """The last piece is held back: what fails in the middle breaks the connection."""
-    made, _ = boundary()
-    with pytest.raises(KeyError, match="mine"):
-        Answer(made, "/broken", "1")
-    assert made.order == [1, -1]
+def test_a_request_that_left_the_tape_is_answered_by_the_boundary() -> None:
+    """Where nothing was sent yet, the answer says that it is not the application's, and why."""
+    made, _ = boundary(protocol.REPLAY)
+    answer = Answer(made, "/leaves", "1")
+    assert answer.status.startswith("500")
+    assert answer.headers[protocol.OUTCOME_HEADER] == protocol.DIVERGED
+    told = Departure.from_json(json.loads(answer.body))
+    assert (told.code, told.why, told.after) == (protocol.CALL_NOT_RECORDED, "it asks for more", None)
+    assert reported(made) == {"1": told}
 
 
 @pytest.mark.parametrize(
-    ("code", "reported"),
+    ("code", "as_code"),
     [
         (protocol.ANOTHER_CALL, protocol.ENDED_EARLY),
         (protocol.RECORDING_ENDS, protocol.RECORDING_ENDS),
@@ -132,26 +146,25 @@ def test_an_answer_that_breaks_is_not_whole() -> None:
         (protocol.LOST_TURN, protocol.LOST_TURN),
     ],
 )
-def test_a_request_that_leaves_the_tape_is_reported_with_its_code(code: str, reported: str) -> None:
-    """Its answer, already begun, breaks; the state says why, in a form that the other side reads."""
+def test_a_request_that_leaves_the_tape_is_reported_with_its_code(code: str, as_code: str) -> None:
+    """Where its answer was under way, the connection breaks; the state says why, and who left before."""
     made, _ = boundary(protocol.REPLAY, left(code))
-    for seq in (1, 2):
+    for seq in ("1", "2"):
         with pytest.raises(ConnectionAbortedError):
-            Answer(made, "/short", str(seq))
-    state = json.loads(Answer(made, f"{protocol.CONTROL}{protocol.STATE}").body)
-    assert state["protocol"] == protocol.VERSION
-    found = [Departure.from_json(one) for one in state["diverged"].values()]
-    assert [(one.code, one.after) for one in found] == [(reported, None), (reported, 1)]
+            Answer(made, "/short", seq)
+    assert {seq: (one.code, one.after) for seq, one in reported(made).items()} == {
+        "1": (as_code, None),
+        "2": (as_code, 1),
+    }
 
 
-@pytest.mark.parametrize(("lost", "reported"), [(FIRST_THREAD + 3, 3), (2, None), (None, None)])
-def test_who_lost_what_is_missing_is_reported_by_request(lost: int | None, reported: int | None) -> None:
+@pytest.mark.parametrize(("lost", "seq"), [(FIRST_THREAD + 3, 3), (2, None), (None, None)])
+def test_who_lost_what_is_missing_is_reported_by_request(lost: int | None, seq: int | None) -> None:
     """A thread of the application's own is no request: nobody is named for it."""
     made, _ = boundary(protocol.REPLAY, left(protocol.LOST_OBJECT, lost=lost))
     with pytest.raises(ConnectionAbortedError):
         Answer(made, "/short", "5")
-    state = json.loads(Answer(made, f"{protocol.CONTROL}{protocol.STATE}").body)
-    assert state["diverged"]["5"]["lost"] == reported
+    assert reported(made)["5"].lost == seq
 
 
 def test_another_live_request_is_reported_as_that() -> None:
