@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import httpx
@@ -49,7 +49,10 @@ class Settings:
     engine_alone: bool = False
     """Whether to leave the engine's gaps open."""
     schedule: str = "turns"
-    """How threads run while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
+    """How threads run while recording: ``turns``, ``parallel`` or ``explore``; see
+    :mod:`loadgen.traced.schedule`."""
+    explore: Mapping[str, Any] = field(default_factory=dict)
+    """With the schedule ``explore``: what chooses; see :mod:`loadgen.traced.explore`."""
     folder: Path | None
     """Where to put the run; by default a new folder under ``runs/``."""
 
@@ -153,6 +156,7 @@ def begin(
         stacks=settings.stacks,
         engine_alone=settings.engine_alone,
         schedule=settings.schedule,
+        explore=dict(settings.explore),
         trace=settings.trace,
         database=database,
         database_used=False,

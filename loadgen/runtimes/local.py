@@ -6,6 +6,7 @@ disturb each other, and a connection made before the server is up simply waits.
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -121,10 +122,14 @@ class LocalRuntime:
         self._server_env = dict(server_env or {})
         self._without = [option for gap in without for option in ("--without", gap)]
 
-    def _options(self, manifest: Manifest) -> list[str]:
+    def _options(self, run: RunFolder, manifest: Manifest) -> list[str]:
         here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
         alone = ["--engine-alone"] if manifest.engine_alone else []
-        return [*here, "--schedule", manifest.schedule, *self._without, *alone]
+        explore: list[str] = []
+        if manifest.explore:
+            log, users = str(run.schedule.resolve()), manifest.concurrency
+            explore = ["--explore", json.dumps({**manifest.explore, "log": log, "users": users})]
+        return [*here, "--schedule", manifest.schedule, *explore, *self._without, *alone]
 
     def database(self) -> str:
         """Name a database in a new folder of its own."""
@@ -135,7 +140,7 @@ class LocalRuntime:
         """Run *target* under the recording engine; its database is gone afterwards."""
 
         def command(listen: Sequence[str]) -> list[str]:
-            options = [*listen, *self._options(manifest), "--import-from", target.import_from]
+            options = [*listen, *self._options(run, manifest), "--import-from", target.import_from]
             return retrace.record_command(
                 run.recording.resolve(), target.argv, options, stacks=manifest.stacks
             )
@@ -160,7 +165,7 @@ class LocalRuntime:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
+            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(run, manifest)])
 
         environment = retrace.recorded_start(run.recording).environment
         async with _serve(command, environment, log, manifest.cwd) as server:

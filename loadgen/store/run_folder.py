@@ -8,6 +8,7 @@
         recording.bin       the engine's tape, of the server
         client.bin          that of the load generator, where it was traced
         server.log          what the server printed
+        schedule.jsonl      of an explored run, who ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
 
@@ -73,6 +74,8 @@ class Manifest:
     """Whether the engine's gaps were left open, as they then are in its replay."""
     schedule: str = "parallel"
     """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
+    explore: dict[str, Any] = field(default_factory=dict)
+    """With the schedule ``explore``: what chose; see :mod:`loadgen.traced.explore`."""
     trace: str = "server"
     """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
     ``client``, the load generator, beside the server."""
@@ -105,6 +108,7 @@ class RunFolder:
         self.recording = path / "recording.bin"
         self.client = path / "client.bin"
         self.log = path / "server.log"
+        self.schedule = path / "schedule.jsonl"
         self.bodies = path / "bodies"
 
     @classmethod
@@ -173,8 +177,8 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
-        files = (self.transcript, self.recording, self.client)
-        return {path.name: digest(path) for path in files if path is not self.client or path.exists()}
+        sometimes = [path for path in (self.client, self.schedule) if path.exists()]
+        return {path.name: digest(path) for path in (self.transcript, self.recording, *sometimes)}
 
     def check_recording(self, manifest: Manifest, recording: Path | None = None) -> None:
         """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.

@@ -23,7 +23,7 @@ from loadgen.store.run_folder import RunFolder
 from loadgen.verify import Verified, verify, verify_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from loadgen.client.scenario import User
@@ -55,6 +55,7 @@ class Bench:
         run: str = "run",
         stacks: bool = False,
         schedule: str = "turns",
+        explore: Mapping[str, object] | None = None,
         trace: str = "server",
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
@@ -69,7 +70,8 @@ class Bench:
             health_path="/health",
             trace=trace,
             stacks=stacks,
-            schedule=schedule,
+            schedule="explore" if explore else schedule,
+            explore=explore or {},
             folder=self.path / run,
         )
         runtime = WholeRuntime() if trace == "process" else self.runtime
