@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.client.traffic import har
@@ -143,7 +143,6 @@ CALLS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(CALLS, min_size=1, max_size=5))
 def test_what_is_carried_elsewhere_is_the_same(calls: list[Call]) -> None:
     """The requests that a load generator in a container reads are, to the byte, those that were read here."""
