@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
+from loadgen import protocol
 from loadgen.core.exchange import Failure, Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.transcript import FailedIteration
 
-SEQ_HEADER = b"X-Loadgen-Seq"
+SEQ_HEADER = protocol.SEQ_HEADER.encode()
 
 
 class Stopped(BaseException):

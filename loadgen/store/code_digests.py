@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.engine.target import BUNDLED
+from loadgen.core.spec import BUNDLED
 from loadgen.store.run_folder import digest
 
 if TYPE_CHECKING:

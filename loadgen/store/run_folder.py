@@ -1,4 +1,4 @@
-"""The run folder: everything about one recorded session. Format ``loadgen-run/1``.
+"""The run folder: everything about one recorded session. Format ``loadgen-run/2``.
 
 ::
 
@@ -20,83 +20,22 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from dataclasses import asdict, dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
+from loadgen.store.manifest import FORMAT, KIND, Manifest, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = "loadgen-run/1"
 DEFAULT_PARENT = Path("runs")
 LATEST = "latest"
 _PRIVATE = 0o700
 """What was asked and answered is for its owner's eyes only, as the recording is."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Manifest:
-    """The content of ``run.json``."""
-
-    format: str = FORMAT
-    id: str
-    state: str = "recording"
-    """``recording``, ``complete`` or ``failed``."""
-    created: str
-    command: list[str] = field(default_factory=lambda: ["loadgen", *sys.argv[1:]])
-    runtime: str
-    target: str
-    argv: list[str]
-    python_path: str
-    """Where the application's code is; empty for the bundled server."""
-    cwd: str = ""
-    """Directory that the server was started in, and is replayed in; empty: any."""
-    server_env: list[str] = field(default_factory=list)
-    """Names of the environment variables that the user gave the server; the recording has their values."""
-    scenario: str
-    seed: int
-    concurrency: int
-    iterations: int
-    """Of each user; 0: as many as there was time for."""
-    load: dict[str, float | None] = field(default_factory=dict)
-    """The load's shape, see :class:`loadgen.core.pacing.Shape`; empty where all users started at once."""
-    timeout: float
-    health_path: str
-    stacks: bool = False
-    """Whether the engine recorded the stack of every call."""
-    engine_alone: bool = False
-    """Whether the engine's gaps were left open, as they then are in its replay."""
-    schedule: str = "parallel"
-    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
-    explore: dict[str, Any] = field(default_factory=dict)
-    """With the schedule ``explore``: what chose; see :mod:`loadgen.traced.explore`."""
-    trace: str = "server"
-    """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
-    ``client``, the load generator, beside the server."""
-    database: str
-    """Where the server's database was while recording; it must not exist when the run is verified."""
-    database_used: bool = True
-    """Whether the server made one there."""
-    versions: dict[str, str]
-    image: str = ""
-    """The image of its containers, where there were any."""
-    sources: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
-    client_sources: dict[str, str] = field(default_factory=dict)
-    """The same of the scenario, where it is from a file, and of the requests that were played."""
-    totals: dict[str, Any] = field(default_factory=dict)
-    """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
-    when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file; empty until the run is complete."""
-    error: str = ""
-    """Why the run failed."""
 
 
 class RunFolder:
@@ -157,15 +96,21 @@ class RunFolder:
         try:
             content = json.loads(manifest.read_text(encoding="utf-8"))
             found = content.get("format")
+            if found != FORMAT and str(found).startswith(KIND):
+                raise RecordingFault(
+                    f"{path} was made by another version of loadgen: its format is {found!r}, and this one "
+                    f"reads {FORMAT!r}",
+                    advice="Verify it with the loadgen that recorded it, or record again: loadgen record",
+                )
             if found != FORMAT:
-                raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
-            return cls(path.resolve() if given is None else path), Manifest(**_checked(content))
+                raise ValueError(f"its format is {found!r}")  # noqa: TRY301 - one error for all damage
+            return cls(path.resolve() if given is None else path), Manifest.from_json(content)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
 
     def save(self, manifest: Manifest) -> None:
         """Write ``run.json``."""
-        write_json(self.path / "run.json", asdict(manifest))
+        write_json(self.path / "run.json", manifest.to_json())
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
@@ -189,23 +134,30 @@ class RunFolder:
             RecordingFault: the run is not complete, or its recording is missing, empty or changed.
         """
         again = "Record again: loadgen record"
-        if manifest.state != "complete":
-            why = manifest.error or "it was interrupted before its recording was complete"
-            raise RecordingFault(f"the run is {manifest.state}, not complete: {why}", advice=again)
+        result = manifest.result
+        if result.state is not State.COMPLETE:
+            why = result.error or "it was interrupted before its recording was complete"
+            raise RecordingFault(f"the run is {result.state}, not complete: {why}", advice=again)
         recording = recording or self.recording
         if not recording.is_file():
             raise RecordingFault(f"the recording {recording} is missing", advice=again)
         if not recording.stat().st_size:
             raise RecordingFault(f"the recording {recording} is empty", advice=again)
-        if digest(recording) != manifest.files.get(recording.name):
+        if digest(recording) != manifest.result.files.get(recording.name):
             raise RecordingFault(
                 f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
             )
+        chosen = manifest.result.files.get(self.schedule.name)
+        if chosen is not None and (not self.schedule.is_file() or digest(self.schedule) != chosen):
+            raise RecordingFault(
+                f"the recording's schedule {self.schedule} is missing or changed (SHA-256 differs)",
+                advice="Restore the file, or record again.",
+            )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:
         """Say whether the transcript is, to the bit, what was recorded."""
-        return digest(self.transcript) == manifest.files.get(self.transcript.name)
+        return digest(self.transcript) == manifest.result.files.get(self.transcript.name)
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open the transcript for reading."""
@@ -253,27 +205,6 @@ class read_transcript:  # noqa: N801 - used as a function
 
     def __exit__(self, *exc_info: object) -> None:
         self._file.close()
-
-
-_ADDED_LATER = frozenset(
-    {
-        "stacks", "engine_alone", "schedule", "sources", "image", "load", "cwd", "server_env",
-        "database_used", "trace", "client_sources",
-    }
-)  # fmt: skip
-"""Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
-
-
-def _checked(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a manifest's *content* if every field is there and of its type, and raise ValueError if not."""
-    for name, kind in get_type_hints(Manifest).items():
-        if name not in content:
-            if name in _ADDED_LATER:
-                continue
-            raise ValueError(f"{name} is missing")
-        if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
-            raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
-    return content
 
 
 def link_latest(path: Path) -> None:

@@ -30,6 +30,7 @@ from retracesoftware import utils
 from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
+from loadgen import protocol
 from loadgen.traced import explore, settings
 from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
 
@@ -232,8 +233,9 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
 def _really(attempt: Callable[..., bool]) -> None:
     """Do in a replay what was recorded as done: it has become possible, or will in a moment."""
     while not attempt(True, _LONGEST):
-        if TapeTurns.current.departed():
-            raise Diverged("this waits for what a request that left the tape would have done")
+        if departed := TapeTurns.current.departed():
+            what = "this waits for what a request that left the tape would have done"
+            raise Diverged(protocol.LOST_TURN, what, lost=departed[0])
 
 
 def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:

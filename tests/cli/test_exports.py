@@ -76,7 +76,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in (("broken", "[" * 90_000), ("typed", None)):
         run, _ = make(folder / name, Sample())
         manifest = run.path / "run.json"
-        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
+        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "result": 3}))
     return folder
 
 

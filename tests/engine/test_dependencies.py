@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.verdict import Judgement
-from loadgen.runtimes.local import LocalRuntime
+from loadgen.modes.local import LocalHost
 from loadgen.traced import gaps
 from tests.engine import services
 from tests.engine.conftest import Bench, visiting
@@ -178,13 +178,12 @@ def replayed(
     schedule: str = "turns",
 ) -> list[Verdict]:
     """Record *server* so many *times*, stop the *service*, and verify all of it."""
-    here.runtime = LocalRuntime(
-        {"PORT": str(service.port)} if service else {}, without=[without] * bool(without)
-    )
+    here.host = LocalHost({"PORT": str(service.port)} if service else {})
+    here.without = [without] * bool(without)
     script = here.script(server)
     for number in range(times):
         recorded = here.record(script, plan, iterations=2, run=str(number), schedule=schedule)
-        assert set(recorded.manifest.totals["statuses"]) == {"200"}, recorded.run.log.read_text()
+        assert set(recorded.totals.statuses) == {200}, recorded.run.log.read_text()
         if service and number < times - 1 and server is POSTGRES:
             _empty(service)
     if service:
@@ -319,6 +318,6 @@ def test_flask_sqlalchemy(here: Bench) -> None:
 @pytest.mark.engine
 def test_temporary_folders(here: Bench) -> None:
     """Without what closes the gap, names that are drawn for temporary files diverge."""
-    plan, name = visiting(*["/temporary"] * 4), gaps.record_temporary_folders.__name__
+    plan, name = visiting(*["/temporary"] * 4), gaps.files.record_temporary_folders.__name__
     verdicts = replayed(here, FILES, plan, times=1, without=name)
     assert verdicts[0].judgement is Judgement.DIVERGED

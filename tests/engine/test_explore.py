@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadgen.client.scenario import Scenario
+from loadgen.core.spec import Explore, Points
 from loadgen.core.verdict import Judgement
 from tests.engine.conftest import visiting
 from tests.engine.test_schedule import ORDERED, RACING
@@ -77,7 +78,7 @@ def counting(path: str) -> Scenario:
 
 
 def explore(bench: Bench, scenario: Scenario, seed: int = 1, **how: Any) -> Recorded:
-    wanted = {"strategy": "random:0.3", "points": "lines", "seed": seed, **how}
+    wanted = Explore(**{"strategy": "random:0.3", "schedule_seed": seed, **how})
     return bench.record(
         bench.script(SERVER), scenario, iterations=2, explore=wanted, run=f"run{seed}", seed=seed
     )
@@ -115,8 +116,8 @@ def test_inside_a_line(bench: Bench) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("points", ["lines", "calls"])
-def test_locks_are_respected(bench: Bench, points: str) -> None:
+@pytest.mark.parametrize("points", [Points.LINES, Points.CALLS])
+def test_locks_are_respected(bench: Bench, points: Points) -> None:
     """What a lock keeps together no choice tears apart."""
     for seed in range(1, 4):
         assert not explore(bench, counting("/safe"), seed, points=points).outcome.failed
@@ -126,7 +127,7 @@ def test_locks_are_respected(bench: Bench, points: str) -> None:
 @pytest.mark.engine
 def test_without_points_nothing_is_preempted_in_the_code(bench: Bench) -> None:
     """Then only calls that are on the tape are places to switch at, and those lines stay together."""
-    assert not explore(bench, counting("/racy"), points="none").outcome.failed
+    assert not explore(bench, counting("/racy"), points=Points.NONE).outcome.failed
     assert not [entry for entry in entries(bench) if entry.get("point")]
     assert identical(bench)
 
@@ -142,8 +143,8 @@ def test_a_deadlock_is_told_at_once(bench: Bench) -> None:
             break
     else:
         pytest.fail("not in 8 trials")
-    assert recorded.manifest.totals["failures"] == 0  # nobody waited for a time-out
-    assert recorded.manifest.totals["statuses"]["500"] == len(told)
+    assert recorded.manifest.result.totals["failures"] == 0  # nobody waited for a time-out
+    assert recorded.manifest.result.totals["statuses"]["500"] == len(told)
     assert {wait["at"].partition(" ")[0] for wait in told[0]} == {"serve.py:33", "serve.py:39"}
     assert identical(bench, seed)
 
@@ -153,7 +154,7 @@ def test_a_script_repeats_what_was_chosen(bench: Bench) -> None:
     """The schedule of a failure, given as a script, fails again, at the same places."""
     seed = next(seed for seed in range(1, 9) if explore(bench, counting("/racy"), seed).outcome.failed)
     script = str(bench.path / f"run{seed}" / "schedule.jsonl")
-    again = explore(bench, counting("/racy"), 100, strategy="script", script=script)
+    again = explore(bench, counting("/racy"), 100, script=script)
     assert again.outcome.failed
 
     def preemptions(seed: int) -> list[tuple[int, int, int]]:
@@ -164,15 +165,15 @@ def test_a_script_repeats_what_was_chosen(bench: Bench) -> None:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("strategy", ["random:0.1", "pct:3", "pause:3"])
-@pytest.mark.parametrize("points", ["lines", "calls"])
-def test_threads_of_all_kinds_replay(bench: Bench, strategy: str, points: str) -> None:
+@pytest.mark.parametrize("points", [Points.LINES, Points.CALLS])
+def test_threads_of_all_kinds_replay(bench: Bench, strategy: str, points: Points) -> None:
     """Pools, queues, conditions, barriers, finalizers of cycles: chosen as well, they repeat."""
     recorded = bench.record(
         bench.script(THREADS.replace("20_000", "50").replace("2_000", "20")),  # loops: each turn is a point
         visiting(*ORDERED, *RACING),
         iterations=2,
-        explore={"strategy": strategy, "points": points, "seed": 3},
+        explore=Explore(strategy=strategy, points=points, schedule_seed=3),
     )
-    assert set(recorded.manifest.totals["statuses"]) == {"200"}
+    assert set(recorded.manifest.result.totals["statuses"]) == {"200"}
     verdict = bench.verify(timeout=15).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()

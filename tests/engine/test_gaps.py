@@ -17,14 +17,14 @@ import pytest
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, MachineFault
-from loadgen.runtimes.local import LocalRuntime
+from loadgen.modes.local import LocalHost
 from loadgen.traced import gaps
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
 
-OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
+OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
     import os, random, signal, sqlite3, sys, time
@@ -146,16 +146,15 @@ STATE = """
 """
 
 
-def outcome(bench: Bench, path: str, *, runtime: LocalRuntime, concurrency: int = 2) -> Verdict:
+def outcome(bench: Bench, path: str, *, concurrency: int = 2) -> Verdict:
     """Record and verify some requests to *path*."""
     bench.script(STATE, "state.py")
-    bench.runtime = runtime
     bench.record(bench.script(SERVER), visiting(path), concurrency=concurrency, iterations=6)
     return bench.verify(timeout=5).verdict
 
 
-def overlay_without(section: str, folder: Path) -> LocalRuntime:
-    """Return a runtime whose overlay lacks one section."""
+def overlay_without(section: str, folder: Path) -> dict[str, str]:
+    """Return the variable that names an overlay which lacks one section."""
     kept, skip = [], False
     for line in OVERLAY.read_text().splitlines():
         if line.startswith("["):
@@ -166,7 +165,7 @@ def overlay_without(section: str, folder: Path) -> LocalRuntime:
     assert section not in tomllib.loads(text)
     folder.mkdir()
     (folder / "loadgen.toml").write_text(text)
-    return LocalRuntime({"RETRACE_MODULES_PATH": str(folder)})
+    return {"RETRACE_MODULES_PATH": str(folder)}
 
 
 CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file"}
@@ -177,11 +176,11 @@ CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io":
 def test_configuration(bench: Bench, section: str) -> None:
     """With the overlay's section the call is replayed; without it, each replay makes it anew."""
     path = CONFIGURED[section]
-    runtime = overlay_without(section, bench.path / "overlay")
-    assert outcome(bench, path, runtime=runtime).judgement is Judgement.DIVERGED
+    bench.host = LocalHost(overlay_without(section, bench.path / "overlay"))
+    assert outcome(bench, path).judgement is Judgement.DIVERGED
     second = Bench(bench.path / "second")
     second.path.mkdir()
-    assert outcome(second, path, runtime=LocalRuntime()).judgement is Judgement.IDENTICAL
+    assert outcome(second, path).judgement is Judgement.IDENTICAL
 
 
 @pytest.mark.engine
@@ -190,12 +189,9 @@ def test_signal_handlers(bench: Bench) -> None:
     for section, ends_cleanly in ((None, True), ("signal", False)):
         here = Bench(bench.path / str(section))
         here.path.mkdir()
-        runtime = LocalRuntime({"HANDLE": "1"})
-        if section:
-            without = overlay_without(section, here.path / "overlay")
-            runtime = LocalRuntime({"HANDLE": "1", **without._server_env})
+        without = overlay_without(section, here.path / "overlay") if section else {}
         here.script(STATE, "state.py")
-        here.runtime = runtime
+        here.host = LocalHost({"HANDLE": "1", **without})
         with nullcontext() if ends_cleanly else suppress(EngineFault):  # it may not even end
             here.record(here.script(SERVER), visiting("/late"), concurrency=1, iterations=1)
         log = (here.path / "run" / "server.log").read_text()
@@ -203,13 +199,13 @@ def test_signal_handlers(bench: Bench) -> None:
 
 
 CLOSED = {
-    gaps.record_containers_as_they_were: "/changed",
-    gaps.unwrap_callbacks_off_the_tape: "/callback",
-    gaps.collect_at_fixed_places: "/cycles",
-    gaps.keep_live_descriptors_apart: "/pipe",
-    gaps.keep_frames_off_the_tape: "/raised",
-    gaps.let_go_of_replayed_errors: "/raised",
-    gaps.trace_imports_of_the_application: "/imported",
+    gaps.values.record_containers_as_they_were: "/changed",
+    gaps.callbacks.unwrap_callbacks_off_the_tape: "/callback",
+    gaps.collector.collect_at_fixed_places: "/cycles",
+    gaps.files.keep_live_descriptors_apart: "/pipe",
+    gaps.raised.keep_frames_off_the_tape: "/raised",
+    gaps.raised.let_go_of_replayed_errors: "/raised",
+    gaps.imports.trace_imports_of_the_application: "/imported",
 }
 
 
@@ -218,26 +214,25 @@ CLOSED = {
 def test_closed_gap(bench: Bench, gap: object) -> None:
     """With the workaround the endpoint is replayed; without it, it diverges."""
     name, path = gap.__name__, CLOSED[gap]  # type: ignore[attr-defined, index]
-    without = outcome(bench, path, runtime=LocalRuntime(without=[name]), concurrency=4)
-    assert without.judgement is not Judgement.IDENTICAL
+    bench.without = [name]
+    assert outcome(bench, path, concurrency=4).judgement is not Judgement.IDENTICAL
     second = Bench(bench.path / "second")
     second.path.mkdir()
-    closed = outcome(second, path, runtime=LocalRuntime(), concurrency=4)
-    assert closed.judgement is Judgement.IDENTICAL
+    assert outcome(second, path, concurrency=4).judgement is Judgement.IDENTICAL
 
 
 @pytest.mark.engine
 def test_paths_may_be_omitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listing the current directory works, and its replay lists what was there; stock, it is a 500."""
-    name = gaps.let_paths_be_omitted.__name__
-    for without, answered in (((), "200"), ((name,), "500")):
-        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+    name = gaps.files.let_paths_be_omitted.__name__
+    for without, answered in (((), 200), ((name,), 500)):
+        here = Bench(bench.path / str(len(without)), without=without)
         here.path.mkdir()
         monkeypatch.chdir(here.path)
         here.script(STATE, "state.py")
         plan = visiting("/here")
         recorded = here.record(here.script(SERVER), plan, concurrency=1, iterations=2)
-        assert recorded.manifest.totals["statuses"] == {answered: 2}
+        assert recorded.totals.statuses == {answered: 2}
         (here.path / "another").touch()
         if not without:
             assert here.verify().verdict.judgement is Judgement.IDENTICAL
@@ -259,7 +254,7 @@ LOOKING = """
 
 def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
     """What an import looks at is live: stock, a folder that has changed is listed by the replay alone."""
-    for closed, seen in (((), "True"), ((gaps.find_code_live.__name__,), "False")):
+    for closed, seen in (((), "True"), ((gaps.imports.find_code_live.__name__,), "False")):
         command = [sys.executable, bench.script(LOOKING), *closed]
         told = subprocess.run(command, cwd=bench.path, capture_output=True, text=True, check=True, timeout=60)
         assert told.stdout.strip() == seen
@@ -268,9 +263,9 @@ def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
 @pytest.mark.engine
 def test_one_request_fails_and_not_the_process(bench: Bench) -> None:
     """A request that leaves the tape is one difference; stock, it takes the whole replay with it."""
-    name = gaps.fail_the_request_not_the_process.__name__
+    name = gaps.replaying.fail_the_request_not_the_process.__name__
     for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.UNDETERMINED)):
-        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+        here = Bench(bench.path / str(len(without)), without=without)
         here.path.mkdir()
         here.script(STATE, "state.py")
         script = here.script(SERVER)
@@ -288,10 +283,10 @@ def test_code_is_not_on_the_tape() -> None:
 
     (pytest's own folders are exempt from what the engine records, so this needs another one.)
     """
-    name = gaps.read_code_live.__name__
+    name = gaps.imports.read_code_live.__name__
     for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.IDENTICAL)):
         with TemporaryDirectory(prefix="loadgen-code-", dir="/tmp") as folder:
-            here = Bench(Path(folder), LocalRuntime(without=without))
+            here = Bench(Path(folder), without=without)
             here.script(STATE, "state.py")
             here.record(here.script(SERVER), visiting("/clocks"), concurrency=1, iterations=2)
             here.script(SERVER.replace("time.perf_counter_ns()", "0, time.perf_counter_ns()"))
@@ -304,17 +299,17 @@ def test_recording_does_not_break_the_application(bench: Bench) -> None:
 
     The race is rare in each request, so the open gap gets several runs to show it.
     """
-    name = gaps.bind_reused_addresses.__name__
+    name = gaps.bindings.bind_reused_addresses.__name__
 
     def errors(number: int, without: tuple[str, ...]) -> int:
-        here = Bench(bench.path / f"{number}-{len(without)}", LocalRuntime(without=without))
+        here = Bench(bench.path / f"{number}-{len(without)}", without=without)
         here.path.mkdir()
         here.script(STATE, "state.py")
         plan = visiting(*["/contended"] * 4)
         recorded = here.record(here.script(SERVER), plan, concurrency=16, iterations=5)
         if not without:
             assert here.verify().verdict.judgement is Judgement.IDENTICAL
-        return int(recorded.manifest.totals["statuses"].get("500", 0))
+        return int(recorded.totals.statuses.get(500, 0))
 
     assert sum(errors(number, ()) for number in range(3)) == 0
     if sys.version_info < (
@@ -366,7 +361,7 @@ def test_recording_does_not_free_twice(bench: Bench) -> None:
 
     assert free() == (-signal.SIGSEGV, "")
     told = "NEW_BINDING BINDING_DELETE NEW_BINDING BINDING_DELETE SYNC\n"
-    assert free(gaps.free_objects_in_one_step.__name__) == (0, told)
+    assert free(gaps.bindings.free_objects_in_one_step.__name__) == (0, told)
 
 
 @pytest.mark.parametrize("found", ["0.2.29", "0.3.0"])

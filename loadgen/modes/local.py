@@ -1,0 +1,221 @@
+"""A host: this machine. Servers are local processes, one interpreter each, on loopback.
+
+The parent opens the listening socket and hands it over: there is no race for a port, concurrent runs do not
+disturb each other, and a connection made before the server is up simply waits.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from loadgen import protocol
+from loadgen.client.control import Control, State
+from loadgen.client.transport import WireTransport
+from loadgen.core.spec import Schedule
+from loadgen.engine import retrace
+from loadgen.engine.log import last_words
+from loadgen.engine.process import END_LIMIT, Traced, traced
+from loadgen.engine.scratch import new_database, recorded
+from loadgen.engine.sessions import listening
+from loadgen.errors import EngineFault, RecordingFault, ServerFault
+from loadgen.modes.base import START_LIMIT, Served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from loadgen.core.spec import RunSpec
+    from loadgen.modes.base import Session
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+
+BACKLOG = 1024
+"""How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
+SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
+
+
+class LocalServer:
+    """A server process; see :class:`loadgen.modes.base.BoundaryServer`."""
+
+    def __init__(self, process: Traced, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self.transport = WireTransport()
+        self.control = Control(self.url, self.transport)
+        self.ended = process.ended
+        self.exit_report = process.exit_report
+        self._process = process
+        self._log = process.log
+
+    async def served(self) -> Served:
+        """Ask the boundary what it did."""
+        return Served(await self.control.order(), (await self.control.state()).database)
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete: interrupted, the application finishes by itself."""
+        self._process.interrupt()
+        how = await self._process.exit_report(END_LIMIT)
+        if how is None:
+            raise EngineFault(
+                f"the server did not stop within {END_LIMIT:g} s, so its recording is not complete"
+            )
+        if (self._process.code or 0) < 0:
+            raise EngineFault(f"the recorded server crashed: {how}")
+
+    async def ready(self, mode: str) -> None:
+        """Wait until the boundary answers: a connection to the handed-over socket waits by itself.
+
+        Raises:
+            ServerFault: the server ended, or its application does not serve.
+            EngineFault: what answers is not a boundary in *mode*.
+        """
+        answers = list[State | Exception]()
+
+        async def ask() -> None:
+            try:
+                answers.append(await self.control.state(START_LIMIT))
+            except (httpx.TransportError, EngineFault) as error:
+                answers.append(error)
+            waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(ask)
+            await self.ended()  # its children may hold the socket open
+            waiting.cancel_scope.cancel()
+        match answers:
+            case [State() as state] if state.mode == mode:
+                return
+            case [State() as state]:
+                raise EngineFault(f"the server to {mode} is in {state.mode} mode")
+            case [EngineFault() as fault]:
+                raise fault
+        raise await self._not_started(mode)
+
+    async def _not_started(self, mode: str) -> ServerFault:
+        """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
+        how, see = await self.exit_report(), f"See {self._log}."
+        refusal = next(
+            (line for line in reversed(last_words(self._log)) if line.startswith(protocol.LOG_REFUSAL)), None
+        )
+        if refusal is not None:
+            return ServerFault(
+                f"this server cannot be recorded: {refusal.removeprefix(protocol.LOG_REFUSAL)}", advice=see
+            )
+        what = f"the server to {mode} did not start"
+        if how is not None and self._process.code:
+            return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
+        if how is not None:
+            return ServerFault(f"{what}: it ended without serving anything: {how}", advice=f"{SERVERS} {see}")
+        others = [port for port in listening(self._process.pid) if port != self._port]
+        if others:
+            ports = ", ".join(map(str, others))
+            return ServerFault(
+                f"{what}: it listens on port {ports} instead, by a server that loadgen does not know",
+                advice=f"{SERVERS} {see}",
+            )
+        return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
+
+
+class LocalHost:
+    """Local processes; see :class:`loadgen.modes.base.Host`."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """Give recorded servers *environment* beside what they get anyway."""
+        self._environment = dict(environment or {})
+
+    @asynccontextmanager
+    async def record(self, session: Session) -> AsyncIterator[LocalServer]:
+        """Run the session's server under the recording engine; its database is gone afterwards."""
+        spec, run, target = session.spec, session.run, session.target
+        started = session.manifest.result.started
+        started.database = new_database()
+
+        def command(listen: Sequence[str]) -> list[str]:
+            options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
+            users = spec.load.concurrency or session.scenario.concurrency
+            options += exploration(spec, run.schedule.resolve(), users)
+            return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
+
+        given = {**retrace.chosen(spec.server_env), **self._environment}
+        environment = retrace.environment(
+            {"DB_FILE": started.database, **given}, engine_alone=spec.engine_alone
+        )
+        with recorded(run.recording, started.database):
+            async with _serve(command, environment, run.log, started.cwd) as server:
+                await server.ready("record")
+                yield server
+
+    @asynccontextmanager
+    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
+        """Run the recording in a fresh process that has no database."""
+        started = manifest.result.started
+        if Path(started.database).exists():
+            raise RecordingFault(
+                f"the recorded server's database {started.database} still exists, so a replay could read it",
+                advice="Delete it, or record again.",
+            )
+
+        def command(listen: Sequence[str]) -> list[str]:
+            options = [*listen, *_options(manifest.spec, started.folder)]
+            options += exploration(manifest.spec, run.schedule.resolve())
+            return retrace.replay_command(run.recording.resolve(), options)
+
+        environment = retrace.recorded_start(run.recording).environment
+        async with _serve(command, environment, log, started.cwd) as server:
+            await server.ready("replay")
+            yield server
+
+
+def _options(spec: RunSpec, folder: str) -> list[str]:
+    """Return the boundary's options, the same for record and replay."""
+    options = ["--health-path", spec.health_path, "--application", folder, "--schedule", spec.threads]
+    options += [word for gap in spec.without for word in ("--without", gap)]
+    return [*options, *(("--engine-alone",) if spec.engine_alone else ())]
+
+
+def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
+    """Return the boundary's option that says how to choose who runs; see :mod:`loadgen.traced.explore`."""
+    if spec.threads is not Schedule.EXPLORE:
+        return []
+    how = spec.explore
+    said = {
+        "strategy": how.strategy if how.script is None else "script",
+        "seed": how.schedule_seed,
+        "points": how.points,
+        "log": str(log),
+        "users": users,
+        "script": how.script and str(Path(how.script).resolve()),
+        "measured": how.measured,
+        "trace": how.trace,
+    }
+    return ["--explore", json.dumps(said)]
+
+
+@asynccontextmanager
+async def _serve(
+    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str
+) -> AsyncIterator[LocalServer]:
+    """Run a server process on a new loopback socket; *command* is given the options that hand it over."""
+    with ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
+        port, descriptor = listener.getsockname()[1], listener.fileno()
+
+        def handed_over(lifeline: Sequence[str]) -> list[str]:
+            return command(("--socket-fd", str(descriptor), *lifeline))
+
+        process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
+        async with process_of as process:
+            held.close()  # it is the server's now: nobody waits for a server that is gone
+            server = LocalServer(process, port)
+            try:
+                yield server
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
+                    await server.transport.aclose()
+                    await process.end()
