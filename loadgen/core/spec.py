@@ -207,7 +207,7 @@ class Explore(Value, frozen=True, kw_only=True):
         str,
         Option(
             ("--strategy",),
-            "explore: who runs next: random[:CHANCE], pct[:DEPTH], pause[:DEPTH], or none. [default: pct:3]",
+            "explore: who runs next: random[:CHANCE], pct[:DEPTH], pause[:DEPTH], none. [default: pct:3]",
         ),
     ] = "pct:3"
     points: Annotated[
@@ -218,7 +218,9 @@ class Explore(Value, frozen=True, kw_only=True):
             "only where CPython with its GIL can; or none. [default: lines]",
         ),
     ] = Points.LINES
-    schedule_seed: Annotated[int, Option(("--schedule-seed",), "explore: seed of the strategy's choices.")] = 1
+    schedule_seed: Annotated[
+        int, Option(("--schedule-seed",), "explore: seed of the strategy's choices.")
+    ] = 1
     script: Annotated[
         str | None,
         Option(("--script",), "explore: make the choices of this schedule.jsonl again.", "FILE"),

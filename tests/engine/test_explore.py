@@ -100,7 +100,7 @@ def identical(bench: Bench, seed: int = 1) -> bool:
 def test_a_lost_update_is_found_and_replays(bench: Bench, strategy: str) -> None:
     """Two plain lines that no schedule of the interpreter's tears apart are, and the answers come again."""
     for seed in range(1, 9):
-        if explore(bench, counting("/racy"), seed, strategy=strategy).outcome.failed:
+        if explore(bench, counting("/racy"), seed, strategy=strategy).totals.failed_iterations:
             break
     else:
         pytest.fail("not in 8 trials")
@@ -112,7 +112,7 @@ def test_a_lost_update_is_found_and_replays(bench: Bench, strategy: str) -> None
 def test_inside_a_line(bench: Bench) -> None:
     """A line that reads and writes what is shared is torn apart, too."""
     seeds = range(1, 9)
-    assert any(explore(bench, counting("/short"), seed).outcome.failed for seed in seeds)
+    assert any(explore(bench, counting("/short"), seed).totals.failed_iterations for seed in seeds)
 
 
 @pytest.mark.engine
@@ -120,14 +120,14 @@ def test_inside_a_line(bench: Bench) -> None:
 def test_locks_are_respected(bench: Bench, points: Points) -> None:
     """What a lock keeps together no choice tears apart."""
     for seed in range(1, 4):
-        assert not explore(bench, counting("/safe"), seed, points=points).outcome.failed
+        assert not explore(bench, counting("/safe"), seed, points=points).totals.failed_iterations
     assert identical(bench, 3)
 
 
 @pytest.mark.engine
 def test_without_points_nothing_is_preempted_in_the_code(bench: Bench) -> None:
     """Then only calls that are on the tape are places to switch at, and those lines stay together."""
-    assert not explore(bench, counting("/racy"), points=Points.NONE).outcome.failed
+    assert not explore(bench, counting("/racy"), points=Points.NONE).totals.failed_iterations
     assert not [entry for entry in entries(bench) if entry.get("point")]
     assert identical(bench)
 
@@ -143,8 +143,8 @@ def test_a_deadlock_is_told_at_once(bench: Bench) -> None:
             break
     else:
         pytest.fail("not in 8 trials")
-    assert recorded.manifest.result.totals["failures"] == 0  # nobody waited for a time-out
-    assert recorded.manifest.result.totals["statuses"]["500"] == len(told)
+    assert recorded.totals.failures == 0  # nobody waited for a time-out
+    assert recorded.totals.statuses[500] == len(told)
     assert {wait["at"].partition(" ")[0] for wait in told[0]} == {"serve.py:33", "serve.py:39"}
     assert identical(bench, seed)
 
@@ -152,10 +152,12 @@ def test_a_deadlock_is_told_at_once(bench: Bench) -> None:
 @pytest.mark.engine
 def test_a_script_repeats_what_was_chosen(bench: Bench) -> None:
     """The schedule of a failure, given as a script, fails again, at the same places."""
-    seed = next(seed for seed in range(1, 9) if explore(bench, counting("/racy"), seed).outcome.failed)
+    seed = next(
+        seed for seed in range(1, 9) if explore(bench, counting("/racy"), seed).totals.failed_iterations
+    )
     script = str(bench.path / f"run{seed}" / "schedule.jsonl")
     again = explore(bench, counting("/racy"), 100, script=script)
-    assert again.outcome.failed
+    assert again.totals.failed_iterations
 
     def preemptions(seed: int) -> list[tuple[int, int, int]]:
         return [(one["thread"], one["step"], one["to"]) for one in entries(bench, seed) if one.get("point")]
@@ -174,6 +176,6 @@ def test_threads_of_all_kinds_replay(bench: Bench, strategy: str, points: Points
         iterations=2,
         explore=Explore(strategy=strategy, points=points, schedule_seed=3),
     )
-    assert set(recorded.manifest.result.totals["statuses"]) == {"200"}
+    assert set(recorded.totals.statuses) == {200}
     verdict = bench.verify(timeout=15).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
