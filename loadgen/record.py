@@ -18,10 +18,10 @@ from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
-from loadgen.store.code_digests import sources
+from loadgen.store.code_digests import client_sources, sources
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State, Totals
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def begin(
         command=("loadgen", *sys.argv[1:]),
         spec=spec.public,
         sources=sources(target),
-        client_sources={str(scenario.file): digest(scenario.file)} if scenario.file else {},
+        client_sources=client_sources(scenario.file),
         result=Result(started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)),
     )
     run.save(manifest)

@@ -16,9 +16,9 @@ from loadgen.engine import retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.replaying import Replaying
+from loadgen.store import sealed
 from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ async def replay_once(
         client_order_same=replaying.client_order_same,
         facts=replaying.facts,
     )
-    write_json(replaying.folder / "verdict.json", verdict.to_json())
+    sealed.write(replaying.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, replaying.folder)
 
 
@@ -118,7 +118,7 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
         LoadgenError: the question cannot be answered, or not fully.
     """
     run, manifest = replaying.run, replaying.manifest
-    retrace.check_versions(manifest.result.versions)
+    retrace.check_versions(manifest.result.versions, client=mode.name is ModeName.CLIENT)
     run.check_recording(manifest, mode.tape(run))
     folder = replaying.folder
     with run.read() as events, Journal(folder / "transcript.jsonl", folder / "bodies") as journal:
@@ -152,5 +152,5 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
         edited = [] if manifest.image else changed(manifest.sources)
     log = counts.folder / ("client.log" if client else "server.log")
     verdict = concluded([(one.folder.name, one.verdict) for one in replays], edited, first_message(log))
-    write_json(counts.folder / "verdict.json", verdict.to_json())
+    sealed.write(counts.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, counts.folder)

@@ -217,7 +217,7 @@ def _files(grid: Grid) -> dict[str, str]:
     from loadgen.core.spec import BUNDLED, Runtime
     from loadgen.engine.target import resolve
     from loadgen.store.code_digests import sources
-    from loadgen.store.run_folder import digest
+    from loadgen.store.files import digest
 
     traffic = (grid.record.traffic, *(ScenarioTraffic(scenario=one) for one in grid.scenarios))
     named = [Path(path) for one in traffic if (path := file_of(one)) is not None]
@@ -233,7 +233,7 @@ def _go_on(folder: Path) -> str:
     import shlex
 
     arguments = sys.argv[1:]
-    if "--folder" not in arguments:
+    if not any(one == "--folder" or one.startswith("--folder=") for one in arguments):
         arguments[1:1] = ["--folder", str(folder)]
     return f"Go on with: {shlex.join(['loadgen', *arguments])}"
 

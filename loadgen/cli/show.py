@@ -136,7 +136,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
         add("database", f"{database.path} does not exist")
     if seconds := found.facts.seconds:
         add("took", f"{seconds.replay:.2f} s (recording: {seconds.recording or 0:.2f} s)")
-    add("code", wording.code_changed(found, stacks=spec.stacks))
+    add("code", wording.code_changed(found))
     add("evidence", shown(result.folder))
     return facts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from loadgen.client.plan import read_traffic
 from loadgen.client.traffic import carried
 from loadgen.containers import image, layout
 from loadgen.core.spec import FileTraffic, ScenarioTraffic
-from loadgen.store.manifest import Manifest
-from loadgen.store.run_folder import write_json
+from loadgen.errors import RecordingFault
+from loadgen.store import manifest as manifests
+from loadgen.store import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from loadgen.containers.daemon import Daemon
     from loadgen.core.spec import Traffic
     from loadgen.modes.base import Session
+    from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
 
 OWNER = int(layout.USER.partition(":")[0])
@@ -99,11 +102,8 @@ def traffic(session: Session) -> Traffic:
 async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> None:
     """Copy a recorded run out of *container*; what came of it, as recorded there, goes into *manifest*."""
     if await daemon.get(container, inside(run), run.path):
-        try:
-            content = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-            manifest.result = Manifest.from_json(content).result
-        except (OSError, ValueError):  # it was not completed, and says so nowhere
-            pass
+        with suppress(RecordingFault):  # it is not complete then, either
+            manifest.result = manifests.read(run.path / manifests.NAME).result
     if not run.recording.exists():  # it was not completed; what there is may still help
         await daemon.get(container, layout.TAPE, run.path)
     if run.recording.exists():
@@ -128,5 +128,6 @@ async def bring_out_verification(
         return None
     text = verdict.read_text(encoding="utf-8").replace(where, json.dumps(str(run.path))[1:-1])
     content: dict[str, Any] = json.loads(text)
-    write_json(verdict, content)
+    content.pop(sealed.SEAL, None)  # in the words of the container
+    sealed.write(verdict, content)
     return content

@@ -19,7 +19,7 @@ from loadgen.core.judge import Judge
 from loadgen.core.spec import Runtime, VerifySpec, to_json
 from loadgen.core.verdict import Database, Facts, Judgement, Reason, Verdict
 from loadgen.errors import RecordingFault
-from loadgen.store.run_folder import write_json
+from loadgen.store import sealed
 from loadgen.verify import Verified
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def replay_once(
         if verdict.judgement is Judgement.UNDETERMINED and exits.broke(ends.server):
             first = Reason(error.fault, error.message, error.advice, error.code)
             verdict = replace(verdict, reasons=(first, *verdict.reasons))
-    write_json(folder / "verdict.json", verdict.to_json())
+    sealed.write(folder / "verdict.json", verdict.to_json())
     return Verified(verdict, folder)
 
 

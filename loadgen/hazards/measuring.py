@@ -16,7 +16,8 @@ from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
 from loadgen.hunt import trial
-from loadgen.store.run_folder import RunFolder, write_json
+from loadgen.store.files import write_json
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -25,7 +25,7 @@ from loadgen.core.proportion import interval
 from loadgen.core.spec import Load, ScenarioTraffic
 from loadgen.hunt.source import NAME, size, source
 from loadgen.hunt.trial import RUN, concluded
-from loadgen.store.run_folder import write_json
+from loadgen.store.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.summary import summarise
 from loadgen.hunt.trial import RUN, Result
-from loadgen.store.run_folder import link_latest, write_json
+from loadgen.store.files import link_latest, new_folder_like, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -216,7 +216,7 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
     """
     path = wanted or _new(parent)
     try:
-        path.mkdir(parents=True, exist_ok=wanted is not None)
+        path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise UsageError(f"{path} is not empty", advice="Name another folder.")
     except OSError as error:
@@ -225,9 +225,10 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
 
 
 def _new(parent: Path) -> Path:
-    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    path, number = parent / stamp, 1
-    while path.exists():
-        number += 1
-        path = parent / f"{stamp}-{number}"
-    return path
+    """Make a new folder in *parent*, named by the time."""
+    try:
+        return new_folder_like(parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a folder in {parent}: {error.strerror}", advice="Name another folder."
+        ) from error

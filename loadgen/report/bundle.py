@@ -18,6 +18,8 @@ from msgspec.structs import replace
 
 from loadgen.core import transcript
 from loadgen.core.masking import Masker
+from loadgen.store import manifest as manifests
+from loadgen.store import sealed
 from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
@@ -57,22 +59,21 @@ def bundle(
         add = _Archive(archive, manifest.id)
         add.text("README.md", _readme(manifest, masker, whole=whole, kept=keep_secrets))
         if whole:
-            client = (run.client,) if run.client.exists() else ()
-            for path in (run.path / "run.json", run.transcript, run.recording, *client, run.log):
+            files = (run.transcript, run.recording, run.client, run.log, run.client_log)
+            for path in (run.path / manifests.NAME, *files):
                 add.file(path.name, path)
             for path in sorted(run.bodies.glob("*")):
                 add.file(f"bodies/{path.name}", path)
         else:
             masked = replace(manifest.result, state=State.MASKED, files={}, error=_why(masker))
             copy = replace(manifest, result=masked)
-            add.text(
-                "run.json", json.dumps(masker.within(copy.to_json()), indent=2, ensure_ascii=False) + "\n"
-            )
+            add.bytes(manifests.NAME, sealed.encode(masker.within(copy.to_json())))
             add.text("transcript.jsonl", lines)
             for digest, body in sorted(bodies.items()):
                 add.bytes(f"bodies/{digest}", body)
-            if run.log.is_file():
-                add.text("server.log", masker.text(run.log.read_text(encoding="utf-8", errors="replace")))
+            for log in (run.log, run.client_log):
+                if log.is_file():
+                    add.text(log.name, masker.text(log.read_text(encoding="utf-8", errors="replace")))
     return Bundled(whole, dict(masker.masked))
 
 

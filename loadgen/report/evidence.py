@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from loadgen.core.spec import ModeName
 from loadgen.core.transcript import Run
 from loadgen.errors import LoadgenError
 from loadgen.report.tables import Side, Tables
@@ -68,7 +69,9 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
             evidence, verification.path / "transcript.jsonl", verification.path / "bodies", "replay"
         )
     tables.finish()
-    for name, log in (("recording", run.log), ("replay", verification and verification.path / "server.log")):
+    of_client = verdict is not None and verdict.facts.replay == ModeName.CLIENT
+    replayed = run.client_log.name if of_client else run.log.name
+    for name, log in (("recording", run.log), ("replay", verification and verification.path / replayed)):
         if log and (text := _tail(log)):
             evidence.logs[name] = masker.text(text)
     return evidence

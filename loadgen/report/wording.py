@@ -159,12 +159,11 @@ def left_out(verdict: Verdict) -> str:
     return ", ".join(rule.name for rule in verdict.rules if rule not in RULES)
 
 
-def code_changed(verdict: Verdict, *, stacks: bool) -> str:
+def code_changed(verdict: Verdict) -> str:
     """Say how many files of the code changed; empty where none did, or that is not known."""
     if not (changed := verdict.facts.changed_sources):
         return ""
-    more = "" if stacks else "; calls and their arguments are compared with record --stacks only"
-    return f"{count(len(changed), 'file')} changed since it was recorded{more}"
+    return f"{count(len(changed), 'file')} changed since it was recorded"
 
 
 def first_step(verdict: Verdict) -> str:

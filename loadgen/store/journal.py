@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import structlog
 from loadgen.core import transcript
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.latency import Histogram
+from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -139,6 +139,4 @@ class Journal:
         path = self._bodies / digest
         if not path.exists():
             self._bodies.mkdir(exist_ok=True)
-            beside = path.with_suffix(f".{os.getpid()}")
-            beside.write_bytes(body)
-            beside.rename(path)
+            write_bytes(path, body)

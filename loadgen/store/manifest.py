@@ -1,19 +1,26 @@
-"""The manifest of a run, ``run.json``: what was to be recorded, on what it was, and what came of it.
+"""The manifest of a run, ``run.json``: what was to be recorded, with what, and what came of it.
 
-It is rewritten as its state changes from ``recording`` to ``complete`` or ``failed``.
+Format ``loadgen-run/2``. It is sealed: what a verdict rests on, the digests of code above all, cannot be
+altered or lost unnoticed. It is rewritten as its state changes, from ``recording`` to ``complete`` or
+``failed``.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from loadgen.core.spec import RunSpec
+from loadgen.errors import LoadgenError, RecordingFault
+from loadgen.store import sealed
 
-KIND = "loadgen-run/"
-FORMAT = f"{KIND}2"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = "loadgen-run/2"
+NAME = "run.json"
 
 
 class State(enum.StrEnum):
@@ -117,7 +124,7 @@ class Manifest(_Part, kw_only=True):
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
-        content: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
+        content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return content
 
     @classmethod
@@ -128,3 +135,26 @@ class Manifest(_Part, kw_only=True):
             ValueError: it is not one; the message names the field.
         """
         return msgspec.convert(content, cls, str_keys=True)
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Write *manifest* to *path*, sealed, as a whole."""
+    sealed.write(path, manifest.to_json())
+
+
+def read(path: Path) -> Manifest:
+    """Return the manifest at *path*.
+
+    Raises:
+        RecordingFault: it cannot be read, was made by another loadgen, or is damaged.
+    """
+    content = sealed.read(path, FORMAT)
+    try:
+        manifest = Manifest.from_json(content)
+    except (ValueError, LoadgenError) as error:
+        raise RecordingFault(f"{path} is damaged: {error}", advice="Record again: loadgen record") from error
+    if manifest.to_json() != content:
+        raise RecordingFault(
+            f"{path} is damaged: it does not say what loadgen writes", advice="Record again: loadgen record"
+        )
+    return manifest

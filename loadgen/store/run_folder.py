@@ -3,11 +3,12 @@
 ::
 
     runs/<time>-c8-s1/
-        run.json            manifest: state, what ran, versions, digests of the files below
+        run.json            manifest: state, what ran, versions, digests of the files below, and a seal over
+                            all of this (see loadgen.store.sealed); see loadgen.store.manifest
         transcript.jsonl    see loadgen.core.transcript; large bodies in bodies/<sha256>
         recording.bin       the engine's tape, of the server
         client.bin          that of the load generator, where it was traced
-        server.log          what the server printed
+        server.log          what the server printed; client.log what a traced load generator did
         schedule.jsonl      of an explored run, who ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
@@ -18,24 +19,26 @@ from ``recording`` to ``complete`` or ``failed``: a folder never claims more tha
 
 from __future__ import annotations
 
-import json
 import os
-from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
-from loadgen.store.manifest import FORMAT, KIND, Manifest, State
+from loadgen.store import files
+from loadgen.store import manifest as manifests
+from loadgen.store.files import LATEST, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from loadgen.store.manifest import Manifest
+
 DEFAULT_PARENT = Path("runs")
-LATEST = "latest"
 _PRIVATE = 0o700
 """What was asked and answered is for its owner's eyes only, as the recording is."""
+LARGEST_BODY = 1 << 30
+"""Bytes of the largest body that is read back: it is read into memory before its digest can be checked."""
 
 
 class RunFolder:
@@ -47,6 +50,7 @@ class RunFolder:
         self.recording = path / "recording.bin"
         self.client = path / "client.bin"
         self.log = path / "server.log"
+        self.client_log = path / "client.log"
         self.schedule = path / "schedule.jsonl"
         self.bodies = path / "bodies"
 
@@ -67,18 +71,11 @@ class RunFolder:
                         advice="Recorded runs are never overwritten: name another folder.",
                     )
                 return cls(wanted)
-            DEFAULT_PARENT.mkdir(exist_ok=True)
-            for path in _candidates(DEFAULT_PARENT / name):
-                try:
-                    path.mkdir(_PRIVATE)
-                except FileExistsError:
-                    continue
-                return cls(path)
+            return cls(files.new_folder_like(DEFAULT_PARENT / name, _PRIVATE))
         except OSError as error:
             raise UsageError(
                 f"cannot make the run folder: {error}", advice="Name another: --run DIR"
             ) from error
-        raise AssertionError("unreachable")
 
     @classmethod
     def open(cls, given: Path | None) -> tuple[RunFolder, Manifest]:
@@ -89,32 +86,19 @@ class RunFolder:
             RecordingFault: its manifest is damaged, or is of another format.
         """
         path = given or DEFAULT_PARENT / LATEST
-        manifest = path / "run.json"
-        if not os.path.isfile(manifest):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
+        file = path / manifests.NAME
+        if not os.path.isfile(file):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
             what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
             raise UsageError(what, advice="Record one: loadgen record")
-        try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-            found = content.get("format")
-            if found != FORMAT and str(found).startswith(KIND):
-                raise RecordingFault(
-                    f"{path} was made by another version of loadgen: its format is {found!r}, and this one "
-                    f"reads {FORMAT!r}",
-                    advice="Verify it with the loadgen that recorded it, or record again: loadgen record",
-                )
-            if found != FORMAT:
-                raise ValueError(f"its format is {found!r}")  # noqa: TRY301 - one error for all damage
-            return cls(path.resolve() if given is None else path), Manifest.from_json(content)
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
+        return cls(path.resolve() if given is None else path), manifests.read(file)
 
     def save(self, manifest: Manifest) -> None:
         """Write ``run.json``."""
-        write_json(self.path / "run.json", manifest.to_json())
+        manifests.write(self.path / manifests.NAME, manifest)
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        link_latest(self.path)
+        files.link_latest(self.path)
 
     def is_latest(self) -> bool:
         """Say whether it is what commands take when no run is named."""
@@ -135,7 +119,7 @@ class RunFolder:
         """
         again = "Record again: loadgen record"
         result = manifest.result
-        if result.state is not State.COMPLETE:
+        if result.state is not manifests.State.COMPLETE:
             why = result.error or "it was interrupted before its recording was complete"
             raise RecordingFault(f"the run is {result.state}, not complete: {why}", advice=again)
         recording = recording or self.recording
@@ -143,7 +127,13 @@ class RunFolder:
             raise RecordingFault(f"the recording {recording} is missing", advice=again)
         if not recording.stat().st_size:
             raise RecordingFault(f"the recording {recording} is empty", advice=again)
-        if digest(recording) != manifest.result.files.get(recording.name):
+        try:
+            found = digest(recording)
+        except OSError as error:
+            raise RecordingFault(
+                f"the recording {recording} cannot be read: {error.strerror}", advice=again
+            ) from error
+        if found != manifest.result.files.get(recording.name):
             raise RecordingFault(
                 f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
@@ -156,8 +146,15 @@ class RunFolder:
             )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:
-        """Say whether the transcript is, to the bit, what was recorded."""
-        return digest(self.transcript) == manifest.result.files.get(self.transcript.name)
+        """Say whether the transcript is, to the bit, what was recorded.
+
+        Raises:
+            TranscriptFault: it cannot be read.
+        """
+        try:
+            return digest(self.transcript) == manifest.result.files.get(self.transcript.name)
+        except OSError as error:
+            raise _unreadable(self.transcript, error) from error
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open the transcript for reading."""
@@ -171,15 +168,7 @@ class RunFolder:
         """
         parent = self.path / "verify"
         try:
-            parent.mkdir(exist_ok=True)
-            number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
-            while True:
-                number += 1
-                try:
-                    (parent / str(number)).mkdir()
-                except FileExistsError:
-                    continue
-                return parent / str(number)
+            return files.new_numbered(parent)
         except OSError as error:
             raise UsageError(
                 f"cannot keep the verification's evidence in {parent}: {error.strerror}",
@@ -192,13 +181,12 @@ class read_transcript:  # noqa: N801 - used as a function
 
     def __init__(self, path: Path, bodies: Path) -> None:
         try:
-            self._file = path.open("rb")
+            self._file = files.open_regular(path)
         except OSError as error:
-            raise TranscriptFault(
-                f"the transcript {path} cannot be read: {error.strerror}",
-                advice="Record again: loadgen record",
-            ) from error
-        self._reader = Reader(self._file, lambda sha: (bodies / Path(sha).name).read_bytes(), name=str(path))
+            raise _unreadable(path, error) from error
+        self._reader = Reader(
+            self._file, lambda sha: files.read_regular(bodies / Path(sha).name, LARGEST_BODY), name=str(path)
+        )
 
     def __enter__(self) -> Reader:
         return self._reader
@@ -207,28 +195,11 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-def link_latest(path: Path) -> None:
-    """Let ``latest`` beside the folder *path* point to it."""
-    latest = path.parent / LATEST
-    if latest.is_dir() and not latest.is_symlink():
-        return  # a folder that somebody called so
-    beside = latest.with_name(f".{LATEST}-{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(path.name)
-    beside.replace(latest)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write *content* to *path* beside it and rename, so that no reader sees half of it."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def digest(path: Path) -> str:
-    """Return a file's SHA-256."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def _unreadable(transcript: Path, error: OSError) -> TranscriptFault:
+    return TranscriptFault(
+        f"the transcript {transcript} cannot be read: {error.strerror}",
+        advice="Restore it, or record again: loadgen record",
+    )
 
 
 def _claim(folder: Path) -> bool:
@@ -238,11 +209,3 @@ def _claim(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _candidates(path: Path) -> Iterator[Path]:
-    yield path
-    number = 2
-    while True:
-        yield path.with_name(f"{path.name}-{number}")
-        number += 1

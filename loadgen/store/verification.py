@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadgen.core.conclusion import counting_verification
-from loadgen.core.verdict import Verdict
-from loadgen.errors import UsageError
+from loadgen.core.verdict import FORMAT, Verdict
+from loadgen.errors import LoadgenError, UsageError
+from loadgen.store import sealed
+from loadgen.store.files import numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +31,8 @@ class Verification:
 
 def verifications(run: Path) -> dict[int, Path]:
     """Return the folders of the verifications of the run folder *run*, by number."""
-    found = {int(path.name): path for path in (run / "verify").glob("*") if path.name.isdecimal()}
-    return {number: found[number] for number in sorted(found) if found[number].is_dir()}
+    parent = run / "verify"
+    return {number: parent / str(number) for number in numbered(parent)}
 
 
 def find_verification(run: Path, number: int | None = None) -> Verification | None:
@@ -55,17 +57,12 @@ def find_verification(run: Path, number: int | None = None) -> Verification | No
 
 def read_verdict(folder: Path) -> tuple[Verdict | None, str]:
     """Return the verdict in the *folder* of a verification, or why there is none."""
-    try:
-        content = json.loads((folder / "verdict.json").read_bytes(), parse_constant=_no_number)
-    except FileNotFoundError:
+    path = folder / "verdict.json"
+    if not os.path.lexists(path):
         return None, "it was interrupted before it reached a verdict"
-    except (OSError, ValueError, RecursionError) as error:
-        return None, f"its verdict.json cannot be read: {error}"
     try:
-        return Verdict.from_json(content), ""
+        return Verdict.from_json(sealed.read(path, FORMAT)), ""
+    except LoadgenError as error:
+        return None, error.message
     except (ValueError, RecursionError) as error:
         return None, f"its verdict.json cannot be used: {error}"
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")

@@ -68,7 +68,12 @@ class Boundary:
         self._used: set[int] = set()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str | int], ...]] = {}
-        self._recorded_served = system.patch_function(lambda seq: self._served[seq])
+
+        def served(seq: int) -> tuple[tuple[str, str | int], ...]:
+            return self._served[seq]
+
+        served.__module__, served.__qualname__ = "loadgen", "request"  # as it is shown
+        self._recorded_served = system.patch_function(served)
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:

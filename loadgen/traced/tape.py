@@ -118,6 +118,8 @@ class TapeTurns:
         """Which thread makes each object that the tape refers to, by its handle, until that is deleted."""
         self._garbage: list[object] = []
         self._moved = self._now()
+        self.asked: dict[int, Any] = {}
+        """The call that each thread is about to make, as :mod:`loadgen.traced.calls` describes it."""
         self.watch: Watch | None = None
         """Sees what one thread does with the tape."""
         TapeTurns.current = self
@@ -169,6 +171,10 @@ class TapeTurns:
         """Tell the engine that nothing was read ahead for this thread; nothing ever is."""
         raise LookupError(self._thread_id())
 
+    def asks(self) -> Any:
+        """Return the call that the calling thread is about to make; None if it is not making any."""
+        return self.asked.get(self._thread_id())
+
     def expect_finish(self) -> None:
         """Announce that the calling thread's next item must be the end of its request."""
         self._finishing.add(self._thread_id())
@@ -217,6 +223,7 @@ class TapeTurns:
             raise Diverged(
                 protocol.CALL_NOT_RECORDED,
                 "the request makes a call that was not recorded, after its last recorded one",
+                replayed=self.asked.get(thread),
             )
         if self.watch is not None and self.watch.thread == thread:
             self.watch.took(item)
@@ -255,6 +262,25 @@ class TapeTurns:
             turn.release()
 
 
+class Bound(dict[int, Any]):
+    """Objects by their handles, and the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handles: dict[int, int] = {}
+
+    def __setitem__(self, handle: int, bound: Any) -> None:
+        super().__setitem__(handle, bound)
+        self.handles[id(bound)] = handle
+
+    def pop(self, handle: int, *default: Any) -> Any:
+        """Forget a handle."""
+        bound = super().pop(handle, *default)
+        if self.handles.get(id(bound)) == handle:
+            del self.handles[id(bound)]
+        return bound
+
+
 class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
     """Replaces the engine's ``_ReplayBindingState``: each operation on the tape is one turn."""
 
@@ -262,6 +288,9 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
 
     def __init__(self, source: TapeTurns) -> None:
         super().__init__(source)
+        self._bindings = Bound()
+        self.handles: dict[int, int] = self._bindings.handles
+        """The handle of each object that has one, by its address."""
         OrderedBindings.current = self
 
     def at_sync(self) -> bool:

@@ -22,8 +22,9 @@ from loadgen.client.transport import WireTransport
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.modes.local import LocalHost
+from loadgen.store.files import digest
 from loadgen.store.manifest import Started
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:

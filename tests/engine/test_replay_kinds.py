@@ -17,7 +17,8 @@ from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
 from loadgen.dispatch import MODES
 from loadgen.modes.local import LocalHost
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.store.files import digest
+from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import gone, run, start, wait_for_requests
 
@@ -220,7 +221,7 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     assert code == 3, err  # assertions failed, as they should
     code, out, err = run(tmp_path, "verify", "r", "--replay", "boundary")
     assert code == 0, err
-    assert "requests entering and finishing" in out
+    assert "recorded in turns" in out
     command = [*no_network(), sys.executable, "-m", "loadgen", "verify", "r"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -94,7 +94,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
 
         for module in (client, process_mode):
             monkeypatch.setattr(module, "traced", traced)
-        monkeypatch.setattr(retrace, "check_versions", lambda _: None)
+        monkeypatch.setattr(retrace, "check_versions", lambda *_, **__: None)
         spec = VerifySpec(timeout=0.2)
         return anyio.run(replay_once, run, manifest, mode, spec, ignore).verdict
 

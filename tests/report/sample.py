@@ -16,8 +16,9 @@ from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import Judge
 from loadgen.core.spec import Load, RunSpec
 from loadgen.core.verdict import Facts
+from loadgen.store import sealed
 from loadgen.store.manifest import Manifest, Started, State, Totals
-from loadgen.store.run_folder import RunFolder, write_json
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,7 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     if sample.verified:
         folder = run.new_verification()
         session.write(folder / "transcript.jsonl", folder / "bodies", replay=True)
-        write_json(folder / "verdict.json", session.verdict())
+        sealed.write(folder / "verdict.json", session.verdict())
     return run, manifest
 
 

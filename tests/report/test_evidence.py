@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from loadgen.report.page import model, render
 from loadgen.report.story import tell
 from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def test_damaged_verdict_is_no_verdict(tmp_path: Path, change: dict[str, Any]) -
     """A verdict.json that is not what the format says is undetermined, never identical, and never a crash."""
     run, manifest = make(tmp_path / "run", Sample())
     file = run.path / "verify" / "1" / "verdict.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    reseal(file, **change)
     found = find_verification(run.path)
     assert found is not None
     assert found.verdict is None

@@ -247,7 +247,7 @@ def test_verdict_exports_of_an_older_verdict(tmp_path: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": "loadgen-verdict/1"}))
     found = find_verification(run.path)
     assert found is not None
-    assert "another version of loadgen wrote it" in summary(run, manifest, found, Masker(parse(())))
+    assert "made by an older loadgen" in summary(run, manifest, found, Masker(parse(())))
     suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
     assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
 

@@ -20,6 +20,7 @@ from loadgen.report.story import tell
 from loadgen.report.wording import causes, sentence
 from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,12 +143,12 @@ def test_several_replays_are_told_by_the_one_that_has_their_verdict(tmp_path: Pa
     for number in (2, 3, 4, 5):
         (verify / str(number)).mkdir()
         alone = {**concluded, "verdict": "identical", "diverged": 0, "divergences": [], "causes": []}
-        (verify / str(number) / "verdict.json").write_text(json.dumps(alone))
+        reseal(verify / str(number) / "verdict.json", alone)
 
     def conclude(number: int, *folders: int) -> int:
         replays = [{"folder": str(one), "verdict": "identical", "diverged": 0} for one in folders]
         file = verify / str(number) / "verdict.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), "replays": replays}))
+        reseal(file, replays=replays)
         found = find_verification(run.path)
         assert found is not None
         return found.number

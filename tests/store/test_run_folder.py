@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ import pytest
 from loadgen.core.spec import Load, RunSpec
 from loadgen.core.transcript import FORMAT as TRANSCRIPT_FORMAT
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
+from loadgen.store.files import digest, write_json
 from loadgen.store.manifest import FORMAT, Manifest, Result, State, Totals
-from loadgen.store.run_folder import RunFolder, digest, read_transcript, write_json
+from loadgen.store.run_folder import RunFolder, read_transcript
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +184,7 @@ def test_a_dangling_latest_is_a_usage_error(here: Path) -> None:
         b"\xff\xfe",
         b"{}",
         b'{"format": "loadgen-run/2"}',
+        b'{"format": "loadgen-run/2", "seal": ""}',
     ],
 )
 def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes) -> None:
@@ -210,16 +214,27 @@ def test_a_manifest_with_other_fields_is_a_recording_fault(recorded: tuple[RunFo
         {**content, "result": {**content["result"], "files": 3}},
         *({key: value for key, value in content.items() if key != name} for name in ("id", "spec")),
     ):
-        write_json(run.path / "run.json", changed)
+        reseal(run.path / "run.json", changed)
         with pytest.raises(RecordingFault):
             RunFolder.open(run.path)
 
 
 def test_another_format_names_both(tmp_path: Path) -> None:
     """A folder of another version says which it is, and which one is read here."""
-    write_json(tmp_path / "run.json", {**manifest().to_json(), "format": "loadgen-run/9"})
-    with pytest.raises(RecordingFault, match=f"'loadgen-run/9', and this one reads '{FORMAT}'"):
-        RunFolder.open(tmp_path)
+    for found, says in (
+        ("loadgen-run/9", "by a newer loadgen (loadgen 0.0.7): its format is 'loadgen-run/9'"),
+        ("loadgen-run/1", "by an older loadgen (loadgen 0.0.7): its format is 'loadgen-run/1'"),
+        ("something/1", "is damaged: its format is 'something/1'"),
+        (3, "is damaged: its format is '3'"),
+    ):
+        write_json(
+            tmp_path / "run.json", {**manifest().to_json(), "versions": {"loadgen": "0.0.7"}, "format": found}
+        )
+        with pytest.raises(
+            RecordingFault, match=f"{re.escape(says)}.* this loadgen reads '{FORMAT}'"
+        ) as refused:
+            RunFolder.open(tmp_path)
+        assert "record again" in refused.value.advice
 
 
 # ---- the recording ---------------------------------------------------------------------------------------
