@@ -190,7 +190,7 @@ class RecordPlace(Place, frozen=True, kw_only=True):
 
 
 class Points(enum.StrEnum):
-    """Where in the application's own code ``explore`` may switch threads; see :mod:`loadgen.traced.points`."""
+    """Where in the application's own code threads may be switched; see :mod:`loadgen.traced.points`."""
 
     LINES = "lines"
     CALLS = "calls"
