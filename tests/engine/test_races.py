@@ -77,7 +77,7 @@ def kept(hunted: Hunted) -> Path:
 
 @pytest.mark.engine
 def test_a_lost_update_is_explained(bench: Bench) -> None:
-    """Found within twenty trials, by an invariant without code; replays are identical; both lines are right."""
+    """Found within twenty trials, by an invariant; replays are identical; both lines are right."""
     where = setting(bench, "racy", 20)
     hunted = hunting(where)
     assert hunted.found is not None
