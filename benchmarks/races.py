@@ -2,8 +2,8 @@
 
     python benchmarks/races.py [--only counter,rename] [--seeds 20] [--points lines] [--most 20] [--twins]
 
-For each planted race and seed, the hunt records until something breaks, ``--most`` trials at most: a line for
-each hunt on standard output, as JSON. With ``--twins`` the fixed applications are hunted, where a finding is an
+For each planted race and seed, the hunt records until something breaks, ``--most`` trials at most: a line a
+hunt on standard output, as JSON. With ``--twins`` the fixed applications are hunted, where a finding is an
 error.
 """
 
