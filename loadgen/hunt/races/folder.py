@@ -18,9 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from loadgen.core import schedules
 from loadgen.core.option import command
-from loadgen.core.spec import RunSpec, from_json, to_json
+from loadgen.core.spec import Explore, RunSpec, from_json, to_json
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def write(
 ) -> Race:
     """Write what was found into *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
+    again = replace(spec, explore=Explore(points=spec.explore.points))
     script.write_text(schedules.script(narrowed.script), encoding="utf-8")
     first = broken[0]
     preemptions = [choice for choice in narrowed.script if choice.is_preemption]
@@ -80,7 +83,7 @@ def write(
         run=str(run),
         script=str(script),
         replay=shlex.join(["loadgen", "verify", str(run)]),
-        record=command("record", spec, "--script", str(script)),
+        record=command("record", again, "--script", str(script)),
     )
     about = {
         "format": FORMAT,
