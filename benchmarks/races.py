@@ -22,7 +22,11 @@ from loadgen.core.invariants import Conserved, Monotonic, Unique, read
 from loadgen.core.spec import Explore, Load, Points, RunSpec, ScenarioTraffic
 from loadgen.hunt.races.hunting import Setting, hunt
 
-KINDS = {"unique": Unique, "monotonic": Monotonic, "conserved": Conserved}
+KINDS: dict[str, type[Unique | Monotonic | Conserved]] = {
+    "unique": Unique,
+    "monotonic": Monotonic,
+    "conserved": Conserved,
+}
 
 
 def hunted(planted: Planted, seed: int, points: Points, most: int, *, fixed: bool) -> dict[str, object]:
