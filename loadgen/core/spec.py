@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from loadgen.core import threshold
 from loadgen.core.option import Option, fields
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
 from loadgen.errors import UsageError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUNDLED = "server_app"
+DEFAULT = "mixed"
+"""The scenario for the bundled server."""
+FOREIGN = "routes"
+"""The scenario for another one, where the user names none."""
 
 
 class ModeName(enum.StrEnum):
@@ -65,10 +70,12 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         Option(
             ("--scenario",),
             "What a virtual user does: mixed, walkthrough (one user, one iteration), or a scenario of a "
-            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed]",
+            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed; for a "
+            "server of yours, routes, which asks for each path that needs no parameters]",
             "NAME|FILE[:NAME]",
         ),
-    ] = "mixed"
+    ] = ""
+    """Empty: :data:`DEFAULT`, or for a server of the user's, :data:`FOREIGN`."""
 
 
 class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
@@ -78,15 +85,17 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, or of a list of curl commands, instead of a scenario.",
-            "FILE",
+            "Send the requests of a HAR file, a list of curl commands, a Postman collection, an OpenAPI "
+            "document, or a recorded run (its folder), instead of running a scenario.",
+            "FILE|RUN",
         ),
     ]
     hosts: Annotated[
         tuple[str, ...],
         Option(
             ("--host",),
-            "With --from: send the requests to this host only. May be repeated. [default: the host of most]",
+            "With --from: send the requests to this host only. May be repeated. [default: that of the first "
+            "request]",
             "HOST",
         ),
     ] = ()
@@ -100,8 +109,59 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
     ] = False
 
 
-Traffic = ScenarioTraffic | FileTraffic
+class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
+    """A command is the client, through the gateway."""
+
+    client: Annotated[
+        str,
+        Option(
+            ("--client",),
+            "Run this command as the client, and record all that it sends. {url} in it, and $LOADGEN_URL, "
+            "are where it finds the server.",
+            "COMMAND",
+        ),
+    ]
+
+
+class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
+    """Whoever comes is the client, through the gateway."""
+
+    listen: Annotated[
+        str,
+        Option(
+            ("--listen",),
+            "Record whoever sends requests to this address, until Ctrl-C or for --duration. A PORT alone "
+            "is open to this machine only.",
+            "[HOST:]PORT",
+        ),
+    ]
+
+
+Traffic = ScenarioTraffic | FileTraffic | CommandTraffic | ListenTraffic
 """Where the requests come from."""
+
+
+class GatewaySpec(Value, frozen=True, kw_only=True):
+    """How clients of ``--client`` and ``--listen`` are understood."""
+
+    user_by: Annotated[
+        str | None,
+        Option(
+            ("--user-by",),
+            "With --client or --listen: requests with the same header:NAME, or cookie:NAME, are of one "
+            "virtual user. [default: a user is a lane of open connections]",
+            "PLACE",
+        ),
+    ] = None
+    proxy_for: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--proxy-for",),
+            "With --client or --listen: also take requests that a client sends to this host through "
+            "http_proxy. May be repeated.",
+            "HOST[:PORT]",
+        ),
+    ] = ()
 
 
 class Load(Value, frozen=True, kw_only=True):
@@ -124,8 +184,22 @@ class Load(Value, frozen=True, kw_only=True):
     timeout: Annotated[
         float, Option(("--timeout",), "Give a request up after this many seconds.", least=0.1)
     ] = 30.0
+    fail_if: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--fail-if",),
+            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May "
+            "be repeated.",
+            "CONDITION",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
+        for condition in self.fail_if:
+            try:
+                threshold.parse(condition)
+            except ValueError as error:
+                raise UsageError(f"--fail-if {condition!r}: {error}") from None
         shape = self.shape
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
@@ -252,6 +326,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     """The server, as the user called it: one name, or a command; empty: the bundled one."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
+    gateway: GatewaySpec = GatewaySpec()
     health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
     cwd: Annotated[
         str | None,
@@ -309,7 +384,13 @@ class RunSpec(Value, frozen=True, kw_only=True):
             raise UsageError(f"the {self.mode} is traced on this machine only: not in containers")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
-        if self.schedule is Schedule.EXPLORE and docker:
+        if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
+            given = "--user-by" if self.gateway.user_by else "--proxy-for"
+            raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if self.schedule is Schedule.EXPLORE and self.place.runtime is Runtime.DOCKER:
             raise UsageError("--schedule explore is for a server that runs here: not in containers")
         if self.explore != Explore() and self.schedule is not Schedule.EXPLORE:
             raise UsageError(
@@ -343,13 +424,22 @@ class RunSpec(Value, frozen=True, kw_only=True):
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
 
     @property
+    def default_scenario(self) -> str:
+        """The built-in scenario for this server."""
+        return FOREIGN if self.target and not any(BUNDLED in word for word in self.target) else DEFAULT
+
+    @property
     def traffic_name(self) -> str:
         """The traffic as the user called it: a file by its last part."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
-                return name.rpartition("/")[2] if ".py" in name else name
+                return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
+            case CommandTraffic(client=command):
+                return f"the client {command}"
+            case ListenTraffic(listen=address):
+                return f"clients at {address}"
 
     @property
     def public(self) -> RunSpec:
@@ -416,6 +506,11 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
+
+
+def is_builtin(traffic: Traffic) -> bool:
+    """Say whether *traffic* is one of loadgen's own scenarios."""
+    return isinstance(traffic, ScenarioTraffic) and file_of(traffic) is None
 
 
 def file_of(traffic: Traffic) -> str | None:
