@@ -49,7 +49,8 @@ def install(system: Any) -> ChosenTurn | None:
         return bool(gate() == _TRACED)
 
     if system.retrace_mode != "record":
-        _repeat(wanted, places, is_traced, system.thread_id, mark)
+        if not settings.CURRENT.aligned:  # other code has other points
+            _repeat(wanted, places, is_traced, system.thread_id, mark)
         return None
     strategy = make(
         wanted["strategy"],
