@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import config, exports, hazards, hunts
+from loadgen.cli import config, exports, hazards, hunts, races
 from loadgen.cli.options import parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
@@ -181,6 +181,7 @@ def diff(
 exports.register(app)
 hazards.register(app)
 hunts.register(app)
+races.register(app)
 
 
 @app.command(short_help="Remove what killed runs left in Docker.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -47,6 +48,7 @@ class Schedule(enum.StrEnum):
 
     TURNS = "turns"
     PARALLEL = "parallel"
+    EXPLORE = "explore"
 
 
 class Runtime(enum.StrEnum):
@@ -261,6 +263,55 @@ class RecordPlace(Place, frozen=True, kw_only=True):
             )
 
 
+class Points(enum.StrEnum):
+    """Where in the application's own code threads may be switched; see :mod:`loadgen.traced.points`."""
+
+    LINES = "lines"
+    CALLS = "calls"
+    NONE = "none"
+
+
+STRATEGIES = re.compile(r"random(:(0|1|0?\.[0-9]+))?|(pct|pause)(:[1-9][0-9]?)?|none")
+
+
+class Explore(Value, frozen=True, kw_only=True):
+    """How the schedule ``explore`` chooses the thread that runs; see :mod:`loadgen.traced.explore`."""
+
+    strategy: Annotated[
+        str,
+        Option(
+            ("--strategy",),
+            "explore: who runs next: random[:CHANCE], pct[:DEPTH], pause[:DEPTH], none. [default: pct:3]",
+        ),
+    ] = "pct:3"
+    points: Annotated[
+        Points,
+        Option(
+            ("--points",),
+            "explore: where in the application's own code threads may be switched: lines, every line; calls, "
+            "only where CPython with its GIL can; or none. [default: lines]",
+        ),
+    ] = Points.LINES
+    schedule_seed: Annotated[
+        int, Option(("--schedule-seed",), "explore: seed of the strategy's choices.")
+    ] = 1
+    script: Annotated[
+        str | None,
+        Option(("--script",), "explore: make the choices of this schedule.jsonl again.", "FILE"),
+    ] = None
+    measured: dict[str, int] = {}
+    """Steps of each kind of request, as measured before."""
+    trace: bool = False
+    """Whether the schedule lists each line that runs."""
+
+    def __post_init__(self) -> None:
+        if not STRATEGIES.fullmatch(self.strategy):
+            raise UsageError(
+                f"--strategy {self.strategy} is unknown",
+                advice="Give random, random:0.2, pct, pct:3, pause, pause:2, or none.",
+            )
+
+
 class RunSpec(Value, frozen=True, kw_only=True):
     """All of a run that is to be recorded."""
 
@@ -310,10 +361,11 @@ class RunSpec(Value, frozen=True, kw_only=True):
         Option(
             ("--schedule",),
             "How the server's threads run while recording: turns, one at a time, switching where they wait; "
-            "or parallel, as in production: races in memory happen, and may replay differently. "
-            "[default: turns]",
+            "parallel, as in production: races in memory happen, and may replay differently; or explore, in "
+            "turns that a strategy gives, to find races. [default: turns]",
         ),
     ] = None
+    explore: Explore = Explore()
     mode: Annotated[
         ModeName,
         Option(
@@ -335,10 +387,20 @@ class RunSpec(Value, frozen=True, kw_only=True):
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
             given = "--user-by" if self.gateway.user_by else "--proxy-for"
             raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
-        if self.schedule is Schedule.TURNS and not self._schedules:
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if self.schedule is Schedule.EXPLORE and self.place.runtime is Runtime.DOCKER:
+            raise UsageError("--schedule explore is for a server that runs here: not in containers")
+        if self.explore != Explore() and self.schedule is not Schedule.EXPLORE:
+            raise UsageError(
+                "--strategy, --points, --schedule-seed and --script are for a schedule that chooses",
+                advice="Add: --schedule explore",
+            )
+        if self.schedule in {Schedule.TURNS, Schedule.EXPLORE} and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
-                "--schedule turns is loadgen's, and the engine alone knows no turns",
+                f"--schedule {self.schedule} is loadgen's, and the engine alone knows no turns",
                 advice=f"Leave out --schedule, or {option}.",
             )
 
@@ -482,8 +544,12 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
     place = spec.place
     if place.requirements is not None:
         place = replace(place, requirements=resolve(place.requirements))
+    explore = spec.explore
+    if explore.script is not None:
+        explore = replace(explore, script=resolve(explore.script))
     return replace(
         spec,
+        explore=explore,
         target=tuple(map(script, spec.target)),
         cwd=resolve(spec.cwd) if spec.cwd else None,
         traffic=traffic,

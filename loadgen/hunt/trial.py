@@ -143,7 +143,7 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recording = await _job(Record(spec=plan.record, folder=str(folder / RUN)), folder, limit)
+    recording = await work(Record(spec=plan.record, folder=str(folder / RUN)), folder, limit)
     result = Result(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
@@ -155,7 +155,7 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     if requests is None:
         return _because(result, recording.failure())
     result = replace(result, requests=requests)
-    verifying = await _job(Verify(spec=plan.verify, run=str(folder / RUN)), folder, limit)
+    verifying = await work(Verify(spec=plan.verify, run=str(folder / RUN)), folder, limit)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
     verdict = concluded(folder / RUN)
     if verdict is None or verifying.code != verdict.judgement.exit_code:
@@ -183,7 +183,7 @@ async def attribute(folder: Path, verify: VerifySpec, *, limit: float = LIMIT) -
     verifications = folder / RUN / "verify"
     shutil.rmtree(verifications, ignore_errors=True)
     again = structs.replace(verify, replays=ATTRIBUTING)
-    await _job(Verify(spec=again, run=str(folder / RUN)), folder, limit)
+    await work(Verify(spec=again, run=str(folder / RUN)), folder, limit)
 
 
 def _because(result: Result, *causes: Found) -> Result:
@@ -267,7 +267,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-async def _job(job: Record | Verify, folder: Path, limit: float) -> _Ended:
+async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
     """Let a worker do *job*, to its end or until *limit* seconds have passed."""
     began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
     events, log = folder / f"{name}.jsonl", folder / f"{name}.log"

@@ -6,6 +6,7 @@ disturb each other, and a connection made before the server is up simply waits.
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import httpx
 from loadgen import protocol
 from loadgen.client.control import Control, State
 from loadgen.client.transport import WireTransport
+from loadgen.core.spec import Schedule
 from loadgen.engine import retrace
 from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
@@ -147,6 +149,8 @@ class LocalHost:
 
         def command(listen: Sequence[str]) -> list[str]:
             options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
+            users = spec.load.concurrency or session.scenario.concurrency
+            options += exploration(spec, run.schedule.resolve(), users)
             return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
 
         given = {**retrace.chosen(spec.server_env), **self._environment}
@@ -173,6 +177,7 @@ class LocalHost:
         def command(listen: Sequence[str]) -> list[str]:
             how = ["--aligned"] if aligned else []
             options = [*listen, *_options(manifest.spec, started.folder), *how]
+            options += exploration(manifest.spec, run.schedule.resolve())
             return retrace.replay_command(run.recording.resolve(), options)
 
         environment = retrace.recorded_start(run.recording).environment
@@ -186,6 +191,24 @@ def _options(spec: RunSpec, folder: str) -> list[str]:
     options = ["--health-path", spec.health_path, "--application", folder, "--schedule", spec.threads]
     options += [word for gap in spec.without for word in ("--without", gap)]
     return [*options, *(("--engine-alone",) if spec.engine_alone else ())]
+
+
+def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
+    """Return the boundary's option that says how to choose who runs; see :mod:`loadgen.traced.explore`."""
+    if spec.threads is not Schedule.EXPLORE:
+        return []
+    how = spec.explore
+    said = {
+        "strategy": how.strategy if how.script is None else "script",
+        "seed": how.schedule_seed,
+        "points": how.points,
+        "log": str(log),
+        "users": users,
+        "script": how.script and str(Path(how.script).resolve()),
+        "measured": how.measured,
+        "trace": how.trace,
+    }
+    return ["--explore", json.dumps(said)]
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ FAULTS = {
 }
 SCHEDULES = {
     "turns": "recorded in turns, so that races in memory replay too",
+    "explore": "recorded in turns that a strategy gave, to find races; its schedule replays",
     "parallel": "recorded in parallel, so that races in memory may replay otherwise",
 }
 _REPLAYED = {

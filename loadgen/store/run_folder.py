@@ -9,6 +9,7 @@
         recording.bin       the engine's tape, of the server
         client.bin          that of the load generator, where it was traced
         server.log          what the server printed; client.log what a traced load generator did
+        schedule.jsonl      of an explored run, who ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
 
@@ -50,6 +51,7 @@ class RunFolder:
         self.client = path / "client.bin"
         self.log = path / "server.log"
         self.client_log = path / "client.log"
+        self.schedule = path / "schedule.jsonl"
         self.bodies = path / "bodies"
 
     @classmethod
@@ -104,8 +106,8 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
-        made = (self.transcript, self.recording, self.client)
-        return {path.name: digest(path) for path in made if path is not self.client or path.exists()}
+        sometimes = [path for path in (self.client, self.schedule) if path.exists()]
+        return {path.name: digest(path) for path in (self.transcript, self.recording, *sometimes)}
 
     def check_recording(self, manifest: Manifest, recording: Path | None = None) -> None:
         """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.
@@ -135,6 +137,12 @@ class RunFolder:
             raise RecordingFault(
                 f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
+            )
+        chosen = manifest.result.files.get(self.schedule.name)
+        if chosen is not None and (not self.schedule.is_file() or digest(self.schedule) != chosen):
+            raise RecordingFault(
+                f"the recording's schedule {self.schedule} is missing or changed (SHA-256 differs)",
+                advice="Restore the file, or record again.",
             )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 
@@ -21,8 +22,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument(
-        "--schedule", choices=("parallel", "turns"), default="parallel", help="how threads run"
+        "--schedule", choices=("parallel", "turns", "explore"), default="parallel", help="how threads run"
     )
+    parser.add_argument("--explore", type=json.loads, default={}, metavar="JSON", help="how to choose")
     parser.add_argument(
         "--import-from", metavar="DIR", help="put first on sys.path; a replay has the recorded one"
     )
@@ -36,6 +38,7 @@ def main(argv: list[str]) -> None:
     settings.CURRENT.application = options.application
     settings.CURRENT.aligned = options.aligned
     settings.CURRENT.schedule = options.schedule
+    settings.CURRENT.explore = options.explore
     settings.CURRENT.without = gaps.ALL if options.engine_alone else frozenset(options.without)
     if options.bind:
         host, _, port = options.bind.rpartition(":")

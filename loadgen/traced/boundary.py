@@ -225,6 +225,7 @@ class Request:
         """Be the logical thread of this request, on an OS thread of its own."""
         system, thread = self.boundary.system, FIRST_THREAD + self.seq
         system._thread_id.set(thread)
+        schedule.announce(system, thread, str(self.asked["REQUEST_METHOD"]), str(self.asked["PATH_INFO"]))
         error: BaseException | None = None
         try:
             system.gate.apply_with("internal", system.thread_wrapper(self.run))()

@@ -22,6 +22,7 @@ import threading
 import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
+from concurrent.futures import _base as futures_base
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,12 @@ from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
 from loadgen import protocol
-from loadgen.traced import settings
+from loadgen.traced import explore, settings
 from loadgen.traced.installing import unseen
 from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _TRACED = "internal"
 """Where the engine's gate is while a thread runs the application's own code."""
@@ -84,8 +85,14 @@ class Turn:
 
 def install(system: Any) -> None:
     """Have every thread that waits do so on the tape."""
-    if system.retrace_mode == "record" and settings.CURRENT.schedule == "turns":
-        _take_turns(system, Turn())
+    schedule, records = settings.CURRENT.schedule, system.retrace_mode == "record"
+    if records and schedule == "turns":
+        turn = Turn()
+        _take_turns(system, turn.enter, turn.leave, turn.leave)
+    if schedule == "explore":
+        chosen = explore.install(system)
+        if chosen is not None:
+            _take_turns(system, chosen.enter, chosen.leave, chosen.gone)
     _end_on_the_tape(system)
     _order(system)
     _number(system, (threading.Thread, Future))
@@ -93,18 +100,27 @@ def install(system: Any) -> None:
 
 def outside(system: Any) -> None:
     """Say that the calling thread leaves the traced world for long, as one that goes on to serve does."""
-    turn = getattr(system, "loadgen_turn", None)
+    gone = getattr(system, "loadgen_gone", None)
+    if gone is not None:
+        gone()
+
+
+def announce(system: Any, thread: int, method: str, path: str) -> None:
+    """Say which request *thread*, which is about to begin, will be."""
+    turn = getattr(system, "loadgen_chosen", None)
     if turn is not None:
-        turn.leave()
+        turn.announce(thread, explore.label(method, path))
 
 
-def _take_turns(system: Any, turn: Turn) -> None:
+def _take_turns(
+    system: Any, enter: Callable[[], None], leave: Callable[[], None], gone: Callable[[], None]
+) -> None:
     """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
         @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
-            turn.enter()
+            enter()
             return hook(*args, **kwargs)
 
         return call
@@ -115,15 +131,15 @@ def _take_turns(system: Any, turn: Turn) -> None:
             try:
                 return hook(*args, **kwargs)
             finally:
-                turn.leave()
+                leave()
 
         return call
 
-    system.loadgen_turn = turn
+    system.loadgen_gone = gone
     system.primary_hooks = CallHooks(*map(entering, system.primary_hooks))
     system.secondary_hooks = CallHooks(*map(leaving, system.secondary_hooks))
     hooks = system.lifecycle_hooks
-    system.lifecycle_hooks = hooks._replace(on_start=entering(hooks.on_start), on_end=turn.leave)
+    system.lifecycle_hooks = hooks._replace(on_start=entering(hooks.on_start), on_end=gone)
 
 
 def _end_on_the_tape(system: Any) -> None:
@@ -154,23 +170,34 @@ def _order(system: Any) -> None:
 
     wait_for.__module__, wait_for.__qualname__ = "loadgen", "lock"  # as it is shown
     wait = system.patch_function(wait_for)
+    chosen = getattr(system, "loadgen_chosen", None)
 
     @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* at its recorded place, with its recorded outcome."""
+        if chosen is not None:
+            waiting[get_ident()] = explore.taking(chosen, attempt, *how)
+            try:
+                return bool(wait())
+            finally:
+                waiting.pop(get_ident(), None)
         if OrderedBindings.current.at_sync() if replay else attempt(False):
             system.sync()  # there was nothing to wait for
             got = True
         else:
             waiting[get_ident()] = lambda: attempt(*how)
-            got = wait()
-            waiting.pop(get_ident(), None)
+            try:
+                got = wait()
+            finally:
+                waiting.pop(get_ident(), None)
         if replay and got:
             _really(attempt)
         return got
 
     for kind in (LockType, RLock):
         _order_locks(kind, location, ordered)
+        if settings.CURRENT.schedule == "explore":
+            explore.see_releases(kind, chosen, lambda: location() == _TRACED)
 
 
 def _number(system: Any, kinds: tuple[type, ...]) -> None:
@@ -191,6 +218,13 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
 
     for kind in kinds:
         kind.__hash__ = number  # type: ignore[method-assign,assignment]
+
+    def in_order(self: Any, futures: Iterable[Future[Any]]) -> None:
+        self.futures = sorted(futures, key=hash)
+
+    # Whoever waits for several futures takes their locks, by the order of their addresses.
+    acquiring: Any = futures_base._AcquireFutures
+    acquiring.__init__ = in_order
 
 
 def _really(attempt: Callable[..., bool]) -> None:

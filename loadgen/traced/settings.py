@@ -4,7 +4,8 @@ The engine replaces ``os.environ`` with the recorded environment before the appl
 that may differ between record and replay can travel in the environment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 FIRST_THREAD = 1_000_000
 """Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
@@ -28,6 +29,9 @@ class Settings:
 
     schedule: str = "parallel"
     """How threads run while recording; see :mod:`loadgen.traced.schedule`."""
+
+    explore: dict[str, Any] = field(default_factory=dict)
+    """With the schedule ``explore``: what chooses, and where; see :mod:`loadgen.traced.explore`."""
 
     aligned: bool = False
     """Whether a replay matches calls by what they ask: its code is not what was recorded."""

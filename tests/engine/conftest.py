@@ -16,7 +16,7 @@ from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
 from loadgen.core.events import ignore
-from loadgen.core.spec import Load, ModeName, RunSpec, Schedule, VerifySpec
+from loadgen.core.spec import Explore, Load, ModeName, RunSpec, Schedule, VerifySpec
 from loadgen.dispatch import MODES
 from loadgen.modes.local import LocalHost
 from loadgen.record import Recorded, record
@@ -56,6 +56,7 @@ class Bench:
         run: str = "run",
         stacks: bool = False,
         schedule: str | None = None,
+        explore: Explore | None = None,
         mode: ModeName = ModeName.BOUNDARY,
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
@@ -64,7 +65,8 @@ class Bench:
             load=Load(concurrency=concurrency, iterations=iterations, seed=seed),
             mode=mode,
             stacks=stacks,
-            schedule=Schedule(schedule) if schedule else None,
+            schedule=Schedule.EXPLORE if explore else Schedule(schedule) if schedule else None,
+            explore=explore or Explore(),
             without=tuple(self.without),
         )
         plan = find(scenario) if isinstance(scenario, str) else scenario

@@ -1,0 +1,238 @@
+"""``loadgen races``: find the interleaving that breaks an application, explain it, and replay it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen.cli.hunts import JOBS
+from loadgen.cli.options import taking
+from loadgen.core.spec import RunSpec
+from loadgen.errors import Interrupted, Undetermined, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadgen.client.session import Stop
+    from loadgen.core.invariants import Invariant
+    from loadgen.hunt.races.folder import Again, Race
+    from loadgen.hunt.races.hunting import Hunted, Setting
+    from loadgen.hunt.races.trial import Tried
+
+OWN = ("schedule", "strategy", "schedule_seed", "script", "mode", "stacks", "engine_alone", "iterations")
+"""Fields of the specification that a hunt decides, or that do not go with it."""
+USERS = 8
+AGAIN = 5
+"""How often a race is looked for in other code."""
+PARENT = Path("races")
+_PATH = "json:PATH"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to *app*."""
+    made = taking(record=RunSpec, without=OWN)(races)
+    app.command(short_help="Find the interleaving of requests that breaks an application.")(made)
+
+
+def races(
+    record: RunSpec,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Begin no trial after 90s, 10m, 1h.")] = "5m",
+    iterations: Annotated[
+        int, typer.Option("--iterations", "-n", min=1, help="Iterations of each virtual user in a trial.")
+    ] = 2,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Trials at a time.")] = JOBS,
+    unique: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_PATH, help="No two answers may have the same value.", show_default=False),
+    ] = None,
+    monotonic: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=_PATH, help="Whoever asks later may not get a smaller value.", show_default=False
+        ),
+    ] = None,
+    conserved: Annotated[
+        list[str] | None,
+        typer.Option(metavar=_PATH, help="All answers must have the same value.", show_default=False),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to keep what is found. [default: a new one in races/]", show_default=False),
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Make the choices of a race again, with the code of now.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Record many short sessions, each under another choice of who runs, until something breaks.
+
+    Broken are: a failed assertion of the scenario, an answer 5xx, a request without an answer, a deadlock,
+    and an invariant that does not hold. What is found is replayed, cut down, and explained. That nothing was
+    found is no proof that there is nothing.
+    """
+    from msgspec.structs import replace
+
+    from loadgen.cli.output import say
+    from loadgen.cli.running import interruptible
+    from loadgen.hunt.folder import new_folder
+    from loadgen.hunt.grid import seconds
+    from loadgen.hunt.races.hunting import Setting
+
+    given = [
+        *(("unique", text) for text in unique or ()),
+        *(("monotonic", text) for text in monotonic or ()),
+        *(("conserved", text) for text in conserved or ()),
+    ]
+    if again is not None:
+        _again(again, quiet=quiet or as_json)
+        return
+    load = replace(record.load, concurrency=record.load.concurrency or USERS, iterations=iterations)
+    invariants = tuple(_invariant(kind, text) for kind, text in given)
+    spec = replace(record, load=load)
+    path = new_folder(folder, PARENT)
+    setting = Setting(spec, invariants, path, jobs, seconds(budget, "--budget"), record.load.seed)
+
+    async def work(stop: Stop) -> tuple[Hunted, Race | None]:
+        return await _hunt(setting, given, stop, quiet=quiet or as_json)
+
+    hunted, race = interruptible(work)
+    if race is None and hunted.failed == hunted.trials:
+        raise Undetermined(f"no trial could be recorded: {hunted.why}")
+    say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
+    if race is None and hunted.seconds < setting.seconds and setting.most is None:
+        raise Interrupted("interrupted: nothing was found until then")
+    raise typer.Exit(0 if race is None else 1)
+
+
+async def _hunt(
+    setting: Setting, given: list[tuple[str, str]], stop: Stop, *, quiet: bool
+) -> tuple[Hunted, Race | None]:
+    from loadgen.hunt.races.folder import write
+    from loadgen.hunt.races.hunting import hunt
+    from loadgen.hunt.races.narrowing import Narrowing, replayed
+    from loadgen.store.run_folder import RunFolder
+
+    tell = _teller(quiet=quiet)
+
+    def see(hunted: Hunted, strategy: str, tried: Tried) -> None:
+        what = tried.failure or (
+            tried.broken[0].message if tried.broken else f"{tried.requests} requests hold"
+        )
+        tell(f"trial {hunted.trials} ({strategy}): {what}")
+
+    hunted = await hunt(setting, stop, see)
+    if hunted.found is None or hunted.spec is None:
+        return hunted, None
+    found = hunted.found
+    kept = setting.folder / "found"
+    found.run.parent.rename(kept)
+    run = kept / found.run.name
+    tell("replaying the failure 20 times")
+    replays = await replayed(run, setting.limit)
+    narrowing = Narrowing(setting, hunted.spec, found, lambda line: tell(f"  {line}"))
+    tell("cutting its schedule down")
+    narrowed = await narrowing.narrow()
+    _, manifest = RunFolder.open(run)
+    code = manifest.result.started.folder
+    return hunted, write(setting.folder, hunted.spec, given, found.broken, narrowed, replays, code)
+
+
+def _invariant(kind: str, text: str) -> Invariant:
+    from loadgen.core.invariants import Conserved, Monotonic, Unique, read
+
+    made: dict[str, type[Unique | Monotonic | Conserved]] = {
+        "unique": Unique,
+        "monotonic": Monotonic,
+        "conserved": Conserved,
+    }
+    try:
+        return read(made[kind], text)
+    except ValueError as error:
+        raise UsageError(f"--{kind} {text}: {error}") from error
+
+
+def _again(folder: Path, *, quiet: bool) -> None:
+    """Record the choices of a race with the code of now, and say whether it still breaks."""
+    from loadgen.cli.output import say
+    from loadgen.cli.running import interruptible
+    from loadgen.hunt.races.folder import read
+
+    race = read(folder)
+
+    async def work(stop: Stop) -> int:
+        del stop
+        return await _broken_again(folder, race, quiet=quiet)
+
+    broken = interruptible(work)
+    if broken:
+        say(f"it still breaks: in {broken} of {AGAIN} recordings of the same choices")
+        raise typer.Exit(1)
+    say(f"it breaks in none of {AGAIN} recordings of the same choices")
+
+
+async def _broken_again(folder: Path, race: Again, *, quiet: bool) -> int:
+    import tempfile
+
+    from loadgen.hunt.races.hunting import LIMIT, exploring
+    from loadgen.hunt.races.trial import attempt
+
+    tell, broken = _teller(quiet=quiet), 0
+    invariants = tuple(_invariant(kind, text) for kind, text in race.invariants)
+    with tempfile.TemporaryDirectory(prefix="loadgen-races-") as work:
+        for number in range(AGAIN):
+            spec = exploring(race.spec, script=race.script)
+            tried = await attempt(spec, Path(work) / str(number), invariants, LIMIT)
+            if tried.failure:
+                raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
+            broken += bool(tried.kinds & race.kinds)
+            tell(f"recording {number + 1}: {'breaks' if tried.kinds & race.kinds else 'holds'}")
+    return broken
+
+
+def _teller(*, quiet: bool) -> Callable[[str], None]:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    return tell
+
+
+def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
+    counted = f"{hunted.trials} trials, {hunted.requests} requests, {hunted.seconds:.0f} s"
+    if race is None:
+        return f"nothing broke in {counted}. That is no proof: see docs/races.md."
+    same, of = race.replays
+    lines = [f"BROKEN: {race.message}", f"found in {counted}", ""]
+    if hunted.without_race:
+        lines.append("It breaks where no thread is switched, too: this may be no race.")
+    lines += [*race.story, "", f"replays     {same} of {of} identical"]
+    lines += [f"preemptions {race.preemptions}", f"run         {race.run}", f"choices     {race.script}"]
+    lines += [f"replay      {race.replay}", f"record      {race.record}"]
+    lines.append(f"after a fix loadgen races --again {folder}")
+    return "\n".join(lines)
+
+
+def _json(hunted: Hunted, race: Race | None, folder: Path) -> str:
+    return json.dumps(
+        {
+            "trials": hunted.trials,
+            "requests": hunted.requests,
+            "seconds": round(hunted.seconds, 1),
+            "failed_trials": hunted.failed,
+            "race": race and race.to_json(),
+            "folder": str(folder),
+        },
+        indent=1,
+    )

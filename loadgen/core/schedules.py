@@ -1,0 +1,150 @@
+"""What a schedule says, as values; its format is specified in :mod:`loadgen.traced.choices`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+FORMAT = "loadgen-schedule/1"
+FIRST = 1_000_000
+"""The thread of request *n* is ``FIRST + n``; below are threads of the application's own."""
+_PREEMPTED = frozenset({"line", "store", "call"})
+_SAYS = {"line": "", "store": "inside ", "call": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A thread gave its turn up to another one."""
+
+    kind: str
+    thread: int | None
+    step: int
+    to: int | None
+    at: str = ""
+    point: int = 0
+
+    @property
+    def is_preemption(self) -> bool:
+        """Whether the thread could have gone on."""
+        return self.kind in _PREEMPTED
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        at = f" at {place(self.at)}" if self.at else ""
+        return f"{name(self.thread)} was stopped{at}, and {name(self.to)} went on"
+
+    def line(self) -> str:
+        """Return the line that a script has for it."""
+        fields: dict[str, Any] = {
+            "choice": self.kind,
+            "thread": self.thread,
+            "step": self.step,
+            "to": self.to,
+        }
+        if self.point:
+            fields["point"] = self.point
+        return json.dumps({**fields, "at": self.at} if self.at else fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A thread is about to run a line."""
+
+    thread: int
+    step: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlock:
+    """Threads wait for one another's locks."""
+
+    waits: tuple[tuple[int, str, int, str], ...]
+    """Who waits, where, for whom, who took it where."""
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return "; ".join(
+            f"{name(thread)} at {place(at)} waits for a lock that {name(holder)} took at {place(taken)}"
+            for thread, at, holder, taken in self.waits
+        )
+
+    @property
+    def places(self) -> str:
+        """Return the lines that wait, the same whoever comes to them."""
+        return ", ".join(sorted({place(at) for _, at, _, _ in self.waits}))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A thread is over."""
+
+    thread: int
+    label: str
+    steps: int
+
+
+Entry = Choice | Ran | Deadlock | Ended
+
+
+def name(thread: int | None) -> str:
+    """Return what a thread is called."""
+    if thread is None:
+        return "nobody"
+    return f"request {thread - FIRST}" if thread >= FIRST else f"the application's thread {thread}"
+
+
+def place(at: str) -> str:
+    """Return file and line of a place, without its function."""
+    return at.rpartition(" ")[0] or at
+
+
+def parse(lines: Iterable[str]) -> list[Entry]:
+    """Return what a schedule says.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    entries: list[Entry] = []
+    for number, line in enumerate(lines):
+        if not line.endswith("\n"):
+            break  # cut off
+        fields = json.loads(line)
+        if not number:
+            if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+                raise ValueError(f"it is not of format {FORMAT}")
+        elif (entry := _entry(fields)) is not None:
+            entries.append(entry)
+    return entries
+
+
+def _entry(fields: Mapping[str, Any]) -> Entry | None:
+    match fields:
+        case {"choice": kind, "thread": thread, "step": step, "to": to}:
+            return Choice(kind, thread, step, to, fields.get("at", ""), fields.get("point", 0))
+        case {"ran": thread, "step": step, "at": at}:
+            return Ran(thread, step, at)
+        case {"deadlock": waits}:
+            return Deadlock(tuple((one["thread"], one["at"], one["holder"], one["taken"]) for one in waits))
+        case {"end": thread, "label": label, "steps": steps}:
+            return Ended(thread, label, steps)
+    return None
+
+
+def script(choices: Sequence[Choice]) -> str:
+    """Return the content of a file that has these choices made again."""
+    head = json.dumps({"format": FORMAT, "strategy": "script"})
+    return "".join(f"{line}\n" for line in (head, *(choice.line() for choice in choices)))
+
+
+def steps(entries: Iterable[Entry]) -> dict[str, int]:
+    """Return how many steps requests of each kind took."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        if isinstance(entry, Ended) and entry.thread >= FIRST:
+            found[entry.label] = max(entry.steps, found.get(entry.label, 0))
+    return found

@@ -1,0 +1,148 @@
+"""What a hunt for races leaves. Format ``loadgen-race/1``.
+
+::
+
+    races/<time>/
+        race.json       what was hunted and found: specification, invariants, kinds of failure, lines
+        script.jsonl    the choices that fail; see loadgen.traced.choices
+        found/run/      the recording of the failure
+        smallest/run/   that of the smallest schedule that fails
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from loadgen.core import schedules
+from loadgen.core.option import command
+from loadgen.core.spec import Explore, RunSpec, from_json, to_json
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.hunt.races.narrowing import Narrowed
+    from loadgen.hunt.races.trial import Broken
+
+FORMAT = "loadgen-race/1"
+ABOUT, SCRIPT = "race.json", "script.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A failure that was found, in words and with the commands that show it again."""
+
+    message: str
+    kinds: tuple[str, ...]
+    story: tuple[str, ...]
+    """What happened: one sentence with both lines, or the list of switches."""
+    replays: tuple[int, int]
+    """Identical ones, of how many."""
+    preemptions: int
+    run: str
+    script: str
+    replay: str
+    """The command that replays the failure."""
+    record: str
+    """The command that records the same choices again."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def write(
+    folder: Path,
+    spec: RunSpec,
+    invariants: Sequence[tuple[str, str]],
+    broken: Sequence[Broken],
+    narrowed: Narrowed,
+    replays: tuple[int, int],
+    code: str,
+) -> Race:
+    """Write what was found into *folder*, and return it in words; *code* is the application's folder."""
+    script = folder / SCRIPT
+    again = replace(spec, explore=Explore(points=spec.explore.points))
+    script.write_text(schedules.script(narrowed.script), encoding="utf-8")
+    first = broken[0]
+    preemptions = [choice for choice in narrowed.script if choice.is_preemption]
+    run = narrowed.tried.run
+    race = Race(
+        message=first.message,
+        kinds=tuple(sorted({one.kind for one in broken})),
+        story=tuple(story(narrowed, preemptions, first.message, Path(code))),
+        replays=replays,
+        preemptions=len(preemptions),
+        run=str(run),
+        script=str(script),
+        replay=shlex.join(["loadgen", "verify", str(run)]),
+        record=command("record", again, "--script", str(script)),
+    )
+    about = {
+        "format": FORMAT,
+        "spec": json.loads(to_json(spec)),
+        "invariants": [list(one) for one in invariants],
+        "race": race.to_json(),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return race
+
+
+def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: str, code: Path) -> list[str]:
+    """Say what happened, with the lines of the code in *code*."""
+
+    def quoted(at: str) -> str:
+        file, _, line = schedules.place(at).rpartition(":")
+        text = linecache.getline(str(code / file), int(line)).strip() if line.isdigit() else ""
+        return f"{schedules.place(at)} `{text}`" if text else schedules.place(at)
+
+    if (pair := narrowed.pair) is not None:
+        where = f"inside {quoted(pair.at)}" if pair.inside else f"at {quoted(pair.at)}"
+        after = f", after {quoted(pair.after)}" if pair.after and not pair.inside else ""
+        ran = quoted(pair.ran)
+        stopped, other = schedules.name(pair.stopped), schedules.name(pair.other)
+        return [f"{stopped} was stopped {where}{after}; {other} ran {ran} in between: {message}"]
+    if any(kind.startswith("deadlock") for kind in narrowed.tried.kinds):
+        return [str(entry) for entry in narrowed.tried.entries if isinstance(entry, schedules.Deadlock)]
+    if not preemptions:
+        return [f"{message}; no thread needs to be stopped in its own code"]
+    return [
+        f"{schedules.name(one.thread)} was stopped at {quoted(one.at)}, and {schedules.name(one.to)} went on"
+        for one in preemptions
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A race to look for in other code."""
+
+    spec: RunSpec
+    invariants: tuple[tuple[str, str], ...]
+    kinds: frozenset[str]
+    script: Path
+
+
+def read(folder: Path) -> Again:
+    """Return what was found in *folder*.
+
+    Raises:
+        UsageError: it holds no race.
+    """
+    try:
+        content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
+        spec = from_json(json.dumps(content["spec"]), RunSpec)
+        invariants = tuple((str(kind), str(text)) for kind, text in content["invariants"])
+        return Again(spec, invariants, frozenset(content["race"]["kinds"]), folder / SCRIPT)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder} holds no race that was found: {error}", advice="Give the folder of a loadgen races."
+        ) from error

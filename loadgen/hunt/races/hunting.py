@@ -1,0 +1,164 @@
+"""The hunt: many short trials, strategies in rotation, until something breaks or time is up.
+
+The first trial switches threads nowhere: it measures how many steps each kind of request takes, and shows
+what is broken without any race.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+from msgspec.structs import replace
+
+from loadgen.core import schedules
+from loadgen.core.spec import Explore, Schedule
+from loadgen.hunt.races.trial import Tried, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+    from loadgen.core.invariants import Invariant
+    from loadgen.core.spec import RunSpec
+
+ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
+"""Strategies, one a trial. Those that stop a request once or twice come first: most races need no more."""
+LIMIT = 120.0
+"""Seconds that a trial may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a hunt tries."""
+
+    spec: RunSpec
+    """What to record; how to choose is replaced, but for the points."""
+    invariants: tuple[Invariant, ...]
+    folder: Path
+    jobs: int = 1
+    seconds: float = 300.0
+    """Begin no trial after this."""
+    seed: int = 1
+    """Seed of the first trial; the others count on."""
+    limit: float = LIMIT
+    most: int | None = None
+    """Make no more trials than this."""
+    strategies: tuple[str, ...] = ROTATION
+
+
+@dataclass(slots=True)
+class Hunted:
+    """What came of a hunt."""
+
+    trials: int = 0
+    requests: int = 0
+    failed: int = 0
+    """Trials that could not be recorded."""
+    why: str = ""
+    """Why the last of those could not."""
+    measured: dict[str, int] = field(default_factory=dict)
+    found: Tried | None = None
+    spec: RunSpec | None = None
+    """What was recorded where something was found."""
+    seconds: float = 0.0
+    without_race: bool = False
+    """Whether it breaks where no thread is switched, too."""
+
+
+async def hunt(setting: Setting, stop: Stop, see: Callable[[Hunted, str, Tried], None]) -> Hunted:
+    """Try until something breaks, time is up, or *stop* is requested; *see* is told of each trial."""
+    hunted, began = Hunted(), monotonic()
+    first = exploring(setting.spec, strategy="none", seed=setting.seed)
+    tried = await attempt(first, setting.folder / "0", setting.invariants, setting.limit)
+    _count(hunted, tried)
+    see(hunted, "none", tried)
+    hunted.measured = schedules.steps(tried.entries)
+    if tried.broken:
+        hunted.found, hunted.spec, hunted.without_race = tried, first, True
+    else:
+        shutil.rmtree(setting.folder / "0", ignore_errors=True)
+        await _rotate(setting, hunted, began, stop, see)
+    hunted.seconds = monotonic() - began
+    return hunted
+
+
+async def _rotate(
+    setting: Setting,
+    hunted: Hunted,
+    began: float,
+    stop: Stop,
+    see: Callable[[Hunted, str, Tried], None],
+) -> None:
+    number = 0
+    errors: list[Exception] = []
+
+    async def keep_trying(scope: anyio.CancelScope) -> None:
+        nonlocal number
+        while not stop.requested and monotonic() - began < setting.seconds:
+            if setting.most is not None and number >= setting.most:
+                return
+            mine, number = number, number + 1
+            strategy = setting.strategies[mine % len(setting.strategies)]
+            spec = exploring(
+                setting.spec, strategy=strategy, seed=setting.seed + mine, measured=hunted.measured
+            )
+            folder = setting.folder / str(mine + 1)
+            try:
+                tried = await attempt(spec, folder, setting.invariants, setting.limit)
+            except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                errors.append(error)
+                scope.cancel()
+                return
+            _count(hunted, tried)
+            see(hunted, strategy, tried)
+            if tried.broken and hunted.found is None:
+                hunted.found, hunted.spec = tried, spec
+                scope.cancel()
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(setting.jobs):
+            group.start_soon(keep_trying, group.cancel_scope)
+    if errors:
+        raise errors[0]
+
+
+def exploring(
+    spec: RunSpec,
+    *,
+    strategy: str = "none",
+    seed: int = 1,
+    measured: dict[str, int] | None = None,
+    script: Path | None = None,
+    trace: bool = False,
+) -> RunSpec:
+    """Return *spec*, recorded by these choices."""
+    how = Explore(
+        strategy=strategy,
+        points=spec.explore.points,
+        schedule_seed=seed,
+        script=None if script is None else str(script),
+        measured=measured or {},
+        trace=trace,
+    )
+    return replace(spec, schedule=Schedule.EXPLORE, explore=how)
+
+
+def _count(hunted: Hunted, tried: Tried) -> None:
+    hunted.trials += 1
+    hunted.requests += tried.requests
+    if tried.failure:
+        hunted.failed += 1
+        hunted.why = tried.failure
+
+
+def threads(choices: Sequence[schedules.Choice]) -> set[int]:
+    """Return who is stopped or goes on in *choices*."""
+    both = {one for choice in choices for one in (choice.thread, choice.to)}
+    return {one for one in both if one is not None}

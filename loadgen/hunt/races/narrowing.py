@@ -1,0 +1,174 @@
+"""From a failing schedule to the fewest preemptions that still fail, and the two lines that clash.
+
+Each candidate is recorded again, from a script of its choices: a recording is the proof, and what a candidate
+says of itself is not taken on trust. What is found is shown; where more than one preemption is needed, no
+explanation is made up.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadgen.core import schedules
+from loadgen.core.jobs import Verify
+from loadgen.core.spec import VerifySpec
+from loadgen.core.verdict import Judgement
+from loadgen.hunt import trial
+from loadgen.hunt.ddmin import ddmin
+from loadgen.hunt.races.hunting import exploring
+from loadgen.hunt.races.trial import Tried, attempt
+from loadgen.store.verification import read_verdict, verifications
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from loadgen.core.spec import RunSpec
+    from loadgen.hunt.races.hunting import Setting
+
+AGAIN = 2
+"""How often a candidate is recorded before it counts as one that does not fail."""
+REPLAYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A race of one preemption: the line that was stopped, and the one that ran in between."""
+
+    stopped: int
+    at: str
+    """Where it was stopped: the line that it would have run next, or was in the middle of."""
+    inside: bool
+    """Whether it was in the middle of that line: what it had read was not yet written."""
+    after: str
+    """The line that it had run last."""
+    other: int
+    ran: str
+    """The line of the other thread without which nothing breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What a failure was cut down to."""
+
+    tried: Tried
+    """The smallest schedule that failed, recorded."""
+    script: tuple[schedules.Choice, ...]
+    pair: Pair | None
+    trials: int
+    repeats: bool
+    """Whether the schedule of the failure, made again, failed again."""
+
+
+class Narrowing:
+    """The search in one failure."""
+
+    def __init__(self, setting: Setting, spec: RunSpec, found: Tried, see: Callable[[str], None]) -> None:
+        self._setting = setting
+        self._spec = spec
+        self._kinds = found.kinds
+        self._smallest = found
+        self._see = see
+        self._work = setting.folder / "narrowing"
+        self.trials = 0
+
+    async def narrow(self) -> Narrowed:
+        """Cut the failure down."""
+        choices = self._smallest.choices
+        if not await self._fails(choices):
+            self._clean()
+            return Narrowed(self._smallest, tuple(choices), None, self.trials, repeats=False)
+        others = [choice for choice in choices if not choice.is_preemption]
+        preemptions = [choice for choice in choices if choice.is_preemption]
+        order = [choice for choice in others if choice.kind == "start"]
+        if await self._fails([*order, *preemptions]):
+            others = order
+        left = await ddmin(preemptions, lambda some: self._fails([*others, *some]))
+        script = [*others, *left]
+        pair = await self._pair(others, left[0]) if len(left) == 1 else None
+        self._clean()
+        return Narrowed(self._smallest, tuple(script), pair, self.trials, repeats=True)
+
+    async def _fails(self, choices: Sequence[schedules.Choice]) -> bool:
+        """Whether these choices, made again, break the same; the smallest recording that did is kept."""
+        for _ in range(AGAIN):
+            tried = await self._record(choices)
+            if tried.kinds & self._kinds:
+                self._keep(tried)
+                return True
+        return False
+
+    async def _record(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> Tried:
+        self.trials += 1
+        folder = self._work / str(self.trials)
+        folder.mkdir(parents=True)
+        script = folder / "script.jsonl"
+        script.write_text(schedules.script(choices), encoding="utf-8")
+        spec = exploring(self._spec, script=script, trace=trace)
+        tried = await attempt(spec, folder, self._setting.invariants, self._setting.limit)
+        count = sum(choice.is_preemption for choice in choices)
+        self._see(f"{count} preemptions: {'fails' if tried.kinds & self._kinds else 'holds'}")
+        return tried
+
+    def _keep(self, tried: Tried) -> None:
+        kept = self._setting.folder / "smallest"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(tried.run.parent, kept)
+        self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)
+
+    def _clean(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
+        """Find how far the other thread must run: its last line there is the second one."""
+        traced = await self._record([*others, only], trace=True)
+        if not traced.kinds & self._kinds or only.to is None or only.thread is None:
+            return None
+        before, between = _around(traced.entries, only)
+        if not between:
+            return None
+        low, high = 0, len(between)
+        # With the turn back before its line `low` it holds; behind all of its lines it fails.
+        while high - low > 1:
+            middle = (low + high) // 2
+            back = schedules.Choice("line", only.to, between[middle].step, only.thread)
+            tried = await self._record([*others, only, back])
+            if tried.kinds & self._kinds:
+                high = middle
+            else:
+                low = middle
+        return Pair(
+            only.thread,
+            only.at,
+            only.kind == "store",
+            before,
+            only.to,
+            between[high - 1].at,
+        )
+
+
+def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:
+    """Return the last line that the stopped thread had run, and what the other one ran until it went on."""
+    ran: list[schedules.Ran] = []
+    between: list[schedules.Ran] | None = None
+    for entry in entries:
+        if isinstance(entry, schedules.Choice) and (entry.thread, entry.step) == (only.thread, only.step):
+            between = []
+        elif isinstance(entry, schedules.Ran) and entry.thread == only.thread:
+            if between is not None:
+                break
+            if entry.step < only.step:
+                ran.append(entry)
+        elif isinstance(entry, schedules.Ran) and entry.thread == only.to and between is not None:
+            between.append(entry)
+    return (ran[-1].at if ran else ""), between or []
+
+
+async def replayed(run: Path, limit: float, replays: int = REPLAYS) -> tuple[int, int]:
+    """Replay *run*, and return how many replays were identical, of how many."""
+    await trial.work(Verify(spec=VerifySpec(replays=replays), run=str(run)), run.parent, limit * replays)
+    verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
+    same = [one for one in verdicts if one is not None and one.judgement is Judgement.IDENTICAL]
+    return len(same), replays

@@ -1,0 +1,475 @@
+"""The turn that is given by choice: while recording, a strategy picks the thread that runs next.
+
+As with :class:`loadgen.traced.schedule.Turn`, traced code of one thread at a time runs, so the order of the
+threads' steps is the order of execution. Here the thread that goes on is chosen, of those that are *ready*:
+
+- A thread that goes into a call keeps the turn for a moment (:data:`HOLD`): most calls are over by then, and
+  who is ready does not depend on the machine. One that takes longer is *slow*, and on the schedule as such.
+- A thread that fails to take a lock gives its turn up at once. It is ready when the lock is given back by a
+  thread that has the turn.
+- Requests are *gathered*: while fewer are open than there are virtual users, the turn waits a little for more
+  of them, so that there is something to choose from.
+- At a point in the application's own code the turn is given away between two marks on the tape: "came this
+  far", "goes on". Nothing is written where nothing is given away.
+
+What depends on time (a slow call, a thread that does not come, one that waits off the tape) is decided by one
+thread of our own, which looks every few milliseconds while some thread waits for its turn.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from loadgen.traced.settings import FIRST_THREAD
+from loadgen.traced.tape import LiveLock
+from loadgen.traced.waiting import WaitGraph, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from loadgen.traced.strategies import Strategy
+    from loadgen.traced.waiting import Wait
+
+HOLD = 0.02
+"""Seconds for which a thread in a call keeps the turn."""
+SCRIPTED_HOLD = 2.0
+"""The same where the slow calls are known beforehand."""
+GATHERING = 0.25
+"""Seconds to wait for the first requests of all virtual users."""
+WINDOW = 0.04
+"""Seconds to wait for the next request of each of them."""
+COMING = 3.0
+"""Seconds to wait for a thread that a script names."""
+OFF_THE_TAPE = 1.0
+"""Seconds without a move after which the thread that runs counts as waiting off the tape."""
+TOO_LONG = 5.0
+"""Seconds without a step that waits after which a point in the code ends a turn."""
+POLL = 0.004
+RETRY = (0.005, 0.1)
+"""Seconds after which a thread that waits for a lock tries again, first and at most: it may be given back off
+the tape."""
+STILL = 1.0
+"""Seconds without a move after which a thread that waits for a lock of its own waits for ever."""
+
+
+class Deadlock(RuntimeError):  # noqa: N818 - what it is called
+    """Threads of the application wait for one another's locks; raised in the one that closes the circle."""
+
+
+class _Blocked(NamedTuple):
+    lock: int
+    until: float | None
+    mine: LiveLock
+
+
+class _Thread:
+    """What is known of a thread that is open."""
+
+    __slots__ = ("entered", "ident", "label", "steps")
+
+    def __init__(self, ident: int, label: str, entered: int) -> None:
+        self.ident = ident
+        self.label = label
+        self.entered = entered
+        self.steps = 0
+
+
+class ChosenTurn:
+    """The right to run traced code; who gets it is the strategy's choice.
+
+    *thread_id* names the calling thread, *place* says where in the application a frame is, *add* keeps a line
+    of the schedule. With *trace* each line that runs is kept, too.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        thread_id: Callable[[], int],
+        place: Callable[[FrameType | None], str],
+        add: Callable[[dict[str, Any]], None],
+        *,
+        users: int,
+        scripted: bool = False,
+        trace: bool = False,
+    ) -> None:
+        self.strategy = strategy
+        self.trace = trace
+        self._thread_id = thread_id
+        self._place = place
+        self._add = add
+        self._scripted = scripted
+        self._hold = SCRIPTED_HOLD if scripted else HOLD
+        self._users = self._expected = max(1, users)
+        self._gathered = False
+        self._mutex = LiveLock()
+        self._threads: dict[int, _Thread] = {}
+        self._labels: dict[int, str] = {}
+        self._over: set[int] = set()
+        self._entered = 0
+        self._requests = 0
+        self._owner: int | None = None
+        self._outside = False
+        self._since = 0.0
+        self._why: tuple[int | None, int, str] = (None, 0, "start")
+        """Who gave the turn up that nobody has: at which step, and for what reason."""
+        self._wanted: tuple[int, float] | None = None
+        self._ready: dict[int, LiveLock] = {}
+        self._away: set[int] = set()
+        self._blocked: dict[int, _Blocked] = {}
+        self._locks = WaitGraph()
+        self._seen: object = None
+        # The originals: they are captured here before the engine replaces them.
+        self._now = time.monotonic
+        self._frames = sys._current_frames
+        self._frame = sys._getframe
+        self._ident = _thread.get_ident
+        self._start = _thread.start_new_thread
+        self._say = sys.stderr.write
+        self._alarm = LiveLock()
+        self._alarm.acquire()
+        self._watching = self._awake = False
+
+    # ---- what the thread that runs does ------------------------------------------------------------------
+
+    def announce(self, thread: int, label: str) -> None:
+        """Say what *thread*, which is about to begin, has in common with others."""
+        self._labels[thread] = label
+
+    def enter(self) -> None:
+        """Take the turn: a call is over, or a thread begins."""
+        me = self._thread_id()
+        if self._owner == me and not self._outside:
+            return
+        with self._mutex:
+            thread = self._open(me)
+            self._away.discard(me)
+            thread.steps += 1
+            if self._owner == me:
+                self._outside, self._since = False, self._now()
+                to = self.strategy.here(me, thread.steps, "call", sorted(self._ready))
+                mine = self._hand_over(me, thread, to, "call", "", 0)
+            else:
+                mine = self._park(me)
+                if self._owner is None:
+                    self._pick()
+        self._wait(mine)
+
+    def leave(self) -> None:
+        """Go into a call: keep the turn for a moment."""
+        me = self._thread_id()
+        if self._owner != me:
+            return
+        with self._mutex:
+            self._outside, self._since = True, self._now()
+            steps = self._threads[me].steps
+            if self.strategy.is_slow(me, steps) and (self._ready or self._scripted):
+                self._away.add(me)
+                self._give_up(me, "slow")
+
+    def gone(self) -> None:
+        """End: the thread is over, or leaves the traced world for long."""
+        me = self._thread_id()
+        with self._mutex:
+            thread = self._threads.pop(me, None)
+            if thread is None:
+                return
+            self._over.add(me)
+            self._requests -= me >= FIRST_THREAD
+            self._away.discard(me)
+            self._ready.pop(me, None)
+            self.strategy.ended(me, thread.steps)
+            self._add({"end": me, "label": thread.label, "steps": thread.steps})
+            if self._owner == me:
+                self._give_up(me, "end", thread.steps)
+
+    def point(self, kind: str, number: int, at: Callable[[], str], mark: Callable[[], object]) -> None:
+        """Perhaps give the turn away at a point in the application's own code, this thread's *number*-th.
+
+        Called for every line that runs: what is needed only where the turn is given away comes last. *mark*
+        puts a mark on the tape.
+        """
+        me = self._thread_id()
+        thread = self._threads.get(me)
+        if thread is None:
+            return
+        thread.steps += 1
+        if self.trace:
+            self._add({"ran": me, "step": thread.steps, "at": at()})
+        has_turn = self._owner == me
+        if has_turn and not self.strategy.stops(me, thread.steps) and not self._is_overdue():
+            return
+        if has_turn:
+            with self._mutex:
+                to = self.strategy.here(me, thread.steps, kind, sorted(self._ready))
+                if to == me and self._is_overdue():
+                    to = self.strategy.after(me, thread.steps, kind, sorted(self._ready))
+                if to == me or not self._can_come(to):
+                    return
+        mark()
+        with self._mutex:
+            if has_turn:
+                parked = self._hand_over(me, thread, to, kind, at(), number)
+            else:  # it had waited off the tape, and lost its turn: it must wait for it here
+                self._note(me, thread.steps, "off", self._owner, at(), number)
+                parked = self._park(me)
+                if self._owner is None:
+                    self._pick()
+        self._wait(parked)
+        mark()
+
+    def _is_overdue(self) -> bool:
+        return bool(self._ready) and self._now() - self._since > TOO_LONG
+
+    # ---- locks -------------------------------------------------------------------------------------------
+
+    def acquire(
+        self,
+        lock: object,
+        attempt: Callable[..., bool],
+        blocking: bool = True,  # noqa: FBT001, FBT002 - as the lock's own method has it
+        timeout: float = -1,
+        *,
+        signal: bool = False,
+    ) -> bool:
+        """Take *lock* by *attempt*, which is its own method; called outside, with the turn.
+
+        With *signal* the lock is one that another thread will release: it has no holder.
+
+        Raises:
+            Deadlock: this closes a circle of threads.
+        """
+        me, name = self._thread_id(), id(lock)
+        until = None if timeout < 0 else self._now() + timeout
+        got = attempt(False)
+        while not got:
+            if not blocking or (until is not None and self._now() >= until):
+                return False
+            mine = self._block(me, name, until)
+            try:
+                got = self._await(me, mine, attempt, until) or attempt(False)
+            finally:
+                with self._mutex:
+                    self._locks.goes_on(me)
+                    self._outside = self._outside or self._owner == me  # still in the call
+        if not signal:
+            self._locks.took(me, name, self._place(self._frame(1)))
+        return True
+
+    def released(self, lock: object) -> None:
+        """See that a thread gave *lock* back: those that wait for it are ready."""
+        name = id(lock)
+        with self._mutex:
+            self._locks.released(name)
+            for thread, wait in tuple(self._blocked.items()):
+                if wait.lock == name:
+                    self._unblock(thread)
+
+    def _block(self, me: int, lock: int, until: float | None) -> LiveLock:
+        with self._mutex:
+            place = self._where(me)
+            circle = self._locks.waits(me, lock, place, for_ever=until is None)
+            if circle:
+                self._locks.goes_on(me)
+                self._deadlock(circle)
+            mine = LiveLock()
+            mine.acquire()
+            self._blocked[me] = _Blocked(lock, until, mine)
+            self._wake_watch()
+            if self._owner == me:
+                self._give_up(me, "lock")
+        return mine
+
+    def _await(self, me: int, mine: LiveLock, attempt: Callable[..., bool], until: float | None) -> bool:
+        """Wait until the lock may be free, or its time is up, and it is this thread's turn.
+
+        Return whether it has the lock: one that is given back off the tape is taken at once.
+        """
+        got, rest = False, RETRY[0]
+        while not mine.acquire(True, rest):
+            rest = min(2 * rest, RETRY[1])
+            with self._mutex:
+                wait = self._blocked.get(me)
+                if wait is None:
+                    continue
+                if alone := self._is_still() and self._locks.alone(me):
+                    del self._blocked[me]
+                    self._owner, self._outside = me, True
+                    self._deadlock(alone)
+                is_over = until is not None and self._now() >= until
+                got = not is_over and self._locks.holder(wait.lock) is None and attempt(False)
+                if is_over or got:
+                    self._unblock(me)
+                    if self._owner is None:
+                        self._pick()
+        return got
+
+    def _unblock(self, thread: int) -> None:
+        wait = self._blocked.pop(thread)
+        self._ready[thread] = wait.mine
+        self._wake_watch()
+
+    def _is_still(self) -> bool:
+        """Whether every thread has waited for a lock for long: nobody runs, is ready, or is in a call."""
+        idle = self._owner is None and not self._ready and not self._away
+        return idle and self._now() - self._since > STILL
+
+    def _deadlock(self, circle: list[Wait]) -> None:
+        self._add({"deadlock": [
+            {"thread": wait.thread, "at": wait.place, "holder": wait.holder, "taken": wait.taken}
+            for wait in circle
+        ]})  # fmt: skip
+        raise Deadlock(f"deadlock: {told(circle, FIRST_THREAD)}")
+
+    def _where(self, thread: int) -> str:
+        return self._place(
+            self._frames().get(self._threads[thread].ident) if thread in self._threads else None
+        )
+
+    # ---- under the mutex ---------------------------------------------------------------------------------
+
+    def _open(self, me: int) -> _Thread:
+        thread = self._threads.get(me)
+        if thread is None:
+            self._entered += 1
+            text = self._labels.pop(me, "")
+            thread = self._threads[me] = _Thread(self._ident(), text, self._entered)
+            self._over.discard(me)
+            self._requests += me >= FIRST_THREAD
+            self._expected = max(self._expected, min(self._users, self._requests))
+            self.strategy.began(me, text)
+        return thread
+
+    def _can_come(self, to: int) -> bool:
+        """Whether *to* is ready, or will be: in a call, or a request that has not arrived yet."""
+        if to in self._ready or not self._scripted:
+            return to in self._ready
+        return to not in self._over and to not in self._blocked and to != self._owner
+
+    def _hand_over(
+        self, me: int, thread: _Thread, to: int, kind: str, at: str, point: int
+    ) -> LiveLock | None:
+        """Give the turn from *me* to *to*, and return what to wait for; nothing, if *me* goes on."""
+        if to == me or not self._can_come(to):
+            return None
+        self._note(me, thread.steps, kind, to, at or self._where(me), point)
+        mine = self._park(me)
+        if to in self._ready:
+            self._give(to)
+        else:
+            self._owner, self._outside = None, False
+            self._wanted = (to, self._now() + COMING)
+        return mine
+
+    def _give_up(self, me: int, kind: str, steps: int = 0) -> None:
+        """Let somebody else go on: *me* cannot."""
+        self._owner, self._outside = None, False
+        self._since = self._now()
+        self._why = (me, steps or self._threads[me].steps, kind)
+        self._pick()
+
+    def _pick(self) -> None:
+        """Give the free turn to somebody, or leave it free until more threads have come."""
+        if not self._ready:
+            return
+        now = self._now()
+        if self._wanted is not None:
+            to, until = self._wanted
+            if to not in self._ready and now < until and to not in self._over:
+                return
+            self._wanted = None
+            if to in self._ready:
+                self._give(to)
+                return
+        elif self._is_gathering(now):
+            return
+        me, step, kind = self._why
+        to = self.strategy.after(me, step, kind, sorted(self._ready))
+        if to not in self._ready:
+            if self._can_come(to):
+                self._wanted = (to, now + COMING)
+                return
+            to = min(self._ready, key=lambda one: self._threads[one].entered)
+        at = "" if me is None or kind == "end" else self._where(me)
+        self._note(me, step, kind, to, at, 0)
+        self._why = (None, 0, "start")
+        self._give(to)
+
+    def _is_gathering(self, now: float) -> bool:
+        if not self._requests:
+            return False
+        if self._gathered and self._scripted:
+            return False
+        window = WINDOW if self._gathered else GATHERING
+        if self._requests < self._expected and now - self._since < window:
+            return True
+        self._expected = max(1, self._requests)
+        self._gathered = True
+        return False
+
+    def _give(self, to: int) -> None:
+        self._owner, self._outside, self._since = to, False, self._now()
+        self._ready.pop(to).release()
+
+    def _park(self, me: int) -> LiveLock:
+        mine = LiveLock()
+        mine.acquire()
+        if self._owner is None and not self._ready:
+            self._since = self._now()
+        self._ready[me] = mine
+        self._wake_watch()
+        return mine
+
+    def _note(self, me: int | None, step: int, kind: str, to: int | None, at: str, point: int) -> None:
+        entry: dict[str, Any] = {"choice": kind, "thread": me, "step": step, "to": to}
+        if point:
+            entry["point"] = point
+        self._add({**entry, "at": at} if at else entry)
+
+    def _wait(self, mine: LiveLock | None) -> None:
+        if mine is not None:
+            mine.acquire()
+
+    # ---- what depends on time ----------------------------------------------------------------------------
+
+    def _wake_watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._start(self._watch, ())
+        if not self._awake:
+            self._awake = True
+            self._alarm.release()
+
+    def _watch(self) -> None:
+        rest = LiveLock()
+        rest.acquire()
+        while True:
+            self._alarm.acquire()
+            while True:
+                rest.acquire(True, POLL)
+                with self._mutex:
+                    if not self._ready:
+                        self._awake = False
+                        break
+                    self._look()
+
+    def _look(self) -> None:
+        """Decide what depends on time; some thread waits for its turn."""
+        owner, now = self._owner, self._now()
+        if owner is None:
+            self._pick()
+        elif self._outside and now - self._since > self._hold:
+            self._away.add(owner)
+            self._give_up(owner, "slow")
+        elif not self._outside and now - self._since > OFF_THE_TAPE:
+            frame = self._frames().get(self._threads[owner].ident)
+            seen = (owner, self._threads[owner].steps, id(frame), frame and frame.f_lasti)
+            if seen == self._seen:
+                self._say(
+                    "loadgen: a thread waits off the tape, and lost its turn: its order is not recorded\n"
+                )
+                self._give_up(owner, "off")
+            self._seen = seen

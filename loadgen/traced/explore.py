@@ -1,0 +1,135 @@
+"""The schedule ``explore``: recording by choice, and taking the recorded preemptions again in a replay.
+
+How to choose comes in one piece, :attr:`loadgen.traced.settings.Settings.explore`::
+
+    strategy   as loadgen.traced.strategies.make has it: random:0.1, pct:3, pause:2, script, none
+    seed       of its choices
+    points     lines, calls or none; see loadgen.traced.points
+    log        the file of the choices, written while recording and read in a replay
+    users      virtual users: how many requests to gather
+    script     with the strategy script: the file of the choices to make again
+    measured   steps of each kind of request, by its label
+    trace      whether to keep each line that runs, too
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from retracesoftware import utils
+from retracesoftware.proxy.typeutils import modify
+
+from loadgen.traced import choices, points, settings
+from loadgen.traced.chosen import ChosenTurn
+from loadgen.traced.strategies import label, make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["install", "label", "see_releases", "taking"]
+
+_TRACED = "internal"
+_SIGNALS = (threading.__file__, "wait")
+"""File and function that take a lock for another thread to release: a condition's."""
+
+
+def install(system: Any) -> ChosenTurn | None:
+    """Choose while recording, and return the turn; in a replay, take the recorded preemptions again."""
+    wanted = settings.CURRENT.explore
+    places = points.Places(settings.CURRENT.application)
+    gate = system.gate.get
+
+    def mark() -> None:
+        system.sync()  # not yet made here
+
+    def is_traced() -> bool:
+        return bool(gate() == _TRACED)
+
+    if system.retrace_mode != "record":
+        if not settings.CURRENT.aligned:  # other code has other points
+            _repeat(wanted, places, is_traced, system.thread_id, mark)
+        return None
+    strategy = make(
+        wanted["strategy"],
+        int(wanted.get("seed", 1)),
+        wanted.get("measured", {}),
+        choices.script(wanted["script"]) if wanted.get("script") else None,
+    )
+    about = {name: wanted.get(name) for name in ("strategy", "seed", "points")}
+    turn = ChosenTurn(
+        strategy,
+        system.thread_id,
+        places.innermost,
+        choices.Log(wanted["log"], {**about, "first": settings.FIRST_THREAD}).add,
+        users=int(wanted.get("users", 1)),
+        scripted=wanted["strategy"] == "script",
+        trace=bool(wanted.get("trace")),
+    )
+
+    def at(kind: str, number: int, where: Callable[[], str]) -> None:
+        turn.point(kind, number, where, mark)
+
+    points.watch(wanted["points"], places, is_traced, system.thread_id, at)
+    system.loadgen_chosen = turn
+    return turn
+
+
+def _repeat(
+    wanted: dict[str, Any],
+    places: points.Places,
+    is_traced: Callable[[], bool],
+    thread: Callable[[], int],
+    mark: Callable[[], None],
+) -> None:
+    """Put the two marks of each recorded preemption where they are on the tape."""
+    recorded = choices.preempted(wanted["log"])
+    if not recorded:
+        return
+
+    def at(kind: str, number: int, where: Callable[[], str]) -> None:
+        del kind, where
+        if number in recorded.get(thread(), ()):
+            mark()
+            mark()
+
+    points.watch(wanted["points"], places, is_traced, thread, at)
+
+
+def taking(turn: ChosenTurn, attempt: Callable[..., bool], *how: Any) -> Callable[[], bool]:
+    """Return what takes a lock by *attempt*; to be called outside, on the thread that calls this."""
+    lock = attempt.args[0]  # type: ignore[attr-defined]
+    caller = sys._getframe(3).f_code
+    return partial(turn.acquire, lock, attempt, *how, signal=(caller.co_filename, caller.co_name) == _SIGNALS)
+
+
+def see_releases(kind: Any, turn: ChosenTurn | None, is_traced: Callable[[], bool]) -> None:
+    """Tell *turn* of each lock of *kind* that traced code gives back.
+
+    A replay, which has no turn, gets the same functions: a call of a built-in one would be a point.
+    """
+    give = kind.release
+
+    def release(lock: Any, *exc_info: object) -> None:
+        del exc_info
+        give(lock)
+        if turn is not None and is_traced() and not (hasattr(lock, "_is_owned") and lock._is_owned()):
+            turn.released(lock)
+
+    utils.exclude_from_stacktrace(release)
+    with modify(kind):
+        kind.release = kind.__exit__ = release
+        if hasattr(kind, "release_lock"):
+            kind.release_lock = release
+        if hasattr(kind, "_release_save"):
+            save = kind._release_save
+
+            def release_save(lock: Any) -> Any:
+                state = save(lock)
+                if turn is not None and is_traced():
+                    turn.released(lock)
+                return state
+
+            kind._release_save = release_save

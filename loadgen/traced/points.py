@@ -1,0 +1,231 @@
+"""Points in the application's own code at which the scheduler may give the turn away.
+
+``lines``: every line, and inside a line that reads and writes shared state the place before it is written
+(``total += 1``). That is what threads without a GIL can do to one another, and CPython may do some day.
+``calls``: only where CPython with its GIL looks whether another thread wants to run: behind the call of a
+built-in function, where a function of the application begins, where a loop goes back.
+
+Points are counted for each thread of the tape by itself, and counted the same in a replay, which puts the
+recorded switches at the recorded numbers. Code in site-packages, bodies of modules (their imports hold locks
+that are not on the tape), finalizers and templates have no points. CPython 3.12 tells of its lines by
+``sys.monitoring``; 3.11 by ``sys.settrace``, which is slower, and knows the calls by ``sys.setprofile``.
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+    Where = Callable[[], str]
+
+LINES, CALLS, NONE = "lines", "calls", "none"
+KINDS = (LINES, CALLS, NONE)
+TOOL = 4
+"""Our number among the tools of ``sys.monitoring``; debuggers, coverage and profilers have others."""
+
+_EXCLUDED = frozenset({"<module>", "__del__"})
+_SHARED_READS = frozenset(
+    {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD", "LOAD_DEREF", "BINARY_SUBSCR"}
+)
+_SHARED_WRITES = frozenset({"STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_DEREF", "STORE_SUBSCR"})
+
+
+class Places:
+    """Which code is the application's, and what its lines are called."""
+
+    def __init__(self, folder: str) -> None:
+        self._root = f"{os.path.realpath(folder)}{os.sep}" if folder else ""
+        self._known: dict[str, str] = {}
+        self._excluded = _EXCLUDED  # the interpreter clears a module's names when it ends
+
+    def is_own(self, file: str) -> bool:
+        """Whether a file has code of the application."""
+        if file not in self._known:
+            own = bool(self._root) and file.startswith(self._root) and file.endswith(".py")
+            relative = file.removeprefix(self._root) if own else ""
+            self._known[file] = "" if "site-packages" in relative else relative
+        return bool(self._known[file])
+
+    def has_points(self, code: CodeType) -> bool:
+        """Whether a thread may be stopped in *code*."""
+        return code.co_name not in self._excluded and self.is_own(code.co_filename)
+
+    def named(self, code: CodeType, line: int | None) -> str:
+        """Return what a line is called."""
+        return f"{self._known.get(code.co_filename) or code.co_filename}:{line} {code.co_name}"
+
+    def innermost(self, frame: FrameType | None) -> str:
+        """Return what the innermost line of the application is called, seen from *frame*; empty: none."""
+        while frame is not None and not self.is_own(frame.f_code.co_filename):
+            frame = frame.f_back
+        return "" if frame is None else self.named(frame.f_code, frame.f_lineno)
+
+
+def writes(code: CodeType) -> frozenset[int]:
+    """Return the offsets in *code* at which a line writes shared state that it has read before."""
+    found, has_read = [], False
+    for instruction in dis.get_instructions(code):
+        if instruction.starts_line:
+            has_read = False
+        if instruction.opname in _SHARED_READS:
+            has_read = True
+        elif instruction.opname in _SHARED_WRITES and has_read:
+            found.append(instruction.offset)
+    return frozenset(found)
+
+
+def watch(
+    kind: str,
+    places: Places,
+    is_traced: Callable[[], bool],
+    thread: Callable[[], int],
+    at: Callable[[str, int, Where], None],
+) -> None:
+    """Have *at* called at each point of *kind* that traced code comes to: of what sort, its number, where."""
+    if kind == NONE:
+        return
+    counts: dict[int, int] = {}
+
+    def count(sort: str, where: Where) -> None:
+        if is_traced():
+            me = thread()
+            number = counts[me] = counts.get(me, 0) + 1
+            at(sort, number, where)
+
+    watching = _Monitoring if hasattr(sys, "monitoring") else _Tracing
+    watching(places, count).begin(lines=kind == LINES)
+
+
+class _Monitoring:
+    """By ``sys.monitoring``, which is told once for each piece of code what to tell of it."""
+
+    def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
+        self._places = places
+        self._at = at
+        self._monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        self._disable = self._monitoring.DISABLE
+        self._writes: dict[CodeType, frozenset[int]] = {}
+        self._lines = True
+
+    def begin(self, *, lines: bool) -> None:
+        """Watch from now on."""
+        self._lines = lines
+        events = self._monitoring.events
+        self._monitoring.use_tool_id(TOOL, "loadgen")
+        for event, callback in (
+            (events.PY_START, self._start),
+            (events.LINE, self._line),
+            (events.INSTRUCTION, self._instruction),
+            (events.C_RETURN, self._returned),
+            (events.C_RAISE, self._returned),
+            (events.JUMP, self._jumped),
+        ):
+            self._monitoring.register_callback(TOOL, event, callback)
+        self._monitoring.set_events(TOOL, events.PY_START)
+
+    def _start(self, code: CodeType, offset: int) -> object:
+        del offset
+        if not self._places.has_points(code):
+            return self._disable
+        if code not in self._writes:
+            self._watch(code)
+        if self._lines:
+            return self._disable
+        self._at("call", lambda: self._places.named(code, code.co_firstlineno))
+        return None
+
+    def _watch(self, code: CodeType) -> None:
+        events = self._monitoring.events
+        self._writes[code] = found = writes(code) if self._lines else frozenset()
+        in_lines = events.LINE | (events.INSTRUCTION if found else 0)
+        in_calls = events.CALL | events.JUMP | events.PY_START
+        self._monitoring.set_local_events(TOOL, code, in_lines if self._lines else in_calls)
+
+    def _line(self, code: CodeType, line: int) -> None:
+        self._at("line", lambda: self._places.named(code, line))
+
+    def _instruction(self, code: CodeType, offset: int) -> object:
+        if offset not in self._writes[code]:
+            return self._disable  # for good, at this place
+        self._at("store", lambda: self._places.named(code, _line_of(code, offset)))
+        return None
+
+    def _returned(self, code: CodeType, offset: int, function: object, argument: object) -> None:
+        del function, argument
+        self._at("call", lambda: self._places.named(code, _line_of(code, offset)))
+
+    def _jumped(self, code: CodeType, offset: int, destination: int) -> object:
+        if destination > offset:
+            return self._disable
+        self._at("call", lambda: self._places.named(code, _line_of(code, destination)))
+        return None
+
+
+def _line_of(code: CodeType, offset: int) -> int | None:
+    return next((line for start, end, line in code.co_lines() if start <= offset < end), None)
+
+
+class _Tracing:
+    """By ``sys.settrace`` and ``sys.setprofile``, which tell of every function; for threads that begin."""
+
+    def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
+        self._places = places
+        self._at = at
+        self._writes: dict[CodeType, frozenset[int]] = {}
+        self._last: dict[int, int] = {}
+        self._lines = True
+
+    def begin(self, *, lines: bool) -> None:
+        """Watch from now on."""
+        self._lines = lines
+        if not lines:
+            threading.setprofile(self._in_calls)
+        threading.settrace(self._start)
+
+    def _start(self, frame: FrameType, event: str, argument: object) -> Any:
+        del event, argument
+        code = frame.f_code
+        if not self._places.has_points(code):
+            frame.f_trace_lines = False
+            return None
+        if not self._lines:
+            return self._in_loops
+        if code not in self._writes:
+            self._writes[code] = writes(code)
+        frame.f_trace_opcodes = bool(self._writes[code])
+        return self._in_lines
+
+    def _tell(self, sort: str, frame: FrameType, line: int) -> None:
+        code = frame.f_code
+        self._at(sort, lambda: self._places.named(code, line))
+
+    def _in_lines(self, frame: FrameType, event: str, argument: object) -> Any:
+        del argument
+        if event == "line":
+            self._tell("line", frame, frame.f_lineno)
+        elif event == "opcode" and frame.f_lasti in self._writes[frame.f_code]:
+            self._tell("store", frame, frame.f_lineno)
+        return self._in_lines
+
+    def _in_loops(self, frame: FrameType, event: str, argument: object) -> Any:
+        """Tell of a line that is not behind the last one: a loop goes back."""
+        del argument
+        if event == "line":
+            if frame.f_lasti <= self._last.get(id(frame), -1):
+                self._tell("call", frame, frame.f_lineno)
+            self._last[id(frame)] = frame.f_lasti
+        elif event == "return":
+            self._last.pop(id(frame), None)
+        return self._in_loops
+
+    def _in_calls(self, frame: FrameType, event: str, argument: object) -> None:
+        del argument
+        if event in {"call", "c_return", "c_exception"} and self._places.has_points(frame.f_code):
+            self._tell("call", frame, frame.f_code.co_firstlineno if event == "call" else frame.f_lineno)

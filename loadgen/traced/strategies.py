@@ -1,0 +1,322 @@
+"""Who runs next: strategies of the scheduler that chooses, as objects that neither wait nor look at a clock.
+
+A scheduler (:mod:`loadgen.traced.chosen`) tells a strategy which threads begin and end, and asks it at every
+*step* of the thread that runs: the return of a call that is on the tape, or a point in the application's own
+code. A step is named by its thread and its number in that thread, so that the same choice can be made again
+in another recording of the same requests.
+
+Choices are drawn for each thread by itself, from the seed and the thread's number: when requests happen to
+arrive does not change what is chosen for them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from loadgen.traced.settings import FIRST_THREAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_WORD = (1 << 64) - 1
+LONGEST_UNKNOWN = 9
+"""Binary logarithm of the longest request that is reckoned with while none of its kind was measured."""
+GOES_ON = 0.5
+"""How often a paused request waits for one more to finish."""
+
+
+class Dice:
+    """Pseudo-random numbers (xorshift) of our own: those of :mod:`random` are on the tape."""
+
+    def __init__(self, *seeds: int) -> None:
+        state = 0x9E3779B97F4A7C15
+        for seed in seeds:
+            state = ((state ^ (seed & _WORD)) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & _WORD
+            state ^= state >> 29
+        self._state = state or 1
+        for _ in range(4):
+            self.real()
+
+    def real(self) -> float:
+        """Return a number from 0 up to 1."""
+        state = self._state
+        state ^= (state << 13) & _WORD
+        state ^= state >> 7
+        state ^= (state << 17) & _WORD
+        self._state = state
+        return (state >> 11) / (1 << 53)
+
+    def below(self, limit: int) -> int:
+        """Return a whole number from 0 up to *limit*."""
+        return int(self.real() * limit)
+
+
+class Choice(NamedTuple):
+    """One line of a schedule: at its step, *thread* gave its turn up to *to*."""
+
+    thread: int | None
+    """None: nobody had the turn."""
+    step: int
+    kind: str
+    to: int
+
+
+PREEMPTED = frozenset({"line", "store", "call"})
+"""Kinds of choices in which the thread could have gone on. ``line``, ``store``: at a point in its own code;
+``call``: behind a call that is on the tape, or was made from its own code."""
+
+
+class Strategy:
+    """The plainest one: a thread runs until it waits, and the thread that was open first goes next."""
+
+    def __init__(self) -> None:
+        self._order: dict[int, int] = {}
+
+    def began(self, thread: int, label: str) -> None:
+        """See *thread* begin; *label* is what its request has in common with others: ``GET /page``."""
+        del label
+        self._order[thread] = len(self._order)
+
+    def ended(self, thread: int, steps: int) -> None:
+        """See *thread* end after so many steps."""
+
+    def stops(self, thread: int, step: int) -> bool:
+        """Whether to choose at this step, a point in the application's code, rather than to run on."""
+        del thread, step
+        return False
+
+    def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on: *thread*, which is at its *step* and could, or one that is *ready*."""
+        del step, kind, ready
+        return thread
+
+    def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who of *ready* goes on, as *thread* cannot; None: nobody had the turn."""
+        del thread, step, kind
+        return min(ready, key=lambda one: self._order.get(one, one))
+
+    def is_slow(self, thread: int, step: int) -> bool:
+        """Whether the call that *thread* begins behind its *step* is known to take long."""
+        del thread, step
+        return False
+
+
+class Random(Strategy):
+    """At each point, with a small chance, another thread, any; behind each call any thread."""
+
+    def __init__(self, seed: int, chance: float) -> None:
+        super().__init__()
+        self._seed = seed
+        self._chance = chance
+        self._dice: dict[int, Dice] = {}
+        self._nobody = Dice(seed)
+
+    def began(self, thread: int, label: str) -> None:
+        """Draw what belongs to the thread alone."""
+        super().began(thread, label)
+        self._dice[thread] = Dice(self._seed, thread)
+
+    def stops(self, thread: int, step: int) -> bool:
+        """Whether it is chosen at this step."""
+        del step
+        return self._dice[thread].real() < self._chance
+
+    def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on."""
+        del step
+        among = [*ready] if kind in {"line", "store"} and ready else [thread, *ready]
+        return among[self._dice[thread].below(len(among))]
+
+    def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on instead."""
+        del step, kind
+        dice = self._nobody if thread is None else self._dice.get(thread, self._nobody)
+        return ready[dice.below(len(ready))]
+
+
+class Lengths:
+    """How many steps requests take, by their labels: as measured before, and as they end."""
+
+    def __init__(self, measured: Mapping[str, int]) -> None:
+        self._known = {label: [steps] for label, steps in measured.items()}
+        self._labels: dict[int, str] = {}
+
+    def began(self, thread: int, label: str) -> None:
+        """Remember the label of *thread*."""
+        self._labels[thread] = label
+
+    def ended(self, thread: int, steps: int) -> None:
+        """Learn that *thread* took so many steps."""
+        label = self._labels.pop(thread, "")
+        if steps:
+            self._known[label] = [*self._known.get(label, ()), steps][-8:]
+
+    def draw(self, label: str, dice: Dice) -> int:
+        """Return the number of a step of a request: any, as likely as another.
+
+        Where no request of this label was measured, any order of magnitude is as likely as another.
+        """
+        known = self._known.get(label)
+        if known is None:
+            return 1 + dice.below(1 << (1 + dice.below(LONGEST_UNKNOWN)))
+        return 1 + dice.below(max(known))
+
+
+class Pct(Strategy):
+    """Probabilistic concurrency testing: threads have random priorities, and the highest one runs.
+
+    Each request drops to the lowest priority at ``depth - 1`` steps of its own, drawn when it begins.
+    """
+
+    def __init__(self, seed: int, depth: int, measured: Mapping[str, int]) -> None:
+        super().__init__()
+        self._seed = seed
+        self._depth = depth
+        self._lengths = Lengths(measured)
+        self._priority: dict[int, float] = {}
+        self._changes: dict[int, set[int]] = {}
+        self._lowest = 0.0
+
+    def began(self, thread: int, label: str) -> None:
+        """Draw what belongs to the thread alone."""
+        super().began(thread, label)
+        self._lengths.began(thread, label)
+        dice = Dice(self._seed, thread)
+        self._priority[thread] = 1 + dice.real()
+        changes = self._depth - 1 if thread >= FIRST_THREAD else 0
+        self._changes[thread] = {self._lengths.draw(label, dice) for _ in range(changes)}
+
+    def ended(self, thread: int, steps: int) -> None:
+        """Learn from it."""
+        self._lengths.ended(thread, steps if thread >= FIRST_THREAD else 0)
+
+    def stops(self, thread: int, step: int) -> bool:
+        """Whether it is chosen at this step."""
+        return step in self._changes[thread]
+
+    def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on."""
+        del kind
+        if step in self._changes[thread]:
+            self._changes[thread].discard(step)
+            self._lowest -= 1
+            self._priority[thread] = self._lowest
+            self.dropped(thread)
+        return self._highest([thread, *ready])
+
+    def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on instead."""
+        del thread, step, kind
+        return self._highest(ready)
+
+    def dropped(self, thread: int) -> None:
+        """See *thread* drop to the lowest priority."""
+
+    def _highest(self, among: Iterable[int]) -> int:
+        return max(among, key=lambda one: self._priority.get(one, 0))
+
+
+class Pause(Pct):
+    """As :class:`Pct`, but a request that dropped goes first again once one or a few others have finished.
+
+    With virtual users that wait for their answers, requests never stop coming: under strict priorities a
+    request that has dropped would go on when all others are done, which is at the end of the session.
+    """
+
+    def __init__(self, seed: int, depth: int, measured: Mapping[str, int]) -> None:
+        super().__init__(seed, depth, measured)
+        self._dice = Dice(seed)
+        self._finished = 0
+        self._until: dict[int, int] = {}
+        self._highest_yet = 2.0
+
+    def ended(self, thread: int, steps: int) -> None:
+        """Learn from it."""
+        super().ended(thread, steps)
+        if thread < FIRST_THREAD:
+            return
+        self._finished += 1
+        for one in [one for one, until in self._until.items() if self._finished >= until]:
+            del self._until[one]
+            self._highest_yet += 1
+            self._priority[one] = self._highest_yet
+
+    def dropped(self, thread: int) -> None:
+        """Draw how many others it waits for."""
+        others = 1
+        while self._dice.real() < GOES_ON:
+            others += 1
+        self._until[thread] = self._finished + others
+
+
+class Script(Strategy):
+    """The choices of an earlier schedule, or some of them. Without one, a thread runs until it waits.
+
+    A thread that a choice names need not be there yet: the scheduler waits for it. A choice whose step does
+    not come is not made.
+    """
+
+    def __init__(self, choices: Iterable[Choice], slow: Iterable[tuple[int, int]] = ()) -> None:
+        super().__init__()
+        self._preempted: dict[tuple[int, int], int] = {}
+        self._next: dict[tuple[int | None, int, str], int] = {}
+        self._slow = frozenset(slow)
+        self._rank: dict[int, int] = {}
+        for choice in choices:
+            if choice.kind in PREEMPTED and choice.thread is not None:
+                self._preempted[choice.thread, choice.step] = choice.to
+            elif choice.thread is not None:
+                self._next[choice.thread, choice.step, choice.kind] = choice.to
+            for one in (choice.thread, choice.to):
+                if one is not None:
+                    self._rank.setdefault(one, len(self._rank))
+
+    def stops(self, thread: int, step: int) -> bool:
+        """Whether it is chosen at this step."""
+        return (thread, step) in self._preempted
+
+    def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on."""
+        del kind, ready
+        return self._preempted.get((thread, step), thread)
+
+    def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
+        """Return who goes on instead."""
+        to = self._next.get((thread, step, kind))
+        if to is not None:
+            return to
+        last = len(self._rank)
+        return min(ready, key=lambda one: (self._rank.get(one, last), one))
+
+    def is_slow(self, thread: int, step: int) -> bool:
+        """Whether it was slow before."""
+        return (thread, step) in self._slow
+
+
+NAMES = ("random", "pct", "pause", "script", "none")
+CHANCE = 0.1
+DEPTH = 3
+
+
+def make(text: str, seed: int, measured: Mapping[str, int], script: Script | None) -> Strategy:
+    """Return the strategy that *text* names: ``random:0.1``, ``pct:3``, ``pause:2``, ``script`` or ``none``.
+
+    Raises:
+        ValueError: it names none.
+    """
+    name, _, argument = text.partition(":")
+    if name == "random":
+        return Random(seed, float(argument or CHANCE))
+    if name in {"pct", "pause"}:
+        return (Pct if name == "pct" else Pause)(seed, int(argument or DEPTH), measured)
+    if name == "script" and script is not None:
+        return script
+    if name == "none":
+        return Strategy()
+    raise ValueError(f"{text!r} is not one of {', '.join(NAMES)}")
+
+
+def label(method: str, path: str) -> str:
+    """Return what a request has in common with others of its endpoint: numbers in its path are left out."""
+    return f"{method} {re.sub(r'[0-9]+', '0', path)}"

@@ -1,0 +1,99 @@
+"""The hunt: it finds a planted race, replays it, and names its two lines; a fixed twin holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from loadgen.client.session import Stop
+from loadgen.core.invariants import Unique
+from loadgen.core.spec import Load, RunSpec, ScenarioTraffic
+from loadgen.hunt.races.hunting import Setting, hunt
+from loadgen.hunt.races.narrowing import Narrowing, replayed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.hunt.races.hunting import Hunted
+    from tests.engine.conftest import Bench
+
+SERVER = """
+    import threading
+    from flask import Flask
+
+    app, total, lock = Flask(__name__), 0, threading.Lock()
+
+    @app.post("/racy")
+    def racy():
+        global total
+        seen = total
+        total = seen + 1
+        return {"n": seen + 1}
+
+    @app.post("/fixed")
+    def fixed():
+        global total
+        with lock:
+            seen = total
+            total = seen + 1
+        return {"n": seen + 1}
+
+    if __name__ == "__main__":
+        app.run()
+"""
+SCENARIO = """
+from loadgen import User, scenario
+
+@scenario
+async def go(user: User):
+    await user.http.post("/{path}")
+"""
+LIMIT = 120.0
+
+
+def setting(bench: Bench, path: str, trials: int) -> Setting:
+    load = bench.path / "load.py"
+    load.write_text(SCENARIO.replace("{path}", path), encoding="utf-8")
+    spec = RunSpec(
+        target=(bench.script(SERVER),),
+        load=Load(concurrency=4, iterations=2),
+        traffic=ScenarioTraffic(scenario=str(load)),
+    )
+    folder = bench.path / "hunt"
+    folder.mkdir()
+    return Setting(spec, (Unique("json:$.n"),), folder, seconds=600, limit=LIMIT, most=trials)
+
+
+def hunting(hunt_in: Setting) -> Hunted:
+    return anyio.run(hunt, hunt_in, Stop(), lambda *_: None)
+
+
+def kept(hunted: Hunted) -> Path:
+    assert hunted.found is not None
+    return hunted.found.run
+
+
+@pytest.mark.engine
+def test_a_lost_update_is_explained(bench: Bench) -> None:
+    """Found within twenty trials, by an invariant; replays are identical; both lines are right."""
+    where = setting(bench, "racy", 20)
+    hunted = hunting(where)
+    assert hunted.found is not None
+    assert hunted.spec is not None
+    assert not hunted.without_race
+    assert anyio.run(replayed, kept(hunted), LIMIT, 3) == (3, 3)
+    narrowing = Narrowing(where, hunted.spec, hunted.found, lambda line: None)
+    narrowed = anyio.run(narrowing.narrow)
+    assert narrowed.repeats
+    assert narrowed.pair is not None
+    lines = [at.partition(" ")[0] for at in (narrowed.pair.at, narrowed.pair.after, narrowed.pair.ran)]
+    assert lines == ["serve.py:11", "serve.py:10", "serve.py:10"]
+
+
+@pytest.mark.engine
+def test_what_is_locked_holds(bench: Bench) -> None:
+    """Nothing is reported where there is nothing."""
+    hunted = hunting(setting(bench, "fixed", 5))
+    assert (hunted.found, hunted.failed, hunted.trials) == (None, 0, 6)
