@@ -69,16 +69,18 @@ class Boundary:
         self._used: set[int] = set()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str | int], ...]] = {}
-        self._recorded_served = system.patch_function(lambda seq: self._served[seq])
+        self.collections = (
+            None
+            if collect_at_fixed_places.__name__ in settings.CURRENT.without
+            else collect_at_fixed_places()
+        )
+        self.given: Callable[[int], tuple[tuple[tuple[str, str | int], ...], int]]
+        """What the live server gives a request, and what is to be collected at its end; from the tape."""
+        self.given = system.patch_function(self._give)
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:
             routes.update()
-        self.collect = (
-            (lambda: None)
-            if collect_at_fixed_places.__name__ in settings.CURRENT.without
-            else collect_at_fixed_places()
-        )
         schedule.outside(system)  # whoever made this goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -102,6 +104,9 @@ class Boundary:
             )
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
+
+    def _give(self, seq: int) -> tuple[tuple[tuple[str, str | int], ...], int]:
+        return self._served[seq], self.collections.next() if self.collections else 0
 
     def _refuse(self, start_response: StartResponse, why: str) -> list[bytes]:
         start_response("409 Conflict", [("Content-Type", "text/plain"), ("X-Loadgen-Outcome", "refused")])
@@ -157,18 +162,8 @@ class Request:
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
         self.asked = text
-        self.environ: Environ = {
-            **text,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": environ["wsgi.url_scheme"],
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "wsgi.input_terminated": True,
-        }
-        self.body_digest = hashlib.sha256(body).hexdigest()
+        self.scheme = environ["wsgi.url_scheme"]
+        self.body = body
 
     # ---- live -------------------------------------------------------------------------------------------
 
@@ -241,7 +236,7 @@ class Request:
             self.asked.pop("PATH_INFO"),
             self.asked.pop("QUERY_STRING", ""),
             hashlib.sha256(repr(sorted(self.asked.items())).encode()).hexdigest(),
-            self.body_digest,
+            hashlib.sha256(self.body).hexdigest(),
         )
         with boundary.turn:
             try:
@@ -249,7 +244,8 @@ class Request:
             except Diverged as left:
                 raise Diverged(_not_the_recorded(left)) from left
             boundary.order.append(self.seq)
-        self.environ.update(boundary._recorded_served(self.seq))
+        served, generation = boundary.given(self.seq)
+        self.environ.update(served)
         error: BaseException | None = None
         try:
             self.respond()
@@ -258,7 +254,8 @@ class Request:
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
         self.environ = {}  # what the application put there is free now, not when the live half is done
-        boundary.collect()
+        if boundary.collections:
+            boundary.collections.collect(generation)
         if boundary.tape:
             boundary.tape.expect_finish()
         with boundary.turn:
