@@ -24,7 +24,7 @@ from tests.engine.conftest import Bench, visiting
 if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
 
-OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
+OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
     import os, random, signal, sqlite3, sys, time
