@@ -74,8 +74,8 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
-        self.given: Callable[[int], tuple[tuple[tuple[str, str | int], ...], int]]
-        """What the live server gives a request, and what is to be collected at its end; from the tape."""
+        self.given: Callable[[int], tuple[tuple[tuple[str, str | int], ...], bool]]
+        """What the live server gives a request, and whether its end collects garbage; on the tape."""
         self.given = system.patch_function(self._give)
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
@@ -105,8 +105,8 @@ class Boundary:
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
 
-    def _give(self, seq: int) -> tuple[tuple[tuple[str, str | int], ...], int]:
-        return self._served[seq], self.collections.next() if self.collections else 0
+    def _give(self, seq: int) -> tuple[tuple[tuple[str, str | int], ...], bool]:
+        return self._served[seq], bool(self.collections and self.collections.next())
 
     def _refuse(self, start_response: StartResponse, why: str) -> list[bytes]:
         start_response("409 Conflict", [("Content-Type", "text/plain"), ("X-Loadgen-Outcome", "refused")])
@@ -162,6 +162,7 @@ class Request:
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
         self.asked = text
+        self.environ: Environ = {}
         self.scheme = environ["wsgi.url_scheme"]
         self.body = body
 
@@ -231,11 +232,12 @@ class Request:
     def run(self) -> None:
         """Run the application on the tape, between the two checkpoints of this request."""
         boundary = self.boundary
+        text, shown = self.asked, dict(self.asked)
         asked = (
-            self.asked.pop("REQUEST_METHOD"),
-            self.asked.pop("PATH_INFO"),
-            self.asked.pop("QUERY_STRING", ""),
-            hashlib.sha256(repr(sorted(self.asked.items())).encode()).hexdigest(),
+            shown.pop("REQUEST_METHOD"),
+            shown.pop("PATH_INFO"),
+            shown.pop("QUERY_STRING", ""),
+            hashlib.sha256(repr(sorted(shown.items())).encode()).hexdigest(),
             hashlib.sha256(self.body).hexdigest(),
         )
         with boundary.turn:
@@ -244,8 +246,19 @@ class Request:
             except Diverged as left:
                 raise Diverged(_not_the_recorded(left)) from left
             boundary.order.append(self.seq)
-        served, generation = boundary.given(self.seq)
-        self.environ.update(served)
+        served, collects = boundary.given(self.seq)
+        self.environ = {
+            **text,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": self.scheme,
+            "wsgi.input": io.BytesIO(self.body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            **dict(served),
+        }
         error: BaseException | None = None
         try:
             self.respond()
@@ -254,8 +267,8 @@ class Request:
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
         self.environ = {}  # what the application put there is free now, not when the live half is done
-        if boundary.collections:
-            boundary.collections.collect(generation)
+        if collects and boundary.collections:
+            boundary.collections.collect()
         if boundary.tape:
             boundary.tape.expect_finish()
         with boundary.turn:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from loadgen.traced import settings
 from loadgen.traced.gaps.bindings import bind_reused_addresses, free_objects_in_one_step
 from loadgen.traced.gaps.callbacks import unwrap_callbacks_off_the_tape
-from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.gaps.collector import collect_at_fixed_places, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
     keep_live_descriptors_apart,
     let_paths_be_omitted,
@@ -48,6 +48,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     take_the_applications_files_from_the_tape,
     let_paths_be_omitted,
     keep_live_descriptors_apart,
+    record_how_much_was_collected,
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
