@@ -117,8 +117,8 @@ def plan(scenario: str | None, from_: Path | None, *, quiet: bool) -> Scenario:
         return load(name) if named_in_file(name) else find(name)
     if scenario is not None:
         raise UsageError("--from and --scenario exclude each other: give one of them")
-    from loadgen.client.traffic.call import playing
     from loadgen.client.traffic.file import read
+    from loadgen.client.traffic.playing import playing
 
     calls, notes = read(from_)
     for note in () if quiet else notes:

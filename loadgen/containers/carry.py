@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from loadgen.client.traffic import har
+from loadgen.client.traffic import carried
 from loadgen.client.traffic.file import read
 from loadgen.containers import image, layout
 from loadgen.store.run_folder import Manifest, write_json
@@ -67,7 +67,7 @@ async def bring_in_scenario(daemon: Daemon, container: Any, origin: Origin) -> N
         files = [origin.file]
         if origin.option == "--from":  # as it was read: what it names beside it is in there
             files = [Path(made, origin.file.name)]
-            files[0].write_bytes(har.dump(read(origin.file)[0]))
+            files[0].write_bytes(carried.dump(read(origin.file)[0]))
             folder = Path(made)
         else:
             files = list(image.code(folder, "scenario"))

@@ -28,8 +28,8 @@ PROVIDERS = 8
 """Answers, the first ones, that are looked at as the origin of one value."""
 TELLING = 8
 """Characters that make a text too particular to be in two places by chance."""
-_LIKELY = 3
-"""Points that make an answer the origin of a value; see _score."""
+LIKELY = 3
+"""Points that make an answer the origin of a value; see likelihood."""
 _OF_THE_CLIENT = frozenset(
     {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "cookie"}
 )
@@ -202,14 +202,14 @@ def read(events: Iterable[object]) -> Case:
                         continue  # the client's own, given back
                     known = origins.setdefault(value, [])
                     if len(known) < PROVIDERS:
-                        known.append(_Origin(request, event.status, path))
+                        known.append(Origin(request, event.status, path))
             case Failure():
                 steps[event.seq] = replace(steps[event.seq], answered=NEVER)
     return Case(tuple(steps.values()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Origin:
+class Origin:
     """Where a value was seen in an answer."""
 
     request: Request
@@ -218,14 +218,16 @@ class _Origin:
 
     @property
     def key(self) -> str:
+        """The name that the value has there."""
         return next((str(part) for part in reversed(self.path) if isinstance(part, str)), "")
 
     @property
     def place(self) -> str:
+        """The path that was asked for."""
         return self.request.target.partition("?")[0].rstrip("/")
 
 
-_Origins = dict[str | int, list[_Origin]]
+_Origins = dict[str | int, list[Origin]]
 
 
 def _step(request: Request, place: int, origins: _Origins) -> Step:
@@ -306,24 +308,24 @@ def _link(
     seen = origins.get(value, [])
     if isinstance(value, str) and value.isdecimal():
         seen = [*seen, *origins.get(int(value), [])]
-    scored = [(_score(origin, value, request, key, behind), origin) for origin in seen]
+    scored = [(likelihood(origin, value, request, key, behind), origin) for origin in seen]
     score, best = max(scored, key=lambda one: one[0], default=(0, None))
-    if best is None or score < _LIKELY:
+    if best is None or score < LIKELY:
         return None
     return Ref(best.request.seq, best.path, value)
 
 
-def _score(origin: _Origin, value: str | int, request: Request, key: str, behind: str) -> int:
+def likelihood(origin: Origin, value: str | int, request: Request, key: str, behind: str) -> int:
     """Tell how likely *value* comes from *origin*: a number is in many answers by chance, a token is not."""
     is_id = origin.key.lower() in {"id", "uuid", "key", "slug"} or origin.key.lower().endswith("id")
     telling = isinstance(value, str) and len(value) >= TELLING and not value.isdecimal()
     if not (is_id or telling or (key and key == origin.key and isinstance(value, str))):
         return 0
     stem = key.lower().removesuffix("id").rstrip("_-")
-    score = _LIKELY if telling else 0
-    score += _LIKELY + 1 if behind and origin.place == behind else 0
-    score += _LIKELY if stem and stem in origin.place.lower() else 0
-    score += _LIKELY if key and key == origin.key and key.lower() != "id" else 0
+    score = LIKELY if telling else 0
+    score += LIKELY + 1 if behind and origin.place == behind else 0
+    score += LIKELY if stem and stem in origin.place.lower() else 0
+    score += LIKELY if key and key == origin.key and key.lower() != "id" else 0
     if not score:
         return 0
     return score + 2 * (origin.request.user == request.user) + 2 * (origin.request.method == "POST")

@@ -5,23 +5,39 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.cli.main import main
 from tests.report.sample import Sample, make
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def loadgen(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    command = [sys.executable, "-m", "loadgen", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+Result = subprocess.CompletedProcess[str]
+Shell = Callable[..., Result]
 
 
-def test_report_prints_where_it_is(tmp_path: Path) -> None:
+@pytest.fixture
+def loadgen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Run the command line in this process, in a folder."""
+
+    def run(*arguments: str | Path, cwd: Path) -> Result:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["loadgen", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return subprocess.CompletedProcess(arguments, left.value.code, said.out, said.err)
+
+    return run
+
+
+def test_report_prints_where_it_is(loadgen: Shell, tmp_path: Path) -> None:
     """By default in the run folder; elsewhere if asked."""
     make(tmp_path / "run", Sample())
     done = loadgen("report", "run", cwd=tmp_path)
@@ -31,7 +47,7 @@ def test_report_prints_where_it_is(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "else.html\n")
 
 
-def test_export_writes_all_that_is_asked_for(tmp_path: Path) -> None:
+def test_export_writes_all_that_is_asked_for(loadgen: Shell, tmp_path: Path) -> None:
     """Each file, each path on its line."""
     make(tmp_path / "run", Sample())
     wanted = ("--har", "a.har", "--bundle", "a.tar.gz", "--junit", "a.xml", "--summary", "a.md")
@@ -41,13 +57,27 @@ def test_export_writes_all_that_is_asked_for(tmp_path: Path) -> None:
     assert all((tmp_path / name).stat().st_size for name in done.stdout.split())
 
 
-def test_masked_bundle_is_said_on_stderr(tmp_path: Path) -> None:
+def test_masked_bundle_is_said_on_stderr(loadgen: Shell, tmp_path: Path) -> None:
     """What was masked, what that means, and what else could be done."""
     make(tmp_path / "run", Sample(headers=(("Cookie", "a=b"),)))
     done = loadgen("export", "run", "--bundle", "a.tar.gz", cwd=tmp_path)
     assert done.returncode == 0
     assert "header:cookie (60)" in done.stderr
     assert "--keep-secrets" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folders of every kind that a command may be given."""
+    folder = tmp_path_factory.mktemp("runs")
+    make(folder / "run", Sample())
+    make(folder / "fresh", Sample(verified=False))
+    make(folder / "failed", Sample(verified=False, cut=True))
+    for name, content in (("broken", "[" * 90_000), ("typed", None)):
+        run, _ = make(folder / name, Sample())
+        manifest = run.path / "run.json"
+        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -69,16 +99,11 @@ def test_masked_bundle_is_said_on_stderr(tmp_path: Path) -> None:
         (("report", "fresh"), 0),
     ],
 )
-def test_bad_input_never_gives_a_traceback(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+def test_bad_input_never_gives_a_traceback(
+    loadgen: Shell, runs: Path, arguments: tuple[str, ...], code: int
+) -> None:
     """Usage is 2, what cannot be done is 3, what can be shown is shown."""
-    make(tmp_path / "run", Sample())
-    make(tmp_path / "fresh", Sample(verified=False))
-    make(tmp_path / "failed", Sample(verified=False, cut=True))
-    for name, content in (("broken", "[" * 90_000), ("typed", None)):
-        run, _ = make(tmp_path / name, Sample())
-        manifest = run.path / "run.json"
-        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
-    done = loadgen(*arguments, cwd=tmp_path)
+    done = loadgen(*arguments, cwd=runs)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(runs.rglob("*.part"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.client.control import Control
@@ -122,7 +122,6 @@ def transcript(lived: list[int]) -> list[Event]:
 # ---- causality -------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
 @given(lived=interleavings(), data=st.data())
 def test_causes_come_first_and_overlaps_overlap(
     tmp_path_factory: pytest.TempPathFactory, lived: list[int], data: st.DataObject
@@ -418,8 +417,8 @@ async def test_damage_ends_the_replay(folder: Path) -> None:
 
 
 async def test_memory_does_not_grow_with_the_transcript(folder: Path) -> None:
-    """Twenty thousand exchanges stream through: what stays is the server's order and nothing of a request."""
-    requests, warm, kept = 20_000, 19_500, list[int]()
+    """Late in a long transcript what stays is the server's order, and nothing of a request."""
+    requests, warm, kept = 2_000, 1_500, list[int]()
     body = b"x" * 1000
 
     def events() -> Iterator[Event]:

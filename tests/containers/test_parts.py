@@ -14,7 +14,8 @@ from loadgen.cli.load import shape as chosen_shape
 from loadgen.client.builtin import find
 from loadgen.client.scenario_file import load
 from loadgen.client.session import Outcome
-from loadgen.client.traffic.call import Call, playing
+from loadgen.client.traffic.call import Call
+from loadgen.client.traffic.playing import playing
 from loadgen.containers import attached, blame, carry, image, layout, owner, place
 from loadgen.containers.daemon import Ended
 from loadgen.containers.events import Listener, Teller

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from loadgen.core.comparison import (
@@ -57,14 +57,12 @@ bodies = st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value
 answers = st.builds(Response, st.just(1), st.integers(100, 599), headers_lists, bodies)
 
 
-@settings(deadline=None)
 @given(answers)
 def test_equal_answers_have_no_difference(one: Response) -> None:
     """An answer never differs from itself."""
     assert compare(one, replace(one)) == ()
 
 
-@settings(deadline=None)
 @given(answers, st.integers(100, 599))
 def test_another_status_is_told(one: Response, status: int) -> None:
     """Another status is the one difference, whatever the rest is."""
@@ -72,7 +70,6 @@ def test_another_status_is_told(one: Response, status: int) -> None:
     assert the_one(one, replace(one, status=status)) == Difference("status", str(one.status), str(status))
 
 
-@settings(deadline=None)
 @given(answers, headers_lists)
 def test_other_headers_are_told(one: Response, headers: Headers) -> None:
     """Any other list of headers is told: values, names, their case, their number, their order."""
@@ -82,7 +79,6 @@ def test_other_headers_are_told(one: Response, headers: Headers) -> None:
     assert all(difference.field.startswith("header") for difference in found)
 
 
-@settings(deadline=None)
 @given(answers, st.data())
 def test_one_changed_header_is_told(one: Response, data: st.DataObject) -> None:
     """One header dropped, doubled, changed or moved is told."""
@@ -100,7 +96,6 @@ def test_one_changed_header_is_told(one: Response, data: st.DataObject) -> None:
         assert bool(compare(one, replace(one, headers=changed))) is (changed != one.headers)
 
 
-@settings(deadline=None)
 @given(answers, bodies)
 def test_another_body_is_told(one: Response, body: bytes) -> None:
     """Any other body is told, whether it is JSON or not."""
@@ -110,7 +105,6 @@ def test_another_body_is_told(one: Response, body: bytes) -> None:
     assert all(difference.field.startswith("body") for difference in found)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_one_flipped_bit_is_told(body: bytes, data: st.DataObject) -> None:
     """One bit of one byte is enough."""

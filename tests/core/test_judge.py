@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.core.comparison import RULES
@@ -69,7 +69,6 @@ def test_everything_equal_is_identical() -> None:
     assert found.order is None
 
 
-@settings(deadline=None)
 @given(
     compared=st.integers(0, 3),
     requests=st.integers(0, 3),
@@ -247,7 +246,6 @@ def test_another_server_order_is_diverged(
     assert (difference.recorded, difference.replayed) == sides
 
 
-@settings(deadline=None)
 @given(st.permutations(serial(3)), st.permutations(serial(3)), st.lists(st.integers(0, 6), max_size=4))
 def test_the_order_is_compared_piece_by_piece(one: list[int], other: list[int], cuts: list[int]) -> None:
     """However the recorded order is cut into pieces, it is the same exactly where the steps are."""

@@ -6,7 +6,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.core.latency import Histogram
@@ -21,7 +21,6 @@ def counted(values: list[float]) -> Histogram:
     return histogram
 
 
-@settings(deadline=None)
 @given(st.lists(durations, min_size=1, max_size=200), st.integers(0, 100))
 def test_percentiles_are_exact_to_one_per_cent(values: list[float], percent: int) -> None:
     """A percentile is within 1 % of the value of that rank in the sorted list."""
@@ -29,7 +28,6 @@ def test_percentiles_are_exact_to_one_per_cent(values: list[float], percent: int
     assert counted(values).percentile(percent) == pytest.approx(sorted(values)[rank - 1], rel=0.01)
 
 
-@settings(deadline=None)
 @given(st.lists(durations, min_size=1, max_size=50))
 def test_percentiles_never_fall(values: list[float]) -> None:
     """A higher percentile is never a shorter duration."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.core.pacing import Shape, parse_duration, parse_rate
@@ -46,7 +46,6 @@ def test_no_rates(text: str) -> None:
         parse_rate(text)
 
 
-@settings(deadline=None)
 @given(RATES, st.integers(1, 20))
 def test_a_constant_rate_is_even(rate: float, seconds: int) -> None:
     """All arrivals are as far apart as the rate says, the first at once, and none after the end."""
@@ -57,7 +56,6 @@ def test_a_constant_rate_is_even(rate: float, seconds: int) -> None:
     assert all(late - early == pytest.approx(1 / rate) for early, late in pairwise(due))
 
 
-@settings(deadline=None)
 @given(RATES, st.floats(2, 20), st.floats(0.01, 0.99))
 def test_a_rising_rate_reaches_it(rate: float, seconds: float, part: float) -> None:
     """Over the ramp half as many arrive; then as many as without one; they come closer and closer."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadgen.core.exchange import Failure, Request, Response
@@ -103,7 +103,6 @@ events = st.one_of(
 # ---- one line -------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(events)
 @example(Response(1, 200, (), b""))
 @example(Request(1, 0, "GET", "/", (), b"\n\r\n\x00\xef\xbb\xbf"))
@@ -193,7 +192,6 @@ def transcripts(draw: st.DrawFn) -> list[Event]:
     return [*told, End(total)]
 
 
-@settings(deadline=None, max_examples=50)
 @given(transcripts())
 def test_every_transcript_is_read_as_written(told: list[Event]) -> None:
     """A stream of events is read back in its order, whole, and counted."""

@@ -11,6 +11,7 @@ import textwrap
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,10 @@ from tests.engine.test_command_line import run, start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.engine
-pytest.importorskip("distributed")
+pytestmark = [  # without importing it: the inner loop collects this file, too
+    pytest.mark.engine,
+    pytest.mark.skipif(find_spec("distributed") is None, reason="needs distributed"),
+]
 DASK = str(Path(sys.executable).parent / "dask")
 OFFER = ("--nthreads", "1", "--resources", "loadgen=1", "--no-dashboard")
 NAMED = ("--folder", "hunt")

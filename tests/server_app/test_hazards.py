@@ -82,6 +82,7 @@ def test_each_says_what_it_shows() -> None:
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.slow
 def test_each_is_nondeterministic(tmp_path: Path) -> None:
     """The same requests, asked of two servers at once by several users, are not answered the same."""
     names = [name for name in HAZARDS if name not in SLOW]

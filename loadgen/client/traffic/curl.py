@@ -1,7 +1,7 @@
 """Requests of a list of curl commands, as "Copy as cURL" gives them; curl itself is not needed.
 
 An option that changes the request is followed; one that changes only how curl connects, waits or prints is
-passed over; any other is an error that names it.
+passed over; any other is an error that names it. What is sent is what curl sends, header by header.
 """
 
 from __future__ import annotations
@@ -9,66 +9,36 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
-from getopt import GetoptError, gnu_getopt
-from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus, urljoin
+from urllib.parse import quote_plus, unquote_to_bytes
 
-import httpx
-
-from loadgen.client.traffic.call import CONNECTION, Call, split, wire
+from loadgen.client.traffic import curl_form
+from loadgen.client.traffic.call import TOKEN, Call, Jar, Notes, Redirects, wire, without_connection
+from loadgen.client.traffic.curl_options import options
 from loadgen.client.traffic.shell import ShellError, Word, commands
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-_VALUES = {
-    "request": "X", "header": "H", "data": "d", "data-ascii": "", "data-raw": "", "data-binary": "",
-    "data-urlencode": "", "json": "", "form": "F", "form-string": "", "cookie": "b", "user": "u",
-    "user-agent": "A", "referer": "e", "oauth2-bearer": "", "url": "", "range": "r",
-}  # fmt: skip
-_FLAGS = {
-    "get": "G",
-    "head": "I",
-    "compressed": "",
-    "location": "L",
-    "location-trusted": "",
-    "globoff": "g",
-    "path-as-is": "",
-}
-_VALUES_PASSED_OVER = {
-    "output": "o", "write-out": "w", "max-time": "m", "connect-timeout": "", "proxy": "x", "noproxy": "",
-    "resolve": "", "connect-to": "", "interface": "", "retry": "", "retry-delay": "", "retry-max-time": "",
-    "cacert": "", "cert": "E", "key": "", "ciphers": "", "dump-header": "D", "max-redirs": "", "stderr": "",
-    "limit-rate": "", "cookie-jar": "c", "proxy-user": "U", "keepalive-time": "", "expect100-timeout": "",
-    "speed-limit": "Y", "speed-time": "y",
-}  # fmt: skip
-_FLAGS_PASSED_OVER = {
-    "insecure": "k", "silent": "s", "show-error": "S", "verbose": "v", "include": "i", "fail": "f",
-    "fail-with-body": "", "http1.0": "0", "http1.1": "", "http2": "", "http2-prior-knowledge": "",
-    "http3": "", "progress-bar": "#", "no-progress-meter": "", "no-buffer": "N",
-    "remote-name": "O", "ipv4": "4", "ipv6": "6", "tlsv1": "1", "tlsv1.2": "", "tlsv1.3": "",
-    "no-keepalive": "", "tcp-nodelay": "", "disable": "q", "show-headers": "", "remote-header-name": "J",
-    "create-dirs": "", "ssl": "", "no-alpn": "", "no-sessionid": "", "retry-connrefused": "",
-    "retry-all-errors": "",
-}  # fmt: skip
-_LONG = [f"{name}=" for name in (*_VALUES, *_VALUES_PASSED_OVER)] + [*_FLAGS, *_FLAGS_PASSED_OVER]
-_SHORT = "".join(
-    f"{short}:" for short in (*_VALUES.values(), *_VALUES_PASSED_OVER.values()) if short
-) + "".join((*_FLAGS.values(), *_FLAGS_PASSED_OVER.values()))
-_NAMES = {
-    f"-{short}": f"--{name}"
-    for table in (_VALUES, _FLAGS, _VALUES_PASSED_OVER, _FLAGS_PASSED_OVER)
-    for name, short in table.items()
-    if short
-}
-_HEADERS = {
-    "--header": "", "--user-agent": "User-Agent: ", "--referer": "Referer: ", "--range": "Range: bytes=",
-    "--oauth2-bearer": "Authorization: Bearer ", "--cookie": "Cookie: ",
-}  # fmt: skip
-_DATA = {"--data", "--data-ascii", "--data-raw", "--data-binary", "--data-urlencode", "--json"}
+    from loadgen.client.traffic.hosts import Found
+    from loadgen.core.exchange import Headers
+
+AGENT = "curl/8.5.0"
+"""What is sent as User-Agent, where a command has none."""
+REDIRECTS = 50
+"""How many redirects curl follows, where a command does not say."""
+FORM = "application/x-www-form-urlencoded"
 FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
+_POST_AGAIN = {301: "post301", 302: "post302", 303: "post303"}
+_JSON = (("Content-Type", "application/json"), ("Accept", "application/json"))
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_SEVERAL = re.compile(r"[{}]|\[(?!\])|(?<!\[)\]|\\[\[\]{}]")
+_URL = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/{1,3})?(?:(?P<user>[^/?#]*)@)?"
+    r"(?P<host>\[[^\]/?#]*\](?::\d*)?|[^/?#\[\]]+)(?P<path>[^?#]*)(?P<query>\?[^#]*)?"
+)
 
 
 class _CommandError(Exception):
@@ -81,95 +51,84 @@ class _Command:
 
     folder: Path
     """Where files that it names are looked for."""
+    jars: frozenset[str]
+    """Files into which earlier commands wrote cookies."""
     urls: list[str] = field(default_factory=list)
-    method: str = ""
+    single: dict[str, str] = field(default_factory=dict)
+    """Options of which the last one counts."""
+    flags: set[str] = field(default_factory=set)
     headers: list[tuple[str, str]] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
-    """Headers that must not be sent, in lower case."""
-    data: list[bytes] | None = None
-    form: list[tuple[str, tuple[str | None, bytes] | tuple[str | None, bytes, str]]] = field(
-        default_factory=list
-    )
-    flags: set[str] = field(default_factory=set)
+    """Headers of curl's own that are not sent, in lower case."""
+    cookies: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    """Files from which it reads cookies; ``""`` is none, but cookies of answers are sent."""
+    data: bytes | None = None
+    form: list[curl_form.Field] = field(default_factory=list)
 
-    def take(self, option: str, value: str) -> None:
+    def take(self, name: str, value: str) -> None:
         """Follow one option."""
-        match option:
-            case "--url":
+        match name:
+            case "url":
                 self.urls.append(value)
-            case "--request":
-                self.method = value
-            case "--user":
-                self.authorize(value)
-            case "--cookie" if "=" not in value:
-                raise _CommandError(f"--cookie {value} names a file: write the cookies, name=value")
-            case "--form" | "--form-string":
-                self._field(value, literally=option == "--form-string")
-            case _ if option in _HEADERS:
-                self._header(_HEADERS[option] + value)
-            case _ if option in _DATA:
-                self._data(option, value)
+            case "header":
+                self._header(value)
+            case "cookie":
+                (self.cookies if "=" in value else self.reads).append(value)
+            case "form" | "form-string":
+                self.form.append(curl_form.field(name, value, self._read))
+            case "data" | "data-ascii" | "data-raw" | "data-binary" | "data-urlencode" | "json":
+                self._data(name, value)
+            case _ if name in _SINGLE:
+                self.single[name] = value
+            case _ if value == "no":
+                self.flags.discard(name)
             case _:
-                self.flags.add(option)
-
-    def authorize(self, user: str) -> None:
-        """Add Basic authentication."""
-        if ":" not in user:
-            raise _CommandError(f"--user {user} has no password: write name:password")
-        self._header(f"Authorization: Basic {base64.b64encode(_bytes(user)).decode()}")
+                self.flags.add(name)
 
     def _header(self, line: str) -> None:
+        if line.startswith("@"):
+            for one in self._read(line[1:]).decode("utf-8", "surrogateescape").splitlines():
+                self._header(one)
+            return
         name, colon, value = line.partition(":")
-        if colon and value.strip():
-            self.headers.append((name.strip(), value.strip()))
-        elif colon:
-            self.absent.add(name.strip().lower())
-        elif name.endswith(";"):
-            self.headers.append((name[:-1].strip(), ""))
-        else:
+        if not colon and line.endswith(";"):
+            name, value = line[:-1], ";"
+        elif not colon:
             raise _CommandError(f"the header {line!r} has no colon")
+        if not TOKEN.fullmatch(name):
+            raise _CommandError(f"the header {line!r} has no valid name")
+        if re.search(r"[\x00\r\n]", value):
+            raise _CommandError(f"the header {line!r} has more than one line")
+        if value == ";" and not colon:
+            self.headers.append((name, ""))
+        elif value.strip(" \t"):
+            self.headers.append((name, value.strip(" \t")))
+        else:
+            self.absent.add(name.lower())
 
-    def _data(self, option: str, value: str) -> None:
-        if option == "--data-raw":
+    def _data(self, name: str, value: str) -> None:
+        if name == "data-raw":
             piece = _bytes(value)
-        elif option == "--data-urlencode":
+        elif name == "data-urlencode":
             piece = self._urlencoded(value)
         elif value.startswith("@"):
             piece = self._read(value[1:])
-            if option not in {"--data-binary", "--json"}:
+            if name not in {"data-binary", "json"}:
                 piece = piece.translate(None, b"\r\n\0")
         else:
             piece = _bytes(value)
-        if option == "--json":
-            self.flags.add("--json")
-            self.data = [b"".join((*(self.data or ()), piece))]
-        else:
-            self.data = [*(self.data or ()), piece]
+        if name == "json":
+            self.flags.add("json")
+        joint = b"" if name == "json" or self.data is None else b"&"
+        self.data = (self.data or b"") + joint + piece
 
     def _urlencoded(self, value: str) -> bytes:
         name, mark, content = re.fullmatch(r"(?s)([^=@]*)([=@]?)(.*)", value).groups()  # type: ignore[union-attr]
         if not mark:
             name, content = "", value
         read = self._read(content) if mark == "@" else _bytes(content)
-        return (f"{name}=" if name else "").encode() + quote_plus(read).encode()
-
-    def _field(self, value: str, *, literally: bool) -> None:
-        name, equals, content = value.partition("=")
-        if not equals:
-            raise _CommandError(f"--form {value} has no value: write name=value")
-        if literally or content[:1] not in {"@", "<"}:
-            kind = None if literally else re.search(r";type=([^;]+)$", content)
-            text = _bytes(content[: kind.start()] if kind else content)
-            self.form.append((name, (None, text, kind[1]) if kind else (None, text)))
-            return
-        file, *options = content[1:].split(";")
-        given = dict(one.strip().partition("=")[::2] for one in options)
-        if unknown := given.keys() - {"type", "filename"}:
-            raise _CommandError(f"--form {value}: {min(unknown)!r} is not supported")
-        shown = given.get("filename", file.rpartition("/")[2]).strip('"') if content[0] == "@" else None
-        body = self._read(file.strip('"'))
-        kind_of_file = given.get("type", "application/octet-stream" if shown else "")
-        self.form.append((name, (shown, body, kind_of_file) if kind_of_file else (shown, body)))
+        return _bytes(f"{name}=" if name else "") + quote_plus(read).encode()
 
     def _read(self, name: str) -> bytes:
         if name == "-":
@@ -179,120 +138,233 @@ class _Command:
         except OSError as error:
             raise _CommandError(f"{self.folder / name} cannot be read: {error.strerror}") from error
 
-    def calls(self) -> list[Call]:
-        """Return the requests, one of each URL."""
+    def calls(self, notes: Notes) -> Iterator[Found]:
+        """Yield the requests, one of each URL, with the host of each.
+
+        Raises:
+            _CommandError: curl would not send one, or it cannot be played.
+        """
         if not self.urls:
             raise _CommandError("it has no URL")
         if self.data is not None and self.form:
             raise _CommandError("--data and --form exclude each other")
-        return [self._call(url) for url in self.urls]
+        if "head" in self.flags and (self.form or (self.data is not None and "get" not in self.flags)):
+            raise _CommandError("--head asks for no body, and another option gives one: curl refuses both")
+        unknown = next((one for one in self.reads if one and one not in self.jars), None)
+        if unknown is not None:
+            raise _CommandError(
+                f"--cookie {unknown} names a file that no earlier command writes with --cookie-jar: "
+                "write the cookies, name=value"
+            )
+        if "http1.0" in self.flags:
+            notes.more["{n} would be HTTP/1.0 (curl's --http1.0), and is sent as HTTP/1.1."] += len(self.urls)
+        for url in self.urls:
+            yield self._call(url, notes)
 
-    def _call(self, url: str) -> Call:
-        if "--globoff" not in self.flags and re.search(r"\[[^]]*-[^]]*\]|\{[^}]*,[^}]*\}", url):
-            raise _CommandError(f"{url} stands for several: write them out, or give --globoff")
-        scheme, authority, target = split(url)
-        if scheme not in {"", "http", "https"}:
-            raise _CommandError(f"{url} is no HTTP URL")
-        if "--path-as-is" not in self.flags and "/." in target.partition("?")[0] and target[:2] != "//":
-            target = urljoin("http://target/", target).removeprefix("http://target")
-        user = authority.rpartition("@")[0]
-        if user and not self._has("authorization"):
-            self.authorize(user)
-        data = (
-            None
-            if self.data is None
-            else b"".join(self.data)
-            if "--json" in self.flags
-            else b"&".join(self.data)
+    def _call(self, url: str, notes: Notes) -> Found:
+        scheme, user, authority, target = self._split(url)
+        is_get = "get" in self.flags and not self.form
+        body = self.data if self.data is not None and not is_get else b""
+        if is_get and self.data:
+            target += ("" if target.endswith("?") else "&" if "?" in target else "?") + wire(_text(self.data))
+            _sendable(url, target)
+        target = wire(self.single.get("request-target", "")) or target
+        custom = list(self.headers)
+        if "json" in self.flags:
+            given = {name.lower() for name, _ in custom} | self.absent
+            custom += [pair for pair in _JSON if pair[0].lower() not in given]
+        kind = "" if self.data is None or is_get else FORM
+        plain = self._headers(custom, user, "")
+        headers = self._headers(custom, user, kind)
+        if self.form:
+            own = next((value for name, value in custom if name.lower() == "content-type"), None)
+            if own is None and "content-type" in self.absent:
+                own = ""
+            body, kind = curl_form.multipart(self.form, own, backslashes="form-escape" in self.flags)
+            typed = [pair for pair in plain if pair[0].lower() != "content-type"]
+            headers = (*typed, ("Content-Type", wire(kind)))
+        if any(name.lower() == "content-length" and value != str(len(body)) for name, value in custom):
+            raise _CommandError(f"its Content-Length is not that of its body, {len(body)} bytes")
+        method = self._method(posts=bool(kind))
+        sent = without_connection(headers, authority, len(body), notes)
+        call = Call(
+            method, target, sent, body, redirects=self._redirects(plain, method), jar=self._jar(plain)
         )
-        default = "HEAD" if "--head" in self.flags else "GET"
-        extra: list[tuple[str, str]] = [("User-Agent", "curl"), ("Accept", "*/*")]
-        if "--compressed" in self.flags:
-            extra.append(("Accept-Encoding", "deflate, gzip"))
-        body = b""
-        if data is not None and "--get" in self.flags:
-            target += ("&" if "?" in target else "?") + quote(data, safe="".join(map(chr, range(33, 127))))
-        elif data is not None:
-            default, body = "POST", data
-            if "--json" in self.flags:
-                extra[1] = ("Accept", "application/json")
-            kind = "application/json" if "--json" in self.flags else "application/x-www-form-urlencoded"
-            extra.append(("Content-Type", kind))
-        elif self.form:
-            default = "POST"
-            body, kind = _multipart(self.form)
-            extra.append(("Content-Type", kind))
-        headers = [(name, value) for name, value in extra if not self._has(name.lower())]
-        headers += [pair for pair in self.headers if pair[0].lower() not in CONNECTION]
-        return Call(
-            wire(self.method) or default,
-            target,
-            tuple((wire(name), wire(value)) for name, value in headers if name.lower() not in self.absent),
-            body,
-            follow=bool(self.flags & {"--location", "--location-trusted"}),
-        )
+        return scheme, authority, call
 
-    def _has(self, name: str) -> bool:
-        return any(found.lower() == name for found, _ in self.headers)
+    def _method(self, *, posts: bool) -> str:
+        method = self.single.get("request")
+        if method is not None and not TOKEN.fullmatch(method):
+            raise _CommandError(f"--request {method!r} is not a method")
+        if method is not None and method != method.upper():
+            raise _CommandError(f"--request {method}: only methods in capital letters can be sent")
+        return method or ("HEAD" if "head" in self.flags else "POST" if posts else "GET")
+
+    def _split(self, url: str) -> tuple[str, str, str, str]:
+        """Return scheme, credentials, host and target of *url*, as curl reads it."""
+        if "globoff" not in self.flags and _SEVERAL.search(re.sub(r"//\[[^\]/]*\]", "//host", url)):
+            raise _CommandError(
+                f"{url} stands for several, or is not valid: write them out, or give --globoff"
+            )
+        found = _URL.match(url)
+        if found is None:
+            raise _CommandError(f"{url!r} is not a URL with a host")
+        scheme = (found["scheme"] or "http").lower()
+        if scheme not in {"http", "https"}:
+            raise _CommandError(f"{url} is not an HTTP URL")
+        path = found["path"] or "/"
+        if "path-as-is" not in self.flags:
+            path = _without_dots(path)
+        # curl encodes what is not ASCII in a path, and sends it as it is in a query.
+        encoded = "".join(one if one < "\x80" else f"%{ord(one):02x}" for one in wire(path))
+        target = encoded + wire(found["query"] or "")
+        _sendable(url, target)
+        return scheme, found["user"] or "", found["host"], target
+
+    def _headers(self, custom: list[tuple[str, str]], user: str, kind: str) -> Headers:
+        """Return the headers in curl's order: its own, then those of the command."""
+        own = [
+            ("Authorization", self._authorization(user)),
+            ("Range", self._range()),
+            ("User-Agent", self.single.get("user-agent", AGENT)),
+            ("Accept", "*/*"),
+            ("Accept-Encoding", "deflate, gzip" if "compressed" in self.flags else ""),
+            ("Referer", self.single.get("referer", "").partition(";auto")[0]),
+            ("Cookie", ";".join(self.cookies)),
+        ]
+        given = {name.lower() for name, _ in custom} | self.absent
+        headers = [pair for pair in own if pair[1] and pair[0].lower() not in given]
+        headers += custom
+        if kind and "content-type" not in given:
+            headers.append(("Content-Type", kind))
+        return tuple((wire(name), wire(value)) for name, value in headers)
+
+    def _authorization(self, user: str) -> str:
+        if (token := self.single.get("oauth2-bearer")) is not None:
+            return f"Bearer {token}"
+        given = self.single.get("user")
+        if given is not None and ":" not in given:
+            raise _CommandError(f"--user {given} has no password: write name:password")
+        if given is None and not user:
+            return ""
+        name, _, password = user.partition(":")
+        pair = _bytes(given) if given else unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def _range(self) -> str:
+        text = self.single.get("range", "")
+        return f"bytes={text}{'-' if text.isdecimal() else ''}" if text else ""
+
+    def _redirects(self, headers: Headers, method: str) -> Redirects | None:
+        if not self.flags & {"location", "location-trusted"}:
+            return None
+        posts = self.data is not None or bool(self.form)
+        keep = tuple(status for status, name in _POST_AGAIN.items() if name in self.flags or not posts)
+        limit = self.single.get("max-redirs", str(REDIRECTS))
+        if not re.fullmatch(r"-1|\d+", limit):
+            raise _CommandError(f"--max-redirs {limit} is not a number")
+        then = self.single.get("request") or ("GET" if posts and method == "POST" else method)
+        bare = without_connection(headers, "", 0, Notes())
+        return Redirects(int(limit), keep, then, bare, self.single.get("referer", "").endswith(";auto"))
+
+    def _jar(self, headers: Headers) -> Jar | None:
+        writes = self.single.get("cookie-jar", "")
+        if not (self.reads or writes):
+            return None
+        kept = () if "junk-session-cookies" in self.flags else tuple(one for one in self.reads if one)
+        joined = any(name == "Cookie" and value == wire(";".join(self.cookies)) for name, value in headers)
+        return Jar(kept, writes, active=True, at=None if joined else len(headers) - len(self.headers))
 
 
-def parse(file: Path, content: bytes) -> list[Call]:
-    """Return the requests of *content*; files that a command names are looked for beside *file*.
+_SINGLE = {
+    "request", "user", "user-agent", "referer", "oauth2-bearer", "range", "max-redirs", "request-target",
+    "cookie-jar",
+}  # fmt: skip
+
+
+def parse(file: Path, content: bytes) -> tuple[list[Found], Notes]:
+    """Return the requests of *content*, with the hosts they went to, and what a user should know.
+
+    Files that a command names are looked for beside *file*.
 
     Raises:
-        UsageError: a line is no curl command, or one that cannot be played; the message says which and why.
+        UsageError: there is something that cannot be played; the message has its line.
     """
     text = content.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
-    calls: list[Call] = []
+    found: list[Found] = []
+    notes, jars = Notes(), frozenset[str]()
     try:
         for words in commands(text):
-            calls += _command(file, words)
+            command = _command(file, words, jars)
+            found += _checked(file, words, command, notes)
+            jars |= {command.single.get("cookie-jar", "")} - {""}
     except ShellError as error:
-        raise UsageError(f"{file}, line {error.line}: {error}", advice=FOR_BASH) from None
-    if not calls:
+        raise UsageError(f"{file}, line {error.line}: {error}", advice=_advice(str(error))) from None
+    if not found:
         raise UsageError(
             f"{file} has no request to play", advice="Write a curl command a line, or give a HAR file."
         )
-    return calls
+    return found, notes
 
 
-def _command(file: Path, words: list[Word]) -> list[Call]:
-    first, *rest = words[1:] if words[0].text == "$" else words  # a prompt that was copied along
+def _advice(what: str) -> str:
+    if what.startswith("curl's "):
+        return "Remove it, or write the request in a scenario file: see docs/scenarios.md."
+    return FOR_BASH
+
+
+def _command(file: Path, words: list[Word], jars: frozenset[str]) -> _Command:
+    first, *rest = (
+        words[1:] if words[0].text == "$" and words[1:] else words
+    )  # a prompt that was copied along
     if first.text != "curl" and not first.text.endswith("/curl"):
         raise UsageError(
-            f"{file}, line {first.line}: {first.text!r} is no curl command",
+            f"{file}, line {first.line}: {first.text!r} is not a curl command",
             advice="Write a curl command a line; put a URL with & in it into quotes.",
         )
     if any(word.text.startswith("^") for word in rest):
         raise UsageError(f"{file}, line {first.line}: it was copied for Windows (cmd)", advice=FOR_BASH)
-    command = _Command(file.absolute().parent)
-    line = first.line
+    command = _Command(file.absolute().parent, jars)
     try:
-        options, urls = gnu_getopt([word.text for word in rest], _SHORT, _LONG)
-        for option, value in options:
-            command.take(_NAMES.get(option, option), value)
-        command.urls += urls
-        return command.calls()
-    except GetoptError as error:
-        dashed = f"-{error.opt}" if len(error.opt) == 1 else f"--{error.opt}"
-        line = next((word.line for word in rest if word.text.startswith(dashed)), line)
-        known = f"{error.opt}=" in _LONG or f"-{error.opt}" in _NAMES
-        what = "has no value" if known else "is not supported"
-        raise UsageError(
-            f"{file}, line {line}: curl's {dashed} {what}",
-            advice="Remove it, or write the request in a scenario file: see docs/scenarios.md.",
-        ) from None
-    except _CommandError as error:
-        raise UsageError(f"{file}, line {line}: {error}", advice="Correct the command.") from None
+        for name, value in options(rest):
+            command.take(name, value)
+    except (_CommandError, curl_form.FormError) as error:
+        raise _mistake(file, first.line, error) from None
+    return command
 
 
-def _multipart(
-    form: list[tuple[str, tuple[str | None, bytes] | tuple[str | None, bytes, str]]],
-) -> tuple[bytes, str]:
-    """Return a body of *form*, and its type. The same form has the same boundary: a list is played alike."""
-    boundary = f"------------------------{sha256(repr(form).encode()).hexdigest()[:16]}"
-    kind = f"multipart/form-data; boundary={boundary}"
-    return httpx.Request("POST", "http://target", headers={"Content-Type": kind}, files=form).read(), kind
+def _checked(file: Path, words: list[Word], command: _Command, notes: Notes) -> list[Found]:
+    try:
+        return list(command.calls(notes))
+    except (_CommandError, curl_form.FormError) as error:
+        raise _mistake(file, words[0].line, error) from None
+
+
+def _mistake(file: Path, line: int, error: Exception) -> UsageError:
+    return UsageError(f"{file}, line {line}: {error}", advice="Correct the command.")
+
+
+def _sendable(url: str, target: str) -> None:
+    if found := _CONTROL.search(target):
+        raise _CommandError(f"{url!r} holds {found[0]!r}, and curl sends no such URL: percent-encode it")
+
+
+def _without_dots(path: str) -> str:
+    """Return *path* without its ``.`` and ``..`` segments."""
+    kept: list[str] = []
+    *segments, last = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if last == "..":
+        del kept[-1:]
+    return "/" + "".join(f"{segment}/" for segment in kept) + ("" if last in {".", ".."} else last)
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _bytes(text: str) -> bytes:

@@ -1,145 +1,213 @@
 """Requests of a HAR file, as browsers and ``loadgen export --har`` write it.
 
 Played are the requests to the host of the first one, in the order in which they were sent. Left out, and
-told, is what a browser sent elsewhere, took from its cache, or did over a WebSocket.
+counted, is what a browser sent elsewhere, took from its cache, blocked, or did over a WebSocket.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
-from loadgen.client.traffic.call import CONNECTION, Call, split, unwired, wire
+from loadgen.client.traffic.answers import Answer
+from loadgen.client.traffic.call import TOKEN, Call, Notes, split, wire, without_connection
+from loadgen.client.traffic.har_body import BodyError, body, encodings
+from loadgen.client.traffic.hosts import Hosts
 from loadgen.core.masking import MASK
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-FORM = "application/x-www-form-urlencoded"
+    from loadgen.core.exchange import Headers
+
+_BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body is sent."
+_MASKED = "{n} with " + MASK + " in place of a secret: sent so."
+_CAPITALS = "{n} with a method in small letters: sent in capital letters."
+_BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
+"""What the browsers call themselves, as creators of a file."""
+_SWITCHING = 101
+_READABLE = "A URL of {n} held characters that no URL may: sent percent-encoded."
 
 
 class _EntryError(Exception):
     """An entry is not what it should be."""
 
 
-def parse(file: Path, content: bytes) -> tuple[list[Call], list[str]]:
-    """Return the requests of *content*, and what a user should know about them.
+@dataclass(frozen=True, slots=True)
+class Har:
+    """What is played of a file."""
+
+    calls: list[Call]
+    answers: list[Answer | None]
+    """What each was answered then, as far as the file has it."""
+    notes: Notes
+    is_browsers: bool
+    """Whether a browser wrote it."""
+
+
+def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> Har:
+    """Return the requests of the parsed *content*, and what a user should know about them.
 
     Raises:
-        UsageError: it is no HAR file, or a request in it cannot be sent as it was.
+        UsageError: a request in it cannot be sent as it was.
     """
-    try:
-        entries = json.loads(content.decode("utf-8-sig"))["log"]["entries"]
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{file}, line {error.lineno}: no JSON: {error.msg}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(
-            f"{file} is no HAR file: it has no log.entries",
-            advice="Export it by the network panel of a browser's developer tools, or loadgen export --har.",
-        ) from error
-    found: list[tuple[datetime, Call]] = []
-    left_out: Counter[str] = Counter()
-    host, masked = None, 0
+    entries = content["log"]["entries"]
+    found: list[tuple[datetime, Call, Answer | None]] = []
+    notes = Notes()
+    wanted = Hosts(hosts, notes)
     for number, entry in enumerate(entries if isinstance(entries, list) else (), 1):
         try:
-            scheme, authority, call = _call(entry)
-        except _EntryError as error:
+            method, url, request = _request(entry)
+            scheme, authority, _ = split(url)
+            if why := _not_sent(scheme, method, entry):
+                notes.left_out[why] += 1
+            elif wanted.play(authority):
+                call = _call(method, url, request, _own(entry), notes)
+                notes.more[_MASKED] += MASK in repr(call)
+                found.append((_when(entry), call, _answer(entry.get("response"))))
+        except (_EntryError, BodyError) as error:
             raise UsageError(f"{file}, entry {number}: {error}", advice="Correct it, or remove it.") from None
-        if scheme not in {"http", "https"}:
-            left_out[f"{scheme or 'no'} URLs"] += 1
-        elif entry.get("_fromCache"):
-            left_out["from the browser's cache"] += 1
-        elif authority != (host := host or authority):
-            left_out[f"to {authority}"] += 1
-        else:
-            masked += MASK in repr(call)
-            found.append((_when(entry), call))
     if not found:
-        raise UsageError(f"{file} has no request to play", advice=_told(left_out))
+        raise UsageError(
+            f"{file} has no request to play", advice="\n  ".join(notes.lines()) or "It has no entries."
+        )
     found.sort(key=lambda one: one[0])
-    notes = [_told(left_out)] if left_out else []
-    if masked:
-        notes.append(f"{masked} requests hold {MASK} in place of a secret, and are sent so.")
-    return [call for _, call in found], notes
+    creator = content["log"].get("creator")
+    name = creator.get("name") if isinstance(creator, dict) else None
+    return Har([one[1] for one in found], [one[2] for one in found], notes, name in _BROWSERS)
 
 
-def dump(calls: list[Call]) -> bytes:
-    """Return a HAR file of which :func:`parse` makes *calls* again: for a load generator elsewhere."""
-    entries = [
-        {
-            "request": {
-                "method": call.method,
-                "url": f"http://target{call.target}",
-                "headers": [{"name": unwired(name), "value": unwired(value)} for name, value in call.headers],
-                "bodySize": len(call.body),
-                "postData": {"text": base64.b64encode(call.body).decode(), "encoding": "base64"},
-            },
-            "_loadgen": {"user": call.user, "follow": call.follow},
-        }
-        for call in calls
-    ]
-    return json.dumps({"log": {"version": "1.2", "entries": entries}}).encode()
-
-
-def _call(entry: Any) -> tuple[str, str, Call]:
-    """Return an entry's scheme, host, and request."""
+def _request(entry: Any) -> tuple[str, str, dict[str, Any]]:
     match entry:
-        case {"request": {"method": str(method), "url": str(url), "headers": [*pairs]} as request}:
-            pass
-        case _:
-            raise _EntryError("it has no request with method, url and headers")
-    scheme, authority, target = split(url)
-    headers = []
-    for pair in pairs:
-        match pair:
-            case {"name": str(name), "value": str(value)}:
-                if name.lower() not in CONNECTION and not name.startswith(":"):  # HTTP/2's own fields
-                    headers.append((wire(name), wire(value)))
-            case _:
-                raise _EntryError("a header is no name and value")
-    own: dict[str, Any] = entry.get("_loadgen", {})
-    if not isinstance(own, dict):
-        raise _EntryError("its _loadgen is no object")
-    user = own.get("user", 0)
+        case {"request": {"method": str(method), "url": str(url)} as request}:
+            return method, url, request
+    raise _EntryError("it has no request with a method and a URL")
+
+
+def _not_sent(scheme: str, method: str, entry: dict[str, Any]) -> str:
+    """Say why an entry is not a request to a server, if it is none."""
+    if _is_web_socket(scheme, entry):
+        return "over WebSockets"
+    if scheme not in {"http", "https"}:
+        return f"with {scheme}: URLs" if scheme else "without a scheme in their URL"
+    if entry.get("_fromCache"):
+        return "from the browser's cache"
+    answer = entry.get("response")
+    error = answer.get("_error") if isinstance(answer, dict) else None
+    if isinstance(error, str) and "BLOCKED_BY" in error:
+        return "blocked by the browser"
+    return "of a proxy (CONNECT)" if method == "CONNECT" else ""
+
+
+def _is_web_socket(scheme: str, entry: dict[str, Any]) -> bool:
+    answer = entry.get("response")
+    headers = entry["request"].get("headers")
+    upgrades = isinstance(headers, list) and any(
+        isinstance(one, dict)
+        and str(one.get("name")).lower() == "upgrade"
+        and str(one.get("value")).lower() == "websocket"
+        for one in headers
+    )
     return (
-        scheme,
-        authority,
-        Call(
-            method,
-            target,
-            tuple(headers),
-            _body(method, url, request),
-            user if isinstance(user, int) else 0,
-            own.get("follow") is True,
-        ),
+        scheme in {"ws", "wss"}
+        or "_webSocketMessages" in entry
+        or entry.get("_resourceType") == "websocket"
+        or (isinstance(answer, dict) and answer.get("status") == _SWITCHING)
+        or upgrades
     )
 
 
-def _body(method: str, url: str, request: dict[str, Any]) -> bytes:
-    data = request.get("postData") or {}
-    match data:
-        case {"text": str(text)} if text or not data.get("params"):
-            if "base64" in (data.get("encoding"), data.get("comment")):
-                try:
-                    return base64.b64decode(text, validate=True)
-                except ValueError as error:
-                    raise _EntryError(f"the body of {method} {url} is no base64") from error
-            return text.encode("utf-8", "surrogatepass")
-        case {"mimeType": str(kind), "params": [*fields]} if kind.partition(";")[0].strip().lower() == FORM:
-            return urlencode(
-                [(str(one.get("name", "")), str(one.get("value", ""))) for one in fields]
-            ).encode()
-        case {"params": [_, *_]}:
-            raise _EntryError(f"the body of {method} {url} is kept as fields only, not as its bytes")
-    size = request.get("bodySize", 0)
-    if isinstance(size, int) and size > 0:
-        raise _EntryError(f"the {size} bytes of the body of {method} {url} are not in the file")
-    return b""
+def _own(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``loadgen export`` adds to an entry."""
+    own = entry.get("_loadgen", {})
+    if not isinstance(own, dict):
+        raise _EntryError("its _loadgen is not an object")
+    return own
+
+
+def _call(method: str, url: str, request: dict[str, Any], own: dict[str, Any], notes: Notes) -> Call:
+    """Return the request of an entry."""
+    if not TOKEN.fullmatch(method):
+        raise _EntryError(f"{method!r} is not a method")
+    _, authority, target = split(url)
+    notes.more[_CAPITALS] += method != method.upper()
+    headers = _headers(request, is_exact=bool(own))
+    sent, doubtful = body(request, headers)
+    notes.more[_BODY_SIZE] += doubtful
+    notes.more[_READABLE] += target not in url
+    if "?" not in url.partition("#")[0] and (fields := request.get("queryString")):
+        target += f"?{_query(fields)}"
+    user = own.get("user", 0)
+    return Call(
+        method,
+        target,
+        without_connection(headers, authority, len(sent), notes),
+        sent,
+        user if isinstance(user, int) else 0,
+    )
+
+
+def _headers(request: dict[str, Any], *, is_exact: bool) -> Headers:
+    """Return the headers as they were on the wire; of HTTP/2's several cookie fields, HTTP/1.1 has one."""
+    headers: list[tuple[str, str]] = []
+    cookies: int | None = None
+    pairs = request.get("headers")
+    for name, value in _pairs(pairs if pairs is not None else [], "header"):
+        if name.startswith(":"):  # HTTP/2's own fields
+            continue
+        if not TOKEN.fullmatch(name) and name.isascii():
+            raise _EntryError(f"{name!r} is not a header's name")
+        if {"\r", "\n", "\0"} & {*value}:
+            raise _EntryError(f"the header {name} has more than one line")
+        if name.lower() == "cookie" and cookies is not None and not is_exact:
+            headers[cookies] = (headers[cookies][0], f"{headers[cookies][1]}; {wire(value)}")
+            continue
+        if name.lower() == "cookie":
+            cookies = len(headers)
+        headers.append((wire(name), wire(value)))
+    if cookies is None and (given := request.get("cookies")):
+        text = "; ".join(f"{name}={value}" for name, value in _pairs(given, "cookie"))
+        headers.append(("Cookie", wire(text)))
+    return tuple(headers)
+
+
+def _pairs(given: Any, what: str) -> list[tuple[str, str]]:
+    if not isinstance(given, list):
+        raise _EntryError(f"its {what}s are not a list")
+    found = []
+    for pair in given:
+        match pair:
+            case {"name": str(name), "value": str(value)}:
+                found.append((name, value))
+            case _:
+                raise _EntryError(f"a {what} is not a name and a value")
+    return found
+
+
+def _query(fields: Any) -> str:
+    text = encodings(_pairs(fields, "field of its queryString"))[0]
+    return split(f"/?{text}")[2][2:]
+
+
+def _answer(response: Any) -> Answer | None:
+    """Return what a request was answered then; a damaged answer is none, as nothing of it is sent."""
+    try:
+        headers = [(str(one["name"]), str(one["value"])) for one in response.get("headers", [])]
+        if not any(name.lower() == "set-cookie" for name, _ in headers):
+            headers += [
+                ("Set-Cookie", f"{one['name']}={one['value']}") for one in response.get("cookies", [])
+            ]
+        content = response.get("content", {})
+        text = str(content.get("text") or "")
+        is_base64 = "base64" in (content.get("encoding"), content.get("comment"))
+        body = base64.b64decode(text) if is_base64 else text.encode("utf-8", "surrogatepass")
+    except (AttributeError, TypeError, KeyError, ValueError):
+        return None
+    return Answer(tuple(headers), body)
 
 
 def _when(entry: dict[str, Any]) -> datetime:
@@ -148,8 +216,3 @@ def _when(entry: dict[str, Any]) -> datetime:
         return when if when.tzinfo else when.replace(tzinfo=UTC)
     except (KeyError, TypeError, ValueError):
         return datetime.min.replace(tzinfo=UTC)
-
-
-def _told(left_out: Counter[str]) -> str:
-    what = ", ".join(f"{count} {which}" for which, count in left_out.most_common())
-    return f"Left out: {what}." if what else "It has no entries."

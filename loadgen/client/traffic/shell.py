@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _PIECE = re.compile(
     r"""
-      (?P<gap>(?:[ \t\r]|\\\r?\n)+)
+      (?P<joint>\\\r?\n)
+    | (?P<gap>[ \t\r]+)
     | (?P<end>\n|;|&&?)
     | (?P<hash>\#)
     | '(?P<single>[^']*)'
@@ -26,7 +27,7 @@ _ANSI = re.compile(
     r"\\(?:x(?P<hex>[0-9a-fA-F]{1,2})"
     r"|u(?P<pair>[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # of UTF-16, as browsers write it
     r"|u(?P<u>[0-9a-fA-F]{1,4})|U(?P<U>[0-9a-fA-F]{1,8})"
-    r"|(?P<octal>[0-7]{1,3})|(?P<other>.))",
+    r"|(?P<octal>[0-7]{1,3})|c(?P<control>.)|(?P<other>.))",
     re.DOTALL,
 )
 _NAMED = {
@@ -39,7 +40,10 @@ _NAMED = {
     "r": "\r",
     "t": "\t",
     "v": "\v",
+    **{one: one for one in "\\'\"?"},
 }
+_BRACES = re.compile(r"\{[^{}]*,[^{}]*\}|\{[^{},.]+\.\.[^{},.]+(?:\.\.[^{},.]+)?\}")
+"""What a shell makes several words of."""
 _DOUBLE = re.compile(r"\\(?P<escaped>[\"\\$`\n])|(?P<active>`|\$[\w{(])", re.DOTALL)
 
 
@@ -67,34 +71,62 @@ def commands(text: str) -> Iterator[list[Word]]:
         ShellError: there is more than words, quotes, comments, and ends of commands.
     """
     words: list[Word] = []
-    parts: list[str] | None = None
-    at, line, began = 0, 1, 1
+    word: _Word | None = None
+    at, line = 0, 1
     while at < len(text):
         found = _PIECE.match(text, at)
         if found is None:
             raise ShellError(line, _refused(text[at:]))
         kind = found.lastgroup
-        if kind == "hash" and parts is None:
+        if kind == "hash" and word is None:
             end = text.find("\n", at)
             at = len(text) if end < 0 else end
             continue
         if kind in {"gap", "end"}:
-            if parts is not None:
-                words.append(Word("".join(parts), began))
-                parts = None
+            if word is not None:
+                words.append(word.whole())
+                word = None
             if kind == "end" and words:
                 yield words
                 words = []
-        else:
-            if parts is None:
-                parts, began = [], line
-            parts.append(_unquoted(kind, found, line))
+        elif kind != "joint":
+            word = word or _Word(line)
+            word.add(_unquoted(kind, found, line), is_quoted=kind not in {"plain", "hash"})
         line += found[0].count("\n")
         at = found.end()
-    if parts is not None:
-        words.append(Word("".join(parts), began))
+    if word is not None:
+        words.append(word.whole())
     if words:
         yield words
+
+
+class _Word:
+    """A word that is being read."""
+
+    def __init__(self, line: int) -> None:
+        self._line = line
+        self._text = ""
+        self._bare = ""
+        """The same, with a letter in place of whatever was quoted: what a shell would look at."""
+
+    def add(self, text: str, *, is_quoted: bool) -> None:
+        self._text += text
+        self._bare += "q" * max(1, len(text)) if is_quoted else text
+
+    def whole(self) -> Word:
+        """Return the word.
+
+        Raises:
+            ShellError: a shell would make something else of it.
+        """
+        if self._bare.startswith("~"):
+            raise ShellError(self._line, f"{self._text} is for a shell to replace: write the path out")
+        if found := _BRACES.search(self._bare):
+            raise ShellError(
+                self._line,
+                f"{found[0]} is for a shell to replace: write the words out, or put it into quotes",
+            )
+        return Word(self._text, self._line)
 
 
 def _unquoted(kind: str | None, found: re.Match[str], line: int) -> str:
@@ -123,7 +155,9 @@ def _escape(found: re.Match[str]) -> str:
         return bytes.fromhex(pair.replace("\\u", "")).decode("utf-16-be")
     if code := found["u"] or found["U"]:
         return chr(min(int(code, 16), 0x10FFFF)).encode("utf-8", "replace").decode()
-    return _NAMED.get(found["other"], found["other"])
+    if control := found["control"]:
+        return chr(ord(control) & 0x1F)
+    return _NAMED.get(found["other"], found[0])
 
 
 def _refused(rest: str) -> str:

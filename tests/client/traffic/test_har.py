@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.client.traffic import har
-from loadgen.client.traffic.call import Call
+from loadgen.client.traffic import carried, har
+from loadgen.client.traffic.call import Bound, Call, Jar, Redirects
 from loadgen.client.traffic.file import read
 from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FILE = Path("shop.har")
 
 
 def entry(url: str = "http://shop.test/", method: str = "GET", at: int = 0, **more: Any) -> dict[str, Any]:
-    request = {"method": method, "url": url, "headers": [], "bodySize": 0, **more.pop("request", {})}
+    request = {"method": method, "url": url, "headers": [], "bodySize": -1, **more.pop("request", {})}
     return {"startedDateTime": f"2026-01-01T00:00:{at:02}.000Z", "request": request, **more}
 
 
-def parse(*entries: Any) -> tuple[list[Call], list[str]]:
-    return har.parse(FILE, json.dumps({"log": {"entries": entries}}).encode())
+def field(name: str, value: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value}]
+
+
+def parse(*entries: Any, hosts: Sequence[str] = ()) -> tuple[list[Call], list[str]]:
+    found = har.parse(FILE, {"log": {"entries": list(entries)}}, hosts)
+    return found.calls, found.notes.lines()
 
 
 def test_a_browsers_request() -> None:
@@ -39,7 +47,7 @@ def test_a_browsers_request() -> None:
         "bodySize": 9,
     }
     (call,), notes = parse(entry("https://shop.test/cart?x=%20&y=é#top", "POST", request=sent))
-    assert notes == []
+    assert notes == ["A URL of 1 request held characters that no URL may: sent percent-encoded."]
     assert (call.method, call.target, call.body) == ("POST", "/cart?x=%20&y=%C3%A9", '{"é": 1}'.encode())
     assert call.headers == (
         ("Cookie", "a=1; b=2"), ("content-type", "application/json"), ("X-Ã\x9c", "Ã©"),
@@ -64,9 +72,10 @@ def test_what_is_not_played_is_told() -> None:
         entry("https://shop.test/cart", at=7),
     )
     assert [call.target for call in calls] == ["/", "/cart"]
-    (note,) = notes
+    note, advice = notes
     assert note.startswith("Left out: 2 to cdn.test, ")
-    for left_out in ("1 from the browser's cache", "1 wss URLs"):
+    assert "--host" in advice
+    for left_out in ("1 from the browser's cache", "1 over WebSockets", "1 with data: URLs"):
         assert left_out in note
 
 
@@ -75,36 +84,185 @@ def test_masked_requests_are_told() -> None:
     headers = [{"name": "Cookie", "value": "(masked)"}]
     (call,), (note,) = parse(entry(request={"headers": headers}))
     assert call.headers == (("Cookie", "(masked)"),)
-    assert note.startswith("1 requests hold (masked)")
+    assert note.startswith("1 request with (masked)")
 
 
 def test_a_form_is_encoded() -> None:
     """A form that is kept as its fields is sent as they would be."""
     data = {"mimeType": "application/x-www-form-urlencoded; charset=utf-8",
             "params": [{"name": "q", "value": "a b&"}, {"name": "é", "value": ""}]}  # fmt: skip
-    (call,), _ = parse(entry(method="POST", request={"postData": data, "bodySize": 14}))
+    (call,), _ = parse(entry(method="POST", request={"postData": data, "bodySize": 16}))
     assert call.body == b"q=a+b%26&%C3%A9="
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        entry("wss://shop.test/live"),
+        entry("https://shop.test/live", _webSocketMessages=[]),
+        entry("https://shop.test/live", _resourceType="websocket"),
+        entry("https://shop.test/live", request={"headers": field("upgrade", "WebSocket")}),
+        entry("https://shop.test/live", response={"status": 101}),
+        entry("data:image/png;base64,AAAA"),
+        entry("about:blank"),
+        entry("blob:https://shop.test/1-2"),
+        entry("chrome-extension://abc/x.js"),
+        entry("https://shop.test/ad", response={"status": 0, "_error": "net::ERR_BLOCKED_BY_CLIENT"}),
+        entry("https://cdn.test/", "POST", request={"bodySize": 7}),
+        entry("https://cdn.test/", request={"headers": 7}),
+    ],
+)
+def test_what_is_not_a_request_to_the_host_is_left_out(how: Any) -> None:
+    """Also where it comes first, or could not be played: it decides nothing about the rest of the file."""
+    calls, notes = parse(entry(), how)
+    assert [call.target for call in calls] == ["/"]
+    assert notes[0].startswith("Left out: 1 ")
+
+
+@pytest.mark.parametrize("first", ["http://shop.test", "https://SHOP.test:443", "http://www.shop.test:80"])
+def test_one_site_is_one_host(first: str) -> None:
+    """A site that redirects to https, to www, or to its port is played on from there."""
+    urls = (
+        "https://shop.test/1",
+        "http://shop.test:80/2",
+        "https://www.Shop.test/3",
+        "https://a@shop.test./4",
+    )
+    calls, notes = parse(entry(f"{first}/0"), *(entry(url) for url in urls), entry("http://shop.test:8080/5"))
+    assert [call.target for call in calls] == ["/0", "/1", "/2", "/3", "/4"]
+    assert notes[0] == "Left out: 1 to shop.test:8080."
+
+
+@pytest.mark.parametrize(
+    ("hosts", "played"),
+    [
+        (["api.test"], ["/b"]),
+        (["https://api.test/"], ["/b"]),
+        (["API.test:443", "shop.test"], ["/a", "/b"]),
+    ],
+)
+def test_hosts_can_be_chosen(hosts: list[str], played: list[str]) -> None:
+    """``--host`` says which hosts the server under test stands for."""
+    calls, _ = parse(
+        entry("https://shop.test/a"), entry("https://api.test/b"), entry("http://x/"), hosts=hosts
+    )
+    assert [call.target for call in calls] == played
+
+
+def test_a_host_that_no_request_goes_to_is_an_error() -> None:
+    """Nothing would be played; what the file has is named."""
+    with pytest.raises(UsageError) as caught:
+        parse(entry(), hosts=["other"])
+    assert "has no request to play" in caught.value.message
+    assert "1 to shop.test" in caught.value.advice
+
+
+def test_cookie_fields_are_one() -> None:
+    """HTTP/2 splits cookies over several fields, HTTP/1.1 has one; an own export is kept as it was."""
+    headers = [*field("cookie", "a=1"), *field("x", "y"), *field("cookie", "b=2")]
+    (call,), _ = parse(entry(request={"headers": headers}))
+    assert call.headers == (("cookie", "a=1; b=2"), ("x", "y"))
+    (call,), _ = parse(entry(request={"headers": headers}, _loadgen={"seq": 1, "user": 0}))
+    assert call.headers == (("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"))
+
+
+def test_cookies_without_a_header_are_sent() -> None:
+    """Some programs keep cookies in ``cookies`` only; where there is a header, it is what was sent."""
+    cookies = [*field("a", "1"), *field("b", "2")]
+    (call,), _ = parse(entry(request={"cookies": cookies}))
+    assert call.headers == (("Cookie", "a=1; b=2"),)
+    (call,), _ = parse(entry(request={"cookies": cookies, "headers": field("Cookie", "c=3")}))
+    assert call.headers == (("Cookie", "c=3"),)
+
+
+LATIN = "text/plain; charset=ISO-8859-1"
+
+
+@pytest.mark.parametrize(
+    ("request_", "sent"),
+    [
+        ({"headers": field("Content-Type", LATIN), "postData": {"text": "é"}}, b"\xe9"),
+        ({"postData": {"text": "é", "mimeType": LATIN}, "bodySize": 1}, b"\xe9"),
+        ({"postData": {"text": "é", "mimeType": LATIN}, "bodySize": 2}, b"\xc3\xa9"),
+        ({"postData": {"text": "\x89PNG"}, "headers": field("Content-Length", "4")}, b"\x89PNG"),
+        ({"postData": {"text": "é", "mimeType": "text/plain; charset=nonsense"}}, b"\xc3\xa9"),
+        ({"postData": {"text": "x"}, "bodySize": -1}, b"x"),
+        ({"postData": {"text": "x"}, "bodySize": 0}, b"x"),
+        (
+            {
+                "postData": {"text": "eA==", "encoding": "base64"},
+                "headers": field("Content-Encoding", "gzip"),
+            },
+            b"x",
+        ),
+        ({"postData": {"text": ""}}, b""),
+        ({"postData": None}, b""),
+    ],
+)
+def test_a_body_is_the_bytes_that_were_sent(request_: dict[str, Any], sent: bytes) -> None:
+    """Text is encoded as it was; of several ways, the one that has the size which the file says."""
+    (call,), notes = parse(entry(method="POST", request=request_))
+    assert call.body == sent
+    doubtful = request_.get("bodySize") == 0
+    assert [note.startswith("1 request with a body") for note in notes] == [True] * doubtful
+
+
+@pytest.mark.parametrize(
+    ("params", "size", "sent"),
+    [
+        ([("q", "a b&")], 0, b"q=a+b%26"),
+        ([("q", "a+b%26"), ("r", "1")], 0, b"q=a+b%26&r=1"),
+        ([("q", "a+b%26")], 8, b"q=a+b%26"),
+        ([("q", "a+b%26")], 12, b"q=a%2Bb%2526"),
+        ([("q", "100%")], 0, b"q=100%25"),
+        ([("q[]", "1")], 0, b"q%5B%5D=1"),
+        ([("q[]", "1")], 5, b"q[]=1"),
+    ],
+)
+def test_a_form_is_encoded_once(params: list[tuple[str, str]], size: int, sent: bytes) -> None:
+    """Some programs keep a form's fields as they were sent, some decoded."""
+    fields = [{"name": name, "value": value} for name, value in params]
+    data = {"mimeType": "application/x-www-form-urlencoded", "params": fields}
+    (call,), _ = parse(entry(method="POST", request={"postData": data, "bodySize": size}))
+    assert call.body == sent
+
+
+def test_a_query_that_only_the_list_has_is_sent() -> None:
+    """Where the URL has a query, it is what was sent."""
+    fields = [*field("q", "a b"), *field("r", "1")]
+    (call,), _ = parse(entry("http://h/x#f?", request={"queryString": fields}))
+    assert call.target == "/x?q=a+b&r=1"
+    (call,), _ = parse(entry("http://h/x?q=%20", request={"queryString": fields}))
+    assert call.target == "/x?q=%20"
+
+
+def test_headers_of_a_connection_are_told() -> None:
+    """Those that follow from the request are not worth a word; the others are counted."""
+    headers = [*field("Host", "SHOP.test:80"), *field("Connection", "close"), *field("TE", "trailers")]
+    _, notes = parse(entry(request={"headers": headers}), entry(request={"headers": field("Host", "other")}))
+    assert notes == ["Not sent, as the connection to the target has its own: Te (1), Host (1)."]
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"{", "line 1: no JSON"),
-        (b'{\n"log": ]', "line 2: no JSON"),
-        (b"[]", "is no HAR file"),
-        (b"{}", "is no HAR file"),
-        (b'{"log": {}}', "is no HAR file"),
+        (b"{", "line 1: not JSON"),
+        (b'{\n"log": ]', "line 2: not JSON"),
+        (b"[]", "is not a HAR file"),
+        (b"{}", "is not a HAR file"),
+        (b'{"log": {}}', "is not a HAR file"),
         (b'{"log": {"entries": []}}', "has no request to play"),
         (b'{"log": {"entries": 7}}', "has no request to play"),
         (b'{"log": {"entries": "x"}}', "has no request to play"),
-        (b"\xff{", "is no HAR file"),
-        (b"[" * 100_000, "is no HAR file"),
+        (b"{\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
     ],
 )
-def test_what_is_no_har_file_is_refused(content: bytes, says: str) -> None:
+def test_what_is_no_har_file_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     """A damaged or other file is a usage error that names it."""
+    (tmp_path / "shop.har").write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        har.parse(FILE, content)
+        read(tmp_path / "shop.har")
     assert "shop.har" in caught.value.message
     assert says in caught.value.message
 
@@ -115,12 +273,23 @@ def test_what_is_no_har_file_is_refused(content: bytes, says: str) -> None:
         (7, "no request"),
         ({}, "no request"),
         ({"request": {"method": "GET", "url": 1, "headers": []}}, "no request"),
-        (entry(request={"headers": [{"name": "a"}]}), "a header is no name and value"),
-        (entry(request={"bodySize": 5}), "5 bytes of the body of GET http://shop.test/ are not in the file"),
+        (entry(request={"headers": [{"name": "a"}]}), "a header is not a name and a value"),
+        (entry(request={"headers": 1}), "its headers are not a list"),
+        (entry(request={"headers": [{"name": "a b", "value": ""}]}), "'a b' is not a header's name"),
+        (entry(request={"headers": field("a", "b\r\nc")}), "the header a has more than one line"),
+        (entry(method="GE T"), "'GE T' is not a method"),
+        (entry(request={"bodySize": 5}), "the 5 bytes of its body are not in the file"),
+        (entry(request={"headers": field("Content-Length", "5")}), "5 bytes of its body are not in the file"),
         (entry(request={"postData": {"mimeType": "multipart/form-data", "params": [{"name": "a"}]}}),
          "kept as fields only"),
-        (entry(request={"postData": {"text": "é", "encoding": "base64"}}), "is no base64"),
-        (entry(_loadgen=[]), "its _loadgen is no object"),
+        (entry(request={"postData": {"text": "é", "encoding": "base64"}}), "is not base64"),
+        (entry(request={"postData": {"text": "abc"}, "bodySize": 4}), "3 bytes of its body, and bodySize"),
+        (entry(request={"postData": {"text": "abc"}, "headers": field("content-length", "4"), "bodySize": 3}),
+         "3 bytes of its body, and Content-Length says 4"),
+        (entry(request={"postData": {"text": "abc"}, "headers": field("Content-Encoding", "gzip")}),
+         "sent with Content-Encoding: gzip, and the file has it decoded"),
+        (entry(request={"postData": []} | {"postData": [1]}), "its postData is not an object"),
+        (entry(_loadgen=[]), "its _loadgen is not an object"),
     ],
 )  # fmt: skip
 def test_entries_that_cannot_be_played_are_named(wrong: Any, says: str) -> None:
@@ -132,22 +301,36 @@ def test_entries_that_cannot_be_played_are_named(wrong: Any, says: str) -> None:
 
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=10)
+HEADERS = st.lists(st.tuples(TEXT.map(lambda name: f"X-{name}"), TEXT), max_size=3).map(tuple)
 CALLS = st.builds(
     Call,
     st.sampled_from(["GET", "POST"]),
     TEXT.map(lambda text: "/" + "".join(filter(str.isascii, text)).replace("#", "").replace("\x7f", "")),
-    st.lists(st.tuples(TEXT.map(lambda name: f"X-{name}"), TEXT), max_size=3).map(tuple),
+    HEADERS,
     st.binary(max_size=50),
     st.integers(0, 3),
-    st.booleans(),
+    st.none() | st.builds(Redirects, st.integers(-1, 3), st.just((301, 303)), st.just("GET"), HEADERS),
+    st.none() | st.builds(Jar, st.just(("a",)), st.just("b"), st.booleans(), st.none() | st.integers(0, 3)),
+    st.lists(
+        st.builds(
+            Bound,
+            st.just("1"),
+            st.just(0),
+            st.just(2),
+            TEXT,
+            st.just(3),
+            TEXT,
+            st.tuples(TEXT, st.integers(0, 9)),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
-@settings(deadline=None)
 @given(st.lists(CALLS, min_size=1, max_size=5))
 def test_what_is_carried_elsewhere_is_the_same(calls: list[Call]) -> None:
     """The requests that a load generator in a container reads are, to the byte, those that were read here."""
-    assert har.parse(FILE, har.dump(calls))[0] == calls
+    assert carried.load(json.loads(carried.dump(calls))) == calls
 
 
 def test_a_file_is_what_it_holds(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from loadgen.client.session import Stop, fire
 from loadgen.client.traffic import curl
-from loadgen.client.traffic.call import Call, playing
+from loadgen.client.traffic.call import Call
+from loadgen.client.traffic.playing import playing
 from loadgen.store.journal import Journal
 from tests.client.raw_server import OK, Received, raw_server
 
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def commands(path: Path, text: str) -> list[Call]:
+    return [call for _, _, call in curl.parse(path / "c", text.encode())[0]]
 
 
 async def play(path: Path, calls: list[Call], users: int, iterations: int = 1) -> RawServer:
@@ -40,7 +45,7 @@ async def play(path: Path, calls: list[Call], users: int, iterations: int = 1) -
             )  # fmt: skip
     assert (outcome.failed, outcome.iterations) == (0, users * iterations)
     assert scenario.requests is not None
-    follows = sum(call.follow for call in calls)
+    follows = sum(call.redirects is not None for call in calls)
     assert len(server.requests) == (scenario.requests(users) + follows) * iterations
     return server
 
@@ -50,7 +55,7 @@ async def test_what_is_sent_is_what_the_file_has(tmp_path: Path) -> None:
     source = """curl 'http://h/a/../b%2f?q=[1]' -g --path-as-is -b old=1 \\
           -H 'X-A: é' -H 'User-Agent: me' --data-raw 'ü'
         curl http://h/"""
-    server = await play(tmp_path, curl.parse(tmp_path / "c", source.encode()), 1)
+    server = await play(tmp_path, commands(tmp_path, source), 1)
     sent, then = server.requests
     assert sent.first_line == b"POST /a/../b%2f?q=[1] HTTP/1.1"
     lines = sent.head.decode("utf-8").split("\r\n")[1:]
@@ -67,7 +72,7 @@ async def test_what_is_sent_is_what_the_file_has(tmp_path: Path) -> None:
 
 async def test_redirects_are_followed_where_the_command_says_so(tmp_path: Path) -> None:
     """With -L the redirect is a request of its own; without it is not followed."""
-    calls = curl.parse(tmp_path / "c", b"curl http://h/moved\ncurl -L http://h/moved")
+    calls = commands(tmp_path, "curl http://h/moved\ncurl -L http://h/moved")
     server = await play(tmp_path, calls, 1)
     assert [one.target for one in server.requests] == [b"/moved", b"/moved", b"/there"]
 

@@ -1,0 +1,68 @@
+"""Carries values over from the answers that come now, into the requests that had those that came then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loadgen.client.traffic.answers import Answer
+from loadgen.client.traffic.call import COOKIE
+from loadgen.client.traffic.slots import written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import httpx
+
+    from loadgen.client.traffic.call import Bound, Call
+
+
+def providers(calls: Iterable[Call]) -> frozenset[int]:
+    """Return the numbers of the calls whose answers others take values from."""
+    return frozenset(bound.call for call in calls for bound in call.bound)
+
+
+class Carrier:
+    """What one virtual user has seen in one iteration."""
+
+    def __init__(self, needed: frozenset[int]) -> None:
+        self._needed = needed
+        self._answers: dict[int, Answer] = {}
+        self._cookies: dict[str, str] = {}
+
+    def seen(self, number: int, answer: httpx.Response) -> None:
+        """Take note of the answer to call *number*, if anything is taken from it."""
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw
+        )
+        if any(name.lower() == "set-cookie" for name, _ in headers):
+            for name, value in Answer(headers, b"").cookies():
+                self._cookies.pop(name, None)
+                if value is not None:
+                    self._cookies[name] = value
+        if number in self._needed:
+            self._answers[number] = Answer(headers, answer.content)
+
+    def filled(self, call: Call) -> tuple[Call, list[Bound]]:
+        """Return *call* with the values of now, and those that are missing, which stay as in the file."""
+        if not call.bound:
+            return call, []
+        missing: list[Bound] = []
+        texts = {"target": call.target, "body": call.body.decode("latin-1")}
+        texts |= {str(number): value for number, (_, value) in enumerate(call.headers)}
+        for bound in sorted(call.bound, key=lambda one: one.start, reverse=True):
+            value = self._value(bound)
+            if value is None:
+                missing.append(bound)
+                continue
+            text = texts[bound.part]
+            texts[bound.part] = text[: bound.start] + written(value, bound.writing) + text[bound.end :]
+        headers = tuple((name, texts[str(number)]) for number, (name, _) in enumerate(call.headers))
+        filled = replace(call, target=texts["target"], body=texts["body"].encode("latin-1"), headers=headers)
+        return filled, missing
+
+    def _value(self, bound: Bound) -> str | int | None:
+        if bound.kind == COOKIE:
+            return self._cookies.get(str(bound.path[0]))
+        answer = self._answers.get(bound.call)
+        return None if answer is None else answer.value(bound.kind, bound.path)

@@ -1,0 +1,145 @@
+"""Finds what requests of a file take from earlier answers: ids, tokens, cookies; as ``shrink`` does.
+
+Links are a guess, and listed. One that was guessed wrongly changes nothing where the server gives the value
+that it gave then; where it gives another one, the request would otherwise have asked for what is not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from loadgen.client.traffic.call import COOKIE, Bound, Call, Jar
+from loadgen.client.traffic.slots import TELLING, cookies, slots
+from loadgen.core.case import LIKELY, Origin, likelihood
+from loadgen.core.exchange import Request
+from loadgen.core.masking import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from loadgen.client.traffic.answers import Answer, Key
+    from loadgen.client.traffic.slots import Slot
+
+PROVIDERS = 8
+"""Answers, the first ones, that are looked at as the origin of one value."""
+BROWSER = "browser"
+"""The jar of a user whose file has no cookies."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Where a value was seen."""
+
+    origin: Origin
+    kind: str
+    path: Key
+    behind: str | None
+    """What a path had before it."""
+
+    def score(self, slot: Slot, request: Request) -> int:
+        """Tell how likely it is that the value in *slot* comes from here."""
+        score = likelihood(self.origin, slot.value, request, slot.key, slot.behind)
+        return score + (LIKELY + 1 if self.behind is not None and self.behind == slot.behind else 0)
+
+
+def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[Call], list[str]]:
+    """Return *calls* with what each takes from earlier answers, and what a user should know about that."""
+    users: defaultdict[int, _Client] = defaultdict(_Client)
+    found: list[Call] = []
+    told: Counter[str] = Counter()
+    for number, (call, answer) in enumerate(zip(calls, answers, strict=True)):
+        client = users[call.user]
+        bound = client.links(call)
+        found.append(replace(call, bound=bound))
+        told.update({_named(one, calls) for one in bound})
+        if answer is not None:
+            client.learn(number, call, answer)
+    notes = []
+    if told:
+        what = ", ".join(f"{name} ({count})" for name, count in told.most_common())
+        notes.append(f"Carried over from earlier answers: {what}. --verbatim sends the file as it is.")
+    return found, notes
+
+
+def with_jar(calls: Iterable[Call]) -> list[Call]:
+    """Return *calls* with cookies of the answers, as a browser would send them, in place of missing ones."""
+    jar = Jar((BROWSER,), BROWSER, active=True)
+    return [replace(call, headers=_unmasked(call), jar=jar) for call in calls]
+
+
+def lacks_cookies(calls: Sequence[Call]) -> bool:
+    """Say whether every cookie was taken out of the file."""
+    values = [value for call in calls for name, value in call.headers if name.lower() == "cookie"]
+    return all(value == MASK for value in values)
+
+
+def _unmasked(call: Call) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in call.headers if (pair[0].lower(), pair[1]) != ("cookie", MASK))
+
+
+class _Client:
+    """What one user of the file has sent and seen."""
+
+    def __init__(self) -> None:
+        self._origins: dict[str, list[_Seen]] = {}
+        self._cookies: defaultdict[str, set[str | None]] = defaultdict(set)
+        self._said: set[str] = set()
+
+    def links(self, call: Call) -> tuple[Bound, ...]:
+        """Return what *call* takes from the answers so far."""
+        request = _request(0, call)
+        bound = []
+        for slot in slots(call):
+            if (one := self._link(slot, request)) is not None:
+                bound.append(one)
+            else:
+                self._said.add(str(slot.value))
+        bound += [
+            Bound(slot.part, slot.start, slot.end, slot.writing, -1, COOKIE, (slot.key,))
+            for slot in cookies(call)
+            if str(slot.value) in self._cookies[slot.key]
+        ]
+        return tuple(bound)
+
+    def learn(self, number: int, call: Call, answer: Answer) -> None:
+        """Take note of what *answer* holds."""
+        request = _request(number, call)
+        for name, text in answer.cookies():
+            self._cookies[name].add(text)
+        for kind, path, value in answer.values():
+            text = str(value)
+            if isinstance(value, str) and (value in call.target or value.encode() in call.body):
+                continue  # the client's own, given back
+            known = self._origins.setdefault(text, [])
+            if len(known) < PROVIDERS:
+                key = ("id",) if kind == "location" else path[:1] if kind == "field" else path
+                known.append(_Seen(Origin(request, 0, key), kind, path, answer.behind(kind, path)))
+
+    def _link(self, slot: Slot, request: Request) -> Bound | None:
+        text = str(slot.value)
+        if text in self._said and _telling(text):
+            return None
+        scored = [(one.score(slot, request), one) for one in self._origins.get(text, [])]
+        score, best = max(scored, key=lambda one: one[0], default=(0, None))
+        if best is None or score < LIKELY:
+            return None
+        number = best.origin.request.seq
+        return Bound(slot.part, slot.start, slot.end, slot.writing, number, best.kind, best.path)
+
+
+def _telling(text: str) -> bool:
+    return len(text) >= TELLING and not text.isdecimal()
+
+
+def _request(number: int, call: Call) -> Request:
+    return Request(number, call.user, call.method, call.target, call.headers, call.body)
+
+
+def _named(bound: Bound, calls: Sequence[Call]) -> str:
+    """Say where a value comes from."""
+    if bound.kind == COOKIE:
+        return f"cookie {bound.path[0]}"
+    call = calls[bound.call]
+    return f"{bound.name} of {call.method} {call.target.partition('?')[0]}"

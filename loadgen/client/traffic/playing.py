@@ -1,0 +1,105 @@
+"""The scenario that plays the requests of a file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from loadgen.client.scenario import Origin, Scenario
+from loadgen.client.traffic.call import COOKIE
+from loadgen.client.traffic.carrying import Carrier, providers
+from loadgen.client.traffic.redirects import Cookies, following, with_cookies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadgen.client.scenario import User
+    from loadgen.client.traffic.call import Bound, Call
+
+USERS = 8
+"""Virtual users of a file that has one, where the command line names none."""
+
+
+def playing(file: Path, calls: list[Call]) -> Scenario:
+    """Return the scenario in which virtual users play *calls*, in their order.
+
+    Where the file has several users, a virtual user plays what one of them sent; where there are more virtual
+    users, a user's requests are played by several, where there are fewer, those of several by one.
+    """
+    users = sorted({call.user for call in calls})
+    lists = [[(at, call) for at, call in enumerate(calls) if call.user == user] for user in users]
+    needed = providers(calls)
+    told: set[tuple[int, Bound]] = set()
+
+    def mine(user: int, of: int) -> list[list[tuple[int, Call]]]:
+        return lists[user % len(lists) :: of]
+
+    async def run(user: User) -> None:
+        for part in mine(user.id, user.of):
+            jars: defaultdict[str, Cookies] = defaultdict(Cookies)
+            carrier = Carrier(needed)
+            for number, call in part:
+                filled, missing = carrier.filled(call)
+                for bound in missing:
+                    if (number, bound) not in told:
+                        told.add((number, bound))
+                        user.say(
+                            f"{call.method} {call.target} is sent with the file's value: {_why(bound, calls)}"
+                        )
+                carrier.seen(number, await _play(user.http, filled, jars))
+
+    def requests(of: int) -> int:
+        return sum(len(part) for user in range(of) for part in mine(user, of))
+
+    return Scenario(
+        file.name,
+        f"the {len(calls)} requests of {file.name}",
+        run,
+        concurrency=len(lists) if len(lists) > 1 else USERS,
+        iterations=1,
+        origin=Origin("--from", file.resolve()),
+        requests=requests,
+    )
+
+
+def _why(bound: Bound, calls: list[Call]) -> str:
+    if bound.kind == COOKIE:
+        return f"no answer has set the cookie {bound.name}"
+    source = calls[bound.call]
+    return f"the answer to {source.method} {source.target} has no {bound.name} this time"
+
+
+async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cookies]) -> httpx.Response:
+    """Send *call*, and whatever it is redirected to; return the last answer."""
+    jar, seen = call.jar, Cookies()
+    if jar is not None:
+        for name in jar.reads:
+            seen.merge(jars[name])
+    one = call
+    while True:
+        cookies = seen.header(one.target) if jar is not None and jar.active else ""
+        answer = await http.send(request(http, with_cookies(one, cookies)), follow_redirects=False)
+        if jar is not None:
+            seen.take(answer, one.target)
+        due = following(one, answer, http.base_url)
+        if due is None:
+            break
+        one = due
+    if jar is not None and jar.writes:
+        jars[jar.writes] = seen
+    return answer
+
+
+def request(http: httpx.AsyncClient, call: Call) -> httpx.Request:
+    """Return *call* as a request to the server; not built by the client, which adds headers and cookies."""
+    target = call.target.encode("latin-1")
+    extensions: dict[str, Any] = {"timeout": http.timeout.as_dict(), "target": target}
+    return httpx.Request(
+        call.method,
+        http.base_url,
+        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
+        content=call.body or None,
+        extensions=extensions,
+    )

@@ -1,0 +1,149 @@
+"""Where in a request a value stands that may come from an earlier answer, and how it is written there."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from loadgen.client.traffic.call import Call
+
+TELLING = 8
+"""Characters that make a text too particular to be in two places by chance."""
+_OF_THE_CLIENT = frozenset(
+    {
+        "accept", "accept-encoding", "accept-language", "cookie", "content-type", "user-agent", "referer",
+        "origin", "cache-control", "pragma", "dnt", "priority", "sec-gpc", "upgrade-insecure-requests",
+        "x-requested-with",
+    }
+)  # fmt: skip
+"""Headers that a client makes by itself."""
+_SPACE = re.compile(r"[ \t\r\n]*")
+_PART = re.compile(
+    r'\r\nContent-Disposition: form-data; name="(?P<name>[^"]*)"\r\n(?:[^\r\n]+\r\n)*\r\n'
+    r"(?P<value>[^\r\n]*)\r\n--",
+    re.IGNORECASE,
+)
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place in a request."""
+
+    part: str
+    """``target``, ``body``, or the number of a header."""
+    start: int
+    end: int
+    value: str | int
+    """What stands there, decoded."""
+    writing: str
+    """How it is written there: see :func:`written`."""
+    key: str = ""
+    """The name that the place has."""
+    behind: str = ""
+    """What comes before it in a path."""
+
+
+def written(value: str | int, writing: str) -> str:
+    """Return *value* as it is written in a slot, its bytes decoded as latin-1."""
+    match writing:
+        case "path":
+            text = quote(str(value), safe="")
+        case "query":
+            text = quote_plus(str(value), safe="")
+        case "json":
+            text = json.dumps(str(value), ensure_ascii=False)
+        case _:  # "plain", and "number": a number of JSON
+            text = str(value)
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def slots(call: Call) -> Iterator[Slot]:
+    """Yield the places of *call*, without its cookies."""
+    path, mark, query = call.target.partition("?")
+    at, behind = 0, ""
+    for piece in path.split("/"):
+        if piece:
+            yield Slot("target", at, at + len(piece), unquote(piece), "path", behind=behind.rstrip("/"))
+        behind += f"{piece}/"
+        at += len(piece) + 1
+    yield from _pairs("target", query, len(path) + len(mark))
+    for number, (name, value) in enumerate(call.headers):
+        start = value.rfind(" ") + 1
+        if name.lower() not in _OF_THE_CLIENT and len(value) - start >= TELLING:
+            yield Slot(str(number), start, len(value), value[start:], "plain", key=name.lower())
+    yield from _body(call)
+
+
+def cookies(call: Call) -> Iterator[Slot]:
+    """Yield the values of its cookies."""
+    for number, (name, value) in enumerate(call.headers):
+        if name.lower() != "cookie":
+            continue
+        at = 0
+        for pair in value.split(";"):
+            key, equals, text = pair.partition("=")
+            start = at + len(key) + len(equals)
+            if equals:
+                yield Slot(
+                    str(number), start, start + len(text.rstrip()), text.rstrip(), "plain", key.strip()
+                )
+            at += len(pair) + 1
+
+
+def _body(call: Call) -> Iterator[Slot]:
+    kind = next((value for name, value in call.headers if name.lower() == "content-type"), "").lower()
+    text = call.body.decode("latin-1")
+    if "json" in kind:
+        try:
+            json.loads(call.body)
+            yield from _json(text, 0, "")
+        except (ValueError, RecursionError):
+            return
+    elif kind.startswith("application/x-www-form-urlencoded"):
+        yield from _pairs("body", text, 0)
+    elif kind.startswith("multipart/form-data"):
+        for found in _PART.finditer(text):
+            yield Slot("body", *found.span("value"), found["value"], "plain", found["name"])
+
+
+def _pairs(part: str, text: str, at: int) -> Iterator[Slot]:
+    for pair in text.split("&"):
+        name, equals, value = pair.partition("=")
+        start = at + len(name) + len(equals)
+        if equals and value:
+            yield Slot(part, start, start + len(value), unquote_plus(value), "query", unquote_plus(name))
+        at += len(pair) + 1
+
+
+def _json(text: str, at: int, key: str) -> Generator[Slot, None, int]:
+    """Yield the texts and whole numbers of JSON from *at* on; return where it ends. *text* is valid JSON."""
+    at = _skip(text, at)
+    if text[at] not in "{[":
+        value, end = _DECODER.raw_decode(text, at)
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            yield Slot("body", at, end, value, "json" if isinstance(value, str) else "number", key)
+        return end
+    is_object = text[at] == "{"
+    at = _skip(text, at + 1)
+    while text[at] not in "}]":
+        if is_object:
+            key, at = _DECODER.raw_decode(text, at)
+            at = _skip(text, at) + 1
+        at = yield from _json(text, at, key)
+        at = _skip(text, at)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found
+    return found.end()
