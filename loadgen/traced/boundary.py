@@ -23,7 +23,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import schedule, settings
-from loadgen.traced.gaps import collect_at_fixed_places, shown
+from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
 from loadgen.traced.watch import Watch

@@ -319,6 +319,6 @@ def test_flask_sqlalchemy(here: Bench) -> None:
 @pytest.mark.engine
 def test_temporary_folders(here: Bench) -> None:
     """Without what closes the gap, names that are drawn for temporary files diverge."""
-    plan, name = visiting(*["/temporary"] * 4), gaps.record_temporary_folders.__name__
+    plan, name = visiting(*["/temporary"] * 4), gaps.files.record_temporary_folders.__name__
     verdicts = replayed(here, FILES, plan, times=1, without=name)
     assert verdicts[0].judgement is Judgement.DIVERGED

@@ -24,7 +24,7 @@ from tests.engine.conftest import Bench, visiting
 if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
 
-OVERLAY = Path(gaps.__file__).parent / "overlay" / "loadgen.toml"
+OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
     import os, random, signal, sqlite3, sys, time
@@ -203,13 +203,13 @@ def test_signal_handlers(bench: Bench) -> None:
 
 
 CLOSED = {
-    gaps.record_containers_as_they_were: "/changed",
-    gaps.unwrap_callbacks_off_the_tape: "/callback",
-    gaps.collect_at_fixed_places: "/cycles",
-    gaps.keep_live_descriptors_apart: "/pipe",
-    gaps.keep_frames_off_the_tape: "/raised",
-    gaps.let_go_of_replayed_errors: "/raised",
-    gaps.trace_imports_of_the_application: "/imported",
+    gaps.values.record_containers_as_they_were: "/changed",
+    gaps.callbacks.unwrap_callbacks_off_the_tape: "/callback",
+    gaps.collector.collect_at_fixed_places: "/cycles",
+    gaps.files.keep_live_descriptors_apart: "/pipe",
+    gaps.raised.keep_frames_off_the_tape: "/raised",
+    gaps.raised.let_go_of_replayed_errors: "/raised",
+    gaps.imports.trace_imports_of_the_application: "/imported",
 }
 
 
@@ -229,7 +229,7 @@ def test_closed_gap(bench: Bench, gap: object) -> None:
 @pytest.mark.engine
 def test_paths_may_be_omitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listing the current directory works, and its replay lists what was there; stock, it is a 500."""
-    name = gaps.let_paths_be_omitted.__name__
+    name = gaps.files.let_paths_be_omitted.__name__
     for without, answered in (((), "200"), ((name,), "500")):
         here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
         here.path.mkdir()
@@ -259,7 +259,7 @@ LOOKING = """
 
 def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
     """What an import looks at is live: stock, a folder that has changed is listed by the replay alone."""
-    for closed, seen in (((), "True"), ((gaps.find_code_live.__name__,), "False")):
+    for closed, seen in (((), "True"), ((gaps.imports.find_code_live.__name__,), "False")):
         command = [sys.executable, bench.script(LOOKING), *closed]
         told = subprocess.run(command, cwd=bench.path, capture_output=True, text=True, check=True, timeout=60)
         assert told.stdout.strip() == seen
@@ -268,7 +268,7 @@ def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
 @pytest.mark.engine
 def test_one_request_fails_and_not_the_process(bench: Bench) -> None:
     """A request that leaves the tape is one difference; stock, it takes the whole replay with it."""
-    name = gaps.fail_the_request_not_the_process.__name__
+    name = gaps.replaying.fail_the_request_not_the_process.__name__
     for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.UNDETERMINED)):
         here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
         here.path.mkdir()
@@ -288,7 +288,7 @@ def test_code_is_not_on_the_tape() -> None:
 
     (pytest's own folders are exempt from what the engine records, so this needs another one.)
     """
-    name = gaps.read_code_live.__name__
+    name = gaps.imports.read_code_live.__name__
     for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.IDENTICAL)):
         with TemporaryDirectory(prefix="loadgen-code-", dir="/tmp") as folder:
             here = Bench(Path(folder), LocalRuntime(without=without))
@@ -304,7 +304,7 @@ def test_recording_does_not_break_the_application(bench: Bench) -> None:
 
     The race is rare in each request, so the open gap gets several runs to show it.
     """
-    name = gaps.bind_reused_addresses.__name__
+    name = gaps.bindings.bind_reused_addresses.__name__
 
     def errors(number: int, without: tuple[str, ...]) -> int:
         here = Bench(bench.path / f"{number}-{len(without)}", LocalRuntime(without=without))
@@ -366,7 +366,7 @@ def test_recording_does_not_free_twice(bench: Bench) -> None:
 
     assert free() == (-signal.SIGSEGV, "")
     told = "NEW_BINDING BINDING_DELETE NEW_BINDING BINDING_DELETE SYNC\n"
-    assert free(gaps.free_objects_in_one_step.__name__) == (0, told)
+    assert free(gaps.bindings.free_objects_in_one_step.__name__) == (0, told)
 
 
 @pytest.mark.parametrize("found", ["0.2.29", "0.3.0"])

@@ -154,5 +154,5 @@ def test_races_in_parallel(bench: Bench) -> None:
 @pytest.mark.engine
 def test_locks_are_on_the_tape(bench: Bench) -> None:
     """Without their order, threads that wait for one another take other steps than the recorded ones."""
-    verdict = outcome(bench, ORDERED, without=gaps.order_the_threads.__name__)
+    verdict = outcome(bench, ORDERED, without=gaps.threads.order_the_threads.__name__)
     assert verdict.judgement is not Judgement.IDENTICAL

@@ -1,0 +1,71 @@
+"""Gaps of the engine, each closed by one function with its reason, by theme.
+
+Those in :data:`CLOSED` are applied by the launcher before the engine starts; the collector's, by the boundary
+before the server does. What module configuration can close is in ``overlay/loadgen.toml`` instead. Both were
+made for exactly one build of the engine: :data:`ENGINE_VERSION`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from loadgen.traced import settings
+from loadgen.traced.gaps.bindings import bind_reused_addresses, free_objects_in_one_step
+from loadgen.traced.gaps.callbacks import unwrap_callbacks_off_the_tape
+from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.gaps.files import (
+    keep_live_descriptors_apart,
+    let_paths_be_omitted,
+    record_temporary_folders,
+    take_the_applications_files_from_the_tape,
+)
+from loadgen.traced.gaps.imports import find_code_live, read_code_live, trace_imports_of_the_application
+from loadgen.traced.gaps.raised import keep_frames_off_the_tape, let_go_of_replayed_errors
+from loadgen.traced.gaps.replaying import fail_the_request_not_the_process, follow_the_tape_in_turns
+from loadgen.traced.gaps.threads import order_the_threads
+from loadgen.traced.gaps.values import record_containers_as_they_were
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENGINE_VERSION = "0.2.30"
+
+CLOSED: tuple[Callable[[], None], ...] = (
+    follow_the_tape_in_turns,
+    fail_the_request_not_the_process,
+    bind_reused_addresses,
+    keep_frames_off_the_tape,
+    order_the_threads,
+    let_go_of_replayed_errors,
+    free_objects_in_one_step,
+    record_containers_as_they_were,
+    unwrap_callbacks_off_the_tape,
+    trace_imports_of_the_application,
+    read_code_live,
+    find_code_live,
+    record_temporary_folders,
+    take_the_applications_files_from_the_tape,
+    let_paths_be_omitted,
+    keep_live_descriptors_apart,
+)
+
+ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
+"""Every name that ``--without`` knows."""
+
+
+def close() -> None:
+    """Close every gap.
+
+    Raises:
+        SystemExit: the installed engine is not the one that this module was made for.
+    """
+    installed = version("retracesoftware")
+    if installed != ENGINE_VERSION:
+        raise SystemExit(
+            f"loadgen: made for retracesoftware {ENGINE_VERSION}, found {installed}. "
+            f"Install the matching engine: pip install retracesoftware=={ENGINE_VERSION}"
+        )
+    for gap in CLOSED:
+        if gap.__name__ not in settings.CURRENT.without:
+            gap()

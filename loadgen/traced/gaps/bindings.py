@@ -1,0 +1,70 @@
+"""Gaps of bindings: how the engine knows an object again, and when it forgets one."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from retracesoftware import stream, utils
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def bind_reused_addresses() -> None:
+    """Let an object take over a stale binding that stands at its address.
+
+    ``binder_dealloc`` swaps ``tp_dealloc`` while the original may drop the GIL; an object of that type freed
+    meanwhile by another thread keeps its binding. The next object at that address then fails with "object
+    is already bound": recording breaks the application, which answers 500 under contention.
+    """
+
+    class Binder(stream.Binder):  # type: ignore[misc]
+        def bind(self, obj: object) -> Any:
+            try:
+                return super().bind(obj)
+            except RuntimeError:
+                return self.lookup(obj)
+
+    stream.Binder = Binder
+
+
+def free_objects_in_one_step() -> None:
+    """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
+
+    ``binder_dealloc`` tells of the deletion before the object leaves the collector's lists. Telling runs
+    Python code and waits for the writer: another thread that collects meanwhile finds an object that nobody
+    refers to, and frees it a second time. The recorded server dies of SIGSEGV, at once or later.
+    """
+    deleted: deque[int] = deque()
+    thread_switch = utils.thread_switch
+
+    class Binder(stream.Binder):  # type: ignore[misc]
+        def __init__(self, on_delete: object = None) -> None:
+            super().__init__(on_delete and deleted.append)  # native: no other thread runs before it returns
+
+    def tell_deletions_first(writer: Callable[..., None], *, on_thread_switch: Callable[..., None]) -> Any:
+        def tell(*_: object) -> None:
+            while deleted:
+                with suppress(IndexError):  # another thread told it
+                    writer("BINDING_DELETE", deleted.popleft())
+
+        return utils.observer(thread_switch(writer, on_thread_switch=on_thread_switch), on_call=tell)
+
+    stream.Binder = Binder
+    utils.thread_switch = tell_deletions_first
+
+
+def external_objects(target: Any, system: Any) -> Any:
+    """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
+
+    A ``system_wrap`` of the overlay, for Python classes around a library in C that the engine does not see.
+    """
+    factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
+    for name in factories:
+        setattr(target, name, staticmethod(system.patch_function(partial(getattr(target, name)))))
+    if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
+        target.__del__ = system.disabled_method_for(target.__del__)
+    return target if factories else system.patch_function(partial(target))

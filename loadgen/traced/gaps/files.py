@@ -1,0 +1,96 @@
+"""Gaps of files: which of them are on the tape, and under which descriptors others are opened."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import tempfile
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any
+
+from retracesoftware.install import patcher, pathpredicate
+
+from loadgen.traced import settings
+from loadgen.traced.gaps.installing import when_installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _unlink(path: str) -> None:
+    os.unlink(path)  # noqa: PTH108 - as tempfile does
+
+
+def record_temporary_folders() -> None:
+    """Record what is done to the temporary folders themselves, not only to what is in them.
+
+    ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
+    not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
+    """
+    for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
+        if getattr(function, "__defaults__", None):  # captured before the engine replaced it
+            kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
+            function.__defaults__ = kept
+    stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
+    pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
+
+
+def take_the_applications_files_from_the_tape() -> None:
+    """Record files beside the application, and in the directory it is started in, like those under ``/tmp``.
+
+    Elsewhere the engine leaves files live: a replay would write again what the recorded server wrote, over
+    what its user has there by now, and read what that has become.
+    """
+    roots = {os.path.realpath(one) for one in (settings.CURRENT.application, ".") if one} - {"/"}
+    own = [re.compile(rf"^{re.escape(root)}/") for root in sorted(roots)]
+    load_patterns = pathpredicate.load_patterns
+    relative = re.compile(r"^[^/]")
+    pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
+
+
+def let_paths_be_omitted() -> None:
+    """Take a path that is not given for the current directory.
+
+    The engine asks each call for its path, and fails one without: recording breaks ``os.listdir()``.
+    """
+    stock = patcher.param_predicate
+
+    def param_predicate(
+        signature: Signature | None, param_name: str, predicate: Callable[[Any], bool], **how: Any
+    ) -> Callable[..., bool]:
+        asked = stock(signature, param_name, predicate, **how)
+        parameters = {} if signature is None else signature.parameters
+        if param_name not in parameters or parameters[param_name].default is Parameter.empty:
+            return asked  # type: ignore[no-any-return]
+        at = list(parameters).index(param_name)
+
+        def of_this_call(*args: Any, **kwargs: Any) -> bool:
+            given = len(args) > at or param_name in kwargs
+            return bool(asked(*args, **kwargs) if given else predicate("."))
+
+        return of_this_call
+
+    patcher.param_predicate = param_predicate
+
+
+RECORDED_DESCRIPTORS = 512
+"""Descriptors that a recorded server is expected to have open at most; what a replay opens gets others."""
+
+
+def keep_live_descriptors_apart() -> None:
+    """Give the files that a replay opens numbers that no recorded descriptor has.
+
+    The engine tells by its number whether a descriptor is that of a live file. A replay opens less than the
+    recorded server did, so a template or a library's file would get the number of a recorded pipe or socket;
+    what the application then reads from that comes from the file.
+    """
+
+    def install(system: Any) -> None:
+        if system.retrace_mode == "replay":
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # Linux has a number here, never infinity
+            lowest = os.open(os.devnull, os.O_RDONLY)
+            while os.dup(lowest) < min(RECORDED_DESCRIPTORS, soft // 2):
+                pass
+
+    when_installed(install)

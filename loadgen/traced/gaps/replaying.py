@@ -1,0 +1,77 @@
+"""Gaps of a replay: whose turn it is, and what happens where it differs from the recording."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import retracesoftware.proxy.io as engine_io
+
+from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
+
+
+def follow_the_tape_in_turns() -> None:
+    """Replace the stock dispatcher; see :mod:`loadgen.traced.tape` for the three reasons."""
+    engine_io._ThreadDemuxSource = TapeTurns
+    engine_io._ReplayBindingState = OrderedBindings
+
+
+def fail_the_request_not_the_process() -> None:
+    """Raise where the stock engine calls ``os._exit(1)``: one diverging request must not hide all others."""
+
+    def on_desync(recorded: object, replayed: object) -> None:
+        TapeTurns.current.leave()
+        if isinstance(recorded, list) and isinstance(replayed, list):
+            # Stacks, of a recording that has them; the engine hands them over the other way round.
+            there, here = (
+                _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
+            )
+            raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
+        message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
+        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
+
+    def on_unexpected(message: object) -> None:
+        TapeTurns.current.leave()
+        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
+
+    engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
+
+
+_MESSAGES = {
+    "OnStartMessage": "the start of a thread",
+    "CallMarkerMessage": "a call",
+    "ResultMessage": "the result of a call",
+    "ErrorMessage": "the error of a call",
+    "CallbackMessage": "a call back into the application",
+    "CallbackResultMessage": "the result of a call back",
+    "CallbackErrorMessage": "the error of a call back",
+    "CheckpointMessage": "a checkpoint",
+}
+
+
+def _described(message: object) -> str:
+    """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
+    value = getattr(message, "value", message)
+    if isinstance(value, dict) and "function" in value:  # of a recording with stacks
+        function = value["function"]
+        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"
+        parts = [shown(one) for one in value.get("args", ())]
+        parts += [f"{key}={shown(one)}" for key, one in value.get("kwargs", {}).items()]
+        return f"the call {name.lstrip('.')}({', '.join(parts)})"
+    name = message.__name__ if isinstance(message, type) else type(message).__name__
+    return _MESSAGES.get(name) or shown(message)
+
+
+def shown(value: object) -> str:
+    """Show a value without its address, which is another in each replay."""
+    if hasattr(value, "handle"):
+        return "an object"
+    return re.sub(r" object at 0x[0-9a-f]+|\w+:[\w.]+\.(?=<)", "", str(engine_io._safe_debug_value(value)))
+
+
+def _caller(stack: list[Any], other: list[Any]) -> str:
+    """Name the outermost call of *stack* that is not in *other* at the same depth."""
+    for mine, theirs in zip(reversed(stack), reversed(other), strict=False):
+        if tuple(mine)[:2] != tuple(theirs)[:2]:
+            return "{}:{}".format(*tuple(mine)[:2])
+    return "{}:{}".format(*tuple(stack[0])[:2])
