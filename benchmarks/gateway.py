@@ -1,0 +1,226 @@
+"""What one request costs the gateway, beside what it costs loadgen's own virtual users.
+
+A recorder that spends more than its client measures itself. Both send the same small JSON POST, eight at a
+time, to the same server (a bare protocol in a process of its own that answers from a constant), both write a
+real journal, and both are measured by the processor time of the process that does so:
+
+* ``own client``: eight virtual users of a scenario, as ``loadgen record`` runs them;
+* ``gateway``: eight clients (in a process of their own) through the gateway.
+
+They take turns within one run, so what disturbs the machine for a while disturbs both; read the ratio. It is
+measured with connections that are kept, and with a server that closes each one, as Flask's own does.
+
+    python benchmarks/gateway.py [--requests N] [--rounds R]
+
+The run fails if an answer is wrong, never because one was slow.
+"""
+
+import argparse
+import asyncio
+import gc
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import anyio
+import httpx
+
+from loadgen.client.gateway.listener import Gateway
+from loadgen.client.scenario import User, scenario
+from loadgen.client.session import Stop, fire
+from loadgen.store.journal import Journal
+
+CLIENTS = 8
+TARGET = "/api/users?x=1"
+CONTENT = {"name": "user-1", "email": "user-1@example.com"}
+ANSWER = b'{"id": 1, "name": "user-1", "email": "user-1@example.com", "created_at": 1.5}\n'
+HEADERS = (
+    b"Server: bench\r\nContent-Type: application/json\r\nX-Loadgen-Served: record\r\nContent-Length: %d\r\n"
+)
+
+
+class Server(asyncio.Protocol):
+    """Answers each complete request with the one constant reply."""
+
+    keeps = True
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport to answer on."""
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete."""
+        assert self._transport is not None
+        self._pending += data
+        while (end := self._pending.find(b"\r\n\r\n")) >= 0:
+            head = self._pending[:end].lower()
+            length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
+            if len(self._pending) < end + 4 + length:
+                return
+            self._pending = self._pending[end + 4 + length :]
+            close = b"" if self.keeps else b"Connection: close\r\n"
+            self._transport.write(b"HTTP/1.1 200 OK\r\n" + HEADERS % len(ANSWER) + close + b"\r\n" + ANSWER)
+            if not self.keeps:
+                self._transport.close()
+
+
+async def serve(*, keeps: bool) -> None:
+    """Serve until standard input ends, which it also does when the parent is killed."""
+    Server.keeps = keeps
+    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.buffer.read)
+
+
+async def visit(url: str, requests: int) -> None:
+    """Be the gateway's clients: they send what an httpx client sends, as cheaply as they can."""
+    host = url.removeprefix("http://")
+    body = httpx.Request("POST", url, json=CONTENT).read()
+    head = (
+        f"POST {TARGET} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
+        f"Connection: keep-alive\r\nUser-Agent: python-httpx/0.28.1\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: application/json\r\n\r\n"
+    )
+    asked = head.encode() + body
+    name, _, port = host.partition(":")
+    remaining = iter(range(requests))
+
+    async def client() -> None:
+        reader = writer = None
+        for _ in remaining:
+            if writer is None:
+                reader, writer = await asyncio.open_connection(name, int(port))
+            assert reader is not None
+            writer.write(asked)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            content = await reader.readexactly(len(ANSWER))
+            if not answer.startswith(b"HTTP/1.1 200 OK\r\n") or content != ANSWER:
+                raise RuntimeError(f"wrong answer: {answer!r} {content!r}")
+            if b"Connection: close" in answer:
+                writer.close()
+                reader = writer = None
+        if writer is not None:
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CLIENTS):
+            group.create_task(client())
+
+
+@contextmanager
+def journal() -> Iterator[Journal]:
+    """Open a journal in a folder of its own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Journal(Path(folder, "transcript"), Path(folder, "bodies")) as opened,
+    ):
+        yield opened
+
+
+async def own_client(url: str, requests: int) -> float:
+    """Return the processor time of a request of a virtual user, in microseconds."""
+
+    async def run(user: User) -> None:
+        for _ in range(requests // CLIENTS):
+            answer = await user.http.post(TARGET, json=CONTENT)
+            if answer.status_code != httpx.codes.OK or answer.content != ANSWER:
+                raise RuntimeError(f"wrong answer: {answer.status_code} {answer.content!r}")
+
+    with journal() as notes:
+        cpu = time.process_time()
+        outcome = await fire(
+            url,
+            scenario(run),
+            notes,
+            concurrency=CLIENTS,
+            iterations=1,
+            seed=1,
+            timeout=30,
+            stop=Stop(),
+            say=print,
+        )
+        cpu = time.process_time() - cpu
+        if outcome.failed:
+            raise RuntimeError(f"{outcome.errors}")
+        return cpu / notes.requests * 1e6
+
+
+async def gateway(url: str, requests: int) -> float:
+    """Return the processor time of a request through the gateway, in microseconds."""
+    with journal() as notes:
+        one = Gateway(url, notes, timeout=30)
+        async with one.listening("127.0.0.1", 0) as here:
+            command = [sys.executable, __file__, "--visit", here, "--requests", str(requests)]
+            async with await anyio.open_process(command, stdout=None, stderr=None) as client:
+                while not notes.requests:  # noqa: ASYNC110 - its start is not the gateway's cost
+                    await anyio.sleep(0.001)
+                cpu, first = time.process_time(), notes.requests
+                if await client.wait():
+                    raise RuntimeError("the clients failed")
+            cpu = time.process_time() - cpu
+        return cpu / (notes.requests - first) * 1e6
+
+
+async def compare(url: str, requests: int, rounds: int) -> dict[str, list[float]]:
+    """Let both take turns, round after round; the first one warms up."""
+    taken: dict[str, list[float]] = {"own client": [], "gateway": []}
+    for number in range(rounds + 1):
+        for name, measure in (("own client", own_client), ("gateway", gateway)):
+            gc.collect()
+            cost = await measure(url, requests if number else 50 * CLIENTS)
+            if number:
+                taken[name].append(cost)
+    return taken
+
+
+def report(what: str, taken: dict[str, list[float]]) -> None:
+    """Print the medians, and the ratio with its spread."""
+    own, ours = taken["own client"], taken["gateway"]
+    ratios = sorted(there / here for here, there in zip(own, ours, strict=True))
+    print(
+        f"{what:<20}{statistics.median(own):>14.0f}{statistics.median(ours):>14.0f}"
+        f"{statistics.median(ratios):>9.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description="What one request costs the gateway.")
+    parser.add_argument("--requests", type=int, default=2000, help="per turn (default: 2000)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that each takes (default: 5)")
+    parser.add_argument("--serve", choices=["keeps", "closes"], help=argparse.SUPPRESS)
+    parser.add_argument("--visit", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(keeps=options.serve == "keeps"))
+        return
+    if options.visit:
+        asyncio.run(visit(options.visit, options.requests))
+        return
+    if options.requests < CLIENTS or options.rounds < 1:
+        parser.error(f"--requests must be at least {CLIENTS}, --rounds at least 1")
+
+    print(
+        f"{CLIENTS} at once, {options.requests} requests a turn, {options.rounds} rounds; us of CPU a request"
+    )
+    print(f"{'connections':<20}{'own client':>14}{'gateway':>14}{'ratio':>9}")
+    for what in ("keeps", "closes"):
+        command = [sys.executable, __file__, "--serve", what]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            report(f"the server {what} them", anyio.run(compare, url, options.requests, options.rounds))
+
+
+if __name__ == "__main__":
+    main()

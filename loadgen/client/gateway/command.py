@@ -1,0 +1,102 @@
+"""The client's command: runs it, and keeps what it prints and how it ended. Neither is judged."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+import subprocess
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from anyio.abc import Process
+
+URL = "{url}"
+"""What stands in a command for the gateway's URL."""
+VARIABLE = "LOADGEN_URL"
+"""The environment variable that has it."""
+END_LIMIT = 5.0
+"""Seconds in which a client that is interrupted must end."""
+OUTPUT_LIMIT = 1.0
+"""Seconds in which what an ended client left in its pipe is read: its children may hold that open."""
+
+
+class Command:
+    """A client that runs."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None while it runs."""
+        return self._process.returncode
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and its children, which are a group of their own."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+@asynccontextmanager
+async def running(command: str, url: str, output: Path, say: Callable[[str], None]) -> AsyncIterator[Command]:
+    """Run *command* by the shell, and end it afterwards; its output goes to the file *output* and to *say*.
+
+    Raises:
+        UsageError: there is no shell to run it.
+    """
+    try:
+        process = await anyio.open_process(
+            ["/bin/sh", "-c", command.replace(URL, url)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, VARIABLE: url, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UsageError(f"the client cannot be run: {error}") from error
+    one = Command(process)
+    async with process, anyio.create_task_group() as reading:
+        finished = anyio.Event()
+        reading.start_soon(_read, process, output, say, finished)
+        try:
+            yield one
+        finally:
+            with anyio.CancelScope(shield=True):
+                if one.code is None:
+                    one.signal(signal.SIGINT)
+                    with anyio.move_on_after(END_LIMIT):
+                        await one.ended()
+                one.signal(signal.SIGKILL)  # its children, too
+                await one.ended()
+                with anyio.move_on_after(OUTPUT_LIMIT):
+                    await finished.wait()
+            reading.cancel_scope.cancel()
+
+
+async def _read(process: Process, output: Path, say: Callable[[str], None], finished: anyio.Event) -> None:
+    assert process.stdout is not None
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    line = ""
+    with output.open("ab", buffering=0) as file:
+        async for data in process.stdout:
+            file.write(data)
+            *lines, line = (line + decoder.decode(data)).split("\n")
+            for one in lines:
+                say(one.rstrip("\r"))
+    if line:
+        say(line)
+    finished.set()

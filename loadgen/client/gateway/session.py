@@ -1,0 +1,121 @@
+"""One recorded session of a client of any kind: it comes, does what it does, and the gateway records it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen.client.gateway.command import running
+from loadgen.client.gateway.listener import LOCAL, LOOK_EVERY, Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.client.gateway.users import UserBy
+    from loadgen.client.recording import Notes
+    from loadgen.client.session import Stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the gateway listens, and whom it takes for whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    by: UserBy | None = None
+    """Where requests say whose they are; None: a user is a lane of open connections."""
+    hosts: tuple[str, ...] = ()
+    """Hosts for which it acts as a proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What came of a session."""
+
+    requests: int
+    connections: int
+    most_open: int
+    """Requests that were open at once, at most."""
+    exit_code: int | None = None
+    """Of the client's command; None: there was none, or it was ended with the recording."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Requests that were not taken, by status and reason."""
+    left: dict[str, int] = field(default_factory=dict)
+    """Clients that left early, by when they did."""
+
+
+class Visiting:
+    """Lets clients visit the server at *url* through the gateway."""
+
+    def __init__(
+        self,
+        url: str,
+        journal: Notes,
+        door: Door,
+        *,
+        timeout: float,
+        stop: Stopping,
+        say: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._door = door
+        self._gateway = Gateway(url, journal, timeout=timeout, by=door.by, hosts=door.hosts)
+        self._stop = stop
+        self._say = say
+
+    async def command(self, command: str, output: Path) -> Visit:
+        """Run *command* as the client, until it ends; what it prints goes to the file *output*, too.
+
+        Raises:
+            UsageError: the gateway cannot listen, or there is no shell.
+        """
+        async with self._gateway.listening(self._door.host, self._door.port) as url:
+            self._warn(url)
+            async with running(command, url, output, self._say) as client:
+                while client.code is None and not self._is_over():
+                    with anyio.move_on_after(LOOK_EVERY):
+                        await client.ended()
+                code = client.code
+                await self._gateway.finish()
+        return self._visit(code)
+
+    async def whoever_comes(self, duration: float | None) -> Visit:
+        """Keep the port open for *duration* seconds, or until the run is stopped.
+
+        Raises:
+            UsageError: the gateway cannot listen.
+        """
+        async with self._gateway.listening(self._door.host, self._door.port) as url:
+            self._warn(url)
+            how_long = "until Ctrl-C" if duration is None else f"for {duration:g} s"
+            self._say(f"listening on {url}, {how_long}")
+            with anyio.move_on_after(duration):
+                while not self._is_over():  # noqa: ASYNC110 - set by whoever stops the run
+                    await anyio.sleep(LOOK_EVERY)
+            await self._gateway.finish()
+        return self._visit(None)
+
+    def _is_over(self) -> bool:
+        self._gateway.check()
+        return self._stop.requested
+
+    def _warn(self, url: str) -> None:
+        host = self._door.host
+        if host not in LOCAL and not host.startswith("127."):
+            self._say(
+                f"{url}: listening on {host or 'every address'}, so other machines can reach the server"
+            )
+
+    def _visit(self, code: int | None) -> Visit:
+        gateway = self._gateway
+        return Visit(
+            gateway.requests,
+            gateway.connections,
+            gateway.most_open,
+            code,
+            dict(gateway.refusals),
+            dict(gateway.departures),
+        )

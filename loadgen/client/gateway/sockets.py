@@ -1,0 +1,264 @@
+"""Non-blocking sockets that call back, on the event loop's readiness notifications alone.
+
+A connection costs no task and no future: most servers close theirs after each answer, so a request pays for
+two. With asyncio's own transports those cost more than all the rest of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from errno import EINPROGRESS, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RECEIVED = 1 << 18
+"""Bytes that are received at once."""
+HIGH, LOW = 1 << 16, 1 << 14
+"""Unsent bytes from which the other side has to wait, and those at which it may go on."""
+BACKLOG = 1024
+MOST_PORTS = 0xFFFF
+PAUSE = 0.2
+"""Seconds until a connection is accepted again after this process ran out of descriptors."""
+_EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+_BREAK = struct.pack("ii", 1, 0)
+"""For SO_LINGER: closing breaks the connection instead of ending it in order."""
+
+
+class Receiver(Protocol):
+    """Who is called back."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def eof_received(self) -> bool:
+        """Take the end of what the other side sends; say whether this side goes on sending."""
+
+    def pause_writing(self) -> None:
+        """Write no more for now."""
+
+    def resume_writing(self) -> None:
+        """Write again."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """Note that the connection is closed: by this side, or by an error."""
+
+
+class Stream:
+    """A connected socket; what it brings goes to *receiver*."""
+
+    def __init__(self, connection: socket.socket, receiver: Receiver) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = connection
+        self._number = connection.fileno()
+        self._receiver = receiver
+        self._unsent = bytearray()
+        self._reads = True
+        self._is_held_up = False
+        self._ends = False
+        """Whether nothing is written after what is unsent."""
+        self._closes = False
+        """Whether it is closed after what is unsent."""
+        self._closed = False
+        self._loop.add_reader(self._number, self._receive)
+
+    def write(self, data: bytes) -> None:
+        """Send *data*, at once as far as that is possible."""
+        if self._closes or self._closed:
+            return
+        if not self._unsent:
+            try:
+                sent = self._socket.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self._loop.call_soon(self._shut, error)  # whoever writes is in the middle of something
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+            self._loop.add_writer(self._number, self._flush)
+        self._unsent += data
+        if len(self._unsent) > HIGH and not self._is_held_up:
+            self._is_held_up = True
+            self._receiver.pause_writing()
+
+    def write_eof(self) -> None:
+        """Send no more, but receive."""
+        self._ends = True
+        if not self._unsent and not self._closed:
+            self._end()
+
+    def close(self) -> None:
+        """Close it once all is sent."""
+        if not self._closes and not self._closed:
+            self._closes = True
+            self.pause_reading()
+            if not self._unsent:
+                self._shut(None)
+
+    def abort(self) -> None:
+        """Close it now."""
+        self._shut(None)
+
+    def break_off(self) -> None:
+        """Close it now, so that the other side sees that it was not its orderly end."""
+        if not self._closed:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
+            self._shut(None)
+
+    def pause_reading(self) -> None:
+        """Let the other side wait."""
+        if self._reads:
+            self._reads = False
+            self._loop.remove_reader(self._number)
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not (self._reads or self._closes or self._closed):
+            self._reads = True
+            self._loop.add_reader(self._number, self._receive)
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(RECEIVED)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._shut(error)
+            return
+        if data:
+            self._receiver.data_received(data)
+            return
+        self.pause_reading()
+        if not self._receiver.eof_received():
+            self.close()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._shut(error)
+            return
+        del self._unsent[:sent]
+        if self._is_held_up and len(self._unsent) <= LOW:
+            self._is_held_up = False
+            self._receiver.resume_writing()
+        if not self._unsent and not self._closed:
+            self._loop.remove_writer(self._number)
+            if self._closes:
+                self._shut(None)
+            elif self._ends:
+                self._end()
+
+    def _end(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:  # it is not connected any more
+            self._loop.call_soon(self._shut, error)
+
+    def _shut(self, error: OSError | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._reads:
+            self._loop.remove_reader(self._number)
+        if self._unsent:
+            self._loop.remove_writer(self._number)
+            self._unsent.clear()
+        self._socket.close()
+        self._receiver.connection_lost(error)
+
+
+class Connecting:
+    """A connection in the making: *done* gets the socket, or the error."""
+
+    def __init__(
+        self, address: tuple[str, int], done: Callable[[socket.socket | None, OSError | None], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done = done
+        self._waits = False
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = self._socket.connect_ex(address)
+        if number == EINPROGRESS:
+            self._waits = True
+            self._loop.add_writer(self._socket.fileno(), self._ready)
+        else:
+            self._loop.call_soon(self._end, number)
+
+    def cancel(self) -> None:
+        """Give it up: *done* is not called."""
+        self._done = _nobody
+        if self._waits:
+            self._ready()
+
+    def _ready(self) -> None:
+        self._waits = False
+        self._loop.remove_writer(self._socket.fileno())
+        self._end(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def _end(self, number: int) -> None:
+        if number or self._done is _nobody:
+            self._socket.close()
+            self._done(None, OSError(number, os.strerror(number)))
+        else:
+            self._done(self._socket, None)
+
+
+class Listener:
+    """A listening socket; each connection goes to *accepted*."""
+
+    def __init__(self, host: str, port: int, accepted: Callable[[socket.socket], None]) -> None:
+        """Listen on the address.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        if not 0 <= port <= MOST_PORTS:  # which getaddrinfo would take, as another one
+            raise OSError(EINVAL, "there is no such port")
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - asked for
+        family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        self._loop = asyncio.get_running_loop()
+        self._accepted = accepted
+        self._socket = socket.create_server((address[0], address[1]), family=family, backlog=BACKLOG)
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, _address = self._socket.accept()
+            except OSError as error:
+                if error.errno in _EXHAUSTED:  # the next look would find the same
+                    self._loop.remove_reader(self._socket.fileno())
+                    self._loop.call_later(PAUSE, self._resume)
+                return  # nobody is left, or a client is gone already
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._accepted(connection)
+            if self._socket.fileno() < 0:
+                return
+
+    def _resume(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+
+def _nobody(connection: socket.socket | None, error: OSError | None) -> None:
+    """Take nothing."""
