@@ -20,9 +20,9 @@ import httpx
 
 from loadgen.client.limit import GRACE, Limits, Stopped
 from loadgen.client.position import lines, message, position
+from loadgen.client.quick import QuickClient
 from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
-from loadgen.client.stream import Client
 from loadgen.client.transport import WireTransport
 from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
@@ -189,7 +189,7 @@ class _Session:
         )
         async with (
             aclosing(turns),
-            Client(
+            QuickClient(
                 transport=transport,
                 base_url=self._url,
                 timeout=self._timeout,

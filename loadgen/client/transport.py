@@ -10,14 +10,14 @@ from loadgen.client.connection import NoAnswer
 from loadgen.client.wire import Reply, Wire, request_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 
 class WireTransport(httpx.AsyncBaseTransport):
     """Carries requests with the headers and the target they were given, over connections of its own."""
 
     def __init__(self) -> None:
-        self._wires: dict[tuple[str, int | None], Wire] = {}
+        self._wires: dict[bytes, Wire] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* once; its target is ``extensions["target"]`` where given, as in httpx.
@@ -25,22 +25,29 @@ class WireTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: there is no (whole) answer.
         """
+        reply = await self.carry(request, request.headers.raw, await request.aread())
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+        return httpx.Response(reply.status, headers=headers, stream=_Body(reply), request=request)
+
+    async def carry(
+        self, request: httpx.Request, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Reply:
+        """Send *request* once, with other *headers*; return its answer as soon as its head is there.
+
+        Raises:
+            httpx.TransportError: there is none.
+        """
         url, extensions = request.url, request.extensions
-        body = await request.aread()
         limits = extensions.get("timeout", {})
         try:
-            reply = await self.wire(url).send(
-                request.method,
-                request_bytes(
-                    request.method, extensions.get("target", url.raw_path), request.headers.raw, body
-                ),
-                connect=limits.get("connect"),
-                read=limits.get("read"),
+            target = extensions.get("target") or url.raw_path
+            raw = request_bytes(request.method, target, headers, body)
+            wire = self.wire(url)
+            return await wire.send(
+                request.method, raw, connect=limits.get("connect"), read=limits.get("read")
             )
         except NoAnswer as error:
             raise translated(error) from error
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-        return httpx.Response(reply.status, headers=headers, stream=_Body(reply), request=request)
 
     def wire(self, url: httpx.URL) -> Wire:
         """Return the connections to the server of *url*.
@@ -48,7 +55,7 @@ class WireTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.UnsupportedProtocol: it does not speak plain HTTP.
         """
-        server = url.host, url.port
+        server = url.netloc
         if server not in self._wires:
             if url.scheme != "http":
                 raise httpx.UnsupportedProtocol(f"{url}: only plain HTTP is spoken here")
