@@ -143,7 +143,6 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
     ("library", "home"),
     [
         ("retracesoftware", "loadgen.traced"),
-        ("structlog", "loadgen.store.journal"),
         ("typer", "loadgen.cli"),
         ("rich", "loadgen.cli"),
         ("docker", "loadgen.containers.daemon"),

@@ -126,8 +126,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Send *request*, journal its answer, and return it: what most requests do."""
         own = SEQ_HEADER.lower()
-        fields = [(name, value) for name, lower, value in request.headers._list if lower != own]
-        reply = await wire.carry(request, [*fields, (SEQ_HEADER, b"%d" % seq)], body)
+        fields = [field for field in request.headers.raw if field[0].lower() != own]
+        fields.append((SEQ_HEADER, b"%d" % seq))
+        reply = await wire.carry(request, fields, body)
         try:
             content = await reply.whole()
         except NoAnswer as error:

@@ -144,7 +144,6 @@ class _Session:
                 if self._stop.requested or (ends is not None and self._journal.elapsed >= ends):
                     return
                 yield
-                await anyio.lowlevel.checkpoint()  # an iteration need not have waited for anything
 
         async with anyio.create_task_group() as users:
             for number in range(self._concurrency):
@@ -214,7 +213,10 @@ class _Session:
                         break
                     transport.due, at = due, at + 1
                     one = self._scenario.pick(rng)
+                    before = transport.last
                     await self._step(user, transport, one.name, one.run, at)
+                    if transport.last == before:  # it need not have waited for anything
+                        await anyio.lowlevel.checkpoint()
                     pause = rng.uniform(*one.think) if due is None and any(one.think) else 0
                 await self._around(user, transport, self._scenario.teardowns())
 

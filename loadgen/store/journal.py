@@ -1,4 +1,4 @@
-"""The journal: writes a transcript through structlog, line by line, as things happen.
+"""The journal: writes a transcript, line by line, as things happen.
 
 It is the one owner of order: only it gives sequence numbers, and it appends each line, flushed, before the
 event loop can run anything else. What was written survives the death of this process.
@@ -6,33 +6,30 @@ event loop can run anything else. What was written survives the death of this pr
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import structlog
+import msgspec
 
 from loadgen.core import transcript
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from loadgen.core.latency import Histogram
 
+_encode = msgspec.json.Encoder().encode
+
+_NOT_LIVED = (transcript.Run, transcript.Order, transcript.End)
+
 ORDER_PIECE = 1000
 """Steps of the server's order in one line."""
-
-
-def _line(event: MutableMapping[str, Any], **_: object) -> bytes:
-    """Serialise one event, its name first: a transcript is read by people too."""
-    return json.dumps({"event": event.pop("event"), **event}, ensure_ascii=False).encode()
 
 
 class Journal:
@@ -41,12 +38,6 @@ class Journal:
     def __init__(self, path: Path, bodies: Path) -> None:
         self._bodies = bodies
         self._file = path.open("xb")
-        self._log = structlog.wrap_logger(
-            structlog.BytesLogger(self._file),
-            processors=[structlog.processors.JSONRenderer(serializer=_line)],
-            wrapper_class=structlog.make_filtering_bound_logger(0),
-            cache_logger_on_first_use=True,
-        )
         self._began = time.monotonic()
         self._sent: dict[int, float] = {}
         self._first, self._last = math.inf, 0.0
@@ -103,10 +94,11 @@ class Journal:
         *at* is that time where the event was lived elsewhere, and is only written down here.
         """
         at = self.elapsed if at is None else at
-        if not isinstance(event, transcript.Run | transcript.Order | transcript.End):
+        if not isinstance(event, _NOT_LIVED):
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
-        self._log.info(name, at=round(at, 6), **more, **fields)
+        self._file.write(_encode({"event": name, "at": round(at, 6), **more, **fields}) + b"\n")
+        self._file.flush()
         return at
 
     def issue(
