@@ -13,8 +13,9 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from loadgen.core.masking import Masker, parse
-from loadgen.report.evidence import find_verification, gather
+from loadgen.report.evidence import gather
 from loadgen.report.page import render
+from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
 
 
@@ -28,7 +29,7 @@ def main(sizes: list[int]) -> None:
             read = sum(path.stat().st_size for path in run.path.rglob("transcript.jsonl"))
             began = perf_counter()
             masker = Masker(parse(()))
-            page = render(gather(run, manifest, find_verification(run, None), masker), masker, version="0")
+            page = render(gather(run, manifest, find_verification(run.path), masker), masker, version="0")
             took = perf_counter() - began
         print(f"{size:8,}  {read / 1e6:8.1f} MB  {len(page) / 1e6:6.2f} MB  {took:7.2f}")
 

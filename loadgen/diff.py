@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from loadgen.core.comparison import RULES, Difference, Rule, compare
+from loadgen.core.comparison import REQUEST_FIELD, RULES, Difference, Rule, compare
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.verdict import KEPT, Divergence, Judgement, Reason, Verdict
+from loadgen.core.judge import KEPT
+from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Verdict
 from loadgen.errors import TranscriptFault, UsageError
 from loadgen.store.run_folder import RunFolder, read_transcript
 
@@ -88,11 +89,11 @@ def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
                 if differences:
                     differs(before[0], differences)
 
-    reasons = [
+    reasons = tuple(
         Reason("transcript", f"{reader.name} was cut short after {reader.requests} requests")
         for reader in (first, second)
         if not reader.ended
-    ]
+    )
     if differing:
         judgement = Judgement.DIVERGED
     else:
@@ -104,9 +105,9 @@ def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
         requests=first.requests,
         compared=compared,
         diverged=differing,
-        divergences=divergences,
+        divergences=tuple(divergences),
         rules=rules,
-        facts={"A": one.name, "B": other.name},
+        facts=Facts(compared_with=(one.name, other.name)),
     )
 
 
@@ -152,7 +153,7 @@ def _requests(before: Request, after: Request) -> Iterator[Difference]:
     for name in ("method", "target", "body"):
         left, right = getattr(before, name), getattr(after, name)
         if left != right:
-            yield Difference(f"request {name}", _quoted(left), _quoted(right))
+            yield Difference(f"{REQUEST_FIELD}{name}", _quoted(left), _quoted(right))
 
 
 def _quoted(value: str | bytes) -> str:

@@ -28,10 +28,12 @@ class LoadgenError(Exception):
     fault: ClassVar[str] = "loadgen"
     """Whose fault it is, as written into a verdict."""
 
-    def __init__(self, message: str, *, advice: str = "") -> None:
+    def __init__(self, message: str, *, advice: str = "", code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.code = code
+        """One of the codes of :mod:`loadgen.protocol`, where a verdict is decided on it."""
 
 
 class UsageError(LoadgenError):
@@ -86,3 +88,13 @@ class HarnessFault(Undetermined):
     """A limit of loadgen's own was reached."""
 
     fault = "harness"
+
+
+def from_event(kind: str, message: str, advice: str) -> LoadgenError:
+    """Return the error of the class *kind*, raised in another process; of an unknown one, the root."""
+    known = {one.__name__: one for one in _below(LoadgenError)}
+    return known.get(kind, LoadgenError)(message, advice=advice)
+
+
+def _below(kind: type[LoadgenError]) -> list[type[LoadgenError]]:
+    return [kind, *(below for one in kind.__subclasses__() for below in _below(one))]

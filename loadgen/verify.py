@@ -1,29 +1,35 @@
-"""Verify: replay a recording, hold it to its transcript, and reach a verdict that is backed by files."""
+"""Verify: replay a recording, compare it with its transcript, and reach a verdict that is backed by files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from loadgen.client.replay import Refire
-from loadgen.core.transcript import Run
-from loadgen.core.verdict import BOUNDARY, Judge
+from loadgen.core.comparison import ignoring
+from loadgen.core.conclusion import concluded, counting_replay
+from loadgen.core.events import Stage
+from loadgen.core.judge import Judge
+from loadgen.core.spec import ModeName
+from loadgen.core.verdict import Database, Facts
 from loadgen.engine import retrace
-from loadgen.errors import EngineFault, LoadgenError, RecordingFault, TranscriptFault
+from loadgen.engine.log import first_message
+from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
+from loadgen.modes.replaying import Replaying
+from loadgen.store import sealed
+from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from loadgen.core.comparison import Rule
-    from loadgen.core.transcript import Event, Reader
-    from loadgen.core.verdict import Terms, Verdict
-    from loadgen.record import Watcher
-    from loadgen.runtimes import Runtime
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.core.events import Emit
+    from loadgen.core.spec import VerifySpec
+    from loadgen.core.verdict import Verdict
+    from loadgen.modes.base import Mode
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,129 +40,98 @@ class Verified:
     folder: Path
 
 
-@dataclass(slots=True)
-class Case:
-    """One replay in the making: what it found stays here, however it ends."""
+class Once(Protocol):
+    """Replays a run once; *watch* is the request whose calls are noted."""
 
-    run: RunFolder
-    manifest: Manifest
-    folder: Path
-    judge: Judge
-    timeout: float
-    watcher: Watcher
-    requests: int = 0
-    whole: bool = False
-    watch: int | None = None
-    """The request whose calls are noted, where the replay can tell them."""
-    client_order_same: bool | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def log(self) -> Path:
-        """Where the replayed process prints to."""
-        return self.folder / "server.log"
+    async def __call__(self, *, watch: int | None = None) -> Verified:
+        """Replay."""
 
 
-class Replay(Protocol):
-    """A kind of replay."""
+async def verify(manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit) -> Verified:
+    """Replay a run as often as *spec* says, by *once*, and conclude.
 
-    name: str
-    """As in the manifest's ``trace``."""
-    where: str
-    """The name of the runtime."""
-    terms: Terms
-
-    def recording(self, run: RunFolder) -> Path:
-        """Return the tape that it replays."""
-
-    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
-        """Replay, let the case's judge see all that can be compared, and write the replay's own transcript.
-
-        Raises:
-            LoadgenError: the question cannot be answered, or not fully.
-        """
-
-
-async def verify(
-    run: RunFolder,
-    manifest: Manifest,
-    runtime: Runtime,
-    *,
-    timeout: float,  # noqa: ASYNC109 - of each answer, enforced by the scheduler
-    watcher: Watcher,
-    ignored: tuple[Rule, ...] = (),
-    watch: int | None = None,
-) -> Verified:
-    """Replay *run* at its server's request boundary; see :func:`verify_by`."""
-    return await verify_by(
-        AtBoundary(runtime), run, manifest, timeout=timeout, watcher=watcher, ignored=ignored, watch=watch
-    )
-
-
-async def verify_by(
-    replay: Replay,
-    run: RunFolder,
-    manifest: Manifest,
-    *,
-    timeout: float,  # noqa: ASYNC109
-    watcher: Watcher,
-    ignored: tuple[Rule, ...] = (),
-    watch: int | None = None,
-) -> Verified:
-    """Replay *run* and compare; what goes wrong is in the verdict.
-
-    *timeout* is seconds without an answer. The calls of request *watch* are noted, as a fact of the verdict,
-    where it is a replay at the boundary.
+    Raises:
+        UsageError: the run cannot be verified like this.
     """
-    case = Case(
-        run, manifest, run.new_verification(), Judge(ignored, replay.terms), timeout, watcher, watch=watch
+    mode = spec.mode_of(manifest.spec.mode, manifest.id)
+    if spec.explain and manifest.spec.engine_alone:
+        raise UsageError(
+            "this run is of the engine alone: it takes loadgen's own replay to see what each call got",
+            advice="Leave out --explain, or record again without --engine-alone.",
+        )
+    replayed = [await once() for _ in range(spec.replays)]
+    verified = conclude(manifest, replayed)
+    if spec.explain and verified.verdict.causes and mode is ModeName.BOUNDARY:
+        emit(Stage(what="replaying once more, to explain"))
+        replayed.append(await once(watch=verified.verdict.causes[0].first.seq))
+        verified = conclude(manifest, replayed)
+    return verified
+
+
+async def replay_once(
+    run: RunFolder,
+    manifest: Manifest,
+    mode: Mode,
+    spec: VerifySpec,
+    emit: Emit,
+    *,
+    watch: int | None = None,
+) -> Verified:
+    """Replay *run* in *mode* and compare; what goes wrong is in the verdict.
+
+    The calls of request *watch* are noted, as a fact of the verdict, where the mode can tell them.
+    """
+    rules: tuple[Rule, ...] = ignoring(spec.ignore)
+    replaying = Replaying(
+        run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
-    case.facts = {
-        "run": manifest.id,
-        "runtime": replay.where,
-        "replay": replay.name,
-        "versions": manifest.versions,
-    }
-    if manifest.engine_alone:
-        case.facts["engine_alone"] = True
+    replaying.facts = Facts(
+        run=manifest.id,
+        runtime=manifest.spec.runtime.value,
+        replay=mode.name.value,
+        versions=manifest.result.versions,
+        engine_alone=manifest.spec.engine_alone,
+    )
     try:
-        await _run(replay, case)
+        await _replay(replaying, mode)
     except LoadgenError as error:
-        case.judge.doubt(error)
-    database = Path(manifest.database)
+        replaying.judge.doubt(error)
+    database = Path(manifest.result.started.database)
     if database.exists():
-        case.judge.doubt(RecordingFault(f"there is a database at {database}: the replay may have used it"))
-    case.facts["database"] = {"path": str(database), "exists": database.exists()}
-    verdict = case.judge.verdict(
-        requests=case.requests, whole=case.whole, client_order_same=case.client_order_same
+        why = f"there is a database at {database}: the replay may have used it"
+        replaying.judge.doubt(RecordingFault(why))
+    replaying.facts = replace(replaying.facts, database=Database(str(database), database.exists()))
+    verdict = replaying.judge.verdict(
+        requests=replaying.requests,
+        whole=replaying.whole,
+        client_order_same=replaying.client_order_same,
+        facts=replaying.facts,
     )
-    verdict.facts = case.facts
-    write_json(case.folder / "verdict.json", verdict.to_json())
-    return Verified(verdict, case.folder)
+    sealed.write(replaying.folder / "verdict.json", verdict.to_json())
+    return Verified(verdict, replaying.folder)
 
 
-async def _run(replay: Replay, case: Case) -> None:
+async def _replay(replaying: Replaying, mode: Mode) -> None:
     """Check what is on disk, replay it, and check that the transcript was whole.
 
     Raises:
         LoadgenError: the question cannot be answered, or not fully.
     """
-    retrace.check_versions(case.manifest.versions)
-    case.run.check_recording(case.manifest, replay.recording(case.run))
-    with (
-        case.run.read() as events,
-        Journal(case.folder / "transcript.jsonl", case.folder / "bodies") as journal,
-    ):
-        unchanged = case.run.transcript_unchanged(case.manifest)
-        case.watcher.stage("starting the replay")
-        await replay.replay(case, events, journal)
+    run, manifest = replaying.run, replaying.manifest
+    retrace.check_versions(manifest.result.versions, client=mode.name is ModeName.CLIENT)
+    run.check_recording(manifest, mode.tape(run))
+    folder = replaying.folder
+    with run.read() as events, Journal(folder / "transcript.jsonl", folder / "bodies") as journal:
+        unchanged = run.transcript_unchanged(manifest)
+        replaying.emit(Stage(what="starting the replay"))
+        await mode.replay(replaying, events, journal)
     if not events.ended:
         torn = " in the middle of a line" if events.torn else ""
         raise TranscriptFault(
             f"{events.name} was cut short{torn} after {events.requests} requests: it has no end",
             advice="Record again: loadgen record",
         )
-    case.whole = True
+    replaying.whole = True
     if not unchanged:
         raise TranscriptFault(
             f"{events.name} is not what was recorded: it was changed (SHA-256 differs)",
@@ -164,70 +139,18 @@ async def _run(replay: Replay, case: Case) -> None:
         )
 
 
-class Timed:
-    """Begins the replay, for those who watch, and notes how long it took."""
+def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
+    """Return the verdict of the worst of *replays*, with the causes found from all of them.
 
-    def __init__(self, case: Case, journal: Journal) -> None:
-        self._case = case
-        self._journal = journal
-        self._began = 0.0
-
-    def __enter__(self) -> None:
-        self._case.watcher.stage("replaying")
-        self._case.watcher.journal(self._journal, self._case.manifest.totals.get("requests"))
-        self._began = monotonic()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._case.facts["seconds"] = {
-                "recording": self._case.manifest.totals.get("seconds"),
-                "replay": round(monotonic() - self._began, 3),
-            }
-
-
-def seen(case: Case, events: Reader, journal: Journal) -> Iterator[Event]:
-    """Pass the recorded events on, and begin the replay's transcript with the same first line."""
-    for event in events:
-        if isinstance(event, Run):
-            journal.write(event)
-        case.requests = events.requests
-        yield event
-
-
-class AtBoundary:
-    """The server replayed at its request boundary: the requests are sent again."""
-
-    name = "server"
-    terms = BOUNDARY
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self.where = runtime.name
-
-    def recording(self, run: RunFolder) -> Path:
-        """Return the server's tape."""
-        return run.recording
-
-    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
-        """Replay the server, and re-fire the transcript."""
-        async with self._runtime.replay(case.run, case.manifest, case.log) as server:
-            refire = Refire(server.url, server.wire, server.control, journal, case.judge, case.timeout)
-            if case.watch is not None:
-                await server.control.watch(case.watch)
-            with Timed(case, journal):
-                try:
-                    await refire.run(seen(case, events, journal))
-                    if events.ended:
-                        await refire.finish_transcript(case.requests)
-                except LoadgenError as error:
-                    if how := await server.obituary():
-                        raise EngineFault(
-                            f"the replay server died: {how}\nbefore that: {error.message}",
-                            advice=f"See {case.log}.",
-                        ) from error
-                    raise
-                finally:
-                    if case.watch is not None:
-                        calls = await server.control.watched()
-                        case.facts["watched"] = {"seq": case.watch, "seen": calls}
-                case.client_order_same = refire.client_order_same
+    It is written into that replay's ``verdict.json``; those of the others stay what they are.
+    """
+    counts = replays[counting_replay([one.verdict for one in replays])]
+    client = counts.verdict.facts.replay == ModeName.CLIENT
+    if client:
+        edited = changed(manifest.client_sources)
+    else:  # the image of containers holds the code that was recorded, whatever has become of it outside
+        edited = [] if manifest.image else changed(manifest.sources)
+    log = counts.folder / ("client.log" if client else "server.log")
+    verdict = concluded([(one.folder.name, one.verdict) for one in replays], edited, first_message(log))
+    sealed.write(counts.folder / "verdict.json", verdict.to_json())
+    return Verified(verdict, counts.folder)

@@ -12,26 +12,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PURE = {
     "__future__", "base64", "collections", "dataclasses", "decimal", "difflib", "enum", "fractions",
-    "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics", "string",
-    "textwrap", "typing",
+    "functools", "hashlib", "heapq", "itertools", "json", "math", "msgspec", "operator", "re", "shlex",
+    "statistics", "string", "textwrap", "types", "typing",
 }  # fmt: skip
-"""What of the standard library the core may use: no clock, randomness, network, environment or logging."""
+"""What the core may use: no clock, randomness, network, environment or logging."""
 
-RANKS = {
-    "loadgen": 0,  # the version
-    "loadgen.errors": 0,
-    "loadgen.core": 1,
-    "loadgen.store": 3,
-    "loadgen.engine": 3,
-    "loadgen.client": 3,
-    "loadgen.runtimes": 4,
-    "loadgen.cli": 6,
-    "loadgen.__main__": 7,
-}
-"""How far from the core a part is; it may import what is no farther than itself. What is not named here is a
-use case: it knows all but the command line."""
-USE_CASE = 5
-SEAM = "loadgen.runtimes"
+PARTS = (
+    ("loadgen", "errors", "protocol"), ("core",), ("engine",), ("store",), ("client",), ("modes",),
+    ("record",), ("verify",), ("diff",), ("containers",), ("dispatch",), ("hunt",), ("hazards",),
+    ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
+)  # fmt: skip
+"""The parts of the package, from the inside out: each knows those before it, and none behind it."""
+ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.engine.retrace",
+           "loadgen.traced.whole": "loadgen.engine.retrace"}  # fmt: skip
+"""What other processes are started with, and where its name stands: to start one is not to know it."""
 
 Module = tuple[str, ast.Module]
 
@@ -68,9 +62,42 @@ def within(name: str, package: str) -> bool:
 
 
 def rank(name: str) -> int:
-    if name == "loadgen":
-        return RANKS[name]
-    return RANKS.get(".".join(name.split(".")[:2]), USE_CASE)
+    """Return how far out a module is; a part that nobody has placed is an error."""
+    part = name.split(".")[1] if "." in name else name
+    return next(at for at, parts in enumerate(PARTS) if part in parts)
+
+
+def named(tree: ast.Module) -> set[str]:
+    """Return the modules of the package that *tree* names in strings, but not in its prose."""
+    known = {name for name, _ in ALL}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value in known - {"loadgen"}
+    }
+
+
+def graph() -> dict[str, set[str]]:
+    """Return who knows whom: imports wherever they stand, those for annotations, and names in strings."""
+    known = {name for name, _ in ALL}
+    return {
+        name: ((imports(tree) | (named(tree) - {*ENTRIES})) & known) - {name, "loadgen"} for name, tree in ALL
+    }
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Return the groups of modules that know each other, directly or through others."""
+    reach = {name: set[str]() for name in edges}
+    for name, seen in reach.items():
+        left = [*edges[name]]
+        while left:
+            if (one := left.pop()) not in seen:
+                seen.add(one)
+                left += edges[one]
+    found = [{other for other in reach[name] if name in reach[other]} for name in edges]
+    return [group for at, group in enumerate(found) if group and group not in found[:at]]
 
 
 def ids(module: Module) -> str:
@@ -90,7 +117,7 @@ def test_the_core_is_pure(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in PURE
         and not within(name, "loadgen.core")
-        and name != "loadgen.errors"
+        and name not in {"loadgen.errors", "loadgen.protocol", "loadgen"}
     }
     assert not foreign
 
@@ -114,8 +141,15 @@ def test_traced_imports_stdlib_and_engine_only(module: Module) -> None:
         for name in imports(module[1])
         if name.partition(".")[0] not in sys.stdlib_module_names | {"retracesoftware"}
         and not within(name, "loadgen.traced")
+        and name != "loadgen.protocol"
     }
     assert not foreign
+
+
+def test_the_protocol_imports_nothing() -> None:
+    """Both sides of the boundary share it, so it brings nothing along, not even from the standard library."""
+    (protocol,) = (tree for name, tree in ALL if name == "loadgen.protocol")
+    assert not imports(protocol)
 
 
 def test_the_package_root_imports_nothing() -> None:
@@ -159,30 +193,50 @@ def test_one_adapter_per_library(library: str, home: str) -> None:
 
 @pytest.mark.parametrize("module", OUTSIDE, ids=ids)
 def test_imports_point_inward(module: Module) -> None:
-    """The command line knows the use cases, they the adapters, those the core; nobody knows who uses it."""
-    name, tree = module
+    """Each part knows those further in; nobody knows who uses it. The graph has every kind of edge."""
+    name, _ = module
     if name == "loadgen":  # what it has for scenario files is imported when it is asked for: see above
         return
-    inner = {one for one in imports(tree) if within(one, "loadgen")}
-    assert not {one for one in inner if rank(one) > rank(name)}
+    inner = graph()[name]
+    assert not {one for one in inner if not within(one, "loadgen.traced") and rank(one) > rank(name)}
     assert not {one for one in inner if within(one, "loadgen.traced")}, "it runs inside the server"
 
 
-@pytest.mark.parametrize("module", OUTSIDE, ids=ids)
-def test_use_cases_know_no_runtime(module: Module) -> None:
-    """Where servers run is wired by the command line: everybody else knows the seam only."""
-    name, tree = module
-    if within(name, "loadgen.cli") or within(name, SEAM):
-        return
-    assert not {one for one in imports(tree) if one.startswith(f"{SEAM}.")}
+def test_there_are_no_circles() -> None:
+    """No two modules know each other, not even for an annotation."""
+    assert circles(graph()) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    """The test above is able to fail."""
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [{"a", "b", "c"}]
+
+
+def test_a_part_that_nobody_placed_is_an_error() -> None:
+    """A new part of the package has to be given its place among the others."""
+    with pytest.raises(StopIteration):
+        rank("loadgen.utils")
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_is_named_once(entry: str) -> None:
+    """The name of what another process is started with stands in one place."""
+    assert {name for name, tree in OUTSIDE if entry in named(tree)} == {ENTRIES[entry]}
+
+
+def test_modes_and_hosts_are_chosen_in_one_place() -> None:
+    """Which mode, and where, is decided by the dispatcher; everybody else knows the seams only."""
+    chosen = {"loadgen.modes.local", "loadgen.modes.process", "loadgen.modes.client"}
+    users = {name for name, inner in graph().items() if inner & chosen}
+    assert users == {"loadgen.dispatch"}
 
 
 @pytest.mark.parametrize("module", OUTSIDE, ids=ids)
 def test_only_the_command_line_prints(module: Module) -> None:
     """Renderers return text; only the command line prints, so that results can be piped."""
     name, tree = module
-    if within(name, "loadgen.cli"):
-        return
+    if within(name, "loadgen.cli") or name in {"loadgen.worker", "loadgen.client.session_process"}:
+        return  # the latter two are processes, which emit events
     prints = [
         node.lineno
         for node in ast.walk(tree)
@@ -200,3 +254,51 @@ def test_only_the_command_line_prints(module: Module) -> None:
 def test_every_module_states_its_rule(module: Module) -> None:
     """A module's docstring says what it is for."""
     assert ast.get_docstring(module[1])
+
+
+SENTENCES = frozenset({"why", "message", "evidence", "advice", "headline", "lead", "problem"})
+"""Names of what is written for people: nothing reads it back."""
+READ = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "partition"})
+
+
+def reads_a_sentence(node: ast.AST) -> bool:
+    """Say whether *node* decides something on a sentence: on how it begins, or on what is in it."""
+
+    def sentence(value: ast.expr) -> bool:
+        name = (
+            value.attr
+            if isinstance(value, ast.Attribute)
+            else value.id
+            if isinstance(value, ast.Name)
+            else ""
+        )
+        return name in SENTENCES
+
+    match node:
+        case ast.Call(func=ast.Attribute(value=value, attr=attr)) if attr in READ:
+            return sentence(value)
+        case ast.Call(func=ast.Attribute(attr="match" | "search" | "fullmatch"), args=arguments):
+            return any(map(sentence, arguments))
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[right]):
+            return sentence(right) and isinstance(left, ast.Constant | ast.Name)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[ast.Constant(value=str())]):
+            return sentence(left)
+    return False
+
+
+@pytest.mark.parametrize("module", ALL, ids=ids)
+def test_no_sentence_is_a_protocol(module: Module) -> None:
+    """Whose fault it is, and what a verdict is, is decided on codes: never on how a sentence begins."""
+    assert not [node.lineno for node in ast.walk(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "decides",
+    [
+        "left.why.startswith('the recording ends')", "NOT_RECORDED.match(one.evidence)",
+        "'engine' in reason.message", "why == 'the recording ends here'", "evidence.partition(':')",
+    ],
+)  # fmt: skip
+def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
+    """The test above finds what it is for."""
+    assert any(map(reads_a_sentence, ast.walk(ast.parse(decides))))

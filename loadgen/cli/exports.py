@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from loadgen.core.masking import Rules
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 Masks = Annotated[
     list[str] | None,
@@ -71,15 +72,16 @@ def report(
     mask: Masks = None,
 ) -> None:
     """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import Masker, parse
-    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.evidence import gather
     from loadgen.report.page import render
     from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import find_verification
 
     masker = Masker(parse(mask or ()))
     folder, manifest = RunFolder.open(run)
-    found = find_verification(folder, verification)
+    found = find_verification(folder.path, verification)
     path = output or folder.path / "report.html"
     with replacing(path) as file:
         file.write(render(gather(folder, manifest, found, masker), masker, version=__version__))
@@ -116,7 +118,7 @@ def export(
 
     --har has the recorded answers, or with --verification the replayed ones.
     """
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
     from loadgen.core.masking import parse
     from loadgen.store.run_folder import RunFolder
 
@@ -148,19 +150,21 @@ def write_verdict(
         UsageError: there is no such verification, or a file cannot be written.
     """
     from loadgen.core.masking import Masker, parse
-    from loadgen.report.evidence import find_verification, learn
+    from loadgen.core.verdict import Judgement
+    from loadgen.report.evidence import learn
     from loadgen.report.junit import junit as to_xml
     from loadgen.report.markdown import summary as to_markdown
+    from loadgen.store.verification import find_verification
 
-    found = find_verification(run, number)
+    found = find_verification(run.path, number)
     if found is None:
         raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
     masker = Masker(parse(mask))
-    if (found.verdict or {}).get("verdict") != "identical":
+    if found.verdict is None or found.verdict.judgement is not Judgement.IDENTICAL:
         learn(run, found, masker)
     if junit is not None:
         with replacing(junit) as file:
-            file.write(to_xml(manifest, found.verdict or {}, masker))
+            file.write(to_xml(manifest, found, masker))
     if summary is not None:
         try:
             with summary.open("a", encoding="utf-8", errors="replace") as text:
@@ -173,12 +177,12 @@ def write_verdict(
 
 def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) -> None:
     from loadgen.core.masking import Masker
-    from loadgen.report.evidence import find_verification
     from loadgen.report.har import har as render
     from loadgen.store.run_folder import read_transcript
+    from loadgen.store.verification import find_verification
 
     transcript, bodies = folder.transcript, folder.bodies
-    if verification is not None and (found := find_verification(folder, verification)):
+    if verification is not None and (found := find_verification(folder.path, verification)):
         transcript, bodies = found.path / "transcript.jsonl", found.path / "bodies"
     with replacing(path) as file, read_transcript(transcript, bodies) as events:
         for piece in render(events, Masker(rules), version=__version__):

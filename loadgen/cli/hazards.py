@@ -88,8 +88,8 @@ def hazards(
     Each runs in a server of its own, at each concurrency, with the engine alone and with loadgen. Exits with
     0 if the matrix was measured, whatever is in it; with --expect, with 1 if it contradicts what is expected.
     """
-    from loadgen.cli import show
-    from loadgen.cli.main import say
+    from loadgen.cli.output import say
+    from loadgen.cli.running import interruptible
     from loadgen.hazards.matrix import unexpected
     from loadgen.hazards.measuring import Settings, measure, select
     from loadgen.hazards.tables import markdown
@@ -110,7 +110,7 @@ def hazards(
     )
     kept = _new(folder)
     with _progress(quiet=quiet or as_json) as seen:
-        measured = show.interruptible(lambda stop: measure(settings, kept, stop, seen))
+        measured = interruptible(lambda stop: measure(settings, kept, stop, seen))
     matrix = measured.matrix
     say(json.dumps(matrix.to_json(), indent=2) if as_json else table(matrix, kept))
     if summary is not None:

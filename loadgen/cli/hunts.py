@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,8 @@ import typer
 
 from loadgen import __version__
 from loadgen.cli import exports
-from loadgen.cli.passing import PassingCommand, handed_on, recorded_with
+from loadgen.cli.options import taking
+from loadgen.core.spec import RunSpec, ScenarioTraffic, VerifySpec, file_of
 from loadgen.errors import Interrupted, LoadgenError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary
 
+OWN = ("concurrency", "seed", "scenario", "runtime", "explain")
+"""Fields of the specifications that a hunt varies, or that are for a person who looks at one run."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Trials at a time: each keeps a server and a client busy."""
 
@@ -42,17 +44,14 @@ TlsFile = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
-    app.command(cls=PassingCommand, short_help="Record and verify many times: how often is it identical?")(
-        stress
-    )
+    grid = taking(record=RunSpec, verify=VerifySpec, without=OWN)
+    app.command(short_help="Record and verify many times: how often is it identical?")(grid(stress))
     app.command(short_help="Find the smallest case of a run that failed.")(shrink)
 
 
 def stress(
-    context: typer.Context,
-    target: Annotated[
-        list[str] | None, typer.Argument(help="As for loadgen record.", show_default=False)
-    ] = None,
+    record: RunSpec,
+    verify: VerifySpec,
     concurrency: Annotated[
         str, typer.Option("--concurrency", "-c", metavar="LIST", help="Virtual users: 8, or 1,2,4,8.")
     ] = "1,2,4,8,16,32",
@@ -105,23 +104,22 @@ def stress(
     Every combination of concurrency, scenario and runtime is tried with every seed, each trial in processes
     of its own. All other options of loadgen record and loadgen verify may be given, and go to each trial.
     """
-    from loadgen.cli import show, show_hunts
-    from loadgen.cli.main import say
+    from loadgen.cli import show_hunts
+    from loadgen.cli.output import say
+    from loadgen.cli.running import interruptible
     from loadgen.hunt.fleet import Here
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid, numbers, seconds
     from loadgen.hunt.stress import Ended, Until
     from loadgen.hunt.stress import stress as call
 
-    options = handed_on(context)
     grid = Grid(
-        target=(*(target or ()), *options.command),
+        record=record,
+        verify=verify,
         concurrency=numbers(concurrency, "--concurrency"),
         seeds=numbers(seeds, "--seeds"),
         scenarios=tuple(dict.fromkeys(scenario or ())),
         runtimes=tuple(dict.fromkeys(runtime or ())),
-        record=options.record,
-        verify=options.verify,
     )
     until = Until(
         failure=until_failure,
@@ -150,7 +148,7 @@ def stress(
         ended = Ended.INTERRUPTED
         try:
             with show_hunts.Progress(quiet=quiet or as_json) as progress:
-                ended = show.interruptible(work)
+                ended = interruptible(work)
         finally:
             summary = hunt.conclude(ended)
             _page(hunt, summary)
@@ -176,9 +174,10 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
     """Write the hunt's page, and the report of each kept trial that it links to."""
     from loadgen.core.masking import Masker, parse
     from loadgen.report import page
-    from loadgen.report.evidence import find_verification, gather
+    from loadgen.report.evidence import gather
     from loadgen.report.hunt import render
     from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import find_verification
 
     reports = set[str]()
     for failure in summary.failures:
@@ -187,7 +186,7 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
             if not path.exists():
                 folder, manifest = RunFolder.open(Path(failure.run))
                 masker = Masker(parse(()))
-                evidence = gather(folder, manifest, find_verification(folder, None), masker)
+                evidence = gather(folder, manifest, find_verification(folder.path), masker)
                 with exports.replacing(path) as file:
                     file.write(page.render(evidence, masker, version=__version__))
             reports.add(failure.trial.name)
@@ -215,29 +214,31 @@ def _tls(*files: Path | None) -> Tls | None:
 
 def _files(grid: Grid) -> dict[str, str]:
     """Return the digest of each file that decides what a trial of *grid* does, by its path."""
+    from loadgen.core.spec import BUNDLED, Runtime
     from loadgen.engine.target import resolve
-    from loadgen.hunt.grid import scenario_file
     from loadgen.store.code_digests import sources
-    from loadgen.store.run_folder import digest
+    from loadgen.store.files import digest
 
-    named = [file for file in map(scenario_file, grid.scenarios) if file is not None and file.is_file()]
-    found = {str(path.resolve()): digest(path) for path in named}
-    words = grid.target[1:] if grid.target[:1] == ("--",) else grid.target
-    cwd = next((Path(value) for name, value in pairwise(grid.record) if name == "--cwd"), None)
-    return found | (sources(resolve(words, cwd, elsewhere="docker" in grid.runtimes)) if words else {})
+    traffic = (grid.record.traffic, *(ScenarioTraffic(scenario=one) for one in grid.scenarios))
+    named = [Path(path) for one in traffic if (path := file_of(one)) is not None]
+    found = {str(path.resolve()): digest(path) for path in named if path.is_file()}
+    spec = grid.record
+    if spec.target_name == BUNDLED:
+        return found
+    elsewhere = Runtime.DOCKER in grid.runtimes
+    return found | sources(resolve(spec.target, spec.cwd, elsewhere=elsewhere))
 
 
 def _go_on(folder: Path) -> str:
     import shlex
 
     arguments = sys.argv[1:]
-    if "--folder" not in arguments:
+    if not any(one == "--folder" or one.startswith("--folder=") for one in arguments):
         arguments[1:1] = ["--folder", str(folder)]
     return f"Go on with: {shlex.join(['loadgen', *arguments])}"
 
 
 def shrink(
-    context: typer.Context,
     run: Annotated[
         Path | None,
         typer.Argument(
@@ -271,8 +272,9 @@ def shrink(
 
     It writes a scenario file that shows the failure, an example, and a README with the commands.
     """
-    from loadgen.cli import show, show_hunts
-    from loadgen.cli.main import say
+    from loadgen.cli import show_hunts
+    from loadgen.cli.output import say
+    from loadgen.cli.running import interruptible
     from loadgen.hunt.attach import EXAMPLE, attach, how_often
     from loadgen.hunt.failing import failing
     from loadgen.hunt.fleet import Here
@@ -286,14 +288,12 @@ def shrink(
 
     given, manifest = RunFolder.open(run if run is None else first_failure(run))
     found = failing(given, manifest, any_failure=any_failure)
-    options, target = recorded_with(context, manifest.command)
-    same_place = ("--runtime", manifest.runtime) if manifest.runtime == "docker" else ()
+    again = VerifySpec()
     folder = new_folder(output, Path("shrunk"))
     setting = Setting(
         fleet=Here(jobs),
-        options=options,
-        target=target,
-        verify=same_place,
+        record=manifest.spec,
+        verify=again,
         sign=found.sign,
         folder=folder,
         seconds=None if time_budget is None else seconds(time_budget, "--time-budget"),
@@ -304,16 +304,16 @@ def shrink(
         result = await call(found.case, found.head, oracle, progress, confirm, folder / EXAMPLE)
         if result.measured.failures:
             progress.phase("whose fault it is")
-            await attribute(folder / EXAMPLE, same_place)
+            await attribute(folder / EXAMPLE, again)
         return result, stop.requested
 
     try:
         with show_hunts.Shrinking(quiet=quiet or as_json) as progress:
-            shrunk, interrupted = show.interruptible(work)
+            shrunk, interrupted = interruptible(work)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    content = attach(folder, found, shrunk, manifest, options, target, same_place)
+    content = attach(folder, found, shrunk, manifest, manifest.spec, again)
     say(show_hunts.shrunk_json(content) if as_json else show_hunts.shrunk(content, how_often(shrunk)))
     if interrupted:
         raise Interrupted("interrupted: what was found until then is written")

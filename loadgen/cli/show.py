@@ -1,41 +1,32 @@
-"""What the commands show: live progress on stderr, results as text for stdout."""
+"""What the commands print: results as text for stdout."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import anyio
-import httpx
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.live import LiveView
-from loadgen.client.session import Stop
-from loadgen.core.comparison import RULES
 from loadgen.core.location import own_call
+from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
-from loadgen.errors import Interrupted
-from loadgen.record import Watcher
+from loadgen.report import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from loadgen.containers.clean import Cleaned
-    from loadgen.core.diagnosis import Cause
     from loadgen.core.verdict import Divergence, Verdict
-    from loadgen.record import Figures, Recorded
-    from loadgen.store.run_folder import Manifest
+    from loadgen.record import Recorded
+    from loadgen.store.manifest import Manifest, Totals
     from loadgen.verify import Verified
 
-T = TypeVar("T")
 SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
 WATCHED = 12
@@ -43,7 +34,6 @@ WATCHED = 12
 LISTED = 8
 """Requests of a cause that it lists."""
 _LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 COLOUR = {
     Judgement.IDENTICAL: "bold green",
     Judgement.DIVERGED: "bold red",
@@ -51,141 +41,37 @@ COLOUR = {
 }
 
 
-def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
-    """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
-
-    Raises:
-        Interrupted: it was ended.
-    """
-    stop = Stop()
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-
-    async def supervised() -> T:
-        result: list[T] = []
-        interrupted = False
-
-        async def listen(scope: anyio.CancelScope) -> None:
-            nonlocal interrupted
-            with anyio.open_signal_receiver(*_STOPPING) as signals:
-                async for _ in signals:
-                    if stop.requested or at_once:
-                        interrupted = True
-                        scope.cancel()
-                        break
-                    stop.requested = True
-                    print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
-            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
-                signal.signal(number, signal.SIG_IGN)
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(listen, group.cancel_scope)
-            try:
-                result.append(await call(stop))
-            finally:
-                group.cancel_scope.cancel()
-        if interrupted:
-            raise Interrupted("interrupted")
-        return result[0]
-
-    try:
-        return anyio.run(supervised)
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Progress(LiveView, Watcher):
-    """Live figures on a terminal's stderr; nothing where stderr is none, but a scenario's story."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
-        self._stage = ""
-        self._journal: Figures | None = None
-        self._total: int | None = None
-        self._until: float | None = None
-
-    def stage(self, what: str) -> None:
-        """Say that *what* begins."""
-        self._stage, self._journal = what, None
-
-    def journal(self, journal: Figures, total: int | None, until: float | None = None) -> None:
-        """Show the figures of *journal* from now on."""
-        self._journal, self._total, self._until = journal, total, until
-
-    def say(self, line: str) -> None:
-        """Tell a line of a scenario's story."""
-        if not self._quiet:
-            self._console.print(line, markup=False)
-
-    def _render(self) -> Text:
-        text = Text(f"{self._stage} …", style="bold")
-        journal = self._journal
-        if journal is not None and self._until is not None:
-            text.append(f"  {max(0.0, self._until - journal.elapsed):.0f} s left", style="not bold")
-        if journal is not None and journal.requests:
-            of = f"/{self._total}" if self._total else ""
-            rate = journal.requests / max(journal.elapsed, 1e-9)
-            errors = sum(
-                count
-                for status, count in journal.statuses.items()
-                if status >= httpx.codes.INTERNAL_SERVER_ERROR
-            )
-            p50, p99 = (journal.latency.percentile(percent) * 1000 for percent in (50, 99))
-            text.append(
-                f"  {journal.requests}{of} requests  {rate:.0f}/s  p50 {p50:.1f} ms  p99 {p99:.1f} ms",
-                style="not bold",
-            )
-            bad = journal.failures + errors
-            text.append(f"  {bad} errors", style="not bold red" if bad else "not bold")
-        return text
-
-
 def recorded(result: Recorded) -> str:
     """Tell what was recorded."""
-    manifest, totals = result.manifest, result.manifest.totals
-    seconds = totals["seconds"]
-    rate = f"{totals['requests'] / max(seconds, 1e-9):.0f}/s"
-    latency = f"p50 {totals['p50_ms']} ms, p99 {totals['p99_ms']} ms"
-    statuses = "  ".join(f"{status}: {count}" for status, count in totals["statuses"].items())
+    manifest, totals, end = result.manifest, result.totals, result.end
+    rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
+    statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
     lines = [
-        f"recorded   {totals['requests']} requests, {manifest.concurrency} at a time, in {seconds:.2f} s",
-        f"speed      {rate}; {latency}",
-        *_open_load(manifest),
-        f"answers    {statuses}" + (f"  none: {totals['failures']}" if totals["failures"] else ""),
+        f"recorded   {totals.requests} requests, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
+        f"speed      {rate}; p50 {totals.p50_ms} ms, p99 {totals.p99_ms} ms",
+        *_open_load(manifest, totals),
+        f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
         f"run        {result.run.path}",
     ]
-    if result.interrupted:
+    if end.interrupted:
         lines.append("interrupted: what was recorded until then is complete and can be verified")
-    if result.outcome.failed:
-        lines.append(f"failed     {result.outcome.failed} of {result.outcome.iterations} iterations:")
-        lines += [f"  {count} x {what}" for what, count in result.outcome.errors.items()]
-    lines.append(
-        "next       loadgen verify"
-        + ("" if result.run.is_latest() else f" {result.run.path}")
-        + ("" if manifest.runtime == "local" else f" --runtime {manifest.runtime}")
-    )
+    if end.failed:
+        lines.append(f"failed     {end.failed} of {end.iterations} iterations:")
+        lines += [f"  {count} x {what}" for what, count in end.errors.items()]
+    lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
 
 
-def _open_load(manifest: Manifest) -> list[str]:
+def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
     """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
-    totals = manifest.totals
-    if not (rate := manifest.load.get("rate")):
+    if not (rate := manifest.spec.load.shape.rate):
         return []
     late = "each was begun when it was due"
-    if totals["waited"]:
-        late = (
-            f"{totals['waited']} were due when no user was free, and waited up to "
-            f"{totals['longest_wait_ms']} ms"
-        )
+    if totals.waited:
+        late = f"{totals.waited} were due when no user was free, and waited up to {totals.longest_wait_ms} ms"
     return [
-        f"corrected  p50 {totals['corrected_p50_ms']} ms, p99 {totals['corrected_p99_ms']} ms: from when due",
-        f"arrivals   {totals['iterations']} iterations at {rate:g}/s; {late}",
+        f"corrected  p50 {totals.corrected_p50_ms} ms, p99 {totals.corrected_p99_ms} ms: from when due",
+        f"arrivals   {totals.iterations} iterations at {rate:g}/s; {late}",
     ]
 
 
@@ -195,14 +81,11 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
     console.print(_headline(found))
     console.print(_facts(result, manifest))
-    for reason in found.reasons:
-        console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
-        if reason.advice:
-            console.print(Text(f"  {reason.advice}"))
-    for number, cause in enumerate(found.causes[:SHOWN], 1):
-        console.print(_cause(cause, number, len(found.causes)))
-        if number == 1 and explain:
-            console.print(_explained(cause, found))
+    _print_reasons(console, found)
+    for told in wording.causes(found, wording.OPEN)[:SHOWN]:
+        console.print(_cause(told, len(found.causes)))
+        if told.number == 1 and explain:
+            console.print(_explained(told.head, found))
     if len(found.causes) > SHOWN:
         console.print(
             f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
@@ -216,125 +99,91 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
 
 
 def _headline(found: Verdict) -> Text:
-    match found.judgement:
-        case Judgement.IDENTICAL:
-            what = f"all {found.requests} answers are the same"
-        case Judgement.DIVERGED if found.diverged:
-            what = f"{found.diverged} of {found.compared} answers differ"
-        case Judgement.DIVERGED:
-            who = "load generator lived" if found.facts.get("replay") == "client" else "server served"
-            what = f"the {who} in another order"
-        case Judgement.UNDETERMINED:
-            what = "it cannot be told whether the answers are the same"
-    if found.causes:
-        faults = ", ".join(dict.fromkeys(cause.fault.value for cause in found.causes))
-        what += f"; {len(found.causes)} cause{'s' if len(found.causes) > 1 else ''}, at fault: {faults}"
     head = Text(found.judgement.value.upper(), style=COLOUR[found.judgement])
+    told = [wording.lead(found, wording.OPEN), wording.capital(wording.at_fault(found))]
+    what = "  ".join(one if one.endswith(".") else f"{one}." for one in told if one)
     return head.append(f"  {what}", style="not bold default")
 
 
-_SCHEDULES = {
-    "turns": "recorded in turns, so that races in memory replay too",
-    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
-}
-_REPLAYED = {
-    "alone": "by the engine alone: loadgen closed none of its gaps (record --engine-alone)",
-    "process": "the whole server process, by the engine alone; no client, nothing listened",
-    "client": "the load generator; no server, no connection",
-}
-_COMPARED = {
-    "server": "status, headers, body bytes",
-    "process": "status, all headers, body bytes",
-    "client": "status, all headers, body bytes; what was sent, and when, by its clock",
-}
+def _print_reasons(console: Console, found: Verdict) -> None:
+    for one in found.reasons:
+        fault, why, advice = wording.reason(one, wording.OPEN)
+        console.print(Text(f"\n{fault}: {why}", style="yellow"))
+        if advice:
+            console.print(Text(f"  {advice}"))
 
 
 def _facts(result: Verified, manifest: Manifest) -> Table:
-    found = result.verdict
+    found, spec = result.verdict, manifest.spec
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
     facts.add_column(overflow="fold")
 
     def add(name: str, told: str) -> None:
-        facts.add_row(name, Text(told))  # what a user named is text, and no markup
+        if told:
+            facts.add_row(name, Text(told))  # what a user named is text, and no markup
 
-    add("run", f"{manifest.id}: {manifest.target}, {manifest.scenario}, {manifest.concurrency} at a time")
-    replay = found.facts.get("replay", "server")
-    how = "alone" if found.facts.get("engine_alone") else replay
-    if how in _REPLAYED:
-        add("replayed", _REPLAYED[how])
-    add("compared", f"{found.compared} of {found.requests} answers: {_COMPARED[replay]}")
-    if len(replays := found.facts.get("replays", ())) > 1:
-        each = ", ".join(f"{one['folder']} {one['verdict']}" for one in replays)
-        add("replays", f"{len(replays)}: {each}; below, the worst")
-    if asked := [rule.name for rule in found.rules if rule not in RULES]:
-        add("left out", ", ".join(asked))
+    add("run", f"{manifest.id}: {spec.target_name}, {spec.traffic_name}, {manifest.concurrency} at a time")
+    add("replayed", wording.replayed(found))
+    add("compared", wording.compared(found))
+    add("replays", wording.replays(found))
+    add("left out", wording.left_out(found))
     if found.order_steps is not None:
-        same = "differs" if found.order else "the same"
-        steps = "sent, answered" if replay == "client" else "entering and finishing"
-        add("order", f"{same}, {found.order_steps} steps: requests {steps}")
-    if replay == "server":
-        add("threads", _SCHEDULES[manifest.schedule])
-    if manifest.database_used and not found.facts["database"]["exists"]:
-        add("database", f"{found.facts['database']['path']} does not exist")
-    if seconds := found.facts.get("seconds"):
-        add("took", f"{seconds['replay']:.2f} s (recording: {seconds['recording']:.2f} s)")
-    if edited := found.facts.get("changed_sources"):
-        stacks = (
-            "" if manifest.stacks else "; calls and their arguments are compared with record --stacks only"
-        )
-        add("code", f"{len(edited)} of its files changed since it was recorded{stacks}")
+        add("order", wording.order(found))
+    if found.facts.replay == ModeName.BOUNDARY:
+        add("threads", wording.SCHEDULES[spec.threads])
+    if manifest.result.database_used and (database := found.facts.database) and not database.exists:
+        add("database", f"{database.path} does not exist")
+    if seconds := found.facts.seconds:
+        add("took", f"{seconds.replay:.2f} s (recording: {seconds.recording or 0:.2f} s)")
+    add("code", wording.code_changed(found))
     add("evidence", shown(result.folder))
     return facts
 
 
-def _cause(cause: Cause, number: int, of: int) -> Table:
-    one = cause.first
+def _cause(told: wording.Told, of: int) -> Table:
     table = Table.grid()
-    label = f"cause {number} of {of}: " if of > 1 else ""
+    label = f"cause {told.number} of {of}: " if of > 1 else ""
+    head = told.head
     table.add_row(
-        Text(
-            f"\n{label}request {one.seq}  {one.method} {one.target}  (virtual user {one.user})", style="bold"
-        )
+        Text(f"\n{label}request {head.seq}  {told.request}  (virtual user {head.user})", style="bold")
     )
-    table.add_row(_sides(tuple((d.field, d.recorded, d.replayed) for d in one.differences)))
-    if cause.count > 1:
-        others = ", ".join(str(seq) for seq in cause.requests[1:LISTED])
-        more = ", …" if cause.count > LISTED else ""
-        table.add_row(Text(f"and {cause.count - 1} more that follow from it, or are alike: {others}{more}"))
-    table.add_row(Text.assemble(("fault: ", "bold"), (cause.fault.value, "bold yellow"), f" — {cause.why}"))
-    table.add_row(Text(cause.advice, style="italic"))
+    table.add_row(_sides(tuple(wording.sides(one, wording.OPEN) for one in head.differences)))
+    if told.others:
+        table.add_row(Text(f"and {told.others}"))
+    table.add_row(Text.assemble(("at fault: ", "bold"), (told.label, "bold yellow"), f" — {told.why}"))
+    table.add_row(Text(told.advice, style="italic"))
     return table
 
 
-def _explained(cause: Cause, found: Verdict) -> Group:
+def _explained(first: Divergence, found: Verdict) -> Group:
     """Tell how the first request of a cause went in the replay that watched it."""
-    watched = found.facts.get("watched") or {}
-    seen = watched.get("seen") if watched.get("seq") == cause.first.seq else None
+    watched = found.facts.watched
+    seen = watched.seen if watched and watched.seq == first.seq else None
     parts: list[RenderableType] = []
-    if seen and seen["calls"]:
-        last = seen["calls"][-WATCHED:]
-        of = f", the last {len(last)} of {seen['count']}" if seen["count"] > len(last) else ""
+    if seen and seen.calls:
+        last = seen.calls[-WATCHED:]
+        of = f", the last {len(last)} of {seen.count}" if seen.count > len(last) else ""
         parts.append(Text(f"\nwhat its calls got from the recording{of}:"))
         calls = Table(box=None, padding=(0, 2), pad_edge=False, show_header=False)
         calls.add_column(overflow="fold", ratio=3)
         calls.add_column(overflow="fold", ratio=2)
         for call in last:
-            calls.add_row(Text(f"  {_placed(call['at'])}"), Text(call["got"] or "(nothing)", style="green"))
+            calls.add_row(Text(f"  {_placed(call.at)}"), Text(call.got or "(nothing)", style="green"))
         parts.append(calls)
-    if not cause.first.evidence:
+    if first.left is None:
         parts.append(Text("\nit did not leave the tape: it took every recorded step, and answered otherwise"))
         return Group(*parts)
-    if cause.first.stack:
+    if first.stack:
         parts.append(Text("\nwhere it left the tape, innermost call first:"))
-        parts += [Text(f"  {call}") for call in cause.first.stack]
+        parts += [Text(f"  {call}") for call in first.stack]
     if seen:
-        further = seen["left_over"][:WATCHED]
+        further = seen.left_over[:WATCHED]
         parts.append(Text("\nwhat the recording has further, call by call:"))
         parts += [Text(f"  {one}", style="green") for one in further] or [Text("  (nothing)")]
-    if said := found.facts.get("engine_log"):
-        parts.append(Text(f"\nserver.log, from line {said['first']}:"))
-        parts += [Text(f"  {line}", style="dim") for line in said["lines"]]
+    if said := found.facts.engine_log:
+        parts.append(Text(f"\nserver.log, from line {said.first}:"))
+        parts += [Text(f"  {line}", style="dim") for line in said.lines]
     return Group(*parts)
 
 
@@ -368,18 +217,17 @@ def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
     console.print(_headline(found))
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("A", found.facts["A"])
-    facts.add_row("B", found.facts["B"])
+    for name, path in zip("AB", found.facts.compared_with or (), strict=False):
+        facts.add_row(name, path)
     facts.add_row("left out", ", ".join(rule.name for rule in found.rules))
     console.print(facts)
-    for reason in found.reasons:
-        console.print(Text(f"\n{reason.fault}: {reason.message}", style="yellow"))
+    _print_reasons(console, found)
     for members in groups[:SHOWN]:
         one = members[0]
         console.print(
             Text(f"\nrequest {one.seq}  {one.method} {one.target}  (user {one.user})", style="bold")
         )
-        rows = tuple((d.field, d.recorded, d.replayed) for d in one.differences)
+        rows = tuple(wording.sides(difference, wording.OPEN) for difference in one.differences)
         console.print(_sides(rows, names=("A", "B")))
         if len(members) > 1:
             console.print(f"and {len(members) - 1} more that follow from it, or are alike")
@@ -416,7 +264,7 @@ def cleaned(result: Cleaned) -> str:
 
 def manifest_json(result: Recorded) -> str:
     """Render a run's manifest as JSON, with where it is."""
-    return json.dumps({**asdict(result.manifest), "path": str(result.run.path)}, indent=2)
+    return json.dumps({**result.manifest.to_json(), "path": str(result.run.path)}, indent=2)
 
 
 def verdict_json(result: Verified) -> str:

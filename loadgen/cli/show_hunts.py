@@ -14,6 +14,7 @@ from rich.text import Text
 
 from loadgen.cli.live import LiveView
 from loadgen.cli.show import COLOUR, shown, width
+from loadgen.core.option import words
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import oracle
 from loadgen.hunt.stress import Watcher
@@ -185,10 +186,11 @@ def _facts(found: Summary, folder: Path) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
     facts.add_column(overflow="fold")
-    facts.add_row("target", Text(" ".join(found.grid.target) or "the bundled server"))
+    facts.add_row("target", Text(found.grid.record.target_name))
     if len(found.grid.scenarios) == 1:
         facts.add_row("scenario", Text(found.grid.scenarios[0]))
-    if options := " ".join((*found.grid.record, *found.grid.verify)):
+    left = frozenset({"target"})
+    if options := " ".join((*words(found.grid.record.public, without=left), *words(found.grid.verify))):
         facts.add_row("options", Text(options))
     facts.add_row("trials", Text(f"{found.total.made} of {found.total.planned}; {found.ended}"))
     facts.add_row("requests", Text(f"{found.requests}"))

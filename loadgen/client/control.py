@@ -7,23 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 
+from loadgen import protocol
+from loadgen.core.departure import Departure
+from loadgen.core.verdict import Seen
 from loadgen.errors import EngineFault
 
 if TYPE_CHECKING:
     from loadgen.client.transport import WireTransport
-
-PROTOCOL = 1
-"""The boundary's protocol that this client speaks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Where a request left the tape."""
-
-    why: str
-    stack: tuple[str, ...]
-    """The application's calls at that point, innermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ class State:
     """``record`` or ``replay``."""
     open: tuple[int, ...]
     """Requests that are inside."""
-    diverged: dict[int, Left]
+    diverged: dict[int, Departure]
     """Requests that left the tape, in the order in which they did."""
     tape: dict[str, Any] | None
     first_thread: int
@@ -75,13 +67,15 @@ class Control:
             EngineFault: there is no boundary at this address, or not one that this client knows.
             httpx.TransportError: nothing answers.
         """
-        answer = await self._get("state", timeout)
-        if not isinstance(answer, dict) or answer.get("protocol") != PROTOCOL:
-            raise EngineFault(f"the request boundary at {self._url} speaks another protocol than {PROTOCOL}")
+        answer = await self._get(protocol.STATE, timeout)
+        if not isinstance(answer, dict) or answer.get("protocol") != protocol.VERSION:
+            raise EngineFault(
+                f"the request boundary at {self._url} speaks another protocol than {protocol.VERSION}"
+            )
         return State(
             answer["mode"],
             tuple(answer["open"]),
-            {int(seq): Left(why, tuple(stack)) for seq, (why, stack) in answer["diverged"].items()},
+            {int(seq): Departure.from_json(one) for seq, one in answer["diverged"].items()},
             answer["tape"],
             answer["first_thread"],
             answer["database"],
@@ -89,26 +83,26 @@ class Control:
 
     async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109
         """Ask for the server's order: ``n`` where request *n* entered, ``-n`` where it finished."""
-        answer = await self._get("order", timeout)
+        answer = await self._get(protocol.ORDER, timeout)
         assert isinstance(answer, list)
         return answer
 
     async def watch(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
         """Let the boundary note what request *seq* does in this replay, call by call."""
-        await self._get(f"watch/{seq}", timeout)
+        await self._get(f"{protocol.WATCH}{seq}", timeout)
 
-    async def watched(self, timeout: float = 60) -> dict[str, Any] | None:  # noqa: ASYNC109
-        """Ask what the watched request did; none if the server is gone."""
+    async def watched(self, timeout: float = 60) -> Seen | None:  # noqa: ASYNC109
+        """Ask what the watched request did; ``None`` if the server is gone."""
         try:
-            answer = await self._get("watched", timeout)
+            answer = await self._get(protocol.WATCHED, timeout)
         except httpx.TransportError:
             return None
-        return answer if isinstance(answer, dict) else None
+        return msgspec.convert(answer, Seen | None)
 
     async def _get(self, name: str, timeout: float) -> Any:  # noqa: ASYNC109
         request = httpx.Request(
             "GET",
-            f"{self._url}/__loadgen__/{name}",
+            f"{self._url}{protocol.CONTROL}{name}",
             extensions={"timeout": {"connect": timeout, "read": timeout}},
         )
         answer = await self._wire.handle_async_request(request)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
+from loadgen import protocol
 from loadgen.core.exchange import Failure, Response
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.exchange import Outcome
 
-NUMBER = b"x-loadgen-seq"
+NUMBER = protocol.SEQ_HEADER.lower().encode()
 LIMIT = 1 << 20
 """Bytes of one head."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
+from loadgen import protocol
 from loadgen.client.connection import NoAnswer
 from loadgen.client.limit import Limits, Stopped
 from loadgen.client.quick import response
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.transcript import FailedIteration
 
-SEQ_HEADER = b"X-Loadgen-Seq"
+SEQ_HEADER = protocol.SEQ_HEADER.encode()
 
 
 class Notes(Protocol):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.control import Left
 from loadgen.client.recording import exchange, numbered
 from loadgen.core.comparison import OUTCOME_HEADER, header
+from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Order
 from loadgen.errors import EngineFault, HarnessFault, LoadgenError
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from loadgen.client.control import Control, State
     from loadgen.client.transport import WireTransport
     from loadgen.core.exchange import Outcome
+    from loadgen.core.judge import Judge
     from loadgen.core.transcript import Event
-    from loadgen.core.verdict import Judge
     from loadgen.store.journal import Journal
 
 
@@ -157,7 +157,7 @@ class Refire:
                 f"{state.waits_for()}",
                 advice="See the replay's server.log.",
             )
-        left: Left | None = None
+        left: Departure | None = None
         replayed = one.outcome
         if isinstance(replayed, Failure) or header(replayed, OUTCOME_HEADER) is not None:
             left = _told(replayed) or (await self._state(one.request)).diverged.get(recorded.seq)
@@ -167,8 +167,7 @@ class Refire:
                     advice="See the replay's server.log.",
                 )
         self._recorded_order.update(b"%d," % recorded.seq)
-        why, stack = (left.why, left.stack) if left else ("", ())
-        self._judge.pair(one.request, recorded, replayed, why, stack)
+        self._judge.pair(one.request, recorded, replayed, left)
 
     async def _state(self, request: Request) -> State:
         try:
@@ -180,10 +179,10 @@ class Refire:
             ) from error
 
 
-def _told(answer: Outcome) -> Left | None:
+def _told(answer: Outcome) -> Departure | None:
     """Return what the boundary's own answer tells of a request that left the tape."""
     try:
         told = json.loads(answer.body) if isinstance(answer, Response) else {}
-        return Left(str(told["diverged"]), tuple(map(str, told["stack"])))
-    except (ValueError, TypeError, KeyError):
+        return Departure.from_json(told)
+    except ValueError:
         return None

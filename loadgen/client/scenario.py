@@ -43,17 +43,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """The file that a scenario is from, as the command line names it to a load generator elsewhere."""
-
-    option: str
-    """``--scenario`` or ``--from``."""
-    file: Path
-    name: str = ""
-    """Which of the file's scenarios; empty: all."""
-
-
-@dataclass(frozen=True, slots=True)
 class Scenario:
     """A named behaviour; called, it runs one iteration."""
 
@@ -75,8 +64,8 @@ class Scenario:
     """Run once by each user after its last iteration."""
     parts: tuple[Scenario, ...] = ()
     """Of a mix: its scenarios."""
-    origin: Origin | None = None
-    """Where it was read from; none: it is built in."""
+    file: Path | None = None
+    """Which it was read from; None: it is built in."""
     requests: Callable[[int], int] | None = None
     """How many requests so many users issue in one iteration each, where that is known."""
 

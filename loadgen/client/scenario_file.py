@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from loadgen.client.position import calls, position
-from loadgen.client.scenario import Origin, Scenario, mix
+from loadgen.client.scenario import Scenario, mix
 from loadgen.errors import UsageError
 
 EXAMPLE = """A scenario is an async function with a decorator:
@@ -34,16 +34,15 @@ def load(given: str) -> Scenario:
     found = _scenarios(file)
     if not found:
         raise UsageError(f"{file} has no scenario", advice=EXAMPLE)
-    origin = Origin("--scenario", file.resolve(), name)
     if name:
         chosen = next((one for one in found if one.name == name), None)
         if chosen is None:
             known = ", ".join(one.name for one in found)
             raise UsageError(f"{file} has no scenario {name!r}", advice=f"It has: {known}.")
-        return replace(chosen, name=f"{file.name}:{name}", origin=origin)
+        return replace(chosen, name=f"{file.name}:{name}", file=file.resolve())
     if len(found) == 1:
-        return replace(found[0], name=file.name, origin=origin)
-    return replace(mix(file.name, tuple(found)), origin=origin)
+        return replace(found[0], name=file.name, file=file.resolve())
+    return replace(mix(file.name, tuple(found)), file=file.resolve())
 
 
 def _scenarios(file: Path) -> list[Scenario]:

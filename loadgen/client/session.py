@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
@@ -24,6 +24,7 @@ from loadgen.client.quick import QuickClient
 from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
 from loadgen.client.transport import WireTransport
+from loadgen.core.events import SessionEnd
 from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
 
@@ -59,8 +60,8 @@ class Stop:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of the iterations."""
+class Tally:
+    """What has become of the iterations so far; see :class:`loadgen.core.events.SessionEnd`."""
 
     iterations: int = 0
     failed: int = 0
@@ -84,7 +85,7 @@ async def fire(
     stop: Stopping,
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
-) -> Outcome:
+) -> SessionEnd:
     """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or as *shape* says."""
     session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say)
     async with anyio.create_task_group() as watching:
@@ -95,7 +96,7 @@ async def fire(
             else:
                 await session.open(shape)
         watching.cancel_scope.cancel()
-    return session.outcome
+    return SessionEnd(**asdict(session.tally), interrupted=stop.requested)
 
 
 class _Session:
@@ -123,7 +124,7 @@ class _Session:
         self._stopped = anyio.Event()
         self._limits = Limits()
         self._known: dict[tuple[str, str, tuple[int, ...]], str] = {}
-        self.outcome = Outcome()
+        self.tally = Tally()
 
     async def watch_stop(self, everything: anyio.CancelScope) -> None:
         """When the session shall end, wake those who pause, and give up what does not finish in time."""
@@ -170,8 +171,8 @@ class _Session:
                     break
                 if not is_free:
                     held_until = self._journal.elapsed
-                    self.outcome.waited += 1
-                    self.outcome.longest_wait = max(self.outcome.longest_wait, held_until - due)
+                    self.tally.waited += 1
+                    self.tally.longest_wait = max(self.tally.longest_wait, held_until - due)
 
     async def _live(
         self,
@@ -246,7 +247,7 @@ class _Session:
             raise
         finally:
             transport.due = None
-        self.outcome.iterations += iteration > 0
+        self.tally.iterations += iteration > 0
         return True
 
     def _fail(
@@ -258,10 +259,10 @@ class _Session:
             user.id, iteration, name, seq, kind, message(error, file), position(error, file)
         )
         self._journal.write(failed)
-        self.outcome.iterations += 1
-        self.outcome.failed += 1
+        self.tally.iterations += 1
+        self.tally.failed += 1
         told = self._known.setdefault((name, kind, lines(error, file)), str(failed))
-        self.outcome.errors[told] = self.outcome.errors.get(told, 0) + 1
+        self.tally.errors[told] = self.tally.errors.get(told, 0) + 1
 
     async def _think(self, seconds: float, until: float | None) -> bool:
         """Pause between two iterations; say whether there is time for the second."""

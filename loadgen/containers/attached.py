@@ -1,6 +1,6 @@
 """A server that runs elsewhere, in another container, and is driven over the network.
 
-Nothing is started here: :mod:`loadgen.cli.serve` did that. The lifeline (see
+Nothing is started here: :mod:`loadgen.containers.serve` did that. The lifeline (see
 :mod:`loadgen.traced.lifeline`) is how this side knows that the server lives, and the server that we do. It is
 a bare descriptor that nothing but the end of this process closes: the server's container must not be the
 first of the two to end.
@@ -21,15 +21,15 @@ from loadgen.client.control import Control
 from loadgen.client.transport import WireTransport
 from loadgen.containers import layout
 from loadgen.errors import EngineFault, ServerFault, UsageError
+from loadgen.modes.base import START_LIMIT, Served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from loadgen.engine.target import Target
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.modes.base import Session
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
-START_LIMIT = 60.0
-"""Seconds that a server may take until it is ready."""
 STOP_LIMIT = 20.0
 """Seconds that a server may take to finish its recording."""
 DYING = 1.0
@@ -69,13 +69,17 @@ class Lifeline:
 
 
 class AttachedServer:
-    """A server in another container; see :class:`loadgen.runtimes.Server`."""
+    """A server in another container; see :class:`loadgen.modes.base.BoundaryServer`."""
 
     def __init__(self, address: str, lifeline: Lifeline) -> None:
         self.url = f"http://{address}"
-        self.wire = WireTransport()
-        self.control = Control(self.url, self.wire)
+        self.transport = WireTransport()
+        self.control = Control(self.url, self.transport)
         self._lifeline = lifeline
+
+    async def served(self) -> Served:
+        """Ask the boundary what it did."""
+        return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:
         """End it so that its recording is complete."""
@@ -86,7 +90,7 @@ class AttachedServer:
         """Wait until it has ended, by itself or otherwise."""
         await self._lifeline.ended()
 
-    async def obituary(self) -> str | None:
+    async def exit_report(self) -> str | None:
         """Say that it ended; only who runs its container knows how."""
         return "it ended" if await self._lifeline.has_ended(DYING) else None
 
@@ -111,45 +115,38 @@ class AttachedServer:
         raise ServerFault(f"the server to {mode} did not start: {why}", advice=SEE_LOG)
 
 
-class AttachedRuntime:
-    """A server at an address, run by someone else; see :class:`loadgen.runtimes.Runtime`."""
-
-    name = "docker"
+class AttachedHost:
+    """A server at an address, run by someone else; see :class:`loadgen.modes.base.Host`."""
 
     def __init__(self, address: str) -> None:
         self._host, _, port = address.rpartition(":")
         if not self._host or not port.isdigit():
-            raise UsageError(f"{address!r} is no address", advice="Give HOST:PORT.")
+            raise UsageError(f"{address!r} is not an address", advice="Give HOST:PORT.")
         self._port = int(port)
 
-    def database(self) -> str:
-        """Name the database in the server's container."""
-        return layout.DATABASE
-
     @asynccontextmanager
-    async def record(
-        self, target: Target, run: RunFolder, manifest: Manifest
-    ) -> AsyncIterator[AttachedServer]:
-        """Drive the recorded server, and move its recording into *run* when it is complete."""
-        del target, manifest  # given to the server's container
-        server = await self._attach("record")
-        try:
+    async def record(self, session: Session) -> AsyncIterator[AttachedServer]:
+        """Drive the recorded server, and move its recording into the run when it is complete."""
+        session.manifest.result.started.database = layout.DATABASE
+        async with self._attached("record") as server:
             yield server
-        finally:
-            with anyio.CancelScope(shield=True):
-                await server.wire.aclose()
-        Path(layout.TAPE).rename(run.recording)
+        Path(layout.TAPE).rename(session.run.recording)
 
     @asynccontextmanager
     async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[AttachedServer]:
         """Drive the replayed server."""
-        del run, manifest, log
-        server = await self._attach("replay")
+        del run, manifest, log  # whoever started it has them
+        async with self._attached("replay") as server:
+            yield server
+
+    @asynccontextmanager
+    async def _attached(self, mode: str) -> AsyncIterator[AttachedServer]:
+        server = await self._attach(mode)
         try:
             yield server
         finally:
             with anyio.CancelScope(shield=True):
-                await server.wire.aclose()
+                await server.transport.aclose()
 
     async def _attach(self, mode: str) -> AttachedServer:
         """Connect to the server's lifeline and wait until it is ready."""

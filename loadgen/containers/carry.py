@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from loadgen.client.plan import read_traffic
 from loadgen.client.traffic import carried
-from loadgen.client.traffic.file import read
 from loadgen.containers import image, layout
-from loadgen.store.run_folder import Manifest, write_json
+from loadgen.core.spec import FileTraffic, ScenarioTraffic
+from loadgen.errors import RecordingFault
+from loadgen.store import manifest as manifests
+from loadgen.store import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadgen.client.scenario import Origin, Scenario
     from loadgen.containers.daemon import Daemon
+    from loadgen.core.spec import Traffic
+    from loadgen.modes.base import Session
+    from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
 
 OWNER = int(layout.USER.partition(":")[0])
 PRIVATE = 0o600
-_HOSTS = frozenset(
-    {"id", "created", "command", "runtime", "target", "python_path", "server_env", "sources", "image"}
-)
-"""What a manifest says in the words of the host."""
 SCENARIOS = "scenarios"
 """Where in the volume a scenario's file is."""
 
@@ -56,19 +57,22 @@ async def bring_in(daemon: Daemon, container: Any, run: RunFolder, verification:
     await daemon.put(container, layout.HOME, members(), OWNER)
 
 
-async def bring_in_scenario(daemon: Daemon, container: Any, origin: Origin) -> None:
-    """Copy what *origin* names into *container*: a scenario file with its folder, or the requests to play.
+async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> None:
+    """Copy the session's scenario file with its folder, or the requests to send, into *container*.
 
     Raises:
         UsageError: there is too much of it.
     """
+    file = session.scenario.file
+    if file is None:
+        return
     with TemporaryDirectory() as made:
-        folder = origin.file.parent
-        files = [origin.file]
-        if origin.option == "--from":  # as it was read: what it names beside it is in there
-            files = [Path(made, origin.file.name)]
-            files[0].write_bytes(carried.dump(read(origin.file)[0]))
+        folder = file.parent
+        if isinstance(session.spec.traffic, FileTraffic):
             folder = Path(made)
+            files = [folder / file.name]
+            calls, _ = read_traffic(session.spec.traffic)  # with what the file names beside it
+            files[0].write_bytes(carried.dump(calls))
         else:
             files = list(image.code(folder, "scenario"))
         names = [path.relative_to(folder) for path in files]
@@ -82,29 +86,35 @@ async def bring_in_scenario(daemon: Daemon, container: Any, origin: Origin) -> N
         )
 
 
-def scenario(chosen: Scenario) -> tuple[str, str]:
-    """Return the option that names *chosen* in the containers."""
-    origin = chosen.origin
-    if origin is None:
-        return "--scenario", chosen.name
-    where = f"{layout.HOME}/{SCENARIOS}/{origin.file.name}"
-    return origin.option, f"{where}:{origin.name}" if origin.name else where
+def traffic(session: Session) -> Traffic:
+    """Return the session's traffic as it is called in the containers."""
+    given, file = session.spec.traffic, session.scenario.file
+    if file is None:
+        return given
+    where = f"{layout.HOME}/{SCENARIOS}/{file.name}"
+    match given:
+        case FileTraffic():
+            return FileTraffic(file=where)
+        case ScenarioTraffic(scenario=name):
+            return ScenarioTraffic(scenario=f"{where}{name.rpartition('.py')[2]}")
 
 
-async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> Manifest:
-    """Copy a recorded run out of *container*, and return its manifest, in the host's words."""
+async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> None:
+    """Copy a recorded run out of *container*; what came of it, as recorded there, goes into *manifest*."""
     if await daemon.get(container, inside(run), run.path):
-        try:
-            recorded = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            recorded = {}
-        recorded |= {key: value for key, value in asdict(manifest).items() if key in _HOSTS}
-        manifest = Manifest(**(asdict(manifest) | recorded))
+        with suppress(RecordingFault):  # it is not complete then, either
+            manifest.result = manifests.read(run.path / manifests.NAME).result
     if not run.recording.exists():  # it was not completed; what there is may still help
         await daemon.get(container, layout.TAPE, run.path)
     if run.recording.exists():
         run.recording.chmod(PRIVATE)
-    return manifest
+
+
+async def keep_stderr(daemon: Daemon, container: Any, path: Path) -> None:
+    """Keep what a load generator printed beside its events, if it printed anything."""
+    await daemon.save_log(container, path, stdout=False)
+    if not path.stat().st_size:
+        path.unlink()
 
 
 async def bring_out_verification(
@@ -118,5 +128,6 @@ async def bring_out_verification(
         return None
     text = verdict.read_text(encoding="utf-8").replace(where, json.dumps(str(run.path))[1:-1])
     content: dict[str, Any] = json.loads(text)
-    write_json(verdict, content)
+    content.pop(sealed.SEAL, None)  # in the words of the container
+    sealed.write(verdict, content)
     return content

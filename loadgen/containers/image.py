@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import loadgen
+from loadgen.core.events import Stage
 from loadgen.errors import MachineFault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadgen.containers.daemon import Daemon
-    from loadgen.record import Watcher
+    from loadgen.core.events import Emit
 
 DEFAULT_BASE = "python:3.11-slim"
 DOCKERFILE = "compose/Dockerfile"
@@ -59,24 +60,24 @@ class Recipe:
             yield from _application(self.application)
 
 
-async def ensure(daemon: Daemon, recipe: Recipe, watcher: Watcher) -> str:
+async def ensure(daemon: Daemon, recipe: Recipe, emit: Emit) -> str:
     """Return the id of the image that *recipe* makes, built now if it is not there.
 
     Raises:
         MachineFault: the base image cannot be had, or the build fails.
     """
-    base = await present(daemon, recipe.base, watcher)
+    base = await present(daemon, recipe.base, emit)
     with tempfile.TemporaryFile() as context:
         name = f"{REPOSITORY}:{_pack(recipe, base, context)}"
         found = await daemon.image(name)
         if found is not None:
             return found
-        watcher.stage(f"building an image on {recipe.base}")
+        emit(Stage(what=f"building an image on {recipe.base}"))
         context.seek(0)
 
         def hear(line: str) -> None:
             if step := re.match(r"Step (\d+/\d+) : (\w+)", line):
-                watcher.stage(f"building an image on {recipe.base}, step {step[1]} ({step[2]})")
+                emit(Stage(what=f"building an image on {recipe.base}, step {step[1]} ({step[2]})"))
 
         await daemon.build(
             context,
@@ -91,7 +92,7 @@ async def ensure(daemon: Daemon, recipe: Recipe, watcher: Watcher) -> str:
     return built
 
 
-async def present(daemon: Daemon, name: str, watcher: Watcher) -> str:
+async def present(daemon: Daemon, name: str, emit: Emit) -> str:
     """Return the id of the image *name*, pulled if it is not there.
 
     Raises:
@@ -99,7 +100,7 @@ async def present(daemon: Daemon, name: str, watcher: Watcher) -> str:
     """
     found = await daemon.image(name)
     if found is None:
-        watcher.stage(f"pulling {name}")
+        emit(Stage(what=f"pulling {name}"))
         try:
             found = await daemon.pull(name)
         except MachineFault as error:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from loadgen.core.jobs import ENTRY
+
 HTTP_PORT = 5000
 LIFELINE_PORT = 5001
 """A server leaves when the connection to this port ends: whoever drives it is gone."""
@@ -39,8 +41,11 @@ the names that it does not know on to the outside."""
 SERVER_ALIAS = "flask-record"
 """Name of the recorded server on its network."""
 
-SERVE = ("python", "-m", "loadgen.cli.serve")
-LOADGEN = ("python", "-m", "loadgen")
+RECORDED_AT = f"{SERVER_ALIAS}:{HTTP_PORT}"
+REPLAYED_AT = f"127.0.0.1:{HTTP_PORT}"
+"""Where a load generator finds its server."""
+WORKER = ("python", "-m", ENTRY)
+"""What every container runs, with its job; compose/ names a part and options instead of a job."""
 
 
 def pids(concurrency: int) -> int:
@@ -75,20 +80,8 @@ class Service:
     workdir: str
 
 
-FLASK_RECORD = Service("flask-record", (*SERVE, "record"), "record", "rw", APP)
-RECORD = Service(
-    "record",
-    (*LOADGEN, "record", "--attach", f"{SERVER_ALIAS}:{HTTP_PORT}"),
-    "record",
-    "rw",
-    HOME,
-)
-FLASK_REPLAY = Service("flask-replay", (*SERVE, "replay"), "none", "ro", APP)
-REPLAY = Service(
-    "replay",
-    (*LOADGEN, "verify", "--attach", f"127.0.0.1:{HTTP_PORT}"),
-    "service:flask-replay",
-    "rw",
-    HOME,
-)
+FLASK_RECORD = Service("flask-record", WORKER, "record", "rw", APP)
+RECORD = Service("record", WORKER, "record", "rw", HOME)
+FLASK_REPLAY = Service("flask-replay", WORKER, "none", "ro", APP)
+REPLAY = Service("replay", WORKER, "service:flask-replay", "rw", HOME)
 SERVICES = (FLASK_RECORD, RECORD, FLASK_REPLAY, REPLAY)

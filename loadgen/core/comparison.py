@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loadgen import protocol
 from loadgen.core import json_path
 from loadgen.core.exchange import Failure
 from loadgen.errors import UsageError
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 
     from loadgen.core.exchange import Headers, Outcome, Response
 
-SERVED_HEADER = "x-loadgen-served"
-"""Added by the boundary: in which mode, ``record`` or ``replay``, it served this answer."""
-OUTCOME_HEADER = "x-loadgen-outcome"
-"""Added by the boundary to an answer of its own: ``diverged`` or ``refused``."""
-OWN_HEADER = "x-loadgen-own"
-"""Added by the boundary: those headers that a live server adds, but the application has set itself, as a JSON
-list of pairs of lower-case name and value. A server may well send a ``Date`` beside the application's."""
+SERVED_HEADER = protocol.SERVED_HEADER.lower()
+OUTCOME_HEADER = protocol.OUTCOME_HEADER.lower()
+OWN_HEADER = protocol.OWN_HEADER.lower()
+"""A server may well send a ``Date`` beside the application's: this says which is whose."""
+REQUEST_FIELD = "request:"
+"""How a field begins that is of the request, where a client is compared: then follows its part."""
 SHOWN = 400
 """Characters of a value that a difference quotes."""
 PLACES = 8
@@ -42,9 +42,10 @@ class Rule:
     paths: tuple[json_path.Path, ...] = ()
     """Places in JSON bodies; every other byte of the body is compared."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the rule as a verdict lists it."""
-        return {"name": self.name, "why": self.why, "leaves_out": sorted(self.headers) or [self.name]}
+    @property
+    def leaves_out(self) -> list[str]:
+        """What is left out, for readers."""
+        return sorted(self.headers) or [self.name]
 
 
 def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
@@ -97,10 +98,13 @@ class Difference:
     """One field that differs."""
 
     field: str
-    """``status``, ``header:<name>``, ``headers`` (their order), ``body:<JSON path>``, ``body at byte <n>``,
-    ``outcome`` (answered or not), ``served`` (by what)."""
+    """``request:<part>``, ``status``, ``header:<name>``, ``headers`` (their order), ``body:<JSON path>``,
+    ``body at byte <n>``, ``outcome`` (answered or not), ``served`` (by what)."""
     recorded: str
     replayed: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.recorded} while recording, {self.replayed} in the replay"
 
 
 def header(answer: Response, name: str) -> str | None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Step = str | int
-    Path = tuple[Step, ...]
+Step = str | int
+Path = tuple[Step, ...]
 
 ANY = "*\0"
 """A step that any key or index matches."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from loadgen import protocol
+from loadgen.core.verdict import Excerpt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,21 +23,9 @@ _CRASH = "Fatal Python error"
 _CRASHED_THREAD = "Current thread"
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _MESSAGE = re.compile(
-    rf"loadgen: request \d+ left the tape|{_CRASH}|Checkpoint difference|Could not read|Dispatcher:|"
+    rf"{re.escape(protocol.LOG_LEFT)}|{_CRASH}|Checkpoint difference|Could not read|Dispatcher:|"
     r"(?:\w+\.)*VersionMismatchError|retracesoftware[\w.]*Error"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """Lines of a log."""
-
-    line: int
-    """Number, from 1, of the line that it is about."""
-    lines: tuple[str, ...]
-    """That line and some around it."""
-    first: int
-    """Number of the first of them."""
 
 
 def first_message(log: Path) -> Excerpt | None:

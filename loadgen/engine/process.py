@@ -1,6 +1,6 @@
-"""Processes under the engine: what they tell us, how one ended, and that none outlives us.
+"""Processes under the engine: what they print, how they ended, and that none outlives us.
 
-A pipe that only we hold tells a process when we are gone, so that even ``kill -9`` leaves no orphan.
+A liveness pipe, which only we hold open, ends when we do: even ``kill -9`` leaves no orphan.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from loadgen.engine.log import ending, last_words
+from loadgen.engine.sessions import end_session
 from loadgen.errors import RecordingFault
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ END_LIMIT = 20.0
 
 
 class Traced:
-    """A process; what it prints goes into its log, but for the lines that one that tells tells."""
+    """A process; its output goes to its log, except for the events that it may emit on stdout."""
 
     def __init__(self, process: anyio.abc.Process, log: Path) -> None:
         self._process = process
@@ -45,7 +46,7 @@ class Traced:
         return self.code == 0
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield its lines until it has no more to tell; an unfinished last one is left out."""
+        """Yield the lines of its stdout until that ends; an unfinished last one is left out."""
         assert self._process.stdout is not None
         rest = b""
         async for chunk in self._process.stdout:
@@ -71,7 +72,7 @@ class Traced:
         """Wait until it has ended."""
         await self._process.wait()
 
-    async def obituary(self, patience: float = DYING) -> str | None:
+    async def exit_report(self, patience: float = DYING) -> str | None:
         """Say how it ended, and its last words; nothing if it still runs after *patience* seconds."""
         with anyio.move_on_after(patience):
             await self._process.wait()
@@ -98,13 +99,13 @@ async def traced(
     log: Path,
     cwd: str = "",
     *,
-    tells: bool = True,
+    events: bool = True,
     inherited: tuple[int, ...] = (),
 ) -> AsyncIterator[Traced]:
     """Run a process under the engine; *command* is given the options that tie its life to ours.
 
-    One that *tells* does so on its standard output, and we hold its standard input. It gets the descriptors
-    *inherited*.
+    With *events* it emits events on stdout, and we hold its stdin. It gets the descriptors *inherited*.
+    Whatever it started in its session ends with it.
 
     Raises:
         RecordingFault: the directory to run it in is gone.
@@ -120,8 +121,8 @@ async def traced(
                 command(("--lifeline-fd", str(lifeline))),
                 cwd=cwd or None,
                 env=environment,
-                stdin=subprocess.PIPE if tells else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if tells else output,
+                stdin=subprocess.PIPE if events else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if events else output,
                 stderr=output,
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
                 pass_fds=(lifeline, *inherited),
@@ -132,6 +133,7 @@ async def traced(
             with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
                 send(process, signal.SIGKILL)
                 await process.aclose()
+            end_session(process.pid)
     finally:
         os.close(lifeline)
         os.close(held)

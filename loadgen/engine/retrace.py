@@ -23,11 +23,14 @@ from loadgen import __version__
 from loadgen.errors import MachineFault, RecordingFault, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 PACKAGE = "retracesoftware"
 SUPPORTED = "0.2.30"
-TRACED = Path(__file__).parent.parent / "traced"
+PACKAGED = Path(__file__).parent.parent
+TRACED = PACKAGED / "traced"
+INSIDE = (PACKAGED / "__init__.py", PACKAGED / "protocol.py")
+"""What else of loadgen is imported inside a traced server."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
@@ -61,9 +64,11 @@ def versions() -> dict[str, str]:
     return {
         "loadgen": __version__,
         "engine": f"{PACKAGE} {installed}",
-        "boundary": _digest(TRACED),
+        "boundary": _digest(PACKAGED, [TRACED, *INSIDE]),
+        "package": _digest(PACKAGED, [PACKAGED]),
+        "libraries": _libraries("loadgen"),
         "python": sys.version,
-        "installation": str(TRACED.parent),
+        "installation": str(PACKAGED),
         "platform": platform.platform(),
     }
 
@@ -76,14 +81,22 @@ _MUST_MATCH = {
 }
 
 
-def check_versions(recorded: Mapping[str, str]) -> None:
-    """Refuse a recording that this installation cannot replay.
+_CLIENT_MUST_MATCH = {
+    "package": "another loadgen, whose code is part of what is replayed",
+    "libraries": "other libraries, which are part of what is replayed",
+}
+"""The load generator itself is what a replay of it runs: all of loadgen, and what it is made with."""
+
+
+def check_versions(recorded: Mapping[str, str], *, client: bool = False) -> None:
+    """Refuse a recording that this installation cannot replay; *client*: that of a load generator.
 
     Raises:
         RecordingFault: it was made by another engine, Python or boundary.
     """
     here = versions()
-    for name, what in _MUST_MATCH.items():
+    must_match = {**_MUST_MATCH, **_CLIENT_MUST_MATCH} if client else _MUST_MATCH
+    for name, what in must_match.items():
         if recorded.get(name) != here[name]:
             raise RecordingFault(
                 f"the recording was made with {what}: {recorded.get(name)!r}, and here is {here[name]!r}",
@@ -91,12 +104,31 @@ def check_versions(recorded: Mapping[str, str]) -> None:
             )
 
 
-def _digest(folder: Path) -> str:
-    """Return a digest of the sources in *folder*: the engine checks its own files, not ours."""
+def _digest(top: Path, what: Iterable[Path]) -> str:
+    """Return a digest of all files in *what*, folders and files in *top*; the engine checks its own only."""
     digest = sha256()
-    for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.toml"))):
-        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    files = {file for path in what for file in (path, *path.rglob("*")) if file.is_file()}
+    for file in sorted(files):
+        if file.suffix != ".pyc":
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(top)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _libraries(name: str) -> str:
+    """Return the versions of what the distribution *name* requires, and of what that requires, and so on."""
+    found, open_ = dict[str, str](), [name]
+    while open_:
+        name = re.sub(r"[-_.]+", "-", open_.pop()).lower()
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # needed on other systems only
+            continue
+        if name not in found:
+            found[name] = f"{name} {distribution.version}"
+            needed = (one for one in distribution.requires or () if "extra ==" not in one)
+            open_ += [match[0] for one in needed if (match := re.match(r"[\w.-]+", one))]
+    return ", ".join(sorted(found.values()))
 
 
 CLOSING = {

@@ -12,12 +12,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.core.spec import BUNDLED
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BUNDLED = "server_app"
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _HARMLESS = frozenset({"-u", "-P"})
 """Options of the interpreter that change nothing here: output is unbuffered and ``sys.path`` safe anyway."""
@@ -45,7 +45,7 @@ class Target:
 
 
 def resolve(
-    given: str | Sequence[str] | None = None, cwd: Path | None = None, *, elsewhere: bool = False
+    given: str | Sequence[str] | None = None, cwd: str | Path | None = None, *, elsewhere: bool = False
 ) -> Target:
     """Return the target that is called *given*, started in *cwd* (by default the current directory).
 
@@ -85,10 +85,10 @@ def resolve(
     return Target(words, (*_command(name, elsewhere=elsewhere), *arguments), str(here), "", str(here))
 
 
-def _directory(cwd: Path | None) -> Path:
-    if cwd is not None and not cwd.is_dir():
+def _directory(cwd: str | Path | None) -> Path:
+    if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - Path's own raises for a name that cannot be
         raise UsageError(f"there is no directory {cwd}", advice="Give --cwd one that exists.")
-    return (cwd or Path()).resolve()
+    return Path(cwd or "").resolve()
 
 
 def _script(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec import structs
 
+from loadgen.core.spec import BUNDLED, Load, RunSpec, ScenarioTraffic, Schedule, VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
-from loadgen.engine.target import BUNDLED
-from loadgen.errors import UsageError
+from loadgen.errors import LoadgenError, UsageError
 from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
 from loadgen.hunt import trial
-from loadgen.store.run_folder import write_json
+from loadgen.store.files import write_json
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
 
     from loadgen.client.session import Stop
 
+OK = 200
 LIMIT = 120.0
 """Seconds that a recording or a replay may take, however it goes."""
 VERSIONS = ("loadgen", "engine", "boundary", "python", "platform")
 """What a matrix holds for, of all that a recording depends on."""
-OPTIONS = {
-    Setup.ALONE: ("--engine-alone",),
-    Setup.PARALLEL: ("--schedule", "parallel"),
-    Setup.TURNS: ("--schedule", "turns"),
+SPECS = {
+    Setup.ALONE: RunSpec(engine_alone=True),
+    Setup.PARALLEL: RunSpec(schedule=Schedule.PARALLEL),
+    Setup.TURNS: RunSpec(schedule=Schedule.TURNS),
 }
-"""What ``loadgen record`` is given for each setup."""
+"""How each setup is recorded."""
 
 _ADDRESS = (
     "an address in the memory of this process. Nothing outside is asked for it: there is no call to record. "
@@ -177,13 +179,13 @@ def _trials(settings: Settings) -> Iterator[Trial]:
 async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
     """Run one trial, and drop its folder if all is well."""
     turns = max(1, settings.requests // one.concurrency)
-    plan = trial.Plan(
-        (
-            *("--scenario", "hazards", "--concurrency", str(one.concurrency), "--iterations", str(turns)),
-            *(*OPTIONS[one.setup], "--", BUNDLED, "--hazards", one.name),
-        ),
-        ("--timeout", f"{settings.timeout:g}"),
+    spec = structs.replace(
+        SPECS[one.setup],
+        target=(BUNDLED, "--hazards", one.name),
+        traffic=ScenarioTraffic(scenario="hazards"),
+        load=Load(concurrency=one.concurrency, iterations=turns),
     )
+    plan = trial.Plan(spec, VerifySpec(timeout=settings.timeout))
     result = await trial.run(plan, folder, limit=LIMIT)
     told = result.judgement is not Judgement.UNDETERMINED
     broken = _broken(folder / trial.RUN)
@@ -205,8 +207,10 @@ async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
 def _broken(run: Path) -> int:
     """Return how many answers were not 200 while recording: no hazard answers anything else by itself."""
     try:
-        totals = json.loads((run / "run.json").read_text(encoding="utf-8"))["totals"]
-    except (OSError, ValueError, KeyError):
+        _, manifest = RunFolder.open(run)
+    except LoadgenError:
         return 0
-    others = sum(count for status, count in totals.get("statuses", {}).items() if status != "200")
-    return int(others + totals.get("failures", 0))
+    totals = manifest.result.totals
+    if totals is None:
+        return 0
+    return totals.failures + sum(count for status, count in totals.statuses.items() if status != OK)

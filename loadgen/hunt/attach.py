@@ -13,23 +13,28 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from loadgen.core.option import command
 from loadgen.core.proportion import interval
+from loadgen.core.spec import Load, ScenarioTraffic
 from loadgen.hunt.source import NAME, size, source
-from loadgen.hunt.trial import RUN, worst
-from loadgen.store.run_folder import write_json
+from loadgen.hunt.trial import RUN, concluded
+from loadgen.store.files import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.core.verdict import Cause
     from loadgen.hunt.failing import Failing
     from loadgen.hunt.shrink import Shrunk
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
 
 FORMAT = "loadgen-shrunk/1"
 EXAMPLE = "example"
@@ -59,18 +64,23 @@ def attach(
     failing: Failing,
     shrunk: Shrunk,
     manifest: Manifest,
-    options: Sequence[str],
-    target: Sequence[str],
-    verify: Sequence[str],
+    spec: RunSpec,
+    verify: VerifySpec,
 ) -> dict[str, Any]:
     """Write the folder's files beside ``example/``; return the content of ``shrunk.json``."""
-    verdict = worst(folder / EXAMPLE / RUN / "verify") or {}
-    cause: dict[str, Any] = next(iter(verdict.get("causes", ())), {})
-    fault = cause.get("fault") or next((one["fault"] for one in verdict.get("reasons", ())), "unknown")
-    copied = _copy(manifest, target, folder / SERVER) if fault in _ENGINES else ()
-    where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in target)
-    record = ["loadgen", "record", *options, "--scenario", f"case.py:{NAME}", *where]
-    commands = [shlex.join(record), shlex.join(["loadgen", "verify", *verify])]
+    verdict = concluded(folder / EXAMPLE / RUN)
+    cause = verdict.causes[0] if verdict and verdict.causes else None
+    reasons = verdict.reasons if verdict else ()
+    fault = cause.fault.value if cause else reasons[0].fault if reasons else "unknown"
+    copied = _copy(manifest, spec.target, folder / SERVER) if fault in _ENGINES else ()
+    where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in spec.target)
+    case = replace(
+        spec,
+        target=where,
+        traffic=ScenarioTraffic(scenario=f"case.py:{NAME}"),
+        load=Load(timeout=spec.load.timeout),
+    )
+    commands = [command("record", case.public), command("verify", verify)]
     often = how_often(shrunk)
     docstring = f"{failing.told}\n\n{often}\n\n    " + "\n    ".join(commands) + "\n"
     (folder / "case.py").write_text(source(shrunk.case, _quoted(docstring)), encoding="utf-8")
@@ -93,7 +103,7 @@ def attach(
         "path": str(folder),
         "failure": failing.told,
         "fault": fault,
-        "why": cause.get("why", ""),
+        "why": cause.why if cause else "",
         "before": {"requests": len(shrunk.whole.steps), "users": len(shrunk.whole.users)},
         "after": {"requests": len(shrunk.case.steps), "users": len(shrunk.case.users)},
         "complete": shrunk.complete,
@@ -123,14 +133,14 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _told(cause: Mapping[str, Any]) -> str:
-    if not cause:
+def _told(cause: Cause | None) -> str:
+    if cause is None:
         return ""
-    return f"At fault: **{cause['fault']}**. {cause['headline']}: {cause['why']}. {cause['advice']}\n"
+    return f"At fault: **{cause.fault}**. {cause.headline}: {cause.why}. {cause.advice}\n"
 
 
 def _versions(manifest: Manifest) -> dict[str, str]:
-    shown = {name: manifest.versions.get(name, "") for name in ("loadgen", "engine", "platform")}
+    shown = {name: manifest.result.versions.get(name, "") for name in ("loadgen", "engine", "platform")}
     return {**shown, "python": platform.python_version()}
 
 

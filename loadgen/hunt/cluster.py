@@ -33,7 +33,7 @@ try:
 except ImportError as missing:
     raise MachineFault(
         f"a cluster needs Dask, which is not installed here: {missing}",
-        advice="Install it: pip install 'loadgen[cluster]'",
+        advice="Install it: pip install 'distributed>=2026.1,<2027'",
     ) from missing
 
 if TYPE_CHECKING:

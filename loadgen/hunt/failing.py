@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loadgen.core.case import Case, read
 from loadgen.core.verdict import Judgement
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
 from loadgen.hunt.oracle import Sign
-from loadgen.hunt.trial import kind, worst
+from loadgen.hunt.trial import concluded, kind
+from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.core.verdict import Verdict
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
 """At whose door it must lie that a verdict cannot be reached, for a smaller case to show it."""
@@ -37,36 +40,36 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
         UsageError: nothing did, or it was not verified, or a smaller case would not show it.
         TranscriptFault: its transcript is damaged.
     """
-    verdict = worst(run.path / "verify")
+    verdict = concluded(run.path)
     if verdict is None:
-        if manifest.state == "failed":
+        if manifest.result.state is State.FAILED:
             sign = Sign(Judgement.UNDETERMINED, frozenset(), FAULTS)
-            return Failing(_case(run), sign, None, manifest.error)
+            return Failing(_case(run), sign, None, manifest.result.error)
         raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
-    match verdict["verdict"]:
-        case "diverged":
+    match verdict.judgement:
+        case Judgement.DIVERGED:
             return _diverged(run, verdict, any_failure=any_failure)
-        case "undetermined":
-            reasons = [one for one in verdict["reasons"] if one["fault"] in FAULTS]
+        case Judgement.UNDETERMINED:
+            reasons = [one for one in verdict.reasons if one.fault in FAULTS]
             if not reasons:
-                told = "; ".join(one["message"] for one in verdict["reasons"])
+                told = "; ".join(one.message for one in verdict.reasons)
                 raise UsageError(f"what befell {run.path} is no matter of its requests: {told}")
-            sign = Sign(Judgement.UNDETERMINED, frozenset(), frozenset(one["fault"] for one in reasons))
-            return Failing(_case(run), sign, None, reasons[0]["message"])
+            sign = Sign(Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons))
+            return Failing(_case(run), sign, None, reasons[0].message)
     raise UsageError(
         f"{run.path} is identical: there is nothing to shrink",
         advice="If it fails now and then: loadgen verify --replays 5, or loadgen stress.",
     )
 
 
-def _diverged(run: RunFolder, verdict: dict[str, Any], *, any_failure: bool) -> Failing:
-    heads = [one["head"] for one in verdict["causes"]]
-    kinds = frozenset() if any_failure else frozenset(map(kind, (*heads, *verdict["divergences"])))
+def _diverged(run: RunFolder, verdict: Verdict, *, any_failure: bool) -> Failing:
+    heads = [one.first for one in verdict.causes]
+    kinds = frozenset() if any_failure else frozenset(map(kind, (*heads, *verdict.divergences)))
     if not heads:
         sign = Sign(Judgement.DIVERGED, kinds)
         return Failing(_case(run), sign, None, "the server served in another order")
-    told = verdict["causes"][0]["headline"]
-    return Failing(_case(run), Sign(Judgement.DIVERGED, kinds), heads[0]["seq"], told)
+    told = verdict.causes[0].headline
+    return Failing(_case(run), Sign(Judgement.DIVERGED, kinds), heads[0].seq, told)
 
 
 def _case(run: RunFolder) -> Case:

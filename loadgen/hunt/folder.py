@@ -1,4 +1,4 @@
-"""The folder of a hunt. Format ``loadgen-stress/1``.
+"""The folder of a hunt. Format ``loadgen-stress/2``.
 
 ::
 
@@ -21,7 +21,6 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.summary import summarise
 from loadgen.hunt.trial import RUN, Result
-from loadgen.store.run_folder import link_latest, write_json
+from loadgen.store.files import link_latest, new_folder_like, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +36,8 @@ if TYPE_CHECKING:
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary
 
-FORMAT = "loadgen-stress/1"
+FORMAT = "loadgen-stress/2"
 PARENT = Path("stress")
-_TUPLES = ("target", "concurrency", "seeds", "scenarios", "runtimes", "record", "verify")
 
 
 class HuntFolder:
@@ -91,7 +89,7 @@ class HuntFolder:
         if begun:
             hunt._read()
         else:
-            settings = asdict(grid)
+            settings = grid.settings
             now = datetime.now(UTC).isoformat(timespec="seconds")
             about = {"format": FORMAT, "created": now, "command": hunt.command}
             write_json(path / "hunt.json", {**about, "settings": settings, "versions": dict(versions)})
@@ -153,25 +151,42 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
     """Refuse to go on with a hunt that is not the same one."""
     try:
         content: dict[str, Any] = json.loads((path / "hunt.json").read_text(encoding="utf-8"))
-        settings = {name: tuple(content["settings"][name]) for name in _TUPLES}
-        made = content["versions"]
-    except (ValueError, KeyError, TypeError) as error:
+        found, settings, made = content["format"], dict(content["settings"]), dict(content["versions"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordingFault(
             f"{path / 'hunt.json'} is damaged: {error}", advice="Name another folder."
         ) from error
-    if content.get("format") != FORMAT:
+    if found != FORMAT:
         raise RecordingFault(
-            f"{path} has format {content.get('format')!r}, and this loadgen reads {FORMAT!r}"
+            f"{path} was made by another version of loadgen: its format is {found!r}, and this one reads "
+            f"{FORMAT!r}",
+            advice="Name another folder.",
         )
     again = "Trials of different settings are not mixed: name another folder, or give the same settings."
-    for name, value in settings.items():
-        if value != getattr(grid, name):
-            was, now = (" ".join(map(str, one)) or "(none)" for one in (value, getattr(grid, name)))
-            raise UsageError(f"{path} holds a hunt with other {name}: {was}, not {now}", advice=again)
+    for name, now in _flat(grid.settings).items():
+        if (was := _flat(settings).get(name)) != now:
+            raise UsageError(
+                f"{path} holds a hunt with another {name}: {_said(was)}, not {_said(now)}", advice=again
+            )
     for name in sorted({*made, *versions}):
         if made.get(name) != versions.get(name):
             what = f"made with other {name}: {made.get(name)}, and here is {versions.get(name)}"
             raise UsageError(f"{path} holds a hunt {what}", advice=again)
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return *settings* without tables in tables: ``record load timeout`` is the name of one."""
+    found = dict[str, Any]()
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{above}{name} ")
+        else:
+            found[f"{above}{name}"] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _said(value: object) -> str:
+    return " ".join(map(str, value)) or "(none)" if isinstance(value, list) else str(value)
 
 
 def first_failure(path: Path) -> Path:
@@ -201,7 +216,7 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
     """
     path = wanted or _new(parent)
     try:
-        path.mkdir(parents=True, exist_ok=wanted is not None)
+        path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise UsageError(f"{path} is not empty", advice="Name another folder.")
     except OSError as error:
@@ -210,9 +225,10 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
 
 
 def _new(parent: Path) -> Path:
-    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    path, number = parent / stamp, 1
-    while path.exists():
-        number += 1
-        path = parent / f"{stamp}-{number}"
-    return path
+    """Make a new folder in *parent*, named by the time."""
+    try:
+        return new_folder_like(parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a folder in {parent}: {error.strerror}", advice="Name another folder."
+        ) from error

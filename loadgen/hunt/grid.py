@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs, to_builtins
 
 from loadgen.core.pacing import parse_duration
+from loadgen.core.spec import RunSpec, Runtime, ScenarioTraffic, VerifySpec, absolute
 from loadgen.errors import UsageError
 from loadgen.hunt.trial import Plan
 
@@ -42,16 +45,13 @@ class Trial:
 class Grid:
     """All trials of a hunt."""
 
-    target: tuple[str, ...] = ()
-    """As it stands on the command line, behind the options."""
+    record: RunSpec = field(default_factory=RunSpec)
+    """What every trial records, except for what a cell and a seed say."""
+    verify: VerifySpec = field(default_factory=VerifySpec)
     concurrency: tuple[int, ...]
     seeds: tuple[int, ...]
     scenarios: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
-    record: tuple[str, ...] = ()
-    """Further options of ``loadgen record``."""
-    verify: tuple[str, ...] = ()
-    """Further options of ``loadgen verify``."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -72,25 +72,30 @@ class Grid:
 
     def absolute(self) -> Grid:
         """Return the grid with the files that it names at their whole paths, for trials run elsewhere."""
+        scenarios = (ScenarioTraffic(scenario=one) for one in self.scenarios)
+        whole = (absolute(RunSpec(traffic=one), _resolve).traffic for one in scenarios)
         return replace(
             self,
-            target=tuple(str(Path(one).resolve()) if one.endswith(".py") else one for one in self.target),
-            scenarios=tuple(
-                one
-                if (file := scenario_file(one)) is None
-                else f"{file.resolve()}{one[one.rindex('.py') + 3 :]}"
-                for one in self.scenarios
-            ),
+            record=absolute(self.record, _resolve),
+            scenarios=tuple(one.scenario for one in whole if isinstance(one, ScenarioTraffic)),
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All of it as a JSON object, without the values of the server's variables."""
+        content: dict[str, Any] = to_builtins(replace(self, record=self.record.public))
+        return content
 
     def __len__(self) -> int:
         return len(self.cells) * len(self.seeds)
 
     def _plan(self, cell: Cell, seed: int) -> Plan:
-        runtime = ("--runtime", cell.runtime) if cell.runtime else ()
-        scenario = ("--scenario", cell.scenario) if cell.scenario else ()
-        own = ("-c", str(cell.concurrency), "--seed", str(seed), *scenario, *runtime)
-        return Plan((*own, *self.record, *self.target), (*runtime, *self.verify))
+        spec = self.record
+        load = structs.replace(spec.load, concurrency=cell.concurrency, seed=seed)
+        traffic = ScenarioTraffic(scenario=cell.scenario) if cell.scenario else spec.traffic
+        runtime = Runtime(cell.runtime) if cell.runtime else spec.place.runtime
+        place = structs.replace(spec.place, runtime=runtime)
+        return Plan(structs.replace(spec, load=load, traffic=traffic, place=place), self.verify)
 
     def _name(self, cell: Cell, seed: int) -> str:
         parts = [cell.runtime] if len(self.runtimes) > 1 else []
@@ -100,12 +105,8 @@ class Grid:
         return "-".join([*parts, f"c{cell.concurrency}", f"s{seed}"])
 
 
-def scenario_file(scenario: str) -> Path | None:
-    """Return the file that *scenario*, ``file.py`` or ``file.py:name``, is in; none if it is built in."""
-    head, colon, _ = scenario.rpartition(".py:")
-    if colon:
-        return Path(f"{head}.py")
-    return Path(scenario) if scenario.endswith(".py") else None
+def _resolve(path: str) -> str:
+    return str(Path(path).resolve())
 
 
 _PIECE = re.compile(r"(\d+)(?:\.\.(\d+))?")

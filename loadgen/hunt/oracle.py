@@ -13,8 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec.structs import replace
 
 from loadgen.core.proportion import Sequential
+from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.hunt.source import NAME, size, source
 from loadgen.hunt.trial import LIMIT, Plan
@@ -86,10 +88,9 @@ class Setting:
     """How candidates are tried."""
 
     fleet: Fleet
-    options: tuple[str, ...]
-    """Of ``loadgen record``: what the run was recorded with, without its load."""
-    target: tuple[str, ...]
-    verify: tuple[str, ...]
+    record: RunSpec
+    """What the run was recorded with; its traffic and its load are replaced by those of a candidate."""
+    verify: VerifySpec
     sign: Sign
     folder: Path
     """Where they are tried; all in it is removed again."""
@@ -149,7 +150,6 @@ class Oracle:
         *,
         most: int,
         keep: Path | None = None,
-        verify: tuple[str, ...] = (),
     ) -> Measured:
         """Try *case* until it is *enough*, or *most* times; the files of its first failure go to *keep*.
 
@@ -160,8 +160,10 @@ class Oracle:
         work.mkdir(parents=True, exist_ok=True)
         file = work / "case.py"
         file.write_text(source(case, "A candidate."), encoding="utf-8")
-        load = ("--scenario", f"{file}:{NAME}", "-c", str(len(case.users)), "-n", "1")
-        plan = Plan((*load, *self._setting.options, *self._setting.target), (*self._setting.verify, *verify))
+        spec = self._setting.record
+        load = Load(concurrency=len(case.users), iterations=1, timeout=spec.load.timeout)
+        traffic = ScenarioTraffic(scenario=f"{file}:{NAME}")
+        plan = Plan(replace(spec, load=load, traffic=traffic), self._setting.verify)
         begun = failures = trials = 0
         kept = False
         errors: list[Exception] = []

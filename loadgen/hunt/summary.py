@@ -97,7 +97,7 @@ class Summary:
         return {
             "verdict": self.judgement.value,
             "ended": self.ended,
-            "settings": asdict(self.grid),
+            "settings": self.grid.settings,
             "requests": self.requests,
             "replay_to_recording": self.ratio,
             **self.total.to_json(),

@@ -1,11 +1,11 @@
 """Trial: record once and verify once, as a user does, in processes and a folder of its own.
 
-The commands are the user's own, ``loadgen record`` and ``loadgen verify``: whatever one of their options can
-do, a trial can. Their results are read from the files that they leave::
+It is made by two jobs of workers (:mod:`loadgen.worker`), which do what ``loadgen record`` and ``loadgen
+verify`` do. Their results are read from the files that they leave::
 
     <folder>/
         run/                the run folder; see loadgen.store.run_folder
-        record.jsonl        what happened, see loadgen.containers.events; record.log what went wrong
+        record.jsonl        what happened, see loadgen.core.events; record.log what went wrong
         verify.jsonl, verify.log
 
 What cannot be told is undetermined, with its message; a trial raises only what would befall every other one.
@@ -15,27 +15,37 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from msgspec import structs
 
 from loadgen import errors
+from loadgen.core.conclusion import counting_verification
 from loadgen.core.diagnosis import numberless
-from loadgen.core.verdict import WORST_FIRST, Judgement
+from loadgen.core.events import Failed, from_line
+from loadgen.core.jobs import ENTRY, Record, Verify
+from loadgen.core.option import command
+from loadgen.core.spec import RunSpec, VerifySpec, to_json
+from loadgen.core.verdict import Judgement
 from loadgen.engine.log import ending
 from loadgen.engine.process import send
-from loadgen.errors import UsageError
+from loadgen.errors import LoadgenError, UsageError
+from loadgen.store.manifest import State
+from loadgen.store.run_folder import RunFolder
+from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from loadgen.core.verdict import Divergence, Verdict
 
 RUN = "run"
 """The name of the run folder in a trial's folder."""
@@ -51,18 +61,15 @@ LAST_WORDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to try: the arguments of both commands, without those that say where the run is."""
+    """What to try."""
 
-    record: tuple[str, ...] = ()
-    """Of ``loadgen record``: ``--concurrency``, ``--seed``, and so on, and the target; no ``--run``."""
-    verify: tuple[str, ...] = ()
-    """Of ``loadgen verify``; no run."""
+    record: RunSpec
+    verify: VerifySpec = field(default_factory=VerifySpec)
 
     @property
     def command(self) -> str:
         """What a shell runs to try it again, in a run folder of its own."""
-        both = ("loadgen", "record", *self.record), ("loadgen", "verify", *self.verify)
-        return "; ".join(map(shlex.join, both))
+        return f"{command('record', self.record.public)}; {command('verify', self.verify)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recording = await _command("record", ("--run", str(folder / RUN), *plan.record), folder, limit)
+    recording = await _job(Record(spec=plan.record, folder=str(folder / RUN)), folder, limit)
     result = Result(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
@@ -144,45 +151,53 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
         folder=str(folder),
         command=plan.command,
     )
-    manifest = _read(folder / RUN / "run.json")
-    if manifest.get("state") != "complete":
+    requests = _recorded(folder / RUN)
+    if requests is None:
         return _because(result, recording.failure())
-    result = replace(result, requests=manifest["totals"]["requests"])
-    verifying = await _command("verify", (*plan.verify, str(folder / RUN)), folder, limit)
+    result = replace(result, requests=requests)
+    verifying = await _job(Verify(spec=plan.verify, run=str(folder / RUN)), folder, limit)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
-    verdict = worst(folder / RUN / "verify")
-    if verdict is None or verifying.code != _judgement(verdict).exit_code:
+    verdict = concluded(folder / RUN)
+    if verdict is None or verifying.code != verdict.judgement.exit_code:
         return _because(result, verifying.failure())
-    seconds = verdict.get("seconds")
+    seconds = verdict.facts.seconds
     return replace(
         _because(result, *_causes(verdict)),
-        judgement=_judgement(verdict),
-        diverged=verdict["diverged"],
-        sessions=(seconds["recording"], seconds["replay"]) if seconds else None,
+        judgement=verdict.judgement,
+        diverged=verdict.diverged,
+        sessions=(seconds.recording or 0.0, seconds.replay) if seconds else None,
     )
 
 
-async def attribute(folder: Path, verify: tuple[str, ...], *, limit: float = LIMIT) -> None:
+def _recorded(run: Path) -> int | None:
+    """Return how many requests were recorded; None if the recording is not complete."""
+    try:
+        _, manifest = RunFolder.open(run)
+    except LoadgenError:
+        return None
+    return manifest.requests if manifest.result.state is State.COMPLETE else None
+
+
+async def attribute(folder: Path, verify: VerifySpec, *, limit: float = LIMIT) -> None:
     """Replay the run of a kept trial several times: whose fault it is, one replay often cannot tell."""
     verifications = folder / RUN / "verify"
     shutil.rmtree(verifications, ignore_errors=True)
-    await _command("verify", (*verify, "--replays", str(ATTRIBUTING), str(folder / RUN)), folder, limit)
+    again = structs.replace(verify, replays=ATTRIBUTING)
+    await _job(Verify(spec=again, run=str(folder / RUN)), folder, limit)
 
 
 def _because(result: Result, *causes: Found) -> Result:
     return replace(result, causes=causes, message=causes[0].headline if causes else "")
 
 
-def _causes(verdict: Mapping[str, Any]) -> Iterator[Found]:
+def _causes(verdict: Verdict) -> Iterator[Found]:
     """Yield why *verdict* is not identical."""
-    for one in verdict["causes"]:
-        yield Found(one["fault"], kind(one["head"]), one["headline"], one["why"], one["count"])
-    if not verdict["causes"] and (order := verdict["server_order"]["first_difference"]):
-        step = order["differences"][0]
-        what = f"{step['field']}: {step['recorded']} while recording, {step['replayed']} in the replay"
-        yield Found("unknown", "server order differs", what, "", 0)
-    for reason in verdict["reasons"]:
-        yield _reason(reason["fault"], reason["message"])
+    for one in verdict.causes:
+        yield Found(one.fault.value, kind(one.first), one.headline, one.why, one.count + one.consequences)
+    if not verdict.causes and verdict.order is not None:
+        yield Found("unknown", "server order differs", str(verdict.order.differences[0]), "", 0)
+    for reason in verdict.reasons:
+        yield _reason(reason.fault, reason.message)
 
 
 def _reason(fault: str, message: str) -> Found:
@@ -190,23 +205,17 @@ def _reason(fault: str, message: str) -> Found:
     return Found(fault, numberless(first), first, "".join(rest), 0)
 
 
-def kind(head: Mapping[str, Any]) -> str:
-    """Return what *head*, a divergence, has in common with others of its cause in other runs."""
-    what = head["evidence"] or " and ".join(one["field"] for one in head["differences"]) + " differs"
-    return numberless(f"{head['method']} {head['target']}: {what}")
+def kind(head: Divergence) -> str:
+    """Return what *head* has in common with the first divergences of the same cause in other runs."""
+    what = head.evidence or " and ".join(one.field for one in head.differences) + " differs"
+    return numberless(f"{head.method} {head.target}: {what}")
 
 
-def _judgement(verdict: Mapping[str, Any]) -> Judgement:
-    return Judgement(verdict["verdict"])
-
-
-def worst(verifications: Path) -> dict[str, Any] | None:
-    """Return the verdict that ``loadgen verify`` concluded with: of several replays the first worst one."""
-    numbers = sorted(int(path.name) for path in verifications.glob("*") if path.name.isdecimal())
-    verdicts = [_read(verifications / str(number) / "verdict.json") for number in numbers]
-    if not verdicts or not all(verdicts):
-        return None
-    return min(verdicts, key=lambda one: WORST_FIRST.index(_judgement(one)))
+def concluded(run: Path) -> Verdict | None:
+    """Return the verdict that ``loadgen verify`` concluded with; ``None`` where a replay left none."""
+    verdicts = {number: read_verdict(path)[0] for number, path in verifications(run).items()}
+    number = counting_verification(verdicts)
+    return None if number is None or None in verdicts.values() else verdicts[number]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -231,18 +240,24 @@ class _Ended:
 
     def failure(self) -> Found:
         """Say why it failed, in its own words where it had any."""
-        for line in reversed(_lines(self.events)):
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
-                said = json.loads(line)
-                if said["event"] == "error" and self.code is not None:
-                    fault = getattr(errors, said["kind"]).fault
-                    return _reason(str(fault), f"{self.name}: {said['message']}")
+        if self.failed is not None and self.code is not None:
+            error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)
+            return _reason(error.fault, f"{self.name}: {error.message}")
         if self.code is None:
             took = f"it took longer than {self.seconds:.0f} s, and was ended"
             return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
         return _reason(
             "unknown", "\n".join((f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:]))
         )
+
+    @property
+    def failed(self) -> Failed | None:
+        """What it said of why it could not be done."""
+        for line in reversed(_lines(self.events)):
+            with suppress(ValueError):  # cut off
+                if isinstance(event := from_line(line.encode()), Failed):
+                    return event
+        return None
 
 
 def _lines(path: Path) -> list[str]:
@@ -252,16 +267,16 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: float) -> _Ended:
-    """Run one command of loadgen to its end, or until *limit* seconds have passed."""
-    began = monotonic()
+async def _job(job: Record | Verify, folder: Path, limit: float) -> _Ended:
+    """Let a worker do *job*, to its end or until *limit* seconds have passed."""
+    began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
     events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     lifeline, held = os.pipe()  # its standard input: the command ends when we have
     try:
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
                 # -P: what is called loadgen in the working directory is not what the user runs
-                [sys.executable, "-P", "-m", "loadgen", name, "--events", *arguments],
+                [sys.executable, "-P", "-m", ENTRY, to_json(job).decode()],
                 stdin=lifeline,
                 stdout=out,
                 stderr=err,
@@ -277,9 +292,8 @@ async def _command(name: str, arguments: tuple[str, ...], folder: Path, limit: f
         os.close(lifeline)
         os.close(held)
     ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
-    if code == UsageError.exit_code:
-        said = "\n".join(_lines(log)).removeprefix("loadgen: usage: ")
-        raise UsageError(f"loadgen {name} refuses: {said}")
+    if code == UsageError.exit_code and (said := ended.failed) is not None:
+        raise UsageError(f"loadgen {name} refuses: {said.message}", advice=said.advice)
     return ended
 
 

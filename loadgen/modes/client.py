@@ -1,42 +1,46 @@
-"""The traced client: a load generator under the engine, recorded beside its server, replayed without any.
+"""The client mode: a load generator under the engine, recorded beside its server, replayed without any.
 
-Its replay is one process that opens no socket: what it sends goes nowhere, and what it hears, and when, comes
-from its tape. It must live the same events, in the same order, at the same times of the recorded clock.
+Its replay is one process that opens no socket: what it sends goes nowhere, and what it receives, and when,
+comes from its tape. It must reproduce the same events, in order, at the recorded times.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
+from msgspec.structs import replace
 
-from loadgen.client.session import Outcome
-from loadgen.core.comparison import Difference, compare
+from loadgen import protocol
+from loadgen.core import events as happened
+from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
+from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.jobs import ENTRY, Fire
+from loadgen.core.judge import CLIENT
+from loadgen.core.spec import ModeName, absolute, to_json
 from loadgen.core.transcript import FailedIteration, decode
-from loadgen.core.verdict import CLIENT, RECORDING_ENDS
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault
 from loadgen.store.code_digests import changed
-from loadgen.verify import Timed, seen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from loadgen.client.session import Stop
+    from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.transcript import Event as Recorded
     from loadgen.core.transcript import Reader
-    from loadgen.record import Settings
+    from loadgen.modes.base import Host, RecordedServer, Session
+    from loadgen.modes.replaying import Replaying
     from loadgen.store.journal import Journal
     from loadgen.store.run_folder import RunFolder
-    from loadgen.verify import Case
 
-MODULE = "loadgen.cli.apart"
 LOOK_EVERY = 0.1
 """Seconds between two looks at whether to stop."""
 
@@ -44,8 +48,8 @@ Event = Request | Response | Failure | FailedIteration
 
 
 @dataclass(frozen=True, slots=True)
-class Lived:
-    """What a client lived, and when, by its own clock."""
+class Timed:
+    """An event of a client, and when it happened, by the client's own clock."""
 
     event: Event
     at: float
@@ -62,118 +66,111 @@ class Lived:
                 journal.complete(self.event, self.at)
 
 
-async def fire(
-    settings: Settings, run: RunFolder, url: str, journal: Journal, stop: Stop, say: Callable[[str], None]
-) -> Outcome:
-    """Let virtual users run a session against *url*, in a process under the engine.
+class ClientMode:
+    """See :class:`loadgen.modes.base.Mode`."""
 
-    Raises:
-        EngineFault: that process crashed, or ended before the session did.
-    """
-    retrace.empty_recording(run.client)
-    origin = settings.scenario.origin
-    file = str(origin.file) if origin else ""
-    played = origin is not None and origin.option == "--from"
-    named = ":".join(filter(None, (file, origin.name))) if origin else settings.scenario.name
-    session = {
-        "url": url,
-        "scenario": None if played else named,
-        "from": file if played else None,
-        "concurrency": settings.concurrency,
-        "iterations": settings.iterations,
-        "seed": settings.seed,
-        "timeout": settings.timeout,
-        "shape": asdict(settings.shape),
-    }
-
-    def command(lifeline: Sequence[str]) -> list[str]:
-        target = ("-m", MODULE, json.dumps(session))
-        options = (*lifeline, "--application", str(origin.file.parent) if origin else "")
-        return retrace.record_command(run.client.resolve(), target, options, stacks=settings.stacks)
-
-    log = run.path / "client.log"
-    async with traced(command, retrace.environment({}), log) as process:
-        story = Story(process, say)
-        async with anyio.create_task_group() as group:
-
-            async def release() -> None:
-                while not stop.requested:  # noqa: ASYNC110 - set by whoever stops the run
-                    await anyio.sleep(LOOK_EVERY)
-                await process.release_input()
-
-            group.start_soon(release)
-            async for one in story:
-                one.write_to(journal)
-            group.cancel_scope.cancel()
-        how = await process.obituary(END_LIMIT)  # its recording is whole once it has ended
-    if story.outcome is None or not process.ended_well:
-        raise EngineFault(f"the traced client did not end well: {how or 'it hangs'}", advice=f"See {log}.")
-    return story.outcome
-
-
-class Story:
-    """What a traced client tells, event by event, each with its time; see :mod:`loadgen.cli.apart`."""
-
-    def __init__(self, process: Traced, say: Callable[[str], None] = lambda _: None) -> None:
-        self._process = process
-        self._say = say
-        self._bodies: dict[str, bytes] = {}
-        self.outcome: Outcome | None = None
-        """Once it has come to its end."""
-        self.left: tuple[str, tuple[str, ...]] | None = None
-        """Why a replay left the tape, and the calls that did, innermost first."""
-
-    async def __aiter__(self) -> AsyncIterator[Lived]:
-        async for line in self._process.lines():
-            told: dict[str, Any] = json.loads(line)
-            match told["event"]:
-                case "body":
-                    self._bodies[told["sha256"]] = base64.b64decode(told["base64"])
-                case "say":
-                    self._say(told["line"])
-                case "outcome":
-                    del told["event"]
-                    self.outcome = Outcome(**told)
-                case "left":
-                    self.left = told["why"], tuple(told["stack"])
-                case _:
-                    event = decode(told, self._bodies.pop)
-                    assert isinstance(event, Event)
-                    yield Lived(event, told["at"], told.get("due"))
-
-
-class WithoutServer:
-    """The load generator replayed: nothing is sent and nothing listens."""
-
-    name = "client"
-    where = "local"
+    name = ModeName.CLIENT
     terms = CLIENT
 
-    def recording(self, run: RunFolder) -> Path:
-        """Return the client's tape."""
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def tape(self, run: RunFolder) -> Path:
+        """Return the client's recording."""
         return run.client
 
-    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
-        """Replay the client, and hold each event that it lives to the recorded one at its place."""
-        log = case.folder / "client.log"
+    def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the server with a request boundary: such a run can be replayed in that mode, too."""
+        return self._host.record(session)
 
-        def command(lifeline: Sequence[str]) -> list[str]:
-            return retrace.replay_command(case.run.client.resolve(), lifeline)
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
+        """Run the virtual users in a process under the engine.
 
-        start = retrace.recorded_start(case.run.client)
+        Raises:
+            EngineFault: that process crashed, or ended before the session did.
+        """
+        run = session.run
+        retrace.empty_recording(run.client)
+        spec = replace(absolute(session.spec, lambda path: str(Path(path).resolve())), server_env=())
+        file = session.scenario.file
+        job = to_json(Fire(spec=spec, url=url)).decode()
+
+        def command(liveness: Sequence[str]) -> list[str]:
+            options = (*liveness, "--application", str(file.parent) if file else "")
+            words = ("-m", ENTRY, job)
+            return retrace.record_command(run.client.resolve(), words, options, stacks=spec.stacks)
+
+        log = run.path / "client.log"
+        async with traced(command, retrace.environment({}), log) as process:
+            client = _Client(process, emit)
+            async with anyio.create_task_group() as group:
+
+                async def release() -> None:
+                    while not stop.requested:  # noqa: ASYNC110 - set by whoever stops the run
+                        await anyio.sleep(LOOK_EVERY)
+                    await process.release_input()
+
+                group.start_soon(release)
+                async for one in client:
+                    one.write_to(journal)
+                group.cancel_scope.cancel()
+            how = await process.exit_report(END_LIMIT)  # its recording is whole once it has ended
+        if client.end is None or not process.ended_well:
+            raise EngineFault(
+                f"the traced client did not end well: {how or 'it hangs'}", advice=f"See {log}."
+            )
+        return replace(client.end, interrupted=stop.requested)
+
+    async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
+        """Replay the client, and compare each of its events with the recorded one at its place."""
+        run, log = replaying.run, replaying.folder / "client.log"
+
+        def command(liveness: Sequence[str]) -> list[str]:
+            return retrace.replay_command(run.client.resolve(), liveness)
+
+        start = retrace.recorded_start(run.client)
         async with traced(command, start.environment, log, start.cwd) as process:
-            with Timed(case, journal):
-                await _Lockstep(case, process).run(events, journal)
-            await process.obituary()  # it is about to end
+            async with replaying.timed(journal):
+                await _Lockstep(replaying, process).run(events, journal)
+            await process.exit_report()  # it is about to end
+
+
+class _Client:
+    """The events of a traced client, as it emits them; see :mod:`loadgen.client.session_process`."""
+
+    def __init__(self, process: Traced, emit: Emit = happened.ignore) -> None:
+        self._process = process
+        self._emit = emit
+        self._bodies: dict[str, bytes] = {}
+        self.end: SessionEnd | None = None
+        """Once it has come to its end."""
+        self.left: Departure | None = None
+        """Where a replay left the tape."""
+
+    async def __aiter__(self) -> AsyncIterator[Timed]:
+        async for line in self._process.lines():
+            match happened.from_line(line):
+                case happened.Body(sha256=digest, base64=body):
+                    self._bodies[digest] = base64.b64decode(body)
+                case happened.Entry(name=name, fields=fields, at=at, due=due):
+                    event = decode({"event": name, **fields}, self._bodies.pop)
+                    assert isinstance(event, Event)
+                    yield Timed(event, at, due)
+                case happened.SessionEnd() as end:
+                    self.end = end
+                case happened.LeftTape(code=code, why=why, stack=stack):
+                    self.left = Departure(code, why, stack)
+                case happened.Story() as story:
+                    self._emit(story)
 
 
 class _Lockstep:
     """Takes one event of the replay for each that was recorded."""
 
-    def __init__(self, case: Case, process: Traced) -> None:
-        self._case = case
+    def __init__(self, replaying: Replaying, process: Traced) -> None:
+        self._replaying = replaying
         self._process = process
-        self._story = Story(process)
+        self._client = _Client(process)
         self._open: dict[int, tuple[Request, tuple[Difference, ...]]] = {}
         self._latest: tuple[Request, tuple[Difference, ...]] | None = None
         self._events = 0
@@ -184,13 +181,13 @@ class _Lockstep:
         Raises:
             EngineFault: the replay crashed, is stuck, or ended too early.
         """
-        recorded = seen(self._case, events, journal)
+        recorded = self._replaying.seen(events, journal)
         await self._walk(events, recorded, journal)
         for _ in recorded:  # what cannot be compared any more still says whether the transcript is whole
             pass
 
     async def _walk(self, events: Reader, everything: Iterator[Recorded], journal: Journal) -> None:
-        judge, replayed = self._case.judge, aiter(self._story)
+        judge, replayed = self._replaying.judge, aiter(self._client)
         for recorded in everything:
             if not isinstance(recorded, Event):
                 continue
@@ -208,34 +205,35 @@ class _Lockstep:
             return  # what was cut short cannot tell what is too much
         if more := await self._next(replayed):
             judge.event(0, "(nothing)", _told(more.event))
-        elif self._story.outcome is None:
+        elif self._client.end is None:
             raise await self._died()
-        journal.end([], self._case.requests)
-        self._case.client_order_same = not more
+        journal.end([], self._replaying.requests)
+        self._replaying.client_order_same = not more
 
-    async def _next(self, replayed: AsyncIterator[Lived]) -> Lived | None:
-        with anyio.move_on_after(self._case.timeout):
+    async def _next(self, replayed: AsyncIterator[Timed]) -> Timed | None:
+        with anyio.move_on_after(self._replaying.timeout):
             return await anext(replayed, None)
-        if how := await self._process.obituary():
+        if how := await self._process.exit_report():
             raise EngineFault(f"the replayed client died: {how}", advice=f"See {self._process.log}.")
         raise EngineFault(
             f"the replay is stuck: after {self._events} events, the next did not come in "
-            f"{self._case.timeout:g} s",
+            f"{self._replaying.timeout:g} s",
             advice=f"See {self._process.log}.",
         )
 
     async def _ended(self, recorded: Event) -> None:
         """Tell why there is no event where *recorded* was."""
-        if self._story.left is None:
+        if self._client.left is None:
             raise await self._died()
-        why, stack = self._story.left
-        if why.startswith(RECORDING_ENDS):
+        left = self._client.left
+        if left.code == protocol.RECORDING_ENDS:
             raise RecordingFault(
                 f"the client's recording ends after {self._events} events",
                 advice="Was the disk full, or a limit on file sizes in force? Record again.",
+                code=protocol.RECORDING_INCOMPLETE,
             )
-        left = Difference("outcome", _told(recorded), f"left the tape: {why}")
-        self._case.judge.note(self._request(recorded), (left,), why, stack)
+        outcome = Difference("outcome", _told(recorded), f"left the tape: {left.why}")
+        self._replaying.judge.note(self._request(recorded), (outcome,), left)
 
     def _request(self, event: Event) -> Request:
         """Return the request that *event* is one of, or the latest one."""
@@ -246,9 +244,9 @@ class _Lockstep:
         return asked[0]
 
     async def _died(self) -> LoadgenError:
-        how = await self._process.obituary(END_LIMIT) or "it told nothing more"
+        how = await self._process.exit_report(END_LIMIT) or "it emitted nothing more"
         what = f"the replayed client ended after {self._events} events: {how}"
-        if edited := changed(self._case.manifest.client_sources):
+        if edited := changed(self._replaying.manifest.client_sources):
             return RecordingFault(
                 f"the recording is of another {', '.join(edited)}, which was changed; {what}",
                 advice="If the change is wanted, record again.",
@@ -268,11 +266,11 @@ class _Lockstep:
             return
         assert not isinstance(replayed, Request)
         request, differences = self._open.pop(recorded.seq)
-        both = compare(recorded, replayed, self._case.judge.rules)
+        both = compare(recorded, replayed, self._replaying.judge.rules)
         if isinstance(recorded, Failure) and isinstance(replayed, Failure) and recorded != replayed:
             told = [f"{one.kind} {one.message}" for one in (recorded, replayed)]
             both = (Difference("outcome", *told),)
-        self._case.judge.note(request, (*differences, *both, *late))
+        self._replaying.judge.note(request, (*differences, *both, *late))
 
 
 def _told(event: Event) -> str:
@@ -287,7 +285,7 @@ def _told(event: Event) -> str:
 
 def _asked(recorded: Request, replayed: Request) -> tuple[Difference, ...]:
     return tuple(
-        Difference(f"request {name}", repr(before)[:200], repr(after)[:200])
+        Difference(f"{REQUEST_FIELD}{name}", repr(before)[:200], repr(after)[:200])
         for name in ("user", "method", "target", "headers", "body")
         if (before := getattr(recorded, name)) != (after := getattr(replayed, name))
     )

@@ -1,61 +1,146 @@
-"""The traced process: a server whose sockets, threads and scheduling are on its tape, replayed alone.
+"""The process mode: a server whose sockets, threads and scheduling are on its tape, replayed alone.
 
-Nothing listens in the replay: its requests come from the tape, and what it would send is heard at a tap and
-held to the transcript, answer by answer. All of an answer is compared, as even ``Date`` comes from the tape.
-The order in which threads send on different connections is not: the tap hears them as they happen to run.
+Recorded, it opens its own sockets. No probe is on the tape: the tap reports that the kernel takes
+connections, and the first one is that of a virtual user. There is no boundary, so nothing can tell the order
+in which requests entered the application.
+
+Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send. That is
+compared with the transcript, answer by answer, and all of it, as even ``Date`` comes from the tape. The order
+in which threads send on different connections is not: the tap sees them as they happen to run.
 """
 
 from __future__ import annotations
 
 import base64
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 from loadgen.client.http_bytes import Connection
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.verdict import PROCESS
+from loadgen.core.judge import PROCESS
+from loadgen.core.spec import ModeName
 from loadgen.engine import retrace
 from loadgen.engine.process import END_LIMIT, Traced, traced
+from loadgen.engine.scratch import new_database, recorded
 from loadgen.errors import EngineFault, LoadgenError, ServerFault
+from loadgen.modes.base import START_LIMIT, Served
+from loadgen.modes.boundary import fire_here
 from loadgen.store.code_digests import changed
-from loadgen.verify import Timed, seen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
+    from loadgen.client.session import Stop
+    from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Reader
+    from loadgen.modes.base import Session
+    from loadgen.modes.replaying import Replaying
     from loadgen.store.journal import Journal
     from loadgen.store.run_folder import RunFolder
-    from loadgen.verify import Case
 
 
-class WholeProcess:
-    """The whole server replayed, by the engine alone."""
+SETTLING = 0.75
+"""Seconds that a server gets after its last answer, until it is stopped. The engine ends its replay where the
+recorded signal came, whatever its threads still had to do: the last answer would be missing. And a signal is
+on the tape only where it interrupts a call: Flask's server waits in one for half a second at a time."""
 
-    name = "process"
-    where = "local"
+
+class _Server:
+    """A server that listens; see :class:`loadgen.modes.base.RecordedServer`."""
+
+    def __init__(self, process: Traced, url: str, database: Path) -> None:
+        self.url = url
+        self.ended = process.ended
+        self.exit_report = process.exit_report
+        self._process = process
+        self._database = database
+
+    async def served(self) -> Served:
+        """Return what can be seen from outside.
+
+        Raises:
+            EngineFault: the server is gone.
+        """
+        if self._process.code is not None:
+            raise EngineFault(
+                f"the recorded server crashed: {await self._process.exit_report()}",
+                advice="The engine is known to crash where it records concurrent threads of a whole process. "
+                f"See {self._process.log}, and docs/replay-modes.md.",
+            )
+        return Served([], self._database.exists())
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete.
+
+        Raises:
+            EngineFault: it crashed, or did not end.
+        """
+        await anyio.sleep(SETTLING)
+        self._process.interrupt()
+        how = await self._process.exit_report(END_LIMIT)
+        if how is None:
+            raise EngineFault(
+                f"the recorded server did not stop within {END_LIMIT:g} s, so its recording is not complete"
+            )
+        if not self._process.ended_well:
+            raise EngineFault(f"the recorded server did not end well: {how}")
+
+
+class ProcessMode:
+    """See :class:`loadgen.modes.base.Mode`; its server runs on this machine."""
+
+    name = ModeName.PROCESS
     terms = PROCESS
 
-    def recording(self, run: RunFolder) -> Path:
-        """Return the server's tape."""
+    def tape(self, run: RunFolder) -> Path:
+        """Return the server's recording."""
         return run.recording
 
-    async def replay(self, case: Case, events: Reader, journal: Journal) -> None:
-        """Replay the server, and hold what it would send to what was recorded."""
+    @asynccontextmanager
+    async def record(self, session: Session) -> AsyncIterator[_Server]:
+        """Run the server under the recording engine; its database is gone afterwards."""
+        spec, run, target = session.spec, session.run, session.target
+        started = session.manifest.result.started
+        started.database = new_database()
 
         def command(options: Sequence[str]) -> list[str]:
-            return retrace.replay_command(case.run.recording.resolve(), options, launcher=retrace.WHOLE)
+            return retrace.record_command(
+                run.recording.resolve(),
+                target.argv,
+                [*options, "--import-from", target.import_from],
+                stacks=spec.stacks,
+                launcher=retrace.WHOLE,
+            )
 
-        start = retrace.recorded_start(case.run.recording)
-        async with traced(command, start.environment, case.log, case.manifest.cwd) as process:
-            answers = _Answers(process, case.timeout)
-            with Timed(case, journal):
+        given = retrace.chosen(spec.server_env)
+        environment = retrace.whole_environment({"DB_FILE": started.database, **given})
+        with recorded(run.recording, started.database):
+            async with traced(command, environment, run.log, started.cwd) as process:
+                url = f"http://127.0.0.1:{await _port(process)}"
+                yield _Server(process, url, Path(started.database))
+
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
+        """Run the virtual users in this process."""
+        return await fire_here(session, url, journal, stop, emit)
+
+    async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
+        """Replay the server, and compare what it would send with what was recorded."""
+
+        def command(options: Sequence[str]) -> list[str]:
+            return retrace.replay_command(replaying.run.recording.resolve(), options, launcher=retrace.WHOLE)
+
+        start = retrace.recorded_start(replaying.run.recording)
+        cwd = replaying.manifest.result.started.cwd
+        async with traced(command, start.environment, replaying.log, cwd) as process:
+            answers = _Answers(process, replaying.timeout)
+            async with replaying.timed(journal):
                 missing: list[Request] = []
                 asked: dict[int, Request] = {}
-                for event in seen(case, events, journal):
+                for event in replaying.seen(events, journal):
                     match event:
                         case Request():
                             asked[event.seq] = event
@@ -67,16 +152,26 @@ class WholeProcess:
                                 missing.append(request)
                                 continue
                             journal.complete(answer)
-                            case.judge.pair(request, event, answer)
+                            replaying.judge.pair(request, event, answer)
                 await answers.drain()
-            if fault := await _fault(process, answers, missing, case):
+            if fault := await _fault(process, answers, missing, replaying):
                 raise fault
             if events.ended:
-                journal.end([], case.requests)
+                journal.end([], replaying.requests)
+
+
+async def _port(process: Traced) -> int:
+    line: bytes | None = None
+    with anyio.move_on_after(START_LIMIT):
+        line = await anext(process.lines(), None)
+    if line is None:
+        how = await process.exit_report() or f"it did not listen within {START_LIMIT:g} s"
+        raise ServerFault(f"the server to record did not start: {how}", advice=f"See {process.log}.")
+    return int(line.split()[1])
 
 
 class _Answers:
-    """What a replay would send, as its tap tells it."""
+    """What a replay would send, as its tap reports it."""
 
     def __init__(self, process: Traced, timeout: float) -> None:
         self._lines = process.lines()
@@ -136,13 +231,13 @@ class _Answers:
 
 
 async def _fault(
-    process: Traced, answers: _Answers, missing: Sequence[Request], case: Case
+    process: Traced, answers: _Answers, missing: Sequence[Request], replaying: Replaying
 ) -> LoadgenError | None:
     """Say what is wrong with how the replay ended, or with what it did not answer."""
-    how = None if answers.stuck else await process.obituary(END_LIMIT)
+    how = None if answers.stuck else await process.exit_report(END_LIMIT)
     wrong = []
     if answers.stuck or how is None:
-        wrong.append(f"the replay is stuck: it did nothing for {case.timeout:g} s, and did not end")
+        wrong.append(f"the replay is stuck: it did nothing for {replaying.timeout:g} s, and did not end")
     elif not process.ended_well:
         wrong.append(f"the replay did not end well: {how}")
     if missing:
@@ -153,12 +248,12 @@ async def _fault(
         )
     if not wrong:
         return None
-    if edited := changed(case.manifest.sources):
+    if edited := changed(replaying.manifest.sources):
         return ServerFault(
             f"the server's code is not what was recorded ({', '.join(edited[:3])} changed), and:\n"
             + "\n".join(wrong),
-            advice=f"If the change is wanted, record again. See {case.log}.",
+            advice=f"If the change is wanted, record again. See {replaying.log}.",
         )
     return EngineFault(
-        "\n".join(wrong), advice=f"The engine replays its own recording here, alone: see {case.log}."
+        "\n".join(wrong), advice=f"The engine replays its own recording here, alone: see {replaying.log}."
     )

@@ -11,19 +11,24 @@ import gzip
 import io
 import json
 import tarfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from loadgen.core import transcript
 from loadgen.core.masking import Masker
-from loadgen.report.story import MASKED
+from loadgen.store import manifest as manifests
+from loadgen.store import sealed
+from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
     from loadgen.core.masking import Rules
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,21 @@ def bundle(
         add = _Archive(archive, manifest.id)
         add.text("README.md", _readme(manifest, masker, whole=whole, kept=keep_secrets))
         if whole:
-            client = (run.client,) if run.client.exists() else ()
-            for path in (run.path / "run.json", run.transcript, run.recording, *client, run.log):
+            files = (run.transcript, run.recording, run.client, run.log, run.client_log)
+            for path in (run.path / manifests.NAME, *files):
                 add.file(path.name, path)
             for path in sorted(run.bodies.glob("*")):
                 add.file(f"bodies/{path.name}", path)
         else:
-            copy = replace(manifest, state=MASKED, files={}, error=_why(masker))
-            add.text("run.json", json.dumps(masker.within(asdict(copy)), indent=2, ensure_ascii=False) + "\n")
+            masked = replace(manifest.result, state=State.MASKED, files={}, error=_why(masker))
+            copy = replace(manifest, result=masked)
+            add.bytes(manifests.NAME, sealed.encode(masker.within(copy.to_json())))
             add.text("transcript.jsonl", lines)
             for digest, body in sorted(bodies.items()):
                 add.bytes(f"bodies/{digest}", body)
-            if run.log.is_file():
-                add.text("server.log", masker.text(run.log.read_text(encoding="utf-8", errors="replace")))
+            for log in (run.log, run.client_log):
+                if log.is_file():
+                    add.text(log.name, masker.text(log.read_text(encoding="utf-8", errors="replace")))
     return Bundled(whole, dict(masker.masked))
 
 
@@ -118,8 +125,8 @@ def _why(masker: Masker) -> str:
 
 
 def _readme(manifest: Manifest, masker: Masker, *, whole: bool, kept: bool) -> str:
-    versions = "\n".join(f"- {name}: {version}" for name, version in manifest.versions.items())
-    what = f"`{manifest.target}`, {manifest.scenario}"
+    versions = "\n".join(f"- {name}: {version}" for name, version in manifest.result.versions.items())
+    what = f"`{manifest.spec.target_name}`, {manifest.spec.traffic_name}"
     head = f"# loadgen run {manifest.id}\n\nRecorded {manifest.created}: {what}.\n\n"
     if not whole:
         return masker.text(f"{head}{_why(masker)}\n\n    loadgen report .\n")
@@ -132,5 +139,5 @@ def _readme(manifest: Manifest, masker: Masker, *, whole: bool, kept: bool) -> s
         f"{head}{warning}To verify it, with the versions below installed and the target at the same path:\n\n"
         "    loadgen verify .\n\n"
         "A replay runs what the tape names, and unpickles what it holds: verify only what you trust.\n\n"
-        f"{versions}\n\nSHA-256 of the tape: {manifest.files.get('recording.bin', '')}\n"
+        f"{versions}\n\nSHA-256 of the tape: {manifest.result.files.get('recording.bin', '')}\n"
     )

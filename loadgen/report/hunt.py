@@ -38,7 +38,7 @@ def render(
         "icon": icon(tone),
         "style": style,
         "tone": tone,
-        "kicker": escape(f"stress {name} · {' '.join(summary.grid.target) or 'the bundled server'}"),
+        "kicker": escape(f"stress {name} · {summary.grid.record.target_name}"),
         "headline": _HEADLINES[summary.judgement],
         "lead": escape(_lead(summary)),
         "facts": _facts(summary),

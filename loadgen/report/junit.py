@@ -8,16 +8,18 @@ is listed by name.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from loadgen.report.causes import capital, causes, rank
-from loadgen.report.evidence import divergences, stack
+from loadgen.core.verdict import Judgement
+from loadgen.report import wording
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
-    from loadgen.report.causes import Told
-    from loadgen.store.run_folder import Manifest
+    from loadgen.core.verdict import Divergence, Verdict
+    from loadgen.report.wording import Told
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.verification import Verification
 
 LISTED = 100
 """Diverging requests that become tests of their own."""
@@ -26,53 +28,22 @@ CAUSES = 5
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
-    """Return *verdict* as JUnit XML."""
-    found = [(one, _differences(one, masker)) for one in divergences(verdict)][:LISTED]
-    order = verdict.get("server_order") or {}
-    seconds = str((verdict.get("seconds") or {}).get("replay") or 0)
-    suite = ET.Element("testsuite", name=f"loadgen verify {_clean(manifest.id)}", time=seconds)
+def junit(manifest: Manifest, verification: Verification, masker: Masker) -> bytes:
+    """Return what *verification* found as JUnit XML."""
+    verdict = verification.verdict
+    took = str(verdict.facts.seconds.replay if verdict and verdict.facts.seconds else 0)
+    suite = ET.Element("testsuite", name=f"loadgen verify {_clean(manifest.id)}", time=took)
     suite.set("timestamp", manifest.created)
-
-    evidence = _case(suite, "evidence", "the replay can be judged", seconds)
-    if verdict.get("verdict") not in ("identical", "diverged"):
-        reasons = [
-            ": ".join(masker.text(str(reason.get(key) or "")) for key in ("fault", "message"))
-            for reason in verdict.get("reasons") or []
-        ] or ["it reached no verdict"]
-        _add(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
-
+    evidence = _case(suite, "evidence", "the replay can be judged", took)
     answers = _case(suite, "answers", "every answer is the same")
-    if diverged := verdict.get("diverged"):
-        first = f"; the first: {found[0][1][0]}" if found and found[0][1] else ""
-        told = causes(verdict, masker)
-        first = f"; the first: {told[0].what}" if told else first
-        faults = ", ".join(dict.fromkeys(cause.fault for cause in told))
-        fault = f"; at fault: {faults}" if faults else ""
-        message = f"{diverged} of {verdict.get('compared')} answers differ{fault}{first}"
-        _add(answers, "failure", message, "\n".join(_causes(told)))
-    elif verdict.get("verdict") != "identical" and verdict.get("compared") != verdict.get("requests"):
-        _add(
-            answers,
-            "skipped",
-            f"{verdict.get('compared')} of {verdict.get('requests')} answers were compared",
-        )
-
     steps = _case(suite, "order", "the server's order is the same")
-    if order.get("same") is False:
-        taken = order.get("first_difference")
-        how = "\n".join(_differences(taken, masker)) if taken else ""
-        _add(steps, "failure", "the server took its steps in another order", how)
-    elif order.get("same") is None:
-        _add(steps, "skipped", "it was not compared")
-
-    for one, differences in found:
-        case = _case(
-            suite, "divergence", f"request {one['seq']} {one['method']} {masker.target(one['target'])}"
-        )
-        calls = [f"  {masker.text(call)}" for call in stack(one)]
-        left = ["where it left the tape, innermost call first:", *calls] if calls else []
-        _add(case, "failure", differences[0] if differences else "it differs", "\n".join(differences + left))
+    if verdict is None:
+        _add(evidence, "error", verification.problem)
+        for case in (answers, steps):
+            _add(case, "skipped", "it was not compared")
+    else:
+        _judged(verdict, evidence, answers, steps, masker)
+        _requests(suite, verdict, masker)
     for kind in ("tests", "failures", "errors", "skipped"):
         tag = {"tests": "testcase", "failures": "failure", "errors": "error"}.get(kind, kind)
         suite.set(kind, str(len(list(suite.iter(tag)))))
@@ -83,27 +54,52 @@ def junit(manifest: Manifest, verdict: dict[str, Any], masker: Masker) -> bytes:
     return text + b"\n"
 
 
+def _judged(
+    verdict: Verdict, evidence: ET.Element, answers: ET.Element, steps: ET.Element, masker: Masker
+) -> None:
+    if verdict.judgement is Judgement.UNDETERMINED:
+        reasons = [": ".join(wording.reason(one, masker)[:2]) for one in verdict.reasons]
+        _add(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
+    if verdict.diverged:
+        fault = f"{wording.capital(text)}." if (text := wording.at_fault(verdict)) else ""
+        message = f"{wording.lead(verdict, masker)} {fault}".rstrip()
+        _add(answers, "failure", message, "\n".join(_causes(wording.causes(verdict, masker))))
+    elif verdict.judgement is not Judgement.IDENTICAL and verdict.compared != verdict.requests:
+        _add(answers, "skipped", wording.lead(verdict, masker))
+    if verdict.order_steps is None:
+        _add(steps, "skipped", f"server's order: {wording.order(verdict)}")
+    elif verdict.order is not None:
+        _add(steps, "failure", f"server's order: {wording.order(verdict)}", wording.first_step(verdict))
+
+
+def _requests(suite: ET.Element, verdict: Verdict, masker: Masker) -> None:
+    for one in verdict.divergences[:LISTED]:
+        case = _case(suite, "divergence", f"request {one.seq} {one.method} {masker.target(one.target)}")
+        calls = [f"  {masker.text(call)}" for call in one.stack]
+        left = ["where it left the tape, innermost call first:", *calls] if calls else []
+        differences = _differences(one, masker)
+        _add(case, "failure", differences[0], "\n".join(differences + left))
+
+
 def _causes(told: list[Told]) -> list[str]:
     lines = []
     for cause in told[:CAUSES]:
         lines += [
-            f"cause {cause.number} of {len(told)}, at fault: {cause.fault}",
-            f"  {cause.request}".rstrip(),
-            f"  {capital(cause.what)}",
+            f"cause {cause.number} of {len(told)}, at fault: {cause.label}",
+            f"  {cause.request}",
+            f"  {wording.capital(cause.what)}",
             *([f"  where: {cause.where}"] if cause.where else []),
             f"  why: {cause.why}",
             f"  next: {cause.advice}",
             f"  requests: {cause.count}",
+            *([f"  also: {cause.others}"] if cause.others else []),
         ]
     return [*lines, *([f"and {len(told) - CAUSES} more"] if len(told) > CAUSES else [])]
 
 
-def _differences(one: dict[str, Any], masker: Masker) -> list[str]:
-    return [
-        f"{difference['field']}: recorded {masker.difference(difference['field'], difference['recorded'])}, "
-        f"replayed {masker.difference(difference['field'], difference['replayed'])}"
-        for difference in sorted(one["differences"], key=rank)  # what tells most comes first
-    ]
+def _differences(one: Divergence, masker: Masker) -> list[str]:
+    """Return what differs, in lines; what says most comes first."""
+    return [wording.line(difference, masker) for difference in sorted(one.differences, key=wording.rank)]
 
 
 def _case(suite: ET.Element, group: str, name: str, seconds: str = "0") -> ET.Element:

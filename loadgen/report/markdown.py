@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loadgen.report.causes import capital, causes, telling
-from loadgen.report.evidence import divergences
+from loadgen.report import wording
 from loadgen.report.story import tell
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
-    from loadgen.report.causes import Told
-    from loadgen.report.evidence import Verification
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.core.verdict import Divergence, Verdict
+    from loadgen.report.wording import Told
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import Verification
 
 LISTED = 10
 """Divergences that are listed."""
@@ -26,27 +27,24 @@ _SIGN = {"identical": "✅", "diverged": "❌"}
 
 def summary(run: RunFolder, manifest: Manifest, verification: Verification, masker: Masker) -> str:
     """Return what a job page should say about *verification*."""
-    verdict = verification.verdict or {}
-    story = tell(manifest, verification, verdict.get("requests") or 0, masker)
-    users = manifest.concurrency
+    verdict = verification.verdict
+    story = tell(manifest, verification, verdict.requests if verdict else 0, masker)
+    users, target = manifest.concurrency, _text(manifest.spec.target_name)
     lines = [
-        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {_text(manifest.target)}, {users} at a time",
+        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {target}, {users} at a time",
         "",
         _text(masker.text(story.lead)),
         "",
-        *_facts(verdict),
-        *_replays(verdict),
     ]
+    if verdict is not None:
+        lines += [*_facts(verdict), *_replays(verdict)]
     for reason in story.reasons[:LISTED]:
-        lines += [f"**{_text(reason['fault'])}**: {_text(masker.text(reason['message']))}", ""]
-        lines += [_text(masker.text(reason["advice"])), ""] if reason["advice"] else []
-    lines += _causes(causes(verdict, masker))
-    if found := divergences(verdict):
-        lines += ["| request | what differs | recorded | replayed |", "| --- | --- | --- | --- |"]
-        lines += [_row(one, masker) for one in found[:LISTED] if one["differences"]]
-        if (diverged := verdict.get("diverged") or 0) > LISTED:
-            lines += ["", f"… and {diverged - LISTED:,} more."]
-        lines.append("")
+        fault, message, advice = wording.reason(reason, masker)
+        lines += [f"**{_text(fault)}**: {_text(message)}", ""]
+        lines += [_text(advice), ""] if advice else []
+    if verdict is not None:
+        lines += _causes(wording.causes(verdict, masker))
+        lines += _divergences(verdict, masker)
     again = shlex.join(["loadgen", "verify", str(run.path)])
     lines += [
         f"Run {_code(manifest.id)}, verification {verification.number}. Again: <code>{escape(again)}</code>",
@@ -55,24 +53,30 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     return "\n".join(lines) + "\n"
 
 
-def _replays(verdict: dict[str, Any]) -> list[str]:
-    replays = verdict.get("replays") or []
-    diverged = sum(one["verdict"] == "diverged" for one in replays)
-    return [f"Replayed {len(replays)} times: {diverged} diverged.", ""] if len(replays) > 1 else []
-
-
-def _facts(verdict: dict[str, Any]) -> list[str]:
-    if not verdict:
+def _divergences(verdict: Verdict, masker: Masker) -> list[str]:
+    if not verdict.divergences:
         return []
-    order = verdict.get("server_order") or {}
-    same = {"True": "same", "False": "**differs**"}.get(str(order.get("same")), "not compared")
-    seconds = verdict.get("seconds") or {}
-    compared = f"{verdict['compared']:,} of {verdict['requests']:,}"
-    took = " | ".join(f"{seconds[key]:.2f} s" if seconds.get(key) else "—" for key in ("recording", "replay"))
+    lines = ["| request | what differs | recorded | replayed |", "| --- | --- | --- | --- |"]
+    lines += [_row(one, masker) for one in verdict.divergences[:LISTED]]
+    if verdict.diverged > LISTED:
+        lines += ["", f"… and {verdict.diverged - LISTED:,} more."]
+    return [*lines, ""]
+
+
+def _replays(verdict: Verdict) -> list[str]:
+    how = wording.replays(verdict)
+    return [f"{_text(wording.capital(how))}.", ""] if how else []
+
+
+def _facts(verdict: Verdict) -> list[str]:
+    seconds = verdict.facts.seconds
+    compared = f"{verdict.compared:,} of {verdict.requests:,}"
+    both = (seconds.recording, seconds.replay) if seconds else (None, None)
+    took = " | ".join(f"{one:.2f} s" if one else "—" for one in both)
     return [
         "| answers compared | differ | server order | recorded in | replayed in |",
         "| ---: | ---: | --- | ---: | ---: |",
-        f"| {compared} | {verdict['diverged']:,} | {same} ({order.get('steps') or 0:,} steps) | {took} |",
+        f"| {compared} | {verdict.diverged:,} | {_text(wording.order(verdict))} | {took} |",
         "",
     ]
 
@@ -80,13 +84,13 @@ def _facts(verdict: dict[str, Any]) -> list[str]:
 def _causes(told: list[Told]) -> list[str]:
     lines = []
     for cause in told[:CAUSES]:
-        request = f"{_code(cause.request)} " if cause.request else ""
-        many = f"{cause.count:,} request{'' if cause.count == 1 else 's'}"
-        what = f"{request}{_text(capital(cause.what))} ({many})"
+        what = f"{_code(cause.request)} {_text(wording.capital(cause.what))}"
+        many = wording.count(cause.count, "request")
         where = [f"   - Where: {_code(cause.where)}"] if cause.where else []
         lines += [
-            f"{cause.number}. **At fault: {_text(cause.fault)}.** {what}",
+            f"{cause.number}. **At fault: {_text(cause.label)}.** {what} ({many})",
             *where,
+            *([f"   - Also: {_text(cause.others)}"] if cause.others else []),
             f"   - Why: {_text(cause.why)}",
             f"   - Next: {_text(cause.advice)}",
         ]
@@ -95,12 +99,11 @@ def _causes(told: list[Told]) -> list[str]:
     return ["### Causes", "", *lines, ""] if lines else []
 
 
-def _row(one: dict[str, Any], masker: Masker) -> str:
-    what = telling(one["differences"])
-    sides = (masker.difference(what["field"], what[side]) for side in ("recorded", "replayed"))
-    more = f" (and {len(one['differences']) - 1} more)" if len(one["differences"]) > 1 else ""
-    request = f"{one['seq']} {_code(one['method'] + ' ' + masker.target(one['target']))}"
-    return f"| {request} | {_code(what['field'])}{more} | {' | '.join(map(_code, sides))} |"
+def _row(one: Divergence, masker: Masker) -> str:
+    field, *sides = wording.sides(wording.telling(one.differences), masker)
+    more = f" (and {len(one.differences) - 1} more)" if len(one.differences) > 1 else ""
+    request = f"{one.seq} {_code(f'{one.method} {masker.target(one.target)}')}"
+    return f"| {request} | {_code(field)}{more} | {' | '.join(map(_code, sides))} |"
 
 
 def _code(text: str) -> str:

@@ -11,15 +11,16 @@ import gzip
 import json
 import re
 import shlex
-from dataclasses import fields
+from dataclasses import asdict, fields
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from loadgen.errors import RecordingFault
-from loadgen.report.causes import causes
-from loadgen.report.evidence import divergences, stack
+from loadgen.report import wording
 from loadgen.report.figures import histogram, percentiles, rate
 from loadgen.report.story import tell
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.core.masking import Masker
-    from loadgen.report.causes import Told
+    from loadgen.core.verdict import Divergence
     from loadgen.report.evidence import Evidence
     from loadgen.report.story import Story
+    from loadgen.report.wording import Told
 
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
@@ -74,35 +76,37 @@ def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> 
     sides = [side for side in (evidence.recorded, evidence.replayed) if side is not None]
     latencies = [side.latencies() for side in sides]
     manifest = evidence.manifest
+    spec, result = manifest.spec, manifest.result
     there = str(evidence.path)
+    reasons = [{**asdict(one), "fault": wording.fault(one.fault)} for one in story.reasons]
     return {
         "loadgen": version,
-        "story": masker.within({"tone": story.tone, "reasons": story.reasons}),
+        "story": masker.within({"tone": story.tone, "reasons": reasons}),
         "run": masker.within(
             {
                 "id": manifest.id,
                 "path": there,
-                "state": manifest.state,
+                "state": result.state,
                 "created": manifest.created,
-                "target": manifest.target,
-                "scenario": manifest.scenario,
-                "seed": manifest.seed,
-                "schedule": manifest.schedule,
+                "target": spec.target_name,
+                "scenario": spec.traffic_name,
+                "seed": spec.load.seed,
+                "schedule": spec.threads,
                 "concurrency": manifest.concurrency,
-                "iterations": manifest.iterations,
-                "load": manifest.load,
-                "timeout": manifest.timeout,
-                "runtime": manifest.runtime,
-                "totals": manifest.totals,
-                "versions": manifest.versions,
-                "files": manifest.files,
+                "iterations": spec.load.iterations or 0,
+                "load": to_builtins(spec.load.shape),
+                "timeout": spec.load.timeout,
+                "runtime": spec.runtime,
+                "totals": manifest.to_json()["result"]["totals"] or {},
+                "versions": result.versions,
+                "files": result.files,
                 "record": shlex.join(manifest.command),
                 "verify": shlex.join(["loadgen", "verify", there]),
             }
         ),
         "verification": _verification(evidence, masker),
-        "causes": [_cause(one, masker) for one in causes(verdict, masker)],
-        "divergences": [_divergence(one, masker) for one in divergences(verdict)],
+        "causes": [_cause(one, masker) for one in wording.causes(verdict, masker)] if verdict else [],
+        "divergences": [_divergence(one, masker) for one in verdict.divergences] if verdict else [],
         "differ": evidence.differing(),
         "notices": masker.within(evidence.notices),
         "logs": evidence.logs,
@@ -122,7 +126,7 @@ def _kicker(evidence: Evidence) -> str:
     manifest = evidence.manifest
     when = manifest.created.replace("T", " ").removesuffix("+00:00")
     return " · ".join(
-        (f"run {manifest.id}", manifest.target, f"{when} UTC" if when != manifest.created else when)
+        (f"run {manifest.id}", manifest.spec.target_name, f"{when} UTC" if when != manifest.created else when)
     )
 
 
@@ -130,7 +134,11 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
     found = evidence.verification
     if found is None:
         return None
-    verdict = found.verdict or {}
+    verdict = found.verdict.to_json() if found.verdict else {}
+    if found.verdict:
+        verdict["rules"] = [
+            {"name": one.name, "why": one.why, "leaves_out": one.leaves_out} for one in found.verdict.rules
+        ]
     keep = (
         "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
         "seconds", "database", "replays", "watched", "engine_log",
@@ -146,26 +154,20 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
 def _cause(one: Told, masker: Masker) -> dict[str, Any]:
     return {
         **{field.name: getattr(one, field.name) for field in fields(one)},
-        "head": _divergence(one.head, masker) if one.head else None,
+        "head": _divergence(one.head, masker),
     }
 
 
-def _divergence(one: dict[str, Any], masker: Masker) -> dict[str, Any]:
+def _divergence(one: Divergence, masker: Masker) -> dict[str, Any]:
     return {
-        "seq": one["seq"],
-        "method": one["method"],
-        "target": masker.target(one["target"]),
-        "evidence": masker.text(str(one.get("evidence") or "")),
-        "stack": [masker.text(call) for call in stack(one)],
-        "cause": at + 1 if isinstance(at := one.get("cause"), int) else 0,
-        "differences": [
-            [
-                difference["field"],
-                masker.difference(difference["field"], difference["recorded"]),
-                masker.difference(difference["field"], difference["replayed"]),
-            ]
-            for difference in one["differences"]
-        ],
+        "seq": one.seq,
+        "method": one.method,
+        "target": masker.target(one.target),
+        "evidence": masker.text(one.evidence),
+        "stack": [masker.text(call) for call in one.stack],
+        "cause": 0 if one.cause is None else one.cause + 1,
+        "follows": one.follows,
+        "differences": [wording.sides(difference, masker) for difference in one.differences],
     }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen.engine.target import BUNDLED
-from loadgen.store.run_folder import digest
+from loadgen.core.spec import BUNDLED
+from loadgen.store.files import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from loadgen.engine.target import Target
 
@@ -27,8 +28,30 @@ def sources(target: Target) -> dict[str, str]:
         folder = Path(server_app.__file__).parent
     else:
         folder = Path(target.folder)
+    return _digests(_code(folder))
+
+
+def client_sources(file: Path | None) -> dict[str, str]:
+    """Return the digest of each file that the requests come from: *file*, and its imports beside it."""
+    if file is None:
+        return {}
+    return _digests(dict.fromkeys((file, *_imported(file.resolve().parent))))
+
+
+def _imported(folder: Path) -> Iterator[Path]:
+    """Yield the files in *folder* that this process has imported modules from, but for loadgen's own."""
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or name.partition(".")[0] in {"loadgen", "__main__"}:
+            continue
+        path = Path(file)
+        if path.is_relative_to(folder) and _NOT_ITS_OWN.isdisjoint(path.parts):
+            yield path
+
+
+def _digests(paths: Iterable[Path]) -> dict[str, str]:
     found = dict[str, str]()
-    for path in _code(folder):
+    for path in paths:
         if len(found) == LIMIT:
             break
         try:

@@ -7,7 +7,6 @@ event loop can run anything else. What was written survives the death of this pr
 from __future__ import annotations
 
 import math
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import msgspec
 from loadgen.core import transcript
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.tally import Tally
+from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,6 +144,4 @@ class Journal:
         path = self._bodies / digest
         if not path.exists():
             self._bodies.mkdir(exist_ok=True)
-            beside = path.with_suffix(f".{os.getpid()}")
-            beside.write_bytes(body)
-            beside.rename(path)
+            write_bytes(path, body)

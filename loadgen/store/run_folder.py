@@ -1,13 +1,14 @@
-"""The run folder: everything about one recorded session. Format ``loadgen-run/1``.
+"""The run folder: everything about one recorded session. Format ``loadgen-run/2``.
 
 ::
 
     runs/<time>-c8-s1/
-        run.json            manifest: state, what ran, versions, digests of the files below
+        run.json            manifest: state, what ran, versions, digests of the files below, and a seal over
+                            all of this (see loadgen.store.sealed); see loadgen.store.manifest
         transcript.jsonl    see loadgen.core.transcript; large bodies in bodies/<sha256>
         recording.bin       the engine's tape, of the server
         client.bin          that of the load generator, where it was traced
-        server.log          what the server printed
+        server.log          what the server printed; client.log what a traced load generator did
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
 
@@ -17,83 +18,26 @@ from ``recording`` to ``complete`` or ``failed``: a folder never claims more tha
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from dataclasses import asdict, dataclass, field
-from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
 from loadgen.core.transcript import Reader
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
+from loadgen.store import files
+from loadgen.store import manifest as manifests
+from loadgen.store.files import LATEST, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = "loadgen-run/1"
+    from loadgen.store.manifest import Manifest
+
 DEFAULT_PARENT = Path("runs")
-LATEST = "latest"
 _PRIVATE = 0o700
 """What was asked and answered is for its owner's eyes only, as the recording is."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Manifest:
-    """The content of ``run.json``."""
-
-    format: str = FORMAT
-    id: str
-    state: str = "recording"
-    """``recording``, ``complete`` or ``failed``."""
-    created: str
-    command: list[str] = field(default_factory=lambda: ["loadgen", *sys.argv[1:]])
-    runtime: str
-    target: str
-    argv: list[str]
-    python_path: str
-    """Where the application's code is; empty for the bundled server."""
-    cwd: str = ""
-    """Directory that the server was started in, and is replayed in; empty: any."""
-    server_env: list[str] = field(default_factory=list)
-    """Names of the environment variables that the user gave the server; the recording has their values."""
-    scenario: str
-    seed: int
-    concurrency: int
-    iterations: int
-    """Of each user; 0: as many as there was time for."""
-    load: dict[str, float | None] = field(default_factory=dict)
-    """The load's shape, see :class:`loadgen.core.pacing.Shape`; empty where all users started at once."""
-    timeout: float
-    health_path: str
-    stacks: bool = False
-    """Whether the engine recorded the stack of every call."""
-    engine_alone: bool = False
-    """Whether the engine's gaps were left open, as they then are in its replay."""
-    schedule: str = "parallel"
-    """How threads ran while recording: ``turns`` or ``parallel``; see :mod:`loadgen.traced.schedule`."""
-    trace: str = "server"
-    """What was recorded for replay: ``server``, at its request boundary; ``process``, the whole server;
-    ``client``, the load generator, beside the server."""
-    database: str
-    """Where the server's database was while recording; it must not exist when the run is verified."""
-    database_used: bool = True
-    """Whether the server made one there."""
-    versions: dict[str, str]
-    image: str = ""
-    """The image of its containers, where there were any."""
-    sources: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
-    client_sources: dict[str, str] = field(default_factory=dict)
-    """The same of the scenario, where it is from a file, and of the requests that were played."""
-    totals: dict[str, Any] = field(default_factory=dict)
-    """Requests, failures, seconds, statuses, latency, iterations; with an arrival rate, also latency from
-    when requests were due, and how many iterations waited for a user. Empty until the session has ended."""
-    files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file; empty until the run is complete."""
-    error: str = ""
-    """Why the run failed."""
+LARGEST_BODY = 1 << 30
+"""Bytes of the largest body that is read back: it is read into memory before its digest can be checked."""
 
 
 class RunFolder:
@@ -105,6 +49,7 @@ class RunFolder:
         self.recording = path / "recording.bin"
         self.client = path / "client.bin"
         self.log = path / "server.log"
+        self.client_log = path / "client.log"
         self.bodies = path / "bodies"
 
     @classmethod
@@ -124,18 +69,11 @@ class RunFolder:
                         advice="Recorded runs are never overwritten: name another folder.",
                     )
                 return cls(wanted)
-            DEFAULT_PARENT.mkdir(exist_ok=True)
-            for path in _candidates(DEFAULT_PARENT / name):
-                try:
-                    path.mkdir(_PRIVATE)
-                except FileExistsError:
-                    continue
-                return cls(path)
+            return cls(files.new_folder_like(DEFAULT_PARENT / name, _PRIVATE))
         except OSError as error:
             raise UsageError(
                 f"cannot make the run folder: {error}", advice="Name another: --run DIR"
             ) from error
-        raise AssertionError("unreachable")
 
     @classmethod
     def open(cls, given: Path | None) -> tuple[RunFolder, Manifest]:
@@ -146,26 +84,19 @@ class RunFolder:
             RecordingFault: its manifest is damaged, or is of another format.
         """
         path = given or DEFAULT_PARENT / LATEST
-        manifest = path / "run.json"
-        if not os.path.isfile(manifest):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
+        file = path / manifests.NAME
+        if not os.path.isfile(file):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
             what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
             raise UsageError(what, advice="Record one: loadgen record")
-        try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-            found = content.get("format")
-            if found != FORMAT:
-                raise RecordingFault(f"{manifest} has format {found!r}, and this loadgen reads {FORMAT!r}")
-            return cls(path.resolve() if given is None else path), Manifest(**_checked(content))
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise RecordingFault(f"{manifest} cannot be read: {error}", advice="Record again.") from error
+        return cls(path.resolve() if given is None else path), manifests.read(file)
 
     def save(self, manifest: Manifest) -> None:
         """Write ``run.json``."""
-        write_json(self.path / "run.json", asdict(manifest))
+        manifests.write(self.path / manifests.NAME, manifest)
 
     def make_latest(self) -> None:
         """Let ``latest`` beside this folder point to it."""
-        link_latest(self.path)
+        files.link_latest(self.path)
 
     def is_latest(self) -> bool:
         """Say whether it is what commands take when no run is named."""
@@ -173,8 +104,8 @@ class RunFolder:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the files that make up the recording."""
-        files = (self.transcript, self.recording, self.client)
-        return {path.name: digest(path) for path in files if path is not self.client or path.exists()}
+        made = (self.transcript, self.recording, self.client)
+        return {path.name: digest(path) for path in made if path is not self.client or path.exists()}
 
     def check_recording(self, manifest: Manifest, recording: Path | None = None) -> None:
         """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.
@@ -185,23 +116,37 @@ class RunFolder:
             RecordingFault: the run is not complete, or its recording is missing, empty or changed.
         """
         again = "Record again: loadgen record"
-        if manifest.state != "complete":
-            why = manifest.error or "it was interrupted before its recording was complete"
-            raise RecordingFault(f"the run is {manifest.state}, not complete: {why}", advice=again)
+        result = manifest.result
+        if result.state is not manifests.State.COMPLETE:
+            why = result.error or "it was interrupted before its recording was complete"
+            raise RecordingFault(f"the run is {result.state}, not complete: {why}", advice=again)
         recording = recording or self.recording
         if not recording.is_file():
             raise RecordingFault(f"the recording {recording} is missing", advice=again)
         if not recording.stat().st_size:
             raise RecordingFault(f"the recording {recording} is empty", advice=again)
-        if digest(recording) != manifest.files.get(recording.name):
+        try:
+            found = digest(recording)
+        except OSError as error:
+            raise RecordingFault(
+                f"the recording {recording} cannot be read: {error.strerror}", advice=again
+            ) from error
+        if found != manifest.result.files.get(recording.name):
             raise RecordingFault(
                 f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
             )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:
-        """Say whether the transcript is, to the bit, what was recorded."""
-        return digest(self.transcript) == manifest.files.get(self.transcript.name)
+        """Say whether the transcript is, to the bit, what was recorded.
+
+        Raises:
+            TranscriptFault: it cannot be read.
+        """
+        try:
+            return digest(self.transcript) == manifest.result.files.get(self.transcript.name)
+        except OSError as error:
+            raise _unreadable(self.transcript, error) from error
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open the transcript for reading."""
@@ -215,15 +160,7 @@ class RunFolder:
         """
         parent = self.path / "verify"
         try:
-            parent.mkdir(exist_ok=True)
-            number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
-            while True:
-                number += 1
-                try:
-                    (parent / str(number)).mkdir()
-                except FileExistsError:
-                    continue
-                return parent / str(number)
+            return files.new_numbered(parent)
         except OSError as error:
             raise UsageError(
                 f"cannot keep the verification's evidence in {parent}: {error.strerror}",
@@ -236,13 +173,12 @@ class read_transcript:  # noqa: N801 - used as a function
 
     def __init__(self, path: Path, bodies: Path) -> None:
         try:
-            self._file = path.open("rb")
+            self._file = files.open_regular(path)
         except OSError as error:
-            raise TranscriptFault(
-                f"the transcript {path} cannot be read: {error.strerror}",
-                advice="Record again: loadgen record",
-            ) from error
-        self._reader = Reader(self._file, lambda sha: (bodies / Path(sha).name).read_bytes(), name=str(path))
+            raise _unreadable(path, error) from error
+        self._reader = Reader(
+            self._file, lambda sha: files.read_regular(bodies / Path(sha).name, LARGEST_BODY), name=str(path)
+        )
 
     def __enter__(self) -> Reader:
         return self._reader
@@ -251,49 +187,11 @@ class read_transcript:  # noqa: N801 - used as a function
         self._file.close()
 
 
-_ADDED_LATER = frozenset(
-    {
-        "stacks", "engine_alone", "schedule", "sources", "image", "load", "cwd", "server_env",
-        "database_used", "trace", "client_sources",
-    }
-)  # fmt: skip
-"""Fields that runs recorded by an earlier version do not have: their defaults say what was so then."""
-
-
-def _checked(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a manifest's *content* if every field is there and of its type, and raise ValueError if not."""
-    for name, kind in get_type_hints(Manifest).items():
-        if name not in content:
-            if name in _ADDED_LATER:
-                continue
-            raise ValueError(f"{name} is missing")
-        if not isinstance(content[name], (int, float) if kind is float else get_origin(kind) or kind):
-            raise ValueError(f"{name} is not of its type")  # noqa: TRY004 - one error for all damage
-    return content
-
-
-def link_latest(path: Path) -> None:
-    """Let ``latest`` beside the folder *path* point to it."""
-    latest = path.parent / LATEST
-    if latest.is_dir() and not latest.is_symlink():
-        return  # a folder that somebody called so
-    beside = latest.with_name(f".{LATEST}-{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(path.name)
-    beside.replace(latest)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write *content* to *path* beside it and rename, so that no reader sees half of it."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def digest(path: Path) -> str:
-    """Return a file's SHA-256."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def _unreadable(transcript: Path, error: OSError) -> TranscriptFault:
+    return TranscriptFault(
+        f"the transcript {transcript} cannot be read: {error.strerror}",
+        advice="Restore it, or record again: loadgen record",
+    )
 
 
 def _claim(folder: Path) -> bool:
@@ -303,11 +201,3 @@ def _claim(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _candidates(path: Path) -> Iterator[Path]:
-    yield path
-    number = 2
-    while True:
-        yield path.with_name(f"{path.name}-{number}")
-        number += 1

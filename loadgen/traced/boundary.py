@@ -22,6 +22,7 @@ from _queue import SimpleQueue
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from loadgen import protocol
 from loadgen.traced import schedule, settings
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
 
-PROTOCOL = 1
-"""Version of what the verifier may ask of the boundary; changes with any of the names below."""
-
-CONTROL = "/__loadgen__/"
 ENTER = "loadgen.enter"
+
+_SEQ = f"HTTP_{protocol.SEQ_HEADER.upper().replace('-', '_')}"
 
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
 """Headers that a live server adds to an answer: which of them the application set itself is told apart."""
@@ -61,11 +60,11 @@ class Boundary:
         # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
         # checkpoint and noting it one step, so that the notes are in the order of the tape.
         self.turn: AbstractContextManager[Any] = self.tape or (
-            LiveLock() if self.mode == "record" else nullcontext()
+            LiveLock() if self.mode == protocol.RECORD else nullcontext()
         )
         self.order: list[int] = []
-        self.diverged: dict[int, tuple[str, list[str]]] = {}
-        """Why each request that left the tape did, and its stack there, innermost call first."""
+        self.diverged: dict[int, dict[str, Any]] = {}
+        """How each request left the tape, in the order in which they did; see :func:`_departure`."""
         self._used: set[int] = set()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, str | int], ...]] = {}
@@ -74,9 +73,14 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
+
+        def given(seq: int) -> tuple[tuple[tuple[str, str | int], ...], bool]:
+            return self._served[seq], bool(self.collections and self.collections.next())
+
+        given.__module__, given.__qualname__ = "loadgen", "request"  # as it is shown
         self.given: Callable[[int], tuple[tuple[tuple[str, str | int], ...], bool]]
         """What the live server gives a request, and whether its end collects garbage; on the tape."""
-        self.given = system.patch_function(self._give)
+        self.given = system.patch_function(given)
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:
@@ -86,44 +90,43 @@ class Boundary:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""
         path = environ.get("PATH_INFO", "")
-        number = environ.get("HTTP_X_LOADGEN_SEQ", "")
-        if path.startswith(CONTROL):
-            return self._control(path.removeprefix(CONTROL), start_response)
+        number = environ.get(_SEQ, "")
+        if path.startswith(protocol.CONTROL):
+            return self._control(path.removeprefix(protocol.CONTROL), start_response)
         if not number:
             if path == settings.CURRENT.health_path:
                 return self.application(environ, start_response)
             return self._refuse(
                 start_response,
-                f"This server is under {self.mode} by loadgen. A request without an X-Loadgen-Seq header is "
-                f"refused: it would change the application's state off the tape. Only "
-                f"{settings.CURRENT.health_path} is served without one.",
+                f"This server is under {self.mode} by loadgen. A request without an "
+                f"{protocol.SEQ_HEADER} header is refused: it would change the application's state off the "
+                f"tape. Only {settings.CURRENT.health_path} is served without one.",
             )
         if not number.isascii() or not number.isdigit() or (seq := int(number)) in self._used:
             return self._refuse(
-                start_response, f"X-Loadgen-Seq {number!r} is not a number, or was used before."
+                start_response, f"{protocol.SEQ_HEADER} {number!r} is not a number, or was used before."
             )
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
 
-    def _give(self, seq: int) -> tuple[tuple[tuple[str, str | int], ...], bool]:
-        return self._served[seq], bool(self.collections and self.collections.next())
-
     def _refuse(self, start_response: StartResponse, why: str) -> list[bytes]:
-        start_response("409 Conflict", [("Content-Type", "text/plain"), ("X-Loadgen-Outcome", "refused")])
+        refused = (protocol.OUTCOME_HEADER, protocol.REFUSED)
+        start_response("409 Conflict", [("Content-Type", "text/plain"), refused])
         return [why.encode() + b"\n"]
 
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
-        if name == "order":
+        if name == protocol.ORDER:
             body = json.dumps(self.order)
-        elif name.startswith("watch/") and self.mode == "replay":
-            TapeTurns.current.watch = Watch(FIRST_THREAD + int(name.removeprefix("watch/")), shown)
+        elif name.startswith(protocol.WATCH) and self.mode == protocol.REPLAY:
+            seq = int(name.removeprefix(protocol.WATCH))
+            TapeTurns.current.watch = Watch(FIRST_THREAD + seq, shown)
             body = "null"
-        elif name == "watched" and self.mode == "replay":
+        elif name == protocol.WATCHED and self.mode == protocol.REPLAY:
             watch = TapeTurns.current.watch
             body = json.dumps(watch and watch.told())
         else:
             state = {
-                "protocol": PROTOCOL,
+                "protocol": protocol.VERSION,
                 "mode": self.mode,
                 "open": sorted(self._open),
                 "steps": len(self.order),
@@ -157,7 +160,7 @@ class Request:
         text = {
             key: value for key, value in environ.items() if isinstance(value, str | int) and key.isupper()
         }
-        text.pop("HTTP_X_LOADGEN_SEQ")
+        text.pop(_SEQ)
         boundary._served[seq] = tuple(
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
@@ -180,17 +183,16 @@ class Request:
         if start is not None and (kind == "chunk" or value is None):
             status, headers = start
             own = [(name.lower(), text) for name, text in headers if name.lower() in _ADDED_LIVE]
-            headers.append(("X-Loadgen-Served", self.boundary.mode))
+            headers.append((protocol.SERVED_HEADER, self.boundary.mode))
             if own:
-                headers.append(("X-Loadgen-Own", json.dumps(own)))
+                headers.append((protocol.OWN_HEADER, json.dumps(own)))
             start_response(status, headers)
             return self.stream(kind, value)
         if isinstance(value, Diverged):
-            outcome = ("X-Loadgen-Outcome", "diverged")
-            why, stack = self.boundary.diverged[self.seq]
-            body = json.dumps({"seq": self.seq, "diverged": why, "stack": stack}).encode()
+            outcome = (protocol.OUTCOME_HEADER, protocol.DIVERGED)
+            body = json.dumps({"seq": self.seq, **self.boundary.diverged[self.seq]}).encode()
         else:  # a live server would answer with an error page of its own, which is not the application's
-            outcome = ("X-Loadgen-Served", self.boundary.mode)
+            outcome = (protocol.SERVED_HEADER, self.boundary.mode)
             body = b"An exception left the application; the server's log has it.\n"
         start_response(
             "500 Internal Server Error",
@@ -220,10 +222,10 @@ class Request:
             if self.boundary.tape:
                 self.boundary.tape.leave()
             if isinstance(caught, Diverged):
-                first = _first(caught)
-                why = f"{first}, at {first.stack[0]}" if first.stack else str(first)
-                self.boundary.diverged[self.seq] = (why, first.stack)
-                sys.stderr.write(f"loadgen: request {self.seq} left the tape: {why}\n")
+                left = _departure(_first(caught), tuple(self.boundary.diverged))
+                self.boundary.diverged[self.seq] = left
+                where = f", at {left['stack'][0]}" if left["stack"] else ""
+                sys.stderr.write(f"{protocol.LOG_LEFT}request {self.seq}: {left['why']}{where}\n")
             traceback.print_exception(caught)
         del self.boundary._served[self.seq]
         self.boundary._open.discard(self.seq)
@@ -244,7 +246,7 @@ class Request:
             try:
                 boundary.system.checkpoint((ENTER, self.seq, *asked))
             except Diverged as left:
-                raise Diverged(_not_the_recorded(left)) from left
+                raise _not_the_recorded(left) from left
             boundary.order.append(self.seq)
         served, collects = boundary.given(self.seq)
         self.environ = {
@@ -275,7 +277,8 @@ class Request:
             try:
                 boundary.system.checkpoint((FINISH, self.seq))
             except Diverged as left:
-                raise Diverged(f"the request ended before its recording did: {left}") from left
+                what = f"the request ended before its recording did: {left}"
+                raise Diverged(_more_than(left, protocol.ENDED_EARLY), what, lost=left.lost) from left
             boundary.order.append(-self.seq)
         if error is not None:
             raise error
@@ -309,10 +312,27 @@ class Request:
             self.last = bytes(chunk)
 
 
-def _not_the_recorded(left: Diverged) -> str:
+def _departure(left: Diverged, before: tuple[int, ...]) -> dict[str, Any]:
+    """Return what is reported of a request that *left* the tape after those numbered *before* had left it."""
+    lost = None if left.lost is None else left.lost - FIRST_THREAD
+    return {
+        "code": left.code,
+        "why": str(left),
+        "stack": left.stack,
+        "after": before[0] if before else None,
+        "lost": lost if lost is None or lost > 0 else None,
+    }
+
+
+def _more_than(left: Diverged, code: str) -> str:
+    """Return the more telling code: *code*, unless *left* says that the tape, and not the request, failed."""
+    return code if left.code == protocol.ANOTHER_CALL else left.code
+
+
+def _not_the_recorded(left: Diverged) -> Diverged:
     """Say in which part a live request differs from the one that the tape has under its number."""
     if not (isinstance(left.recorded, tuple) and isinstance(left.replayed, tuple)):
-        return str(left)
+        return Diverged(left.code, str(left), lost=left.lost)
     names = ("event", "number", "method", "path", "query", "headers", "body")
     parts = zip(names, left.recorded, left.replayed, strict=True)
     differing = [(name, before, after) for name, before, after in parts if before != after]
@@ -322,7 +342,7 @@ def _not_the_recorded(left: Diverged) -> str:
         else f"{name} {after!r}, recorded {before!r}"
         for name, before, after in differing
     )
-    return f"the live request is not the recorded one: {shown}"
+    return Diverged(protocol.NOT_THE_RECORDED_REQUEST, f"the live request is not the recorded one: {shown}")
 
 
 def _first(error: Diverged) -> Diverged:

@@ -23,13 +23,14 @@ import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from retracesoftware import utils
 from retracesoftware.proxy.system import CallHooks
 from retracesoftware.proxy.typeutils import modify
 
+from loadgen import protocol
 from loadgen.traced import settings
+from loadgen.traced.installing import unseen
 from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -42,15 +43,6 @@ _BLOCKED = 1.0
 """Seconds without a move after which the thread whose turn it is counts as waiting off the tape."""
 _LONGEST = 5.0
 """Seconds after which a turn ends in any case."""
-
-
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-def _unseen(function: _Function) -> _Function:
-    """Keep *function* out of the stacks that are compared: the phases come here differently."""
-    utils.exclude_from_stacktrace(function)
-    return function
 
 
 class Turn:
@@ -108,7 +100,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
     """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             turn.enter()
             return hook(*args, **kwargs)
@@ -116,7 +108,7 @@ def _take_turns(system: Any, turn: Turn) -> None:
         return call
 
     def leaving(hook: Callable[..., Any]) -> Callable[..., Any]:
-        @_unseen
+        @unseen
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return hook(*args, **kwargs)
@@ -154,9 +146,14 @@ def _order(system: Any) -> None:
     """Put every wait for a lock on the tape."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
-    wait = system.patch_function(lambda: waiting[get_ident()]())  # noqa: PLW0108
 
-    @_unseen
+    def wait_for() -> bool:
+        return waiting[get_ident()]()
+
+    wait_for.__module__, wait_for.__qualname__ = "loadgen", "lock"  # as it is shown
+    wait = system.patch_function(wait_for)
+
+    @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* at its recorded place, with its recorded outcome."""
         if OrderedBindings.current.at_sync() if replay else attempt(False):
@@ -179,7 +176,7 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
-    @_unseen
+    @unseen
     def number(self: Any) -> int:
         here = self.__dict__
         if "_loadgen_hash" not in here:
@@ -197,14 +194,15 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
 def _really(attempt: Callable[..., bool]) -> None:
     """Do in a replay what was recorded as done: it has become possible, or will in a moment."""
     while not attempt(True, _LONGEST):
-        if TapeTurns.current.departed():
-            raise Diverged("this waits for what a request that left the tape would have done")
+        if departed := TapeTurns.current.departed():
+            what = "this waits for what a request that left the tape would have done"
+            raise Diverged(protocol.LOST_TURN, what, lost=departed[0])
 
 
 def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:
     take = kind.acquire
 
-    @_unseen
+    @unseen
     def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002
         if location() != _TRACED:
             return bool(take(lock, blocking, timeout))
@@ -217,7 +215,7 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
         if hasattr(kind, "_acquire_restore"):  # of a condition that has waited, which held the lock so often
             restore = kind._acquire_restore
 
-            @_unseen
+            @unseen
             def acquire_restore(lock: Any, state: tuple[int, int]) -> None:
                 if location() != _TRACED:
                     restore(lock, state)

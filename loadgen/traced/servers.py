@@ -16,6 +16,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.boundary import Boundary
 
@@ -197,7 +198,7 @@ def _refuse_unix_socket() -> None:
 
 
 def _refuse(why: str, what_to_do: str) -> None:
-    raise SystemExit(f"{settings.REFUSAL}{why}; {what_to_do}")
+    raise SystemExit(f"{protocol.LOG_REFUSAL}{why}; {what_to_do}")
 
 
 def _left_out(names: Iterable[str]) -> None:

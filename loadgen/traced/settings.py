@@ -9,9 +9,6 @@ from dataclasses import dataclass
 FIRST_THREAD = 1_000_000
 """Logical thread of request *seq* is ``FIRST_THREAD + seq``; the engine counts the application's from 0."""
 
-REFUSAL = "loadgen: this server cannot be recorded: "
-"""How the last words of a server begin that is started in a way in which it cannot be recorded."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Settings:

@@ -18,8 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
+from retracesoftware import stream
 from retracesoftware.stream.reader import ExpectedBindMarker
 
+from loadgen import protocol
 from loadgen.traced.watch import NOT_THE_APPLICATION, Watch
 
 if TYPE_CHECKING:
@@ -55,8 +57,20 @@ class Diverged(BaseException):
     A ``BaseException``, so that an application's ``except Exception`` does not turn it into an answer.
     """
 
-    def __init__(self, message: str, recorded: object = None, replayed: object = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        recorded: object = None,
+        replayed: object = None,
+        *,
+        lost: int | None = None,
+    ) -> None:
         super().__init__(message)
+        self.code = code
+        """Why, as one of the codes of :mod:`loadgen.protocol`: everything is decided on it."""
+        self.lost = lost
+        """The logical thread that left the tape before, if what that one would have done is missing here."""
         self.recorded = recorded
         self.replayed = replayed
         self.stack = [
@@ -99,9 +113,13 @@ class TapeTurns:
         self._depth: dict[int, int] = {}
         self._waiting: dict[int, LiveLock] = {}
         self._finishing: set[int] = set()
-        self._left: set[int] = set()
+        self._left: dict[int, None] = {}
+        self._makers: dict[int, int] = {}
+        """Which thread makes each object that the tape refers to, by its handle, until that is deleted."""
         self._garbage: list[object] = []
         self._moved = self._now()
+        self.asked: dict[int, Any] = {}
+        """The call that each thread is about to make, as :mod:`loadgen.traced.calls` describes it."""
         self.watch: Watch | None = None
         """Sees what one thread does with the tape."""
         TapeTurns.current = self
@@ -133,12 +151,12 @@ class TapeTurns:
         while True:
             with self._mutex:
                 if thread in self._left:
-                    raise Diverged("this request has left the tape")
+                    raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
                 if self._holder is None or self._holder == thread:
                     self._holder = None  # to need another thread's item is to give the turn up
                     self._advance()
                     if self._ended is not None:
-                        raise Diverged("the recording ends here") from self._ended
+                        raise Diverged(protocol.RECORDING_ENDS, "the recording ends here") from self._ended
                     assert self._head is not None
                     owner, item = self._head
                     if owner == thread:
@@ -153,6 +171,10 @@ class TapeTurns:
         """Tell the engine that nothing was read ahead for this thread; nothing ever is."""
         raise LookupError(self._thread_id())
 
+    def asks(self) -> Any:
+        """Return the call that the calling thread is about to make; None if it is not making any."""
+        return self.asked.get(self._thread_id())
+
     def expect_finish(self) -> None:
         """Announce that the calling thread's next item must be the end of its request."""
         self._finishing.add(self._thread_id())
@@ -161,13 +183,22 @@ class TapeTurns:
         """Throw away whatever the tape still holds for the calling thread, so that the others can go on."""
         thread = self._thread_id()
         with self._mutex:
-            self._left.add(thread)
+            self._left.setdefault(thread)
             if self._holder in (None, thread):
                 self._pass_on()
 
-    def departed(self) -> bool:
-        """Whether some thread has left the tape."""
-        return bool(self._left)
+    def departed(self) -> list[int]:
+        """Return the threads that have left the tape, the first to leave first."""
+        return list(self._left)
+
+    def loser(self, handle: object) -> int | None:
+        """Return the thread that would have made the object *handle*, had it not left the tape."""
+        maker = self._makers.get(handle) if isinstance(handle, int) else None
+        return maker if maker in self._left else None
+
+    def forget(self, handle: int) -> None:
+        """Note that the tape does not refer to the object *handle* any more."""
+        self._makers.pop(handle, None)
 
     def bury(self, garbage: object) -> None:
         """Keep *garbage* until the current turn is over."""
@@ -188,8 +219,12 @@ class TapeTurns:
     def _take(self, thread: int, item: Any) -> Any:
         if isinstance(item, tuple) and item and item[0] == FINISH and thread not in self._finishing:
             # The engine skips checkpoints while it looks for a result, and would then wait for ever.
-            self._left.add(thread)
-            raise Diverged("the request makes a call that was not recorded, after its last recorded one")
+            self._left.setdefault(thread)
+            raise Diverged(
+                protocol.CALL_NOT_RECORDED,
+                "the request makes a call that was not recorded, after its last recorded one",
+                replayed=self.asked.get(thread),
+            )
         if self.watch is not None and self.watch.thread == thread:
             self.watch.took(item)
         self._head, self._moved = None, self._now()
@@ -215,7 +250,9 @@ class TapeTurns:
             if self._head is not None and self.watch is not None and self.watch.thread == self._head[0]:
                 self.watch.left(self._head[1])
             try:
-                self._head = self._next()
+                thread, item = self._head = self._next()
+                if engine_io._is_bind_open(item):
+                    self._makers[stream._bind_index(item)] = thread
             except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end
                 self._head, self._ended = None, error
 
@@ -225,6 +262,25 @@ class TapeTurns:
             turn.release()
 
 
+class Bound(dict[int, Any]):
+    """Objects by their handles, and the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handles: dict[int, int] = {}
+
+    def __setitem__(self, handle: int, bound: Any) -> None:
+        super().__setitem__(handle, bound)
+        self.handles[id(bound)] = handle
+
+    def pop(self, handle: int, *default: Any) -> Any:
+        """Forget a handle."""
+        bound = super().pop(handle, *default)
+        if self.handles.get(id(bound)) == handle:
+            del self.handles[id(bound)]
+        return bound
+
+
 class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
     """Replaces the engine's ``_ReplayBindingState``: each operation on the tape is one turn."""
 
@@ -232,6 +288,9 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
 
     def __init__(self, source: TapeTurns) -> None:
         super().__init__(source)
+        self._bindings = Bound()
+        self.handles: dict[int, int] = self._bindings.handles
+        """The handle of each object that has one, by its address."""
         OrderedBindings.current = self
 
     def at_sync(self) -> bool:
@@ -240,7 +299,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
             try:
                 return bool(self._peek_item(resolve=False) == "SYNC")
             except Exception as error:
-                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
+                raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
 
     def read(self) -> Any:
         """Read and resolve one item."""
@@ -248,7 +307,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
             try:
                 return super().read()
             except Exception as error:
-                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
+                raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
 
     def read_raw(self) -> Any:
         """Read one item without resolving its bindings."""
@@ -256,7 +315,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
             try:
                 return super().read_raw()
             except Exception as error:
-                raise Diverged(f"the engine cannot read the tape here: {error!r}") from error
+                raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
 
     def bind(self, obj: object) -> None:
         """Bind *obj* to the handle that the tape names next."""
@@ -266,8 +325,22 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
             except ExpectedBindMarker:
                 raise
             except Exception as error:
-                raise Diverged(f"the engine cannot bind {type(obj).__name__} here: {error!r}") from error
+                what = f"bind {type(obj).__name__}"
+                raise self._failed(protocol.ENGINE_CANNOT_BIND, what, error) from error
+
+    def _failed(self, code: str, what: str, error: Exception) -> Diverged:
+        """Return what the engine's *error* means: it failed, or an object of a lost request is missing."""
+        if isinstance(error, KeyError) and error.args:
+            loser = self._source.loser(error.args[0])
+            if loser is not None:
+                return Diverged(
+                    protocol.LOST_OBJECT,
+                    "it needs an object that a request which left the tape would have made",
+                    lost=loser,
+                )
+        return Diverged(code, f"the engine cannot {what} here: {error!r}")
 
     def delete_handle(self, handle: int) -> None:
         """Forget a binding, and let the object die outside the tape's mutex."""
         self._source.bury(self._bindings.pop(handle, None))
+        self._source.forget(handle)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadgen.core.masking import Masker, parse
-from loadgen.report.evidence import find_verification, gather
+from loadgen.report.evidence import gather
 from loadgen.report.page import render
+from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def open_report(chromium: Any, tmp_path: Path) -> Callable[..., Page]:
     def open_(sample: Sample, mask: tuple[str, ...] = (), *, width: int = 1360, dark: bool = False) -> Page:
         run, manifest = make(tmp_path / "run", sample)
         masker = Masker(parse(mask))
-        evidence = gather(run, manifest, find_verification(run, None), masker)
+        evidence = gather(run, manifest, find_verification(run.path), masker)
         file = tmp_path / "report.html"
         file.write_bytes(render(evidence, masker, version="0"))
         page = Page(chromium)

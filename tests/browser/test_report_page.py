@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen import protocol
+from loadgen.core.departure import Departure
 from tests.report.sample import Sample
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ CALLS = (
 )
 LEFT = Sample(
     diverge=(30,),
-    left=dict.fromkeys(range(20, 29, 2), (f"a call not recorded, at {CALLS[0]}", CALLS)),
+    left=dict.fromkeys(range(20, 29, 2), Departure(protocol.CALL_NOT_RECORDED, "a call not recorded", CALLS)),
 )
 SEEN = {
     "calls": [
@@ -142,7 +144,7 @@ def test_divergence_opens_side_by_side_with_the_difference_marked(open_report: C
 
 def test_thousands_of_divergences_come_in_portions(open_report: Callable[..., Any]) -> None:
     """The page stays light: fifty at a time, and the rest a click away, with the true number said."""
-    page = open_report(Sample(requests=2400, diverge=tuple(range(1, 2400, 2)), causes=False))
+    page = open_report(Sample(requests=2400, diverge=tuple(range(1, 2400, 2)), concluded=False))
     assert len(page.all(".divergence")) == 50
     assert "1,200 requests differ; the details of 1,000 were kept" in page.one("#divergences-note").text
     page.one("#divergence-list > button").click()
@@ -164,7 +166,7 @@ def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: 
     ):
         assert re.search(rf"{name}\s+.*{re.escape(said)}", cards[0].text), name
     links = page.all("#causes .jump")
-    assert links[0].text == "4 more requests follow from it, or are alike"
+    assert links[0].text == "4 more requests alike, or with it: 22, 24, 26, 28"
     assert not page.one("#divergence-30").is_displayed()
     links[1].click()
     assert page.one("#divergence-30").is_displayed()
@@ -235,9 +237,9 @@ def test_stack_is_where_it_left_the_tape(open_report: Callable[..., Any]) -> Non
     assert not page.all("#divergence-30 .stack")
 
 
-def test_older_verdict_lists_its_divergences(open_report: Callable[..., Any]) -> None:
-    """Without causes there are no cards and no groups, and everything else."""
-    page = open_report(Sample(diverge=SOME, causes=False))
+def test_one_of_several_replays_lists_its_divergences(open_report: Callable[..., Any]) -> None:
+    """The causes are with the replay that has the verdict on all: no cards, no groups, and all else."""
+    page = open_report(Sample(diverge=SOME, concluded=False))
     assert not page.all("#causes .cause, .group")
     assert len(page.all(".divergence")) == len(SOME)
     assert page.one(f"#divergence-{SOME[0]}").is_displayed()
@@ -340,7 +342,7 @@ def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark:
         ("identical", Sample(), "Identical"),
         ("diverged", Sample(diverge=SOME), "Diverged"),
         ("left the tape", LEFT, "Diverged"),
-        ("older", Sample(diverge=SOME, causes=False), "Diverged"),
+        ("one of several replays", Sample(diverge=SOME, concluded=False), "Diverged"),
         ("order", Sample(order_differs=True), "Diverged"),
         ("undetermined", Sample(fail=(7,)), "Undetermined"),
         ("unverified", Sample(verified=False), "Not verified yet"),

@@ -129,7 +129,8 @@ def test_version(loadgen: Shell) -> None:
         (["record", "--server-env", "LOADGEN_TEST_UNSET"], "LOADGEN_TEST_UNSET is not set"),
         (["record", "--server-env", "=x"], "is no environment variable"),
         (["record", "--server-env", "PYTHONHASHSEED=1"], "PYTHONHASHSEED"),
-        (["record", "--attach", "a:1", "--server-env", "A=1"], "--attach"),
+        (["record", "--memory", "1g"], "--memory is for containers"),
+        (["record", "--runtime", "docker", "--trace", "client"], "not in containers"),
         (["record", "--", "ls", "-l"], "ls is no command"),
         (["record", "--seed"], "--seed"),
         (["record", "a:b", "c:d"], "c:d"),
@@ -138,17 +139,17 @@ def test_version(loadgen: Shell) -> None:
         (["record", "--scenario", "nosuch.py"], "the scenario file nosuch.py cannot be read"),
         (["record", "--scenario", "nosuch.py:name"], "the scenario file nosuch.py cannot be read"),
         (["record", "--from", "nosuch.har"], "nosuch.har cannot be read"),
-        (["record", "--from", "x.har", "--scenario", "mixed"], "--from and --scenario exclude each other"),
+        (["record", "--from", "x.har", "--scenario", "mixed"], "--scenario and --from exclude each other"),
         (["record", "--duration", "30"], "--duration 30: write 30s"),
         (["record", "--duration", "5s", "-n", "3"], "--duration and --iterations exclude each other"),
         (["record", "--ramp-up", "0s"], "--ramp-up 0s: it must be longer than nothing"),
-        (["record", "--ramp-up", "5s", "--duration", "5s"], "does not end before"),
+        (["record", "--ramp-up", "5s", "--duration", "5s"], "--ramp-up must end before --duration"),
         (["record", "--rate", "fast", "--duration", "5s"], "--rate fast: write 200/s"),
         (["record", "--rate", "5/s"], "--rate needs to know for how long"),
         (["record", "--rate", "5/s", "-n", "3"], "--rate needs to know for how long"),
         (["record", "nosuch.py"], "nosuch.py"),
         (["record", "nosuch"], "nosuch"),
-        (["record", "--engine-alone", "--attach", "localhost:1"], "--engine-alone"),
+        (["record", "--engine-alone", "--trace", "client"], "--engine-alone"),
         (["record", "--engine-alone", "--schedule", "turns"], "--schedule turns is loadgen's"),
         (["record", "--trace", "process", "--schedule", "turns"], "Leave out --schedule, or --trace process"),
         (["hazards", "--only", "wall_clock,nosuch"], "nosuch"),
@@ -182,7 +183,7 @@ def test_a_run_folder_in_use_is_refused(loadgen: Shell, tmp_path: Path) -> None:
 # ---- faults ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}", b'{"format": "loadgen-run/9"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}", b'{"format": "loadgen-run/2"}'])
 def test_a_damaged_manifest_is_exit_code_3(loadgen: Shell, tmp_path: Path, content: bytes) -> None:
     """A damaged run cannot be judged: undetermined, with a reason, and no traceback."""
     (tmp_path / "run.json").write_bytes(content)

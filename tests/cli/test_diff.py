@@ -63,7 +63,7 @@ def test_differences_are_named(tmp_path: Path) -> None:
     assert verdict.judgement is Judgement.DIVERGED
     assert sorted(told(verdict)) == [
         (1, "body at byte 0"),
-        (2, "request target"),
+        (2, "request:target"),
         (4, "outcome"),
         (4, "outcome"),
     ]
@@ -103,4 +103,4 @@ def test_json(tmp_path: Path) -> None:
     """The JSON names both sides."""
     a, b = write(tmp_path / "a", (0, "/", b"x")), write(tmp_path / "b", (0, "/", b"x"))
     found = json.loads(json.dumps(compared(a, b).to_json()))
-    assert (found["verdict"], found["A"], found["B"]) == ("identical", str(a), str(b))
+    assert (found["verdict"], found["compared_with"]) == ("identical", [str(a), str(b)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytest
 
 from loadgen.cli.main import main
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in (("broken", "[" * 90_000), ("typed", None)):
         run, _ = make(folder / name, Sample())
         manifest = run.path / "run.json"
-        manifest.write_text(content or json.dumps({**json.loads(manifest.read_text()), "versions": 3}))
+        if content:
+            manifest.write_text(content)
+        else:
+            reseal(manifest, result=3)
     return folder
 
 

@@ -9,7 +9,8 @@ import pytest
 import typer.main
 
 from loadgen.cli.main import app
-from loadgen.cli.passing import HandedOn, PassingCommand, handed_on, recorded_with
+from loadgen.core.option import assemble
+from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 from loadgen.hunt.grid import Grid
@@ -24,58 +25,41 @@ if TYPE_CHECKING:
 __all__ = ["loadgen"]
 
 
-def context(*arguments: str) -> Any:
-    """Return the context of ``loadgen stress`` with these arguments."""
-    group: Any = typer.main.get_command(app)
-    parent = group.make_context("loadgen", ["stress"], resilient_parsing=True)
-    command = group.commands["stress"]
-    assert isinstance(command, PassingCommand)
-    return command.make_context("stress", [*arguments], parent=parent)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "target", "expected"),
+    ("arguments", "target", "record", "verify"),
     [
-        (["serve.py"], ["serve.py"], HandedOn()),
-        (["-n", "20", "serve.py"], ["serve.py"], HandedOn(("-n", "20"))),
-        (["-n20", "serve.py"], ["serve.py"], HandedOn(("-n20",))),
-        (["--iterations=20", "a:b"], ["a:b"], HandedOn(("--iterations=20",))),
-        (["serve.py", "--stacks", "-c", "1,2"], ["serve.py"], HandedOn(("--stacks",))),
-        (["--replays", "3", "x.py"], ["x.py"], HandedOn((), ("--replays", "3"))),
-        (["--timeout", "5", "x.py"], ["x.py"], HandedOn(("--timeout", "5"), ("--timeout", "5"))),
-        (
-            ["-n", "2", "--", "python", "-n", "x"],
-            None,
-            HandedOn(("-n", "2"), (), ("--", "python", "-n", "x")),
-        ),
+        (["serve.py"], ("serve.py",), {}, {}),
+        (["-n", "20", "serve.py"], ("serve.py",), {"iterations": 20}, {}),
+        (["-n20", "serve.py"], ("serve.py",), {"iterations": 20}, {}),
+        (["--iterations=20", "a:b"], ("a:b",), {"iterations": 20}, {}),
+        (["serve.py", "--stacks", "-c", "1,2"], ("serve.py",), {"stacks": True}, {}),
+        (["--replays", "3", "x.py"], ("x.py",), {}, {"replays": 3}),
+        (["--timeout=5", "x.py"], ("x.py",), {"timeout": 5.0}, {"timeout": 5.0}),
+        (["--cwd=here", "x.py"], ("x.py",), {"cwd": "here"}, {}),
+        (["-n", "2", "--", "python", "-n", "x"], ("python", "-n", "x"), {"iterations": 2}, {}),
     ],
     ids=str,
 )
 def test_options_reach_whom_they_are_for(
-    arguments: list[str], target: list[str] | None, expected: HandedOn
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    target: tuple[str, ...],
+    record: dict[str, Any],
+    verify: dict[str, Any],
 ) -> None:
-    """What record or verify knows goes to it, or to both; the rest is ours."""
-    found = context(*arguments)
-    assert handed_on(found) == expected
-    assert (list(found.params["target"] or ()) or None) == target
+    """What record or verify knows goes to it, or to both, however it is written."""
+    grids = list[Grid]()
 
+    def stop(grid: Grid) -> dict[str, str]:
+        grids.append(grid)
+        raise UsageError("enough")
 
-@pytest.mark.parametrize(
-    ("command", "options", "target"),
-    [
-        ("loadgen record", (), ()),
-        ("loadgen record -c 4 --seed=2 -n5 --stacks --run a/b serve.py", ("--stacks",), ("serve.py",)),
-        ("loadgen record --events --timeout 5 a:b --scenario x.py:y", ("--timeout", "5"), ("a:b",)),
-        ("loadgen record --duration 3s -- python x.py -c 4", (), ("--", "python", "x.py", "-c", "4")),
-    ],
-)
-def test_a_recorded_command_is_read_back(
-    command: str, options: tuple[str, ...], target: tuple[str, ...]
-) -> None:
-    """What a run was recorded with, without what it was sent."""
-    assert recorded_with(context(), command.split()) == (options, target)
-    with pytest.raises(UsageError, match="was not recorded by loadgen record"):
-        recorded_with(context(), ["pytest", "x"])
+    monkeypatch.setattr("loadgen.cli.hunts._files", stop)
+    with pytest.raises(UsageError, match="enough"):
+        typer.main.get_command(app)(["stress", *arguments], standalone_mode=False)
+    (grid,) = grids
+    assert grid.record == assemble(RunSpec, {"target": target, **record})
+    assert grid.verify == assemble(VerifySpec, verify)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +93,7 @@ def test_mistakes_are_told(
 
 def test_the_page_tells_what_the_summary_does() -> None:
     """The page has no program, no place that was not filled, and nothing of a trial as markup."""
-    grid = Grid(target=("<serve>.py",), concurrency=(1, 8), seeds=(1, 2))
+    grid = Grid(record=RunSpec(target=("<serve>.py",)), concurrency=(1, 8), seeds=(1, 2))
     results = {"c1-s1": IDENTICAL, "c8-s1": DIVERGED, "c1-s2": LOST}
     found = summarise(grid, results, "its time was up")
     page = render(found, "x", ["loadgen", "stress", "<serve>.py"], {"c8-s1"}, version="1").decode()

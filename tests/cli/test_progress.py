@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from loadgen.cli.show import Progress
-from loadgen.core.latency import Histogram
-
-if TYPE_CHECKING:
-    import pytest
+from loadgen.cli.progress import Progress
+from loadgen.core.events import Figures, Stage
 
 
-@dataclass
-class Figures:
-    """The figures of a session, as a test wants them."""
-
-    elapsed: float
-    requests: int = 0
-    failures: int = 0
-    statuses: dict[int, int] = field(default_factory=dict)
-    latency: Histogram = field(default_factory=Histogram)
-
-
-def test_what_is_left_is_shown_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_is_shown_where_it_is_known() -> None:
     """With a duration the time that is left, never less than none; with a list, of how many requests."""
     progress = Progress(quiet=True)
-    progress.stage("recording")
+
+    def shown(figures: Figures) -> str:
+        progress(figures)
+        return progress._render().plain
+
+    progress(Stage(what="recording"))
     assert progress._render().plain == "recording …"
-    progress.journal(Figures(12.0), None, until=30.0)
-    assert progress._render().plain == "recording …  18 s left"
-    progress.journal(Figures(32.0, requests=64), None, until=30.0)
-    assert progress._render().plain.startswith("recording …  0 s left  64 requests  2/s  ")
-    progress.journal(Figures(2.0, requests=64), 100)
-    assert progress._render().plain.startswith("recording …  64/100 requests  32/s  ")
+    assert shown(Figures(elapsed=12.0, until=30.0)) == "recording …  18 s left"
+    late = shown(Figures(elapsed=32.0, requests=64, until=30.0))
+    assert late.startswith("recording …  0 s left  64 requests  2/s  ")
+    counted = shown(Figures(elapsed=2.0, requests=64, total=100))
+    assert counted.startswith("recording …  64/100 requests  32/s  ")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen import protocol
 from loadgen.engine.log import AFTER, LAST_WORDS, ending, first_message, last_words
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def test_first_message_and_the_lines_around_it(log: Path) -> None:
     """The first message of the engine counts, without colours, with some lines before and after it."""
     lines = [f"\x1b[35mline {number}\x1b[0m" for number in range(1, 31)]
     lines[9] = "Checkpoint difference: 1 was expecting 2"
-    lines[12] = "loadgen: request 7 left the tape: ..."
+    lines[12] = f"{protocol.LOG_LEFT}request 7: ..."
     log.write_text("\n".join(lines) + "\n")
     found = first_message(log)
     assert found is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from loadgen.client.control import PROTOCOL
+from loadgen import protocol
 from loadgen.client.transport import WireTransport
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FakeBoundary(WireTransport):
         """What it says that the order was, if not the truth."""
         self.sent: list[httpx.Request] = []
         self.state: dict[str, Any] = {
-            "protocol": PROTOCOL,
+            "protocol": protocol.VERSION,
             "mode": "replay",
             "open": [],
             "diverged": {},
@@ -41,11 +41,13 @@ class FakeBoundary(WireTransport):
         """Serve one request in memory."""
         if self.dead:
             raise httpx.ConnectError("nobody listens")
-        if request.url.path.startswith("/__loadgen__/"):
-            name = request.url.path.removeprefix("/__loadgen__/")
-            return httpx.Response(200, json=self.state if name == "state" else self.reported or self.order)
+        if request.url.path.startswith(protocol.CONTROL):
+            name = request.url.path.removeprefix(protocol.CONTROL)
+            return httpx.Response(
+                200, json=self.state if name == protocol.STATE else self.reported or self.order
+            )
         self.sent.append(request)
-        seq = int(request.headers["X-Loadgen-Seq"])
+        seq = int(request.headers[protocol.SEQ_HEADER])
         self.order.append(seq)
         answer = await self._answer(seq, request)
         self.order.append(-seq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from loadgen.client.control import Control
 from loadgen.client.replay import Refire
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.judge import Judge
 from loadgen.core.transcript import End, Event, Order, Run
-from loadgen.core.verdict import Judge, Judgement, Verdict
+from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import EngineFault, TranscriptFault
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript
@@ -264,13 +265,18 @@ async def test_clients_order_is_reported(folder: Path) -> None:
     assert found.client_order_same is False
 
 
+def departed(why: str) -> dict[str, Any]:
+    """Return what the boundary reports of a request that left the tape."""
+    return {"code": "another-call", "why": why, "stack": ["app.py:1 in f: x"], "after": None, "lost": None}
+
+
 async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> None:
     """Where the boundary answers that a request diverged, what it saw there is in the verdict."""
 
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq != 2:
             return await well(seq, request)
-        wire.state["diverged"] = {"2": ["asked for random(), the tape has time()", ["app.py:1 in f: x"]]}
+        wire.state["diverged"] = {"2": departed("asked for random(), the tape has time()")}
         return httpx.Response(500, headers=[("X-Loadgen-Outcome", "diverged")], json={})
 
     wire = FakeBoundary(answer)
@@ -279,7 +285,7 @@ async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> No
     found = replay.verdict(3)
     assert found.judgement is Judgement.DIVERGED
     assert [(one.seq, one.evidence) for one in found.divergences] == [
-        (2, "asked for random(), the tape has time()")
+        (2, "asked for random(), the tape has time(), at app.py:1 in f: x")
     ]
 
 
@@ -289,14 +295,14 @@ async def test_a_broken_answer_of_a_diverged_request_is_diverged(folder: Path) -
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq != 2:
             return await well(seq, request)
-        wire.state["diverged"] = {"2": ["off the tape", ["app.py:1 in f: x"]]}
+        wire.state["diverged"] = {"2": departed("off the tape")}
         raise httpx.RemoteProtocolError("half a body")
 
     wire = FakeBoundary(answer)
     replay = Replay(wire, folder)
     await replay.run(serial(3))
     (one,) = replay.verdict(3).divergences
-    assert (one.seq, one.evidence) == (2, "off the tape")
+    assert (one.seq, one.code, one.evidence) == (2, "another-call", "off the tape, at app.py:1 in f: x")
     assert Failure(2, "RemoteProtocolError", "half a body") in replay.lines()
 
 

@@ -115,8 +115,7 @@ def test_the_only_scenario_is_the_files(tmp_path: Path) -> None:
         )
     )
     assert (found.name, found.parts, found.concurrency, found.iterations) == ("shop.py", (), 8, 10)
-    assert found.origin is not None
-    assert found.origin.file == tmp_path / "shop.py"
+    assert found.file == tmp_path / "shop.py"
 
 
 def test_an_edited_file_is_read_anew(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from loadgen.client.builtin import SCENARIOS, find
 from loadgen.client.scenario import Scenario, User
-from loadgen.client.session import Outcome, Stop, fire
+from loadgen.client.session import Stop, fire
 from loadgen.core.exchange import Request
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import FailedIteration, Reader, Run, encode
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from loadgen.core.events import SessionEnd
     from loadgen.core.transcript import Event
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +46,7 @@ async def session(
     stop: Stop | None = None,
     shape: Shape = AT_ONCE,
     **more: Any,
-) -> tuple[Outcome, Journal]:
+) -> tuple[SessionEnd, Journal]:
     with Journal(folder / "t.jsonl", folder / "bodies") as journal, anyio.fail_after(60):
         outcome = await fire(
             url,

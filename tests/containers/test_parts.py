@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadgen.cli.load import shape as chosen_shape
-from loadgen.client.builtin import find
-from loadgen.client.scenario_file import load
-from loadgen.client.session import Outcome
-from loadgen.client.traffic.call import Call
-from loadgen.client.traffic.playing import playing
-from loadgen.containers import attached, blame, carry, image, layout, owner, place
+from loadgen.client.plan import plan
+from loadgen.containers import attached, carry, exits, image, layout, owner
 from loadgen.containers.daemon import Ended
-from loadgen.containers.events import Listener, Teller
+from loadgen.containers.listener import Listener
 from loadgen.containers.session import Ends
-from loadgen.core.comparison import Difference
-from loadgen.core.pacing import AT_ONCE, Shape
-from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
-from loadgen.errors import EngineFault, HarnessFault, Interrupted, ServerFault
-from loadgen.record import Recorded, Watcher
+from loadgen.core.events import Event, Failed, SessionEnd, Stage, Story, to_line
+from loadgen.core.spec import FileTraffic, RunSpec, ScenarioTraffic, Traffic
+from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
 from loadgen.traced import lifeline
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Watched(Watcher):
-    """Keeps what it sees."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def stage(self, what: str) -> None:
-        self.seen.append(f"stage {what}")
-
-    def say(self, line: str) -> None:
-        self.seen.append(f"say {line}")
 
 
 def test_both_ends_of_the_lifeline_speak_the_same() -> None:
@@ -49,51 +28,40 @@ def test_both_ends_of_the_lifeline_speak_the_same() -> None:
     assert (attached.STOP, attached.COMPLETE) == (lifeline.STOP, lifeline.COMPLETE)
 
 
-def test_a_load_and_its_scenario_are_named_in_the_containers(tmp_path: Path) -> None:
-    """What the load generator inside is asked for is, once it is read there, what was asked for here."""
-    shape = Shape(90.5, 0.25, 100 / 60)
-    settings = SimpleNamespace(shape=shape, iterations=3)
-    options = place._load(settings)  # type: ignore[arg-type]
-    given = dict(zip(options[::2], options[1::2], strict=True))
-    assert given.keys() == {"--duration", "--ramp-up", "--rate"}
-    again = chosen_shape(given["--duration"], given["--ramp-up"], given["--rate"], None)
-    assert list(again.schedule()) == pytest.approx(list(shape.schedule()))
-    assert place._load(SimpleNamespace(shape=AT_ONCE, iterations=3)) == ["--iterations", "3"]  # type: ignore[arg-type]
-
+def test_traffic_is_named_in_the_containers(tmp_path: Path) -> None:
+    """A built-in scenario keeps its name; a file is called by its path there, with what of it was chosen."""
     (tmp_path / "shop.py").write_text("from loadgen import scenario\n@scenario\nasync def buy(user): ...\n")
-    assert carry.scenario(find("mixed")) == ("--scenario", "mixed")
+    (tmp_path / "calls.txt").write_text("curl http://h/\n")
+
+    def inside(traffic: Traffic) -> Traffic:
+        scenario, _ = plan(traffic)
+        session: Any = SimpleNamespace(spec=RunSpec(traffic=traffic), scenario=scenario)
+        return carry.traffic(session)
+
+    assert inside(ScenarioTraffic()) == ScenarioTraffic()
     for name in ("", ":buy"):
-        chosen = load(f"{tmp_path / 'shop.py'}{name}")
-        assert carry.scenario(chosen) == ("--scenario", f"/loadgen/scenarios/shop.py{name}")
-    played = playing(tmp_path / "calls.txt", [Call("GET", "/", ())])
-    assert carry.scenario(played) == ("--from", "/loadgen/scenarios/calls.txt")
+        found = inside(ScenarioTraffic(scenario=f"{tmp_path / 'shop.py'}{name}"))
+        assert found == ScenarioTraffic(scenario=f"/loadgen/scenarios/shop.py{name}")
+    played = inside(FileTraffic(file=str(tmp_path / "calls.txt")))
+    assert played == FileTraffic(file="/loadgen/scenarios/calls.txt")
 
 
-def test_what_is_told_is_heard() -> None:
-    """Every event survives the way through a container's log; an error keeps its kind."""
-    out = io.StringIO()
-    reader, writer = os.pipe()
-
-    def tell() -> None:
-        with Teller(out, reader) as teller:
-            teller.stage("one")
-            teller.say("two")
-            outcome = Outcome(3, 1, {"E: x": 1})
-            teller.recorded(Recorded(None, None, outcome, interrupted=True))  # type: ignore[arg-type]
-            raise ServerFault("three", advice="four")
-
-    with pytest.raises(ServerFault):
-        tell()
-    watched = Watched()
-    listener = Listener(watched)
-    for line in ("noise", '{"event": "unknown"}', "[]", *out.getvalue().splitlines()):
+def test_what_is_emitted_is_heard() -> None:
+    """Every event survives the way through a container's log; an error keeps its kind; noise is left out."""
+    events = (
+        Stage(what="one"),
+        Story(line="two"),
+        SessionEnd(iterations=3, failed=1, errors={"E: x": 1}, interrupted=True),
+        Failed(kind="ServerFault", message="three", advice="four"),
+    )
+    seen = list[Event]()
+    listener = Listener(seen.append)
+    for line in ("noise", "[]", *(to_line(event).decode() for event in events)):
         listener.hear(line)
-    assert watched.seen == ["stage one", "say two"]
-    assert listener.outcome == Outcome(3, 1, {"E: x": 1})
-    assert listener.interrupted
+    assert tuple(seen) == events
+    assert listener.end == events[2]
     assert isinstance(listener.error, ServerFault)
     assert (listener.error.message, listener.error.advice) == ("three", "four")
-    del writer  # closing it would interrupt this process, as it should
 
 
 @pytest.mark.parametrize(
@@ -106,10 +74,10 @@ def test_what_is_told_is_heard() -> None:
         (Ends(Ended(0, out_of_memory=False), None), EngineFault, "before anyone could talk to it"),
     ],
 )
-def test_blame(tmp_path: Path, ends: Ends, kind: type[Exception], words: str) -> None:
+def test_blame(tmp_path: Path, ends: Ends, kind: type[LoadgenError], words: str) -> None:
     """The container that did not leave by itself is to blame, with the end of its log."""
     (tmp_path / "log").write_text("last words\n")
-    error = blame.fault(
+    error = exits.fault(
         ends, None, phase="record", memory="512m", log=tmp_path / "log", driver_log=tmp_path / "log"
     )
     assert isinstance(error, kind)
@@ -119,7 +87,7 @@ def test_blame(tmp_path: Path, ends: Ends, kind: type[Exception], words: str) ->
 def test_a_driver_that_we_interrupted_is_not_quoted(tmp_path: Path) -> None:
     """It was ended because its server was gone: that is what is told."""
     ends = Ends(Ended(137, out_of_memory=False), Ended(130, out_of_memory=False))
-    error = blame.fault(
+    error = exits.fault(
         ends,
         Interrupted("interrupted"),
         phase="replay",
@@ -168,13 +136,3 @@ def test_more_users_may_have_more_threads() -> None:
     """The limit never stops the concurrency that was asked for."""
     assert layout.pids(8) == layout.PIDS
     assert layout.pids(1024) > 2 * 1024
-
-
-def test_a_verdict_survives_its_file() -> None:
-    """What comes out of a container is shown in the same words."""
-    one = Divergence(1, 0, "GET", "/", (Difference("status", "200", "500"),), "left", ("frame",), 3)
-    verdict = Verdict(
-        Judgement.DIVERGED, [Reason("engine", "why")], requests=2, compared=2, diverged=1, divergences=[one],
-        order=one, order_steps=4, client_order_same=True, facts={"run": "x"},
-    )  # fmt: skip
-    assert Verdict.from_json(verdict.to_json()) == verdict

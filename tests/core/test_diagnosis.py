@@ -6,20 +6,31 @@ from dataclasses import replace
 
 import pytest
 
+from loadgen import protocol
 from loadgen.core.comparison import Difference
-from loadgen.core.diagnosis import CANNOT_READ, NOT_THE_RECORDED, Fault, diagnose, group
-from loadgen.core.verdict import Divergence, Judgement, Reason, Verdict
+from loadgen.core.departure import Departure
+from loadgen.core.diagnosis import diagnose, diagnosed, group
+from loadgen.core.verdict import Divergence, Fault, Judgement, Reason, Verdict
+
+ELSEWHERE = ("/srv/app.py:99 in g: y",)
 
 
-def differing(seq: int, *fields: tuple[str, str, str], target: str = "/a", evidence: str = "") -> Divergence:
+def differing(
+    seq: int, *fields: tuple[str, str, str], target: str = "/a", left: Departure | None = None
+) -> Divergence:
     differences = tuple(Difference(*one) for one in fields or (("body:$.x", "1", "2"),))
-    return Divergence(seq, 0, "GET", target, differences, evidence, position=seq)
+    return Divergence(seq, 0, "GET", target, differences, left, position=seq)
 
 
 def verdict(*divergences: Divergence, reason: str = "") -> Verdict:
     judgement = Judgement.DIVERGED if divergences else Judgement.IDENTICAL
-    reasons = [Reason(reason, "…")] if reason else []
-    return Verdict(judgement, reasons, diverged=len(divergences), divergences=list(divergences))
+    reasons = (Reason(reason, "…"),) if reason else ()
+    return Verdict(judgement, reasons, diverged=len(divergences), divergences=divergences)
+
+
+def departed(code: str, *, after: int | None = None, lost: int | None = None) -> Departure:
+    """Return a departure whose sentence says nothing that anything could be decided on."""
+    return Departure(code, f"so it is ({code[:3]})", ("/srv/app.py:12 in f: x",), after, lost)
 
 
 def sizes(*divergences: Divergence) -> list[list[int]]:
@@ -59,11 +70,10 @@ def test_content_length_ties_nothing() -> None:
 
 def test_same_place_is_one_cause() -> None:
     """Requests that left the tape at the same line, with other numbers, are one cause; elsewhere, another."""
-    at = "a call that was not recorded, at /srv/app.py:{} in f: x"
     assert sizes(
-        differing(1, evidence=at.format(12), target="/a"),
-        differing(2, evidence=at.format(12), target="/b"),
-        differing(3, evidence="ended before its recording did", target="/a"),
+        differing(1, left=departed(protocol.CALL_NOT_RECORDED), target="/a"),
+        differing(2, left=departed(protocol.CALL_NOT_RECORDED), target="/b"),
+        differing(3, left=replace(departed(protocol.ENDED_EARLY), stack=ELSEWHERE), target="/a"),
     ) == [[1, 2], [3]]
 
 
@@ -76,7 +86,14 @@ def test_headline_is_the_first_in_the_server_order() -> None:
 
 
 ONE = differing(1)
-LEFT = differing(1, ("outcome", "answered 200", "left the tape"), evidence="a call that was not recorded")
+
+
+def left(code: str, **more: int) -> Divergence:
+    """Return the first request as it left the tape for the reason *code*."""
+    return differing(1, ("outcome", "answered 200", "whatever"), left=departed(code, **more))
+
+
+LEFT = left(protocol.CALL_NOT_RECORDED)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +102,7 @@ LEFT = differing(1, ("outcome", "answered 200", "left the tape"), evidence="a ca
         ([verdict(ONE)], [], Fault.UNKNOWN, "one replay cannot tell"),
         ([verdict(ONE)], None, Fault.UNKNOWN, "not known"),
         ([verdict(ONE)], ["/srv/app.py"], Fault.APPLICATION, "/srv/app.py changed"),
-        ([verdict(LEFT)], [], Fault.UNKNOWN, "a call that was not recorded"),
+        ([verdict(LEFT)], [], Fault.UNKNOWN, "so it is (cal)"),
         ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "the same answer, another one"),
         (
             [verdict(ONE), verdict(differing(1, ("body:$.x", "1", "3")))],
@@ -95,8 +112,12 @@ LEFT = differing(1, ("outcome", "answered 200", "left the tape"), evidence="a ca
         ),
         ([verdict(ONE), verdict()], [], Fault.APPLICATION, "a race between its threads"),
         ([verdict(), verdict(LEFT)], [], Fault.UNKNOWN, "or the engine"),
-        ([verdict(replace(LEFT, evidence=CANNOT_READ))], ["/srv/app.py"], Fault.ENGINE, "the engine cannot"),
-        ([verdict(replace(LEFT, evidence=NOT_THE_RECORDED))], [], Fault.HARNESS, "live request"),
+        ([verdict(left(protocol.ENGINE_CANNOT_READ))], [], Fault.ENGINE, "so it is (eng)"),
+        ([verdict(left(protocol.ENGINE_CANNOT_BIND))], [], Fault.ENGINE, "so it is (eng)"),
+        ([verdict(left(protocol.ENGINE_CANNOT_READ))], ["/srv/app.py"], Fault.APPLICATION, "app.py changed"),
+        ([verdict(left(protocol.ENGINE_CANNOT_READ))], None, Fault.UNKNOWN, "not known"),
+        ([verdict(left(protocol.ENGINE_CANNOT_BIND, after=9))], [], Fault.UNKNOWN, "request 9 had left the"),
+        ([verdict(left(protocol.NOT_THE_RECORDED_REQUEST))], [], Fault.HARNESS, "so it is (not)"),
         ([verdict(ONE, reason="transcript")], [], Fault.TRANSCRIPT, "changed afterwards"),
     ],
 )
@@ -110,7 +131,7 @@ def test_fault(replays: list[Verdict], changed: list[str] | None, fault: Fault, 
 
 def test_a_replay_that_was_cut_short_tells_nothing() -> None:
     """A replay that ended before a divergence is no replay without it: it does not make a race of it."""
-    cut = Verdict(Judgement.UNDETERMINED, [Reason("engine", "it died")])
+    cut = Verdict(Judgement.UNDETERMINED, (Reason("engine", "it died"),))
     (cause,) = diagnose([verdict(differing(1)), cut], [])
     assert (cause.fault, "one replay cannot tell" in cause.why) == (Fault.UNKNOWN, True)
     (cause,) = diagnose([verdict(differing(1)), cut, verdict()], [])
@@ -120,3 +141,107 @@ def test_a_replay_that_was_cut_short_tells_nothing() -> None:
 def test_nothing_differs() -> None:
     """Where nothing differs there is no cause."""
     assert diagnose([verdict(), verdict()], []) == []
+
+
+# ---- consequences ----------------------------------------------------------------------------------------
+
+ROOT = differing(3, left=departed(protocol.ANOTHER_CALL))
+
+
+@pytest.mark.parametrize("changed", [[], ["/srv/app.py"], None])
+@pytest.mark.parametrize(
+    "later",
+    [
+        departed(protocol.LOST_OBJECT, after=3, lost=3),
+        departed(protocol.LOST_TURN, after=3, lost=3),
+        departed(protocol.ENGINE_CANNOT_READ, after=3),
+        departed(protocol.ENGINE_CANNOT_BIND, after=3),
+    ],
+)
+def test_what_was_left_behind_is_a_consequence(changed: list[str] | None, later: Departure) -> None:
+    """A later request that stumbles over what a lost one left behind belongs to that one's cause."""
+    differs = verdict(ROOT, differing(5, left=later, target="/b"))
+    found = diagnosed(differs, [differs], changed)
+    (cause,) = found.causes
+    assert (cause.first.seq, cause.count, cause.consequences, cause.consequent) == (3, 1, 1, (5,))
+    assert cause.fault is not Fault.ENGINE
+    assert [(one.seq, one.cause, one.follows) for one in found.divergences] == [(3, 0, None), (5, 0, 3)]
+
+
+def test_a_consequence_of_a_consequence_belongs_to_the_first() -> None:
+    """However many requests are between, the cause is where the first one left the tape."""
+    chain = [
+        ROOT,
+        differing(5, left=departed(protocol.LOST_OBJECT, after=3, lost=3), target="/b"),
+        differing(8, left=departed(protocol.LOST_OBJECT, after=3, lost=5), target="/c"),
+    ]
+    (cause,) = diagnose([verdict(*chain)], [])
+    assert (cause.count, cause.consequent) == (1, (5, 8))
+
+
+def test_an_object_names_whose_consequence_it_is() -> None:
+    """Where two requests left the tape, a later one follows from the one that would have made its object."""
+    there = replace(departed(protocol.CALL_NOT_RECORDED), stack=ELSEWHERE)
+    other = differing(4, ("status", "200", "500"), left=there, target="/other")
+    later = differing(7, left=departed(protocol.LOST_OBJECT, after=3, lost=4), target="/b")
+    assert [one.consequent for one in diagnose([verdict(ROOT, other, later)], [])] == [(), (7,)]
+
+
+@pytest.mark.parametrize(
+    "code", [protocol.ANOTHER_CALL, protocol.CALL_NOT_RECORDED, protocol.ENDED_EARLY, protocol.RECORDING_ENDS]
+)
+def test_leaving_the_tape_later_is_a_consequence(code: str) -> None:
+    """Elsewhere, it follows from the first; at the same place it is the same cause itself."""
+    there = replace(departed(code, after=3), stack=ELSEWHERE, why="another")
+    (cause,) = diagnose([verdict(ROOT, differing(6, left=there))], [])
+    assert (cause.count, cause.consequent) == (1, (6,))
+    (cause,) = diagnose([verdict(ROOT, differing(6, left=departed(code, after=3)))], [])
+    assert (cause.count, cause.consequent) == (2, ())
+
+
+def test_another_live_request_is_never_a_consequence() -> None:
+    """What is sent to the boundary does not follow from what happened behind it."""
+    there = replace(departed(protocol.NOT_THE_RECORDED_REQUEST, after=3), stack=ELSEWHERE)
+    causes = diagnose([verdict(ROOT, differing(6, left=there))], [])
+    assert [one.fault for one in causes] == [Fault.UNKNOWN, Fault.HARNESS]
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"), [([], Fault.UNKNOWN), (None, Fault.UNKNOWN), (["/srv/app.py"], Fault.APPLICATION)]
+)
+def test_another_answer_after_a_departure_is_a_cause_of_its_own(
+    changed: list[str] | None, fault: Fault
+) -> None:
+    """A differing value is never hidden; of unchanged code it may be what the lost request left in memory."""
+    differs = verdict(ROOT, differing(6))
+    first, second = diagnose([differs, differs, differs], changed)
+    assert (first.consequences, second.first.seq, second.fault) == (0, 6, fault)
+    assert ("request 3 had left the tape" in second.why) is (fault is Fault.UNKNOWN)
+
+
+def test_a_lost_request_that_is_not_kept_leaves_no_one_to_follow() -> None:
+    """Where the earlier request is not among the divergences, the later one heads a cause of its own."""
+    (cause,) = diagnose([verdict(differing(5, left=departed(protocol.LOST_OBJECT, after=3, lost=3)))], [])
+    assert (cause.first.seq, cause.fault) == (5, Fault.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("differs", "changed", "fault"),
+    [
+        ((), [], "engine"),
+        ((), None, "engine"),
+        ((), ["/srv/app.py"], "application"),
+        ((ROOT,), [], "unknown"),
+        ((ROOT,), ["/srv/app.py"], "application"),
+        ((ONE,), [], "engine"),
+    ],
+)
+def test_a_replay_that_fails_is_the_engines_only_if_nothing_explains_it(
+    differs: tuple[Divergence, ...], changed: list[str] | None, fault: str
+) -> None:
+    """Not while the code is changed, nor after a request left the tape; the reason keeps what happened."""
+    stuck = replace(verdict(*differs), reasons=(Reason("engine", "it is stuck", "See the log."),))
+    (reason,) = diagnosed(stuck, [stuck], changed).reasons
+    assert reason.fault == fault
+    assert "it is stuck" in reason.message
+    assert "See the log." in reason.advice

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.core.comparison import RULES, compare, ignoring
 from loadgen.core.exchange import Response
-from loadgen.core.verdict import Judge
+from loadgen.core.judge import Judge
 from loadgen.errors import UsageError
 
 

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen import protocol
 from loadgen.core.comparison import RULES
+from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Outcome, Request, Response
-from loadgen.core.verdict import FORMAT, KEPT, Judge, Judgement, Verdict
+from loadgen.core.judge import KEPT, Judge
+from loadgen.core.verdict import FORMAT, Facts, Judgement, Seconds, Verdict
 from loadgen.errors import EngineFault, RecordingFault
 
 REPLAYED = ("X-Loadgen-Served", "replay")
@@ -64,8 +67,8 @@ def test_everything_equal_is_identical() -> None:
     found = verdict(judged(replayed(1), replayed(2)), 2)
     assert found.judgement is Judgement.IDENTICAL
     assert (found.requests, found.compared, found.diverged, found.order_steps) == (2, 2, 0, 4)
-    assert found.reasons == []
-    assert found.divergences == []
+    assert found.reasons == ()
+    assert found.divergences == ()
     assert found.order is None
 
 
@@ -190,7 +193,7 @@ def test_leaving_the_tape_is_the_headline() -> None:
     """An answer that the boundary made because the request left the tape is told as that, with evidence."""
     judge = Judge()
     off = Response(1, 500, (("X-Loadgen-Outcome", "diverged"), REPLAYED), b"{}")
-    judge.pair(ask(1), recorded(1), off, "asked for 'b', the tape has 'a'")
+    judge.pair(ask(1), recorded(1), off, Departure(protocol.ANOTHER_CALL, "asked for 'b', the tape has 'a'"))
     (one,) = verdict(judge, 1).divergences
     assert one.evidence == "asked for 'b', the tape has 'a'"
     assert [(d.field, d.recorded, d.replayed) for d in one.differences] == [
@@ -201,7 +204,7 @@ def test_leaving_the_tape_is_the_headline() -> None:
 def test_no_answer_with_evidence_is_diverged() -> None:
     """A connection that broke because the request left the tape is a difference, not a doubt."""
     judge = Judge()
-    judge.pair(ask(1), recorded(1), Failure(1, "ReadError", ""), "off the tape")
+    judge.pair(ask(1), recorded(1), Failure(1, "ReadError", ""), Departure(protocol.UNKNOWN, "off the tape"))
     found = verdict(judge, 1)
     assert found.judgement is Judgement.DIVERGED
     assert found.divergences[0].evidence == "off the tape"
@@ -300,12 +303,11 @@ def test_the_json_shape() -> None:
     judge = judged(changed(1), replayed(2), order=serial(2), steps=[1, -1, 2])
     judge.doubt(EngineFault("stuck", advice="look"))
     found = verdict(judge, 2)
-    found.facts = {"run": "r1", "seconds": {"replay": 1.5}}
-    told = found.to_json()
+    told = replace(found, facts=Facts(run="r1", seconds=Seconds(None, 1.5))).to_json()
     assert json.loads(json.dumps(told)) == {
         "format": FORMAT,
         "verdict": "diverged",
-        "reasons": [{"fault": "engine", "message": "stuck", "advice": "look"}],
+        "reasons": [{"fault": "engine", "message": "stuck", "advice": "look", "code": ""}],
         "requests": 2,
         "compared": 2,
         "diverged": 1,
@@ -316,12 +318,14 @@ def test_the_json_shape() -> None:
                 "method": "GET",
                 "target": "/1",
                 "differences": [{"field": "body:$", "recorded": "{}", "replayed": "[]"}],
-                "evidence": "",
-                "stack": [],
+                "left": None,
                 "position": 0,
                 "cause": None,
+                "follows": None,
             }
         ],
+        "undecided": [],
+        "calls": [],
         "causes": [],
         "server_order": {
             "same": False,
@@ -338,15 +342,29 @@ def test_the_json_shape() -> None:
                         "replayed": "(nothing)",
                     }
                 ],
-                "evidence": "",
-                "stack": [],
+                "left": None,
                 "position": None,
+                "cause": None,
+                "follows": None,
             },
         },
         "client_order_same": True,
-        "rules": [{"name": rule.name, "why": rule.why, "leaves_out": sorted(rule.headers)} for rule in RULES],
+        "rules": [
+            {"name": rule.name, "why": rule.why, "headers": sorted(rule.headers), "paths": []}
+            for rule in RULES
+        ],
         "run": "r1",
-        "seconds": {"replay": 1.5},
+        "runtime": "",
+        "replay": "boundary",
+        "engine_alone": False,
+        "versions": {},
+        "database": None,
+        "seconds": {"recording": None, "replay": 1.5},
+        "changed_sources": None,
+        "engine_log": None,
+        "watched": None,
+        "replays": [],
+        "compared_with": None,
     }
 
 
@@ -376,7 +394,7 @@ def test_recording_that_ends_too_early_is_undetermined() -> None:
     judge = judged(replayed(1), order=(1, -1, 2, -2), steps=[1, -1])
     left = Response(2, 500, (("X-Loadgen-Outcome", "diverged"),), b"")
     for seq in (2, 3):
-        judge.pair(ask(seq), recorded(seq), left, "the recording ends here, at app.py:1")
+        judge.pair(ask(seq), recorded(seq), left, Departure(protocol.RECORDING_ENDS, "whatever it says"))
     found = verdict(judge, 3)
     assert found.judgement is Judgement.UNDETERMINED
     assert [reason.fault for reason in found.reasons] == ["recording"]

@@ -6,7 +6,8 @@ import pytest
 
 from loadgen.core.comparison import Difference
 from loadgen.core.exchange import Request, Response
-from loadgen.core.verdict import BOUNDARY, CLIENT, PROCESS, Judge, Judgement, Terms
+from loadgen.core.judge import BOUNDARY, CLIENT, PROCESS, Judge, Terms
+from loadgen.core.verdict import Judgement
 
 DATE = Response(1, 200, (("Date", "Mon"),), b"{}")
 LATER = Response(1, 200, (("Date", "Tue"),), b"{}")

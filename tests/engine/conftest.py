@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path  # noqa: TC003 - pytest reads the fixtures' annotations
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,21 +15,19 @@ import pytest
 from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
-from loadgen.conclude import conclude
-from loadgen.engine.target import resolve
-from loadgen.record import Recorded, Settings, Watcher, record
-from loadgen.runtimes.local import LocalRuntime
-from loadgen.runtimes.whole import WholeRuntime
+from loadgen.core.events import ignore
+from loadgen.core.spec import Load, ModeName, RunSpec, Schedule, VerifySpec
+from loadgen.dispatch import MODES
+from loadgen.modes.local import LocalHost
+from loadgen.record import Recorded, record
 from loadgen.store.run_folder import RunFolder
-from loadgen.verify import Verified, verify, verify_by
+from loadgen.verify import Verified, conclude, replay_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from loadgen.client.scenario import User
-    from loadgen.runtimes import Runtime
-    from loadgen.verify import Replay
+    from loadgen.modes.base import Host
 
 
 @dataclass
@@ -36,7 +35,9 @@ class Bench:
     """A directory to record and verify in."""
 
     path: Path
-    runtime: Runtime = field(default_factory=LocalRuntime)
+    host: Host = field(default_factory=LocalHost)
+    without: Sequence[str] = ()
+    """Gaps of the engine that are left open."""
 
     def script(self, source: str, name: str = "serve.py") -> str:
         """Write a server script and return its path."""
@@ -46,7 +47,7 @@ class Bench:
 
     def record(
         self,
-        target: str | Sequence[str] | None = None,
+        target: str | Sequence[str] = (),
         scenario: Scenario | str = "mixed",
         *,
         concurrency: int = 8,
@@ -54,39 +55,39 @@ class Bench:
         seed: int = 1,
         run: str = "run",
         stacks: bool = False,
-        schedule: str = "turns",
-        trace: str = "server",
+        schedule: str | None = None,
+        mode: ModeName = ModeName.BOUNDARY,
     ) -> Recorded:
         """Record into ``<path>/<run>``."""
-        plan = find(scenario) if isinstance(scenario, str) else scenario
-        settings = Settings(
-            target=resolve(target),
-            scenario=plan,
-            concurrency=concurrency,
-            iterations=iterations,
-            seed=seed,
-            timeout=30,
-            health_path="/health",
-            trace=trace,
+        spec = RunSpec(
+            target=(target,) if isinstance(target, str) else tuple(target),
+            load=Load(concurrency=concurrency, iterations=iterations, seed=seed),
+            mode=mode,
             stacks=stacks,
-            schedule=schedule,
-            folder=self.path / run,
+            schedule=Schedule(schedule) if schedule else None,
+            without=tuple(self.without),
         )
-        runtime = WholeRuntime() if trace == "process" else self.runtime
-        return anyio.run(partial(record, settings, runtime, Stop(), Watcher()))
+        plan = find(scenario) if isinstance(scenario, str) else scenario
+        call = partial(record, spec, MODES[mode](self.host), self.path / run, Stop(), ignore, scenario=plan)
+        return anyio.run(call)
 
-    def verify(self, run: str = "run", *, timeout: float = 20, runtime: Runtime | None = None) -> Verified:
-        """Verify ``<path>/<run>``."""
+    def verify(
+        self,
+        run: str = "run",
+        *,
+        timeout: float = 20,
+        host: Host | None = None,
+        mode: ModeName = ModeName.BOUNDARY,
+    ) -> Verified:
+        """Replay ``<path>/<run>`` once."""
         folder, manifest = RunFolder.open(self.path / run)
-        return anyio.run(
-            partial(verify, folder, manifest, runtime or self.runtime, timeout=timeout, watcher=Watcher())
-        )
+        spec = VerifySpec(timeout=timeout)
+        return anyio.run(replay_once, folder, manifest, MODES[mode](host or self.host), spec, ignore)
 
-    def verify_by(self, replay: Replay, run: str = "run", *, timeout: float = 60) -> Verified:
-        """Verify ``<path>/<run>`` by another kind of replay than that at the boundary."""
-        folder, manifest = RunFolder.open(self.path / run)
-        verified = anyio.run(partial(verify_by, replay, folder, manifest, timeout=timeout, watcher=Watcher()))
-        return conclude(manifest, [verified])
+    def conclude(self, mode: ModeName, run: str = "run", *, timeout: float = 60) -> Verified:
+        """Replay ``<path>/<run>`` once in *mode*, and say whose fault it is."""
+        _, manifest = RunFolder.open(self.path / run)
+        return conclude(manifest, [self.verify(run, timeout=timeout, mode=mode)])
 
 
 def visiting(*paths: str) -> Scenario:

@@ -103,7 +103,7 @@ def test_json(tmp_path: Path) -> None:
     """With ``--json``, stdout is one JSON document, and nothing else is printed."""
     code, out, err = run(tmp_path, "record", "-n", "1", "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out)["state"] == "complete"
+    assert json.loads(out)["result"]["state"] == "complete"
     code, out, err = run(tmp_path, "verify", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["verdict"] == "identical"
@@ -152,7 +152,7 @@ def test_interrupted_twice(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert gone(tmp_path / "run", 1)
-    state = json.loads((tmp_path / "run" / "run.json").read_text())["state"]
+    state = json.loads((tmp_path / "run" / "run.json").read_text())["result"]["state"]
     assert run(tmp_path, "verify", "run")[0] == (0 if state == "complete" else 3)
 
 
@@ -180,7 +180,7 @@ def test_recorded_server_killed(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 3, out
     assert "SIGKILL" in err
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "failed"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["result"]["state"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.verdict import Judgement
-from loadgen.runtimes.local import LocalRuntime
+from loadgen.modes.local import LocalHost
 from loadgen.traced import gaps
 from tests.engine import services
 from tests.engine.conftest import Bench, visiting
@@ -178,13 +178,12 @@ def replayed(
     schedule: str = "turns",
 ) -> list[Verdict]:
     """Record *server* so many *times*, stop the *service*, and verify all of it."""
-    here.runtime = LocalRuntime(
-        {"PORT": str(service.port)} if service else {}, without=[without] * bool(without)
-    )
+    here.host = LocalHost({"PORT": str(service.port)} if service else {})
+    here.without = [without] * bool(without)
     script = here.script(server)
     for number in range(times):
         recorded = here.record(script, plan, iterations=2, run=str(number), schedule=schedule)
-        assert set(recorded.manifest.totals["statuses"]) == {"200"}, recorded.run.log.read_text()
+        assert set(recorded.totals.statuses) == {200}, recorded.run.log.read_text()
         if service and number < times - 1 and server is POSTGRES:
             _empty(service)
     if service:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.conclude import conclude
-from loadgen.core.diagnosis import Fault
-from loadgen.core.verdict import Judgement
+from loadgen.core.verdict import Fault, Judgement
 from loadgen.store.run_folder import RunFolder
+from loadgen.verify import conclude
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import servers_of
 

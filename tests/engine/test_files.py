@@ -8,7 +8,6 @@ import pytest
 
 from loadgen.client.scenario import Scenario
 from loadgen.core.verdict import Judgement
-from loadgen.runtimes.local import LocalRuntime
 from tests.engine.conftest import Bench
 
 if TYPE_CHECKING:
@@ -89,8 +88,8 @@ def recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     (bench.path / "templates" / "page.html").write_text("<title>{{ title }}</title>")
     (bench.path / "config.json").write_text('{"title": "first"}')
     result = bench.record(bench.script(SERVER), Scenario("files", "uses files", _use), iterations=2)
-    assert not result.outcome.failed, result.outcome.errors
-    assert result.manifest.totals["statuses"].keys() == {"200"}
+    assert not result.end.failed, result.end.errors
+    assert result.totals.statuses.keys() == {200}
     return bench
 
 
@@ -126,8 +125,8 @@ def test_templates_are_code(recorded: Bench) -> None:
 
 def test_without_it_a_replay_writes(recorded: Bench) -> None:
     """Stock, files outside of /tmp are live: this bench's are when it is left open, and a replay writes."""
-    stock = LocalRuntime(without=["take_the_applications_files_from_the_tape", "read_code_live"])
-    again = Bench(recorded.path, stock)
+    stock = ["take_the_applications_files_from_the_tape", "read_code_live"]
+    again = Bench(recorded.path, without=stock)
     again.record(str(again.path / "serve.py"), Scenario("files", "uses files", _use), run="again-run")
     (recorded.path / "count.json").write_text('{"n": 1000}')
     before = content(recorded.path)

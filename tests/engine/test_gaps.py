@@ -17,12 +17,15 @@ import pytest
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import EngineFault, MachineFault
-from loadgen.runtimes.local import LocalRuntime
-from loadgen.traced import gaps
+from loadgen.modes.local import LocalHost
+from loadgen.traced import calls, gaps
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
+
+COMPARED = calls.compare_calls.__name__
+"""A call that differs leaves the tape by itself; what the engine does is seen without."""
 
 OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
@@ -159,16 +162,15 @@ STATE = """
 """
 
 
-def outcome(bench: Bench, path: str, *, runtime: LocalRuntime, concurrency: int = 2) -> Verdict:
+def outcome(bench: Bench, path: str, *, concurrency: int = 2) -> Verdict:
     """Record and verify some requests to *path*."""
     bench.script(STATE, "state.py")
-    bench.runtime = runtime
     bench.record(bench.script(SERVER), visiting(path), concurrency=concurrency, iterations=6)
     return bench.verify(timeout=5).verdict
 
 
-def overlay_without(section: str, folder: Path) -> LocalRuntime:
-    """Return a runtime whose overlay lacks one section."""
+def overlay_without(section: str, folder: Path) -> dict[str, str]:
+    """Return the variable that names an overlay which lacks one section."""
     kept, skip = [], False
     for line in OVERLAY.read_text().splitlines():
         if line.startswith("["):
@@ -179,7 +181,7 @@ def overlay_without(section: str, folder: Path) -> LocalRuntime:
     assert section not in tomllib.loads(text)
     folder.mkdir()
     (folder / "loadgen.toml").write_text(text)
-    return LocalRuntime({"RETRACE_MODULES_PATH": str(folder)})
+    return {"RETRACE_MODULES_PATH": str(folder)}
 
 
 CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file"}
@@ -190,11 +192,11 @@ CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io":
 def test_configuration(bench: Bench, section: str) -> None:
     """With the overlay's section the call is replayed; without it, each replay makes it anew."""
     path = CONFIGURED[section]
-    runtime = overlay_without(section, bench.path / "overlay")
-    assert outcome(bench, path, runtime=runtime).judgement is Judgement.DIVERGED
+    bench.host = LocalHost(overlay_without(section, bench.path / "overlay"))
+    assert outcome(bench, path).judgement is Judgement.DIVERGED
     second = Bench(bench.path / "second")
     second.path.mkdir()
-    assert outcome(second, path, runtime=LocalRuntime()).judgement is Judgement.IDENTICAL
+    assert outcome(second, path).judgement is Judgement.IDENTICAL
 
 
 @pytest.mark.engine
@@ -203,12 +205,9 @@ def test_signal_handlers(bench: Bench) -> None:
     for section, ends_cleanly in ((None, True), ("signal", False)):
         here = Bench(bench.path / str(section))
         here.path.mkdir()
-        runtime = LocalRuntime({"HANDLE": "1"})
-        if section:
-            without = overlay_without(section, here.path / "overlay")
-            runtime = LocalRuntime({"HANDLE": "1", **without._server_env})
+        without = overlay_without(section, here.path / "overlay") if section else {}
         here.script(STATE, "state.py")
-        here.runtime = runtime
+        here.host = LocalHost({"HANDLE": "1", **without})
         with nullcontext() if ends_cleanly else suppress(EngineFault):  # it may not even end
             here.record(here.script(SERVER), visiting("/late"), concurrency=1, iterations=1)
         log = (here.path / "run" / "server.log").read_text()
@@ -232,26 +231,25 @@ CLOSED = {
 def test_closed_gap(bench: Bench, gap: object) -> None:
     """With the workaround the endpoint is replayed; without it, it diverges."""
     name, path = gap.__name__, CLOSED[gap]  # type: ignore[attr-defined, index]
-    without = outcome(bench, path, runtime=LocalRuntime(without=[name]), concurrency=4)
-    assert without.judgement is not Judgement.IDENTICAL
+    bench.without = [name]
+    assert outcome(bench, path, concurrency=4).judgement is not Judgement.IDENTICAL
     second = Bench(bench.path / "second")
     second.path.mkdir()
-    closed = outcome(second, path, runtime=LocalRuntime(), concurrency=4)
-    assert closed.judgement is Judgement.IDENTICAL
+    assert outcome(second, path, concurrency=4).judgement is Judgement.IDENTICAL
 
 
 @pytest.mark.engine
 def test_paths_may_be_omitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listing the current directory works, and its replay lists what was there; stock, it is a 500."""
     name = gaps.files.let_paths_be_omitted.__name__
-    for without, answered in (((), "200"), ((name,), "500")):
-        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+    for without, answered in (((), 200), ((name,), 500)):
+        here = Bench(bench.path / str(len(without)), without=without)
         here.path.mkdir()
         monkeypatch.chdir(here.path)
         here.script(STATE, "state.py")
         plan = visiting("/here")
         recorded = here.record(here.script(SERVER), plan, concurrency=1, iterations=2)
-        assert recorded.manifest.totals["statuses"] == {answered: 2}
+        assert recorded.totals.statuses == {answered: 2}
         (here.path / "another").touch()
         if not without:
             assert here.verify().verdict.judgement is Judgement.IDENTICAL
@@ -259,7 +257,7 @@ def test_paths_may_be_omitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
 
 LOOKING = """
     import importlib, posix, sys
-    from loadgen.traced import gaps
+    from loadgen.traced import calls, gaps
 
     for name in sys.argv[1:]:
         getattr(gaps, name)()
@@ -283,8 +281,8 @@ def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
 def test_one_request_fails_and_not_the_process(bench: Bench) -> None:
     """A request that leaves the tape is one difference; stock, it takes the whole replay with it."""
     name = gaps.replaying.fail_the_request_not_the_process.__name__
-    for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.UNDETERMINED)):
-        here = Bench(bench.path / str(len(without)), LocalRuntime(without=without))
+    for without, judgement in (((), Judgement.DIVERGED), ((name, COMPARED), Judgement.UNDETERMINED)):
+        here = Bench(bench.path / str(len(without)), without=without)
         here.path.mkdir()
         here.script(STATE, "state.py")
         script = here.script(SERVER)
@@ -305,7 +303,7 @@ def test_code_is_not_on_the_tape() -> None:
     name = gaps.imports.read_code_live.__name__
     for without, judgement in (((), Judgement.DIVERGED), ((name,), Judgement.IDENTICAL)):
         with TemporaryDirectory(prefix="loadgen-code-", dir="/tmp") as folder:
-            here = Bench(Path(folder), LocalRuntime(without=without))
+            here = Bench(Path(folder), without=without)
             here.script(STATE, "state.py")
             here.record(here.script(SERVER), visiting("/clocks"), concurrency=1, iterations=2)
             here.script(SERVER.replace("time.perf_counter_ns()", "0, time.perf_counter_ns()"))
@@ -321,14 +319,14 @@ def test_recording_does_not_break_the_application(bench: Bench) -> None:
     name = gaps.bindings.bind_reused_addresses.__name__
 
     def errors(number: int, without: tuple[str, ...]) -> int:
-        here = Bench(bench.path / f"{number}-{len(without)}", LocalRuntime(without=without))
+        here = Bench(bench.path / f"{number}-{len(without)}", without=without)
         here.path.mkdir()
         here.script(STATE, "state.py")
         plan = visiting(*["/contended"] * 4)
         recorded = here.record(here.script(SERVER), plan, concurrency=16, iterations=5)
         if not without:
             assert here.verify().verdict.judgement is Judgement.IDENTICAL
-        return int(recorded.manifest.totals["statuses"].get("500", 0))
+        return int(recorded.totals.statuses.get(500, 0))
 
     assert sum(errors(number, ()) for number in range(3)) == 0
     if sys.version_info < (
@@ -342,7 +340,7 @@ FREEING = """
     import gc, sys
     from retracesoftware import stream
     from retracesoftware.proxy.io import recorder
-    from loadgen.traced import gaps
+    from loadgen.traced import calls, gaps
 
     for name in sys.argv[1:]:
         getattr(gaps, name)()

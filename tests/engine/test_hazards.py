@@ -51,12 +51,12 @@ def test_the_engine_alone(tmp_path: Path) -> None:
     """A run without loadgen's help says so: in its manifest, its verdict, and to whoever reads that."""
     engine_alone = ("--engine-alone", "--run", "run", "-n", "1")
     assert run(tmp_path, "record", *engine_alone, "-c", "1")[0] == 0
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["engine_alone"] is True
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["engine_alone"] is True
     code, out, _ = run(tmp_path, "verify", "run")
     assert code == 0
     assert "replayed  by the engine alone: loadgen closed none of its gaps" in out
     verdict = json.loads((tmp_path / "run" / "verify" / "1" / "verdict.json").read_text())
-    assert verdict["engine_alone"] is True
+    assert verdict["spec"]["engine_alone"] is True
 
 
 def test_interrupted(tmp_path: Path) -> None:

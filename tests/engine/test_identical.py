@@ -22,18 +22,18 @@ pytestmark = pytest.mark.engine
 def test_bundled_server(bench: Bench, concurrency: int, iterations: int) -> None:
     """Every answer of the bundled server is the same, and so is the order in which it served."""
     recorded = bench.record(concurrency=concurrency, iterations=iterations)
-    assert recorded.manifest.totals["requests"] == concurrency * iterations * 5
-    assert not set(recorded.manifest.totals["statuses"]) - {"200", "201", "400", "404"}
+    assert recorded.totals.requests == concurrency * iterations * 5
+    assert not set(recorded.totals.statuses) - {200, 201, 400, 404}
 
     verified = bench.verify()
 
     assert verified.verdict.judgement is Judgement.IDENTICAL, verified.verdict.to_json()
-    assert verified.verdict.compared == recorded.manifest.totals["requests"]
-    assert verified.verdict.order_steps == 2 * recorded.manifest.totals["requests"]
-    assert not Path(recorded.manifest.database).exists()
+    assert verified.verdict.compared == recorded.totals.requests
+    assert verified.verdict.order_steps == 2 * recorded.totals.requests
+    assert not Path(recorded.manifest.result.started.database).exists()
     assert json.loads((verified.folder / "verdict.json").read_text())["verdict"] == "identical"
     with read_transcript(verified.folder / "transcript.jsonl", verified.folder / "bodies") as events:
-        assert sum(1 for _ in events) > recorded.manifest.totals["requests"]
+        assert sum(1 for _ in events) > recorded.totals.requests
     assert events.ended
 
 
@@ -107,7 +107,7 @@ def test_users_own_script(bench: Bench, monkeypatch: pytest.MonkeyPatch, target:
     monkeypatch.chdir(bench.path)
 
     recorded = bench.record(target, visiting(*PATHS), concurrency=8, iterations=3)
-    assert recorded.manifest.totals["statuses"] == {"200": 5 * 24, "204": 24, "404": 24, "500": 24}
+    assert recorded.totals.statuses == {200: 5 * 24, 204: 24, 404: 24, 500: 24}
     verified = bench.verify()
 
     assert verified.verdict.judgement is Judgement.IDENTICAL, verified.verdict.to_json()
@@ -129,7 +129,7 @@ def test_request_without_a_number(bench: Bench) -> None:
         await user.http.get("/health")
         await user.http.get("/api/users")
 
-    bench.record(None, Scenario("outsiders", "", run), concurrency=2, iterations=5)
+    bench.record((), Scenario("outsiders", "", run), concurrency=2, iterations=5)
     verified = bench.verify()
 
     assert verified.verdict.judgement is Judgement.IDENTICAL

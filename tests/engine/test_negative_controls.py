@@ -21,14 +21,16 @@ from loadgen.client.control import Control
 from loadgen.client.transport import WireTransport
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import RecordingFault
-from loadgen.runtimes.local import LocalRuntime
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.modes.local import LocalHost
+from loadgen.store.files import digest
+from loadgen.store.manifest import Started
+from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from loadgen.store.run_folder import Manifest
+    from loadgen.store.manifest import Manifest
 
 pytestmark = pytest.mark.engine
 
@@ -270,9 +272,11 @@ def test_transcript_missing(bench: Bench, copied: Callable[[], RunFolder]) -> No
 
 
 def rewrite_manifest(run: RunFolder, **changes: Any) -> None:
-    """Change fields of ``run.json``."""
-    path = run.path / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """Change fields of the result in ``run.json``."""
+    _, manifest = RunFolder.open(run.path)
+    for name, value in changes.items():
+        setattr(manifest.result, name, value)
+    run.save(manifest)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])
@@ -306,7 +310,7 @@ def test_recording_that_could_not_be_written(bench: Bench) -> None:
     with pytest.raises(RecordingFault, match="did not write all of it"):
         bench.record(bench.script(limited), iterations=10)
     _, manifest = RunFolder.open(bench.path / "run")
-    assert (manifest.state, "did not write" in manifest.error) == ("failed", True)
+    assert (manifest.result.state, "did not write" in manifest.result.error) == ("failed", True)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.99])
@@ -326,8 +330,8 @@ def test_recording_cut_short_unnoticed(bench: Bench, copied: Callable[[], RunFol
 def test_recorded_by_another_version(bench: Bench, copied: Callable[[], RunFolder], name: str) -> None:
     """A recording of another Python, engine or boundary is refused, and the message says which."""
     run = copied()
-    versions = json.loads((run.path / "run.json").read_text())["versions"]
-    rewrite_manifest(run, versions={**versions, name: "something else"})
+    _, manifest = RunFolder.open(run.path)
+    rewrite_manifest(run, versions={**manifest.result.versions, name: "something else"})
     verdict = bench.verify().verdict
     assert verdict.judgement is Judgement.UNDETERMINED
     assert "something else" in verdict.reasons[0].message
@@ -344,7 +348,7 @@ def test_database_is_still_there(bench: Bench, copied: Callable[[], RunFolder]) 
     run = copied()
     database = bench.path / "app.db"
     database.touch()
-    rewrite_manifest(run, database=str(database))
+    rewrite_manifest(run, started=Started(database=str(database)))
     verdict = bench.verify().verdict
     assert verdict.judgement is Judgement.UNDETERMINED
     assert str(database) in verdict.reasons[0].message
@@ -405,8 +409,8 @@ def test_stuck_replay(bench: Bench, copied: Callable[[], RunFolder]) -> None:
     assert verdict.judgement is not Judgement.IDENTICAL
 
 
-class LiveRuntime(LocalRuntime):
-    """A runtime whose "replay" is the plain server, untraced and with a database."""
+class LiveHost(LocalHost):
+    """A host whose "replay" is the plain server, untraced and with a database."""
 
     def __init__(self, path: Path, *, honest: bool) -> None:
         super().__init__()
@@ -425,8 +429,8 @@ class LiveRuntime(LocalRuntime):
         )
         url = f"http://127.0.0.1:{port}"
         wire = WireTransport()
-        server: Any = type("Live", (), {"url": url, "wire": wire, "control": Control(url, wire)})()
-        server.obituary = _nothing
+        server: Any = type("Live", (), {"url": url, "transport": wire, "control": Control(url, wire)})()
+        server.exit_report = _nothing
         try:
             for _ in range(200):
                 with suppress(OSError):
@@ -450,7 +454,7 @@ async def _nothing() -> None:
 def test_replay_answers_live(bench: Bench, copied: Callable[[], RunFolder], *, asked: bool) -> None:
     """A plain server in place of the replay is never identical, even if nobody asks whether it replays."""
     copied()
-    verdict: Verdict = bench.verify(runtime=LiveRuntime(bench.path, honest=asked)).verdict
+    verdict: Verdict = bench.verify(host=LiveHost(bench.path, honest=asked)).verdict
     assert verdict.judgement is not Judgement.IDENTICAL
     if not asked:
         assert verdict.diverged == verdict.compared > 0

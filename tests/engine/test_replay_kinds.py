@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
-from loadgen.modes.client import WithoutServer
-from loadgen.modes.process import WholeProcess
-from loadgen.store.run_folder import RunFolder, digest
+from loadgen.dispatch import MODES
+from loadgen.modes.local import LocalHost
+from loadgen.store.files import digest
+from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 from tests.engine.test_command_line import gone, run, start, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.verify import Replay
 
 pytestmark = pytest.mark.engine
 
@@ -58,9 +58,9 @@ PATHS = ("/", "/stream", "/large", "/broken", "/nowhere")
 def resealed(run: RunFolder, tape: Path, content: bytes) -> None:
     """Change a tape, and make the manifest believe it."""
     tape.write_bytes(content)
-    manifest = json.loads((run.path / "run.json").read_text())
-    manifest["files"][tape.name] = digest(tape)
-    (run.path / "run.json").write_text(json.dumps(manifest))
+    _, manifest = RunFolder.open(run.path)
+    manifest.result.files[tape.name] = digest(tape)
+    run.save(manifest)
 
 
 def no_network() -> list[str]:
@@ -81,10 +81,10 @@ def no_network() -> list[str]:
 def test_process_at_one_user(bench: Bench, *, threaded: bool) -> None:
     """Every byte of every answer is the same, to its Date, whatever address and threads the server wants."""
     script = bench.script(SCRIPT.replace("THREADED", str(threaded)))
-    recorded = bench.record(script, visiting(*PATHS), concurrency=1, iterations=4, trace="process")
-    assert recorded.manifest.totals["statuses"] == {"200": 12, "404": 4, "500": 4}
+    recorded = bench.record(script, visiting(*PATHS), concurrency=1, iterations=4, mode=ModeName.PROCESS)
+    assert recorded.totals.statuses == {200: 12, 404: 4, 500: 4}
 
-    verdict = bench.verify_by(WholeProcess()).verdict
+    verdict = bench.conclude(ModeName.PROCESS).verdict
 
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
     assert (verdict.compared, verdict.rules) == (20, ())
@@ -116,8 +116,10 @@ EARLY_COLLECTION = """
 
 def test_process_whose_threads_start_with_a_collection(bench: Bench) -> None:
     """What is freed in a thread that the engine has not numbered yet would spoil the tape: nothing is."""
-    bench.record(bench.script(EARLY_COLLECTION), visiting("/"), concurrency=1, iterations=3, trace="process")
-    verdict = bench.verify_by(WholeProcess()).verdict
+    bench.record(
+        bench.script(EARLY_COLLECTION), visiting("/"), concurrency=1, iterations=3, mode=ModeName.PROCESS
+    )
+    verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
 
 
@@ -127,24 +129,24 @@ def test_process_whose_code_is_new(bench: Bench) -> None:
     source = SCRIPT.replace("THREADED", "False").replace(
         "app = Flask", "import never_imported_before; app = Flask"
     )
-    bench.record(bench.script(source), visiting(*PATHS), concurrency=1, iterations=1, trace="process")
-    verdict = bench.verify_by(WholeProcess()).verdict
+    bench.record(bench.script(source), visiting(*PATHS), concurrency=1, iterations=1, mode=ModeName.PROCESS)
+    verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
 
 
 def test_process_of_changed_code(bench: Bench) -> None:
     """An answer that the code makes otherwise now differs; a replay that leaves the tape says so."""
     script = bench.script(SCRIPT.replace("THREADED", "True"))
-    bench.record(script, visiting("/", "/"), concurrency=1, iterations=2, trace="process")
+    bench.record(script, visiting("/", "/"), concurrency=1, iterations=2, mode=ModeName.PROCESS)
 
     bench.script(SCRIPT.replace("THREADED", "True").replace("pid=os", "who=os"))
-    verdict = bench.verify_by(WholeProcess()).verdict
+    verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is Judgement.DIVERGED
     assert verdict.diverged == 4
     assert verdict.causes[0].fault == "application"
 
     bench.script(SCRIPT.replace("THREADED", "True").replace("at=time.time()", "at=time.time() + time.time()"))
-    verdict = bench.verify_by(WholeProcess()).verdict
+    verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is not Judgement.IDENTICAL
     assert "serve.py changed" in verdict.reasons[0].message
 
@@ -153,9 +155,9 @@ def test_process_that_crashes(bench: Bench) -> None:
     """A replay that a signal ends is no verdict on the answers: it is told, with where it was."""
     source = SCRIPT.replace("THREADED", "True")
     script = bench.script(source)
-    bench.record(script, visiting("/"), concurrency=1, iterations=2, trace="process")
+    bench.record(script, visiting("/"), concurrency=1, iterations=2, mode=ModeName.PROCESS)
     bench.script(source.replace("app = Flask", "import ctypes; ctypes.string_at(0); app = Flask"))
-    verdict = bench.verify_by(WholeProcess()).verdict
+    verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is Judgement.UNDETERMINED
     assert "killed by SIGSEGV" in verdict.reasons[0].message
     assert "serve.py" in verdict.reasons[0].message
@@ -169,7 +171,7 @@ def test_process_that_crashes(bench: Bench) -> None:
 )
 def test_client_without_a_server(bench: Bench, scenario: str, concurrency: int, iterations: int) -> None:
     """The load generator lives the same, event by event, when nobody listens where its server was."""
-    bench.record(None, scenario, concurrency=concurrency, iterations=iterations, trace="client")
+    bench.record((), scenario, concurrency=concurrency, iterations=iterations, mode=ModeName.CLIENT)
     first, second = (
         [line for line in path.read_text().splitlines() if '"at"' in line and '"order"' not in line]
         for path in (bench.path / "run" / "transcript.jsonl", replayed(bench))
@@ -183,7 +185,7 @@ def replayed(bench: Bench) -> Path:
     assert found is not None
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(found[1])), timeout=5)
-    verified = bench.verify_by(WithoutServer())
+    verified = bench.conclude(ModeName.CLIENT)
     verdict = verified.verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
     assert verdict.compared == verdict.requests > 0
@@ -217,9 +219,9 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
         tmp_path, "record", "--trace", "client", "--scenario", "users.py", "-c", "4", "-n", "3", "--run", "r"
     )
     assert code == 3, err  # assertions failed, as they should
-    code, out, err = run(tmp_path, "verify", "r", "--replay", "server")
+    code, out, err = run(tmp_path, "verify", "r", "--replay", "boundary")
     assert code == 0, err
-    assert "requests entering and finishing" in out
+    assert "recorded in turns" in out
     command = [*no_network(), sys.executable, "-m", "loadgen", "verify", "r"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -233,25 +235,25 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
 
 
 def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
-    """A load generator with one user less does not live the same."""
-    bench.record(None, "mixed", concurrency=4, iterations=2, trace="client")
+    """A load generator with one user less does not do the same."""
+    bench.record((), "mixed", concurrency=4, iterations=2, mode=ModeName.CLIENT)
     folder = RunFolder(bench.path / "run")
     content = folder.client.read_bytes()
-    users = rb"\"concurrency\": %d,"
+    users = rb"\"concurrency\":%d,"
     assert content.count(users % 4) == 1
     resealed(folder, folder.client, content.replace(users % 4, users % 3))
-    verdict = bench.verify_by(WithoutServer()).verdict
+    verdict = bench.conclude(ModeName.CLIENT).verdict
     assert verdict.judgement is Judgement.DIVERGED, verdict.to_json()
 
 
-@pytest.mark.parametrize(("replay", "trace"), [(WithoutServer(), "client"), (WholeProcess(), "process")])
-def test_a_recording_that_ends_too_early(bench: Bench, replay: Replay, trace: str) -> None:
+@pytest.mark.parametrize("mode", [ModeName.CLIENT, ModeName.PROCESS])
+def test_a_recording_that_ends_too_early(bench: Bench, mode: ModeName) -> None:
     """Half a tape is never identical, and neither hangs nor is a bug."""
-    bench.record(None, "mixed", concurrency=1, iterations=4, trace=trace)
+    bench.record((), "mixed", concurrency=1, iterations=4, mode=mode)
     folder = RunFolder(bench.path / "run")
-    content = replay.recording(folder).read_bytes()
-    resealed(folder, replay.recording(folder), content[: len(content) // 2])
-    verdict = bench.verify_by(replay, timeout=20).verdict
+    content = MODES[mode](LocalHost()).tape(folder).read_bytes()
+    resealed(folder, MODES[mode](LocalHost()).tape(folder), content[: len(content) // 2])
+    verdict = bench.conclude(mode, timeout=20).verdict
     assert verdict.judgement is Judgement.UNDETERMINED, verdict.to_json()
     assert verdict.reasons
 

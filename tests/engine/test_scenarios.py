@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from loadgen.core.exchange import Request
+from loadgen.core.pacing import Shape
 from loadgen.core.transcript import FailedIteration
-from loadgen.store.run_folder import read_transcript
+from loadgen.store.run_folder import RunFolder, read_transcript
 from tests.engine.test_command_line import run
 
 pytestmark = pytest.mark.engine
@@ -22,13 +22,14 @@ def test_the_example_scenario_at_an_arrival_rate(tmp_path: Path) -> None:
     code, out, err = run(tmp_path, "record", "--scenario", str(EXAMPLES / "blog.py"), *load)
     assert (code, err) == (0, ""), out
     assert "arrivals   30 iterations at 20/s; " in out
-    manifest = json.loads((tmp_path / "runs" / "latest" / "run.json").read_text())
-    assert manifest["scenario"] == "blog.py"
-    assert manifest["iterations"] == 0
-    assert manifest["load"] == {"duration": 2, "ramp_up": 1, "rate": 20}
-    totals = manifest["totals"]
-    assert (totals["iterations"], totals["failed_iterations"], totals["requests"]) == (30, 0, 8 + 60)
-    assert totals["corrected_p99_ms"] >= totals["p99_ms"]
+    _, manifest = RunFolder.open(tmp_path / "runs" / "latest")
+    assert manifest.spec.traffic_name == "blog.py"
+    assert (manifest.spec.load.iterations, manifest.spec.load.shape) == (None, Shape(2, 1, 20))
+    totals = manifest.result.totals
+    assert totals is not None
+    assert totals.corrected_p99_ms is not None
+    assert (totals.iterations, totals.failed_iterations, totals.requests) == (30, 0, 8 + 60)
+    assert totals.corrected_p99_ms >= totals.p99_ms
     code, out, err = run(tmp_path, "verify")
     assert (code, err) == (0, ""), out
     assert out.startswith("IDENTICAL  all 68 answers")

@@ -148,9 +148,9 @@ def shop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_servers(shop: Bench, command: str) -> None:
     """Whatever serves it, the application is recorded and replayed, with more requests open than threads."""
     recorded = shop.record(command.split(), SHOP, concurrency=8, iterations=2)
-    assert not recorded.outcome.failed, recorded.outcome.errors
-    assert recorded.manifest.totals["failures"] == 0
-    assert recorded.manifest.totals["statuses"].keys() == {"200", "201", "403", "500"}
+    assert not recorded.end.failed, recorded.end.errors
+    assert recorded.totals.failures == 0
+    assert recorded.totals.statuses.keys() == {200, 201, 403, 500}
     verdict = shop.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
     assert verdict.compared == 8 * 2 * 13
@@ -229,7 +229,7 @@ def test_not_started(shop: Bench, source: str, says: str) -> None:
 
 def test_a_server_that_loadgen_does_not_know(shop: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server on a port of its own is named as such, with its port."""
-    monkeypatch.setattr("loadgen.runtimes.local.START_LIMIT", 4)
+    monkeypatch.setattr("loadgen.modes.local.START_LIMIT", 4)
     source = """
         from wsgiref.simple_server import make_server
         from shop import app

@@ -14,9 +14,10 @@ import pytest
 from loadgen.core.masking import Masker, parse
 from loadgen.core.verdict import Judgement
 from loadgen.report.bundle import bundle
-from loadgen.report.evidence import find_verification, gather
+from loadgen.report.evidence import gather
 from loadgen.report.page import render
 from loadgen.store.run_folder import RunFolder
+from loadgen.store.verification import find_verification
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -73,5 +74,5 @@ def test_changed_application_is_told_in_every_form(bench: Bench) -> None:
 
     run, manifest = RunFolder.open(bench.path / "run")
     masker = Masker(parse(()))
-    page = render(gather(run, manifest, find_verification(run, None), masker), masker, version="0").decode()
+    page = render(gather(run, manifest, find_verification(run.path), masker), masker, version="0").decode()
     assert "It is request 4: body $.full was true and is false." in page

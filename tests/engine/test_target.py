@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.engine.target import BUNDLED, Target, resolve
+from loadgen.core.spec import BUNDLED
+from loadgen.engine.target import Target, resolve
 from loadgen.errors import UsageError
 
 

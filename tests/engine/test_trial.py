@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from loadgen.cli.main import record_spec, verify_spec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 from loadgen.hunt.trial import Plan, Result, run
@@ -26,8 +27,8 @@ SMALL = ("-c", "2", "-n", "2")
 
 
 def tried(folder: Path, *record: str, verify: tuple[str, ...] = (), limit: float = 120) -> Result:
-    """Run one trial."""
-    return anyio.run(partial(run, Plan(record, verify), folder, limit=limit))
+    """Run one trial, of what the words of the two commands say."""
+    return anyio.run(partial(run, Plan(record_spec(record), verify_spec(verify)), folder, limit=limit))
 
 
 def script(path: Path, source: str) -> str:
@@ -41,7 +42,7 @@ def test_identical(tmp_path: Path) -> None:
     result = tried(tmp_path / "trial", *SMALL, "--seed", "3")
     assert (result.judgement, result.record_code, result.verify_code) == (Judgement.IDENTICAL, 0, 0)
     assert (result.requests, result.diverged, result.message, result.causes) == (20, 0, "", ())
-    assert result.command == "loadgen record -c 2 -n 2 --seed 3; loadgen verify"
+    assert result.command == "loadgen record --concurrency 2 --iterations 2 --seed 3; loadgen verify"
     assert result.sessions is not None
     assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
     assert (tmp_path / "trial" / "run" / "verify" / "1" / "verdict.json").exists()
@@ -99,11 +100,13 @@ def test_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
     trial = str(tmp_path / "trial")
     program = f"""
         import anyio, signal, pathlib
+        from loadgen.core.spec import Load, RunSpec
         from loadgen.hunt.trial import Plan, run
 
         async def main():
             async with anyio.create_task_group() as group:
-                group.start_soon(run, Plan(("-c", "2", "-n", "100000")), pathlib.Path({trial!r}))
+                plan = Plan(RunSpec(load=Load(concurrency=2, iterations=100000)))
+                group.start_soon(run, plan, pathlib.Path({trial!r}))
                 with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                     async for _ in signals:
                         group.cancel_scope.cancel()

@@ -53,4 +53,4 @@ class FakeFleet:
 
 def seed(plan: Plan) -> int:
     """Return the seed of a trial."""
-    return int(plan.record[plan.record.index("--seed") + 1])
+    return plan.record.load.seed

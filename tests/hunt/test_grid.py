@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from loadgen.core.spec import Load, RecordPlace, RunSpec, Runtime, ScenarioTraffic, VerifySpec
 from loadgen.errors import UsageError
 from loadgen.hunt.grid import Grid, numbers, seconds
 
@@ -40,27 +41,29 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_every_combination_once_and_every_cell_before_the_next_seed() -> None:
     """A hunt that is cut short has seen all cells as often, give or take one."""
     grid = Grid(
-        target=("serve.py",),
+        record=RunSpec(target=("serve.py",), load=Load(iterations=5)),
+        verify=VerifySpec(replays=3),
         concurrency=(1, 8),
         seeds=(1, 2),
         scenarios=("mixed", "my.py:a"),
         runtimes=("local",),
-        record=("-n", "5"),
-        verify=("--replays", "3"),
     )
     trials = list(grid.trials())
     assert len(grid) == len(trials) == len({trial.name for trial in trials}) == 8
     assert [trial.cell for trial in trials[:4]] == grid.cells
     assert {trial.seed for trial in trials[:4]} == {1}
     assert trials[3].name == "2-my-py-a-c8-s1"
-    assert trials[3].plan.record == (
-        "-c", "8", "--seed", "1", "--scenario", "my.py:a", "--runtime", "local", "-n", "5", "serve.py",
-    )  # fmt: skip
-    assert trials[3].plan.verify == ("--runtime", "local", "--replays", "3")
+    assert trials[3].plan.record == RunSpec(
+        target=("serve.py",),
+        load=Load(concurrency=8, iterations=5, seed=1),
+        traffic=ScenarioTraffic(scenario="my.py:a"),
+        place=RecordPlace(runtime=Runtime.LOCAL),
+    )
+    assert trials[3].plan.verify == VerifySpec(replays=3)
 
 
 def test_what_is_not_given_is_left_to_the_commands() -> None:
     """Without a scenario or runtime, each trial has what record takes by itself."""
     (trial,) = Grid(concurrency=(4,), seeds=(9,)).trials()
-    assert trial.plan.record == ("-c", "4", "--seed", "9")
-    assert (trial.name, trial.plan.verify) == ("c4-s9", ())
+    assert trial.plan.record == RunSpec(load=Load(concurrency=4, seed=9))
+    assert (trial.name, trial.plan.verify) == ("c4-s9", VerifySpec())

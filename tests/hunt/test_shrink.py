@@ -16,6 +16,7 @@ import pytest
 from loadgen.client.session import Stop
 from loadgen.core.case import Case, read
 from loadgen.core.exchange import Request, Response
+from loadgen.core.spec import RunSpec, ScenarioTraffic, VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import Undetermined, UsageError
 from loadgen.hunt import source as writing
@@ -112,9 +113,10 @@ class CaseFleet:
 
     async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
         """Try one candidate."""
-        file = plan.record[plan.record.index("--scenario") + 1].removesuffix(f":{writing.NAME}")
+        assert isinstance(plan.record.traffic, ScenarioTraffic)
+        file = plan.record.traffic.scenario.removesuffix(f":{writing.NAME}")
         shop = await run_case(await anyio.Path(file).read_text())
-        assert plan.record[-1] == "serve.py"
+        assert plan.record.target == ("serve.py",)
         folder.mkdir()
         if not self.chance(shop):
             return Result(judgement=Judgement.IDENTICAL)
@@ -126,7 +128,11 @@ def shrunk(
     tmp_path: Path, case: Case, fleet: CaseFleet, head: int | None = None, stop: Stop | None = None
 ) -> Shrunk:
     setting = Setting(
-        fleet=fleet, options=(), target=("serve.py",), verify=(), sign=SIGN, folder=tmp_path / "work"
+        fleet=fleet,
+        record=RunSpec(target=("serve.py",)),
+        verify=VerifySpec(),
+        sign=SIGN,
+        folder=tmp_path / "work",
     )
     watcher = Watcher()
     oracle = Oracle(setting, stop or Stop(), watcher)

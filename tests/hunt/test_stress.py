@@ -71,7 +71,7 @@ def test_the_files_of_failures_are_kept(tmp_path: Path) -> None:
     assert kept == {"c1-s3", "c8-s3", "c1-s4", "c8-s4"}
     failure = found(tmp_path / "some")["failures"][0]
     assert failure["run"] == str(tmp_path / "some" / "trials" / "c1-s3" / "run")
-    assert failure["command"] == "loadgen record -c 1 --seed 3; loadgen verify"
+    assert failure["command"] == "loadgen record --concurrency 1 --seed 3; loadgen verify"
     hunt(tmp_path / "all", FakeFleet(third_diverges), Until(keep=True))
     assert len(list((tmp_path / "all" / "trials").iterdir())) == 10
 

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import base64
-import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from loadgen import verify
+from loadgen.core.events import Body, Entry, LeftTape, SessionEnd, ignore, to_line
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.transcript import Event, FailedIteration, Run
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.engine import retrace
 from loadgen.errors import TranscriptFault
-from loadgen.modes import client as client_trace
-from loadgen.modes import process as process_trace
-from loadgen.modes.client import WithoutServer
-from loadgen.modes.process import WholeProcess
-from loadgen.record import Watcher
+from loadgen.modes import client
+from loadgen.modes import process as process_mode
+from loadgen.modes.client import ClientMode
+from loadgen.modes.local import LocalHost
+from loadgen.modes.process import ProcessMode
 from loadgen.store.journal import Journal
-from loadgen.store.run_folder import Manifest, RunFolder
+from loadgen.store.manifest import Manifest, Result, Started, State
+from loadgen.store.run_folder import RunFolder
+from loadgen.verify import replay_once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from loadgen.verify import Replay
+    from loadgen.modes.base import Mode
 
+CLIENT = ClientMode(LocalHost())
+PROCESS = ProcessMode()
 LARGE = b"x" * 100_000
 STORY: tuple[tuple[Event, float], ...] = (
     (Request(1, 0, "GET", "/a", ()), 0.1),
@@ -42,8 +45,8 @@ STORY: tuple[tuple[Event, float], ...] = (
 )
 
 
-class Told:
-    """A process that tells *lines*, and then ends as *how* says, or hangs."""
+class FakeProcess:
+    """A process that emits *lines*, and then ends as *how* says, or hangs."""
 
     def __init__(self, lines: Sequence[bytes], how: str = "exit code 0", *, hangs: bool = False) -> None:
         self.ended_well = how == "exit code 0"
@@ -56,7 +59,7 @@ class Told:
         if self._hangs:
             await anyio.sleep_forever()
 
-    async def obituary(self, patience: float = 0) -> str | None:
+    async def exit_report(self, patience: float = 0) -> str | None:
         return None if self._hangs else self._how
 
 
@@ -65,7 +68,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
     """Return a function that replays a recorded story by a process that the test makes up."""
 
     def call(
-        replay: Replay, process: Told, story: Sequence[tuple[Event, float]] = STORY, *, whole: bool = True
+        mode: Mode, process: FakeProcess, story: Sequence[tuple[Event, float]] = STORY, *, whole: bool = True
     ) -> Verdict:
         run = RunFolder.create(tmp_path / "run", "")
         for tape in (run.recording, run.client):
@@ -81,21 +84,19 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
                     journal.complete(event, at)
             if whole:
                 journal.end([1, 2, -2, -1], 2)
-        manifest = Manifest(
-            id="run", state="complete", created="now", runtime="local", target="t", argv=[], python_path="",
-            scenario="mixed", seed=1, concurrency=2, iterations=1, timeout=1, health_path="/health",
-            database=str(tmp_path / "none"), versions={}, files=run.digests(),
-        )  # fmt: skip
+        started = Started(database=str(tmp_path / "none"))
+        result = Result(state=State.COMPLETE, started=started, files=run.digests())
+        manifest = Manifest(id="run", created="now", spec=RunSpec(), result=result)
 
         @asynccontextmanager
-        async def traced(*_: object) -> AsyncIterator[Told]:
+        async def traced(*_: object) -> AsyncIterator[FakeProcess]:
             yield process
 
-        for module in (client_trace, process_trace):
+        for module in (client, process_mode):
             monkeypatch.setattr(module, "traced", traced)
-        monkeypatch.setattr(retrace, "check_versions", lambda _: None)
-        once = partial(verify.verify_by, replay, run, manifest, timeout=0.2, watcher=Watcher())
-        return anyio.run(once).verdict
+        monkeypatch.setattr(retrace, "check_versions", lambda *_, **__: None)
+        spec = VerifySpec(timeout=0.2)
+        return anyio.run(replay_once, run, manifest, mode, spec, ignore).verdict
 
     return call
 
@@ -104,25 +105,25 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
 
 
 def lived(*story: tuple[Event, float], outcome: bool = True) -> list[bytes]:
-    """Return the lines of a client that lives *story*."""
+    """Return the lines of a client that emits *story*."""
     from loadgen.core.transcript import encode
 
-    lines: list[dict[str, Any]] = []
+    lines: list[Body | Entry | SessionEnd] = []
 
     def keep(digest: str, body: bytes) -> None:
-        lines.append({"event": "body", "sha256": digest, "base64": base64.b64encode(body).decode()})
+        lines.append(Body(sha256=digest, base64=base64.b64encode(body).decode()))
 
     for event, at in story:
         name, fields = encode(event, keep)
-        lines.append({"event": name, "at": at, **fields})
+        lines.append(Entry(name=name, fields=fields, at=at))
     if outcome:
-        lines.append({"event": "outcome", "iterations": 2, "failed": 0, "errors": {}})
-    return [json.dumps(line).encode() for line in lines]
+        lines.append(SessionEnd(iterations=2))
+    return [to_line(line) for line in lines]
 
 
 def test_client_that_lives_the_same(judged: Callable[..., Verdict], tmp_path: Path) -> None:
     """The same events in the same order at the same times are identical, and are written down in full."""
-    verdict = judged(WithoutServer(), Told(lived(*STORY)))
+    verdict = judged(CLIENT, FakeProcess(lived(*STORY)))
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
     assert (verdict.compared, verdict.order_steps, verdict.rules) == (2, 4, ())
     replayed = tmp_path / "run" / "verify" / "1"
@@ -140,9 +141,9 @@ def changed(at: int, event: Event, when: float | None = None) -> list[tuple[Even
 @pytest.mark.parametrize(
     ("story", "field"),
     [
-        (changed(1, Request(2, 1, "POST", "/c", (("A", "1"),), b"body")), "request target"),
-        (changed(1, Request(2, 1, "POST", "/b", (("A", "2"),), b"body")), "request headers"),
-        (changed(1, Request(2, 1, "POST", "/b", (("A", "1"),), b"Body")), "request body"),
+        (changed(1, Request(2, 1, "POST", "/c", (("A", "1"),), b"body")), "request:target"),
+        (changed(1, Request(2, 1, "POST", "/b", (("A", "2"),), b"body")), "request:headers"),
+        (changed(1, Request(2, 1, "POST", "/b", (("A", "1"),), b"Body")), "request:body"),
         (changed(2, Response(2, 200, (("Content-Length", "2"), ("Date", "Tue")), b"hi")), "header:date"),
         (changed(2, Failure(2, "ReadTimeout", "")), "outcome"),
         (changed(2, STORY[2][0], 0.300001), "ended at"),
@@ -153,14 +154,14 @@ def test_client_that_lives_otherwise(
     judged: Callable[..., Verdict], story: list[tuple[Event, float]], field: str
 ) -> None:
     """Whatever a client sends, hears or sees of time is compared."""
-    verdict = judged(WithoutServer(), Told(lived(*story)))
+    verdict = judged(CLIENT, FakeProcess(lived(*story)))
     assert verdict.judgement is Judgement.DIVERGED
     assert [one.field for found in verdict.divergences for one in found.differences] == [field]
 
 
 def test_client_that_lives_in_another_order(judged: Callable[..., Verdict]) -> None:
     """The first event that is another one ends the comparison, and is told."""
-    verdict = judged(WithoutServer(), Told(lived(*STORY[:2], STORY[3], STORY[2])))
+    verdict = judged(CLIENT, FakeProcess(lived(*STORY[:2], STORY[3], STORY[2])))
     assert verdict.judgement is Judgement.DIVERGED
     assert verdict.order is not None
     assert verdict.order.differences[0].replayed == "request 1 ends"
@@ -170,21 +171,21 @@ def test_client_that_lives_in_another_order(judged: Callable[..., Verdict]) -> N
 def test_client_that_lives_more(judged: Callable[..., Verdict]) -> None:
     """A request that was not recorded is a difference."""
     more = Request(3, 0, "GET", "/more", ()), 0.5
-    verdict = judged(WithoutServer(), Told(lived(*STORY, more)))
+    verdict = judged(CLIENT, FakeProcess(lived(*STORY, more)))
     assert verdict.judgement is Judgement.DIVERGED
 
 
 def test_recorded_failures_are_replayed_too(judged: Callable[..., Verdict]) -> None:
     """A time-out is an event like any other: it comes from the tape, and must come again."""
     story = changed(2, Failure(2, "ReadTimeout", "slow"))
-    assert judged(WithoutServer(), Told(lived(*story)), story).judgement is Judgement.IDENTICAL
+    assert judged(CLIENT, FakeProcess(lived(*story)), story).judgement is Judgement.IDENTICAL
 
 
 def test_another_failure_differs(judged: Callable[..., Verdict]) -> None:
     """The kind of a failure, and its message, are compared."""
     story = changed(2, Failure(2, "ReadTimeout", "slow"))
     other = changed(2, Failure(2, "ConnectError", "refused"))
-    assert judged(WithoutServer(), Told(lived(*other)), story).judgement is Judgement.DIVERGED
+    assert judged(CLIENT, FakeProcess(lived(*other)), story).judgement is Judgement.DIVERGED
 
 
 FAILED = FailedIteration(1, 1, "s", 2, "AssertionError", "no such page", "s.py, line 3"), 0.35
@@ -204,43 +205,46 @@ def test_failed_iterations_are_compared(
     """What a scenario asserts is part of what a client lives."""
     story = [*STORY[:3], FAILED, STORY[3]]
     other = [*STORY[:3], *([replayed] if replayed else []), STORY[3]]
-    assert judged(WithoutServer(), Told(lived(*other)), story).judgement is judgement
+    assert judged(CLIENT, FakeProcess(lived(*other)), story).judgement is judgement
 
 
 def test_client_that_leaves_the_tape(judged: Callable[..., Verdict]) -> None:
     """What a scenario asks for that was not recorded is told with the line that asked."""
-    left = json.dumps({"event": "left", "why": "the recording has 1 here", "stack": ["s.py:3 in run: x"]})
-    verdict = judged(WithoutServer(), Told([*lived(*STORY[:2], outcome=False), left.encode()], "exit code 1"))
+    left = to_line(LeftTape(code="another-call", why="another", stack=("s.py:3 in run: x",)))
+    verdict = judged(CLIENT, FakeProcess([*lived(*STORY[:2], outcome=False), left], "exit code 1"))
     assert verdict.judgement is Judgement.DIVERGED
     (found,) = verdict.divergences
-    assert (found.seq, found.evidence, found.stack) == (2, "the recording has 1 here", ("s.py:3 in run: x",))
+    assert (found.seq, found.code, found.stack) == (2, "another-call", ("s.py:3 in run: x",))
 
 
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (Told([], "killed by SIGSEGV"), "killed by SIGSEGV"),
-        (Told(lived(*STORY[:3], outcome=False), "killed by SIGSEGV"), "after 3 events: killed by SIGSEGV"),
-        (Told(lived(*STORY, outcome=False), "exit code 1"), "exit code 1"),
-        (Told(lived(*STORY[:3], outcome=False), hangs=True), "stuck: after 3 events"),
+        (FakeProcess([], "killed by SIGSEGV"), "killed by SIGSEGV"),
+        (
+            FakeProcess(lived(*STORY[:3], outcome=False), "killed by SIGSEGV"),
+            "after 3 events: killed by SIGSEGV",
+        ),
+        (FakeProcess(lived(*STORY, outcome=False), "exit code 1"), "exit code 1"),
+        (FakeProcess(lived(*STORY[:3], outcome=False), hangs=True), "stuck: after 3 events"),
     ],
 )
 def test_client_that_dies_or_hangs_tells_nothing(
-    judged: Callable[..., Verdict], process: Told, says: str
+    judged: Callable[..., Verdict], process: FakeProcess, says: str
 ) -> None:
     """A crash and a stall are the engine's, and never identical."""
-    verdict = judged(WithoutServer(), process)
+    verdict = judged(CLIENT, process)
     assert verdict.judgement is Judgement.UNDETERMINED
     (reason,) = verdict.reasons
     assert reason.fault == "engine"
     assert says in reason.message
 
 
-@pytest.mark.parametrize("replay", [WithoutServer(), WholeProcess()])
-def test_a_cut_transcript_tells_nothing(judged: Callable[..., Verdict], replay: Replay) -> None:
+@pytest.mark.parametrize("mode", [CLIENT, PROCESS])
+def test_a_cut_transcript_tells_nothing(judged: Callable[..., Verdict], mode: Mode) -> None:
     """What is compared of it is the same; but it has no end."""
-    lines = lived(*STORY) if replay.name == "client" else SENT
-    verdict = judged(replay, Told(lines), whole=False)
+    lines = lived(*STORY) if mode is CLIENT else SENT
+    verdict = judged(mode, FakeProcess(lines), whole=False)
     assert verdict.judgement is Judgement.UNDETERMINED
     assert [reason.fault for reason in verdict.reasons] == [TranscriptFault.fault]
 
@@ -264,7 +268,7 @@ SENT = [asks(2), asks(1), told(">", 1, FIRST), told(">", 2, SECOND), told(".", 2
 
 def test_process_that_sends_the_same(judged: Callable[..., Verdict]) -> None:
     """Answers are paired by the numbers of their requests, whenever they are sent."""
-    verdict = judged(WholeProcess(), Told(SENT))
+    verdict = judged(PROCESS, FakeProcess(SENT))
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
     assert (verdict.compared, verdict.order_steps) == (2, None)
 
@@ -272,27 +276,27 @@ def test_process_that_sends_the_same(judged: Callable[..., Verdict]) -> None:
 def test_process_that_sends_another_date(judged: Callable[..., Verdict]) -> None:
     """What the server itself adds comes from the tape, and is compared."""
     other = SECOND.replace(b"Mon", b"Tue")
-    verdict = judged(WholeProcess(), Told([*SENT[:3], told(">", 2, other)]))
+    verdict = judged(PROCESS, FakeProcess([*SENT[:3], told(">", 2, other)]))
     assert verdict.judgement is Judgement.DIVERGED
 
 
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (Told([], "killed by SIGSEGV"), "killed by SIGSEGV"),
-        (Told(SENT, "killed by SIGSEGV"), "killed by SIGSEGV"),
-        (Told(SENT[:3]), "no answer to 1 requests; the first: request 2"),
-        (Told(SENT, hangs=True), "stuck"),
-        (Told(SENT[:3], hangs=True), "stuck"),
-        (Told([*SENT, asks(2), told(">", 2, SECOND)]), "twice: [2"),
-        (Told([*SENT, asks(9), told(">", 9, SECOND)]), "not sent, or twice: [9]"),
+        (FakeProcess([], "killed by SIGSEGV"), "killed by SIGSEGV"),
+        (FakeProcess(SENT, "killed by SIGSEGV"), "killed by SIGSEGV"),
+        (FakeProcess(SENT[:3]), "no answer to 1 requests; the first: request 2"),
+        (FakeProcess(SENT, hangs=True), "stuck"),
+        (FakeProcess(SENT[:3], hangs=True), "stuck"),
+        (FakeProcess([*SENT, asks(2), told(">", 2, SECOND)]), "twice: [2"),
+        (FakeProcess([*SENT, asks(9), told(">", 9, SECOND)]), "not sent, or twice: [9]"),
     ],
 )
 def test_process_that_crashes_or_stalls_tells_nothing(
-    judged: Callable[..., Verdict], process: Told, says: str
+    judged: Callable[..., Verdict], process: FakeProcess, says: str
 ) -> None:
     """All answers may be the same: a replay that did not come to its end is not."""
-    verdict = judged(WholeProcess(), process)
+    verdict = judged(PROCESS, process)
     assert verdict.judgement is Judgement.UNDETERMINED
     (reason,) = verdict.reasons
     assert reason.fault == "engine"

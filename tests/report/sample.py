@@ -8,14 +8,22 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from loadgen.core import transcript
-from loadgen.core.diagnosis import diagnose
+from loadgen.core.diagnosis import diagnosed
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.verdict import Judge
-from loadgen.store.run_folder import Manifest, RunFolder, write_json
+from loadgen.core.judge import Judge
+from loadgen.core.spec import Load, RunSpec
+from loadgen.core.verdict import Facts
+from loadgen.store import sealed
+from loadgen.store.manifest import Manifest, Started, State, Totals
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from loadgen.core.departure import Departure
 
 STARTED = "2026-03-02T09:30:00+00:00"
 
@@ -36,10 +44,10 @@ class Sample:
     """The transcript ends in the middle of a line, and the run failed."""
     headers: tuple[tuple[str, str], ...] = ()
     answer_headers: tuple[tuple[str, str], ...] = ()
-    left: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-    """Requests whose replay left the tape, with what the boundary saw and the stack."""
-    causes: bool = True
-    """Whether the verdict has them: an older one has not."""
+    left: dict[int, Departure] = field(default_factory=dict)
+    """Requests whose replay left the tape, and how."""
+    concluded: bool = True
+    """Whether its causes were found: of several replays, one has them."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Further facts of the verdict."""
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -55,11 +63,14 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     path.mkdir(parents=True)
     run = RunFolder(path)
     manifest = Manifest(
-        id=path.name, created=STARTED, command=["loadgen", "record", "serve.py", "-c", str(sample.users)],
-        runtime="local", target="serve.py", argv=["serve.py"], scenario="mixed", seed=sample.seed,
-        concurrency=sample.users, iterations=10, timeout=30.0, health_path="/health", python_path="",
-        database="/nowhere/app.db", versions={"loadgen": "0.1.0", "engine": "an engine", "python": "3.11.7"},
+        id=path.name, created=STARTED, command=("loadgen", "record", "serve.py", "-c", str(sample.users)),
+        spec=RunSpec(
+            target=("serve.py",), load=Load(concurrency=sample.users, iterations=10, seed=sample.seed)
+        ),
     )  # fmt: skip
+    result = manifest.result
+    result.started = Started(argv=("serve.py",), database="/nowhere/app.db")
+    result.versions = {"loadgen": "0.1.0", "engine": "an engine", "python": "3.11.7"}
     session = _Session(sample)
     run.log.write_text('127.0.0.1 - - "GET /health HTTP/1.1" 200 -\n')
     run.recording.write_bytes(b"tape")
@@ -67,18 +78,19 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     if sample.cut:
         content = run.transcript.read_bytes()
         run.transcript.write_bytes(content[: int(len(content) * 0.7)])
-        manifest.state, manifest.error = "failed", "the recorded server died: signal 11 (SIGSEGV)"
+        result.state, result.error = State.FAILED, "the recorded server died: signal 11 (SIGSEGV)"
     else:
-        manifest.state, manifest.files = "complete", run.digests()
-        manifest.totals = {
-            "requests": sample.requests, "failures": len(sample.fail), "seconds": round(session.last, 3),
-            "statuses": {"200": sample.requests - len(sample.fail)}, "p50_ms": 9.5, "p99_ms": 60.1,
-        }  # fmt: skip
+        result.state, result.files = State.COMPLETE, run.digests()
+        result.totals = Totals(
+            requests=sample.requests, failures=len(sample.fail), seconds=round(session.last, 3),
+            statuses={200: sample.requests - len(sample.fail)}, p50_ms=9.5, p99_ms=60.1,
+            iterations=10 * sample.users, failed_iterations=0,
+        )  # fmt: skip
     run.save(manifest)
     if sample.verified:
         folder = run.new_verification()
         session.write(folder / "transcript.jsonl", folder / "bodies", replay=True)
-        write_json(folder / "verdict.json", session.verdict())
+        sealed.write(folder / "verdict.json", session.verdict())
     return run, manifest
 
 
@@ -205,25 +217,22 @@ class _Session:
         for _, kind, seq in self.plan:
             if kind == "answer":
                 recorded, replayed = (self.answer(seq, replay=replay) for replay in (False, True))
-                judge.pair(self.request(seq), recorded, replayed, *self.sample.left.get(seq, ()))
+                judge.pair(self.request(seq), recorded, replayed, self.sample.left.get(seq))
             elif kind == "failure":
                 gone = Failure(seq, "ReadTimeout", "timed out")
                 judge.pair(self.request(seq), gone, gone)
         order = self.order(replay=True)
         judge.order_piece(tuple(self.steps), order)
         judge.order_end(order)
-        found = judge.verdict(requests=self.sample.requests, whole=True, client_order_same=True)
-        found.facts = {
+        facts = {
             "seconds": {"recording": round(self.last, 3), "replay": round(self.last * 0.8, 3)},
             "database": {"path": "/nowhere/app.db", "exists": False},
             **self.sample.facts,
         }
-        if self.sample.causes:
-            found.causes = diagnose([found], [])
-            return found.to_json()
-        older = found.to_json()
-        del older["causes"]
-        for one in older["divergences"]:
-            for new in ("cause", "stack", "position"):
-                del one[new]
-        return older
+        found = judge.verdict(
+            requests=self.sample.requests,
+            whole=True,
+            client_order_same=True,
+            facts=msgspec.convert(facts, Facts),
+        )
+        return (diagnosed(found, [found], []) if self.sample.concluded else found).to_json()

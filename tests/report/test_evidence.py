@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loadgen.core.masking import Masker, parse
 from loadgen.errors import UsageError
-from loadgen.report.evidence import Evidence, find_verification, gather
+from loadgen.report.evidence import Evidence, gather
 from loadgen.report.page import model, render
 from loadgen.report.story import tell
+from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def read(path: Path, sample: Sample) -> tuple[Evidence, Masker]:
     """Make a run and gather what a report shows of it."""
     run, manifest = make(path, sample)
     masker = Masker(parse(()))
-    return gather(run, manifest, find_verification(run, None), masker), masker
+    return gather(run, manifest, find_verification(run.path), masker), masker
 
 
 def shown(path: Path, sample: Sample) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def test_cut_transcript_is_shown_as_far_as_it_goes(tmp_path: Path, share: float)
     run, manifest = make(tmp_path / "run", Sample())
     content = run.transcript.read_bytes()
     run.transcript.write_bytes(content[: int(len(content) * share)])
-    evidence = gather(run, manifest, find_verification(run, None), Masker(parse(())))
+    evidence = gather(run, manifest, find_verification(run.path), Masker(parse(())))
     assert evidence.notices
     assert render(evidence, Masker(parse(())), version="0")
 
@@ -75,7 +76,7 @@ def test_damaged_transcript_is_told_not_thrown(tmp_path: Path, damage: bytes) ->
     run, manifest = make(tmp_path / "run", Sample())
     lines = run.transcript.read_bytes().splitlines(keepends=True)
     run.transcript.write_bytes(b"".join((*lines[:9], damage, *lines[9:])))
-    evidence = gather(run, manifest, find_verification(run, None), Masker(parse(())))
+    evidence = gather(run, manifest, find_verification(run.path), Masker(parse(())))
     assert "line 10" in evidence.notices[0]
     assert 0 < len(evidence.recorded.sent) < 60
 
@@ -92,8 +93,8 @@ def test_damaged_verdict_is_no_verdict(tmp_path: Path, change: dict[str, Any]) -
     """A verdict.json that is not what the format says is undetermined, never identical, and never a crash."""
     run, manifest = make(tmp_path / "run", Sample())
     file = run.path / "verify" / "1" / "verdict.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    found = find_verification(run, None)
+    reseal(file, **change)
+    found = find_verification(run.path)
     assert found is not None
     assert found.verdict is None
     assert tell(manifest, found, 60, Masker(parse(()))).tone == "undetermined"
@@ -104,7 +105,7 @@ def test_unreadable_verdict_is_no_verdict(tmp_path: Path, content: bytes) -> Non
     """Whatever bytes are there."""
     run, _ = make(tmp_path / "run", Sample())
     (run.path / "verify" / "1" / "verdict.json").write_bytes(content)
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     assert found.verdict is None
     assert found.problem
@@ -115,12 +116,12 @@ def test_latest_verification_is_the_default(tmp_path: Path) -> None:
     run, _ = make(tmp_path / "run", Sample())
     for number in (2, 9, 10):
         (run.path / "verify" / str(number)).mkdir()
-    latest, first = find_verification(run, None), find_verification(run, 1)
+    latest, first = find_verification(run.path), find_verification(run.path, 1)
     assert latest is not None
     assert first is not None
     assert (latest.number, first.number, latest.of) == (10, 1, 4)
     with pytest.raises(UsageError, match="no verification 3"):
-        find_verification(run, 3)
+        find_verification(run.path, 3)
 
 
 def test_long_bodies_are_cut_around_what_differs(tmp_path: Path) -> None:

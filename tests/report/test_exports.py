@@ -13,14 +13,21 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadgen import protocol
+from loadgen.core.comparison import Difference
+from loadgen.core.departure import Departure
 from loadgen.core.masking import MASK, Masker, parse
+from loadgen.core.verdict import Judgement, OneOf
 from loadgen.errors import RecordingFault
 from loadgen.report.bundle import bundle
-from loadgen.report.evidence import find_verification, learn
+from loadgen.report.evidence import learn
 from loadgen.report.har import har
 from loadgen.report.junit import junit
 from loadgen.report.markdown import summary
+from loadgen.report.wording import capital, lead, replays
+from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
+from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
 
 if TYPE_CHECKING:
@@ -141,9 +148,9 @@ def test_junit_fails_exactly_where_the_verdict_does(
 ) -> None:
     """Identical has none; a divergence is a failure; what cannot be told is an error."""
     run, manifest = make(tmp_path / "run", sample)
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
-    suite = ET.fromstring(junit(manifest, found.verdict or {}, Masker(parse(()))))[0]
+    suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
     assert (suite.get("failures"), suite.get("errors")) == (str(failures), str(errors))
     assert suite.get("tests") == str(len(suite.findall("testcase")))
 
@@ -152,11 +159,13 @@ def test_junit_is_xml_whatever_a_server_answered(tmp_path: Path) -> None:
     """Control characters and markup in a body do not break the file."""
     bodies = {3: (b'{"a":"x"}', json.dumps({"a": "\x00\x1b]]></failure>&"}).encode())}
     run, manifest = make(tmp_path / "run", Sample(bodies=bodies))
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     assert found.verdict is not None
-    found.verdict["divergences"][0]["differences"][0]["replayed"] = "\x00\x1b\ud800]]>"
-    suite = ET.fromstring(junit(manifest, found.verdict, Masker(parse(()))))[0]
+    (one,) = found.verdict.divergences
+    broken = replace(one, differences=(replace(one.differences[0], replayed="\x00\x1b\ud800]]>"),))
+    found = replace(found, verdict=replace(found.verdict, divergences=(broken,)))
+    suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
     assert suite.get("failures") == "2"
 
 
@@ -171,7 +180,7 @@ def test_junit_is_xml_whatever_a_server_answered(tmp_path: Path) -> None:
 def test_summary_begins_with_the_verdict(tmp_path: Path, sample: Sample, head: str) -> None:
     """The first line of the job page is the answer."""
     run, manifest = make(tmp_path / "run", sample)
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     assert summary(run, manifest, found, Masker(parse(()))).startswith(head)
 
@@ -180,7 +189,7 @@ def test_summary_cannot_be_broken_by_what_was_answered(tmp_path: Path) -> None:
     """Pipes, markup and newlines of a body stay inside their cell."""
     bodies = {3: (b'{"a":"x"}', b'{"a":"| <script>`[x](y)\\n# |"}')}
     run, manifest = make(tmp_path / "run", Sample(bodies=bodies))
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     text = summary(run, manifest, found, Masker(parse(())))
     row = next(line for line in text.splitlines() if line.startswith("| 3 "))
@@ -191,20 +200,26 @@ def test_summary_cannot_be_broken_by_what_was_answered(tmp_path: Path) -> None:
 def test_verdict_exports_tell_the_causes(tmp_path: Path) -> None:
     """Fault, why and advice of the first five, and how many there are; where a request left the tape, too."""
     call = "/srv/shop.py:3 in f: time.time()"
-    sample = Sample(diverge=(30,), left={20: (f"a call that was not recorded, at {call}", (call,))})
+    left = Departure(protocol.CALL_NOT_RECORDED, "a call that was not recorded", (call,))
+    sample = Sample(diverge=(30,), left={20: left})
     run, manifest = make(tmp_path / "run", sample)
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     assert found.verdict is not None
-    found.verdict["causes"] += found.verdict["causes"] * 3
-    found.verdict["replays"] = [
-        {"folder": str(number), "verdict": "identical" if number == 3 else "diverged", "diverged": 2}
+    each = tuple(
+        OneOf(str(number), Judgement.IDENTICAL if number == 3 else Judgement.DIVERGED, 2)
         for number in (1, 2, 3)
-    ]
-    suite = ET.fromstring(junit(manifest, found.verdict, Masker(parse(()))))[0]
+    )
+    verdict = replace(
+        found.verdict, causes=found.verdict.causes * 4, facts=replace(found.verdict.facts, replays=each)
+    )
+    found = replace(found, verdict=verdict)
+    suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
     failure = suite.find("testcase[@classname='loadgen.answers']/failure")
     assert failure is not None
-    assert "; at fault: unknown; the first: request 20: it was answered" in failure.attrib["message"]
+    assert failure.attrib["message"] == (
+        f"{lead(verdict, Masker(parse(())))} 8 causes, at fault: not known yet."
+    )
     xml = failure.text or ""
     text = summary(run, manifest, found, Masker(parse(())))
     for said in (
@@ -219,34 +234,43 @@ def test_verdict_exports_tell_the_causes(tmp_path: Path) -> None:
     assert "cause 5 of 8" in xml
     assert xml.endswith("and 3 more")
     assert "… and 3 more causes." in text
-    assert "Replayed 3 times: 2 diverged." in text
+    assert capital(replays(verdict)) in text
     stack = suite.find("testcase[@classname='loadgen.divergence']/failure")
     assert stack is not None
     assert (stack.text or "").endswith(f"where it left the tape, innermost call first:\n  {call}")
 
 
 def test_verdict_exports_of_an_older_verdict(tmp_path: Path) -> None:
-    """One without causes is told without them."""
-    run, manifest = make(tmp_path / "run", Sample(diverge=(30,), causes=False))
-    found = find_verification(run, None)
+    """One in another version's format is not guessed at: it is undetermined, and says what to do."""
+    run, manifest = make(tmp_path / "run", Sample(diverge=(30,)))
+    file = run.path / "verify" / "1" / "verdict.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": "loadgen-verdict/1"}))
+    found = find_verification(run.path)
     assert found is not None
-    assert "Causes" not in summary(run, manifest, found, Masker(parse(())))
-    assert b"at fault" not in junit(manifest, found.verdict or {}, Masker(parse(())))
+    assert "made by an older loadgen" in summary(run, manifest, found, Masker(parse(())))
+    suite = ET.fromstring(junit(manifest, found, Masker(parse(()))))[0]
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
 
 
 def test_verdict_exports_hold_no_secret(tmp_path: Path) -> None:
     """Also not in what the boundary saw, which quotes the application's calls."""
     run, manifest = make(tmp_path / "run", SECRETS)
-    found = find_verification(run, None)
+    found = find_verification(run.path)
     assert found is not None
     assert found.verdict is not None
-    difference = {"field": "outcome", "recorded": "answered 200", "replayed": f"left the tape: f('{SECRET}')"}
-    found.verdict["divergences"][0].update(differences=[difference], stack=[f"/srv/x.py:1 in f: '{SECRET}'"])
-    found.verdict["causes"][0].update(why=f"it says {SECRET}", advice=SECRET, headline=SECRET)
-    found.verdict["causes"][0]["head"] = found.verdict["divergences"][0]
+    difference = Difference("outcome", "answered 200", f"left the tape: f('{SECRET}')")
+    left = Departure(protocol.ANOTHER_CALL, f"f('{SECRET}')", (f"/srv/x.py:1 in f: '{SECRET}'",))
+    first = replace(found.verdict.divergences[0], differences=(difference,), left=left)
+    cause = replace(found.verdict.causes[0], why=f"it says {SECRET}", advice=SECRET, first=first)
+    verdict = replace(
+        found.verdict,
+        divergences=(first, *found.verdict.divergences[1:]),
+        causes=(cause, *found.verdict.causes[1:]),
+    )
+    found = replace(found, verdict=verdict)
     masker = Masker(MASKS)
     learn(run, found, masker)
-    for text in (junit(manifest, found.verdict, masker).decode(), summary(run, manifest, found, masker)):
+    for text in (junit(manifest, found, masker).decode(), summary(run, manifest, found, masker)):
         assert SECRET not in text
         assert MASK in text
 
@@ -259,7 +283,7 @@ def test_what_failed_in_the_scenario_is_exported(tmp_path: Path) -> None:
     (failed,) = log["_loadgen"]["failed_iterations"]
     assert (failed["seq"], failed["where"], failed["message"]) == (1, "a.py, line 7", f"not {MASK}")
     packed = io.BytesIO()
-    manifest.state, manifest.files = "complete", run.digests()
+    manifest.result.state, manifest.result.files = State.COMPLETE, run.digests()
     bundle(run, manifest, MASKS, packed, keep_secrets=False)
     lines = [json.loads(line) for line in unpacked(packed.getvalue())["run/transcript.jsonl"].splitlines()]
     assert [line["message"] for line in lines if line["event"] == "failed_iteration"] == [f"not {MASK}"]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.masking import Masker, parse
-from loadgen.report.evidence import find_verification, gather
+from loadgen.report.evidence import gather
 from loadgen.report.page import SCRIPTS, STYLES, render
+from loadgen.store.verification import find_verification
 from tests.report.sample import Sample, make
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def page(path: Path, sample: Sample) -> str:
     """Return a report."""
     run, manifest = make(path, sample)
     masker = Masker(parse(()))
-    return render(gather(run, manifest, find_verification(run, None), masker), masker, version="0").decode()
+    return render(gather(run, manifest, find_verification(run.path), masker), masker, version="0").decode()
 
 
 @pytest.mark.parametrize("name", SCRIPTS + STYLES)
@@ -77,7 +78,7 @@ def test_same_run_same_page(tmp_path: Path) -> None:
     pages = []
     for _ in range(2):
         masker = Masker(parse(()))
-        pages.append(render(gather(run, manifest, find_verification(run, None), masker), masker, version="0"))
+        pages.append(render(gather(run, manifest, find_verification(run.path), masker), masker, version="0"))
     assert pages[0] == pages[1]
 
 

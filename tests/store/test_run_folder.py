@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import MISSING, asdict, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.core.spec import Load, RunSpec
 from loadgen.core.transcript import FORMAT as TRANSCRIPT_FORMAT
 from loadgen.errors import RecordingFault, TranscriptFault, UsageError
-from loadgen.store.run_folder import FORMAT, Manifest, RunFolder, digest, read_transcript, write_json
+from loadgen.store.files import digest, write_json
+from loadgen.store.manifest import FORMAT, Manifest, Result, State, Totals
+from loadgen.store.run_folder import RunFolder, read_transcript
+from tests.resealing import reseal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SAMPLES: dict[str, Any] = {
-    "str": "text", "int": 1, "float": 1.5, "list[str]": ["a"], "dict[str, str]": {"a": "b"},
-}  # fmt: skip
+TOTALS = Totals(
+    requests=3, failures=0, seconds=0.5, statuses={200: 3}, p50_ms=1.0, p99_ms=2.0, iterations=1,
+    failed_iterations=0,
+)  # fmt: skip
 
 
 def manifest(**changes: Any) -> Manifest:
-    """Return a manifest with something in every field that has no default."""
-    needed = [one for one in fields(Manifest) if one.default is one.default_factory is MISSING]
-    return Manifest(**{**{one.name: SAMPLES[str(one.type)] for one in needed}, **changes})
+    """Return a manifest with *changes*."""
+    spec = RunSpec(load=Load(concurrency=2, iterations=3))
+    return Manifest(**{"id": "r", "created": "now", "spec": spec, **changes})
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def recorded(tmp_path: Path) -> tuple[RunFolder, Manifest]:
     run = RunFolder.create(tmp_path / "run", "")
     run.recording.write_bytes(b"tape")
     run.transcript.write_bytes(b"transcript")
-    complete = manifest(state="complete", files=run.digests())
+    complete = manifest(result=Result(state=State.COMPLETE, files=run.digests()))
     run.save(complete)
     return run, complete
 
@@ -130,8 +135,9 @@ def test_latest_points_to_the_newest(here: Path) -> None:
 def test_what_is_saved_is_opened(tmp_path: Path) -> None:
     """A manifest is read back equal, text and all, and no temporary file stays."""
     run = RunFolder.create(tmp_path / "run", "")
-    saved = manifest(target="naïve ☃", totals={"requests": 3}, files={"a": "b"}, error="why")
-    run.save(manifest(state="recording"))
+    result = Result(state=State.FAILED, totals=TOTALS, files={"a": "b"}, error="why")
+    saved = manifest(spec=RunSpec(target=("naïve ☃",)), result=result)
+    run.save(manifest())
     run.save(saved)
     opened, found = RunFolder.open(run.path)
     assert found == saved
@@ -168,7 +174,18 @@ def test_a_dangling_latest_is_a_usage_error(here: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"format": "loadgen-run/2"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"1",
+        b'"x"',
+        b"\xff\xfe",
+        b"{}",
+        b'{"format": "loadgen-run/2"}',
+        b'{"format": "loadgen-run/2", "seal": ""}',
+    ],
 )
 def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes) -> None:
     """Whatever is in ``run.json``, what is not a manifest of this format is refused as damaged."""
@@ -190,22 +207,34 @@ def test_a_torn_manifest_is_a_recording_fault(recorded: tuple[RunFolder, Manifes
 def test_a_manifest_with_other_fields_is_a_recording_fault(recorded: tuple[RunFolder, Manifest]) -> None:
     """A field that is missing or unknown means that another program wrote it."""
     run, complete = recorded
-    content = asdict(complete)
-    needed = [one.name for one in fields(Manifest) if one.default is one.default_factory is MISSING]
+    content = complete.to_json()
     for changed in (
         {**content, "more": 1},
-        *({key: value for key, value in content.items() if key != name} for name in needed),
+        {**content, "spec": {**content["spec"], "more": 1}},
+        {**content, "result": {**content["result"], "files": 3}},
+        *({key: value for key, value in content.items() if key != name} for name in ("id", "spec")),
     ):
-        write_json(run.path / "run.json", changed)
+        reseal(run.path / "run.json", changed)
         with pytest.raises(RecordingFault):
             RunFolder.open(run.path)
 
 
 def test_another_format_names_both(tmp_path: Path) -> None:
     """A folder of another version says which it is, and which one is read here."""
-    write_json(tmp_path / "run.json", {**asdict(manifest()), "format": "loadgen-run/9"})
-    with pytest.raises(RecordingFault, match=f"'loadgen-run/9', and this loadgen reads '{FORMAT}'"):
-        RunFolder.open(tmp_path)
+    for found, says in (
+        ("loadgen-run/9", "by a newer loadgen (loadgen 0.0.7): its format is 'loadgen-run/9'"),
+        ("loadgen-run/1", "by an older loadgen (loadgen 0.0.7): its format is 'loadgen-run/1'"),
+        ("something/1", "is damaged: its format is 'something/1'"),
+        (3, "is damaged: its format is '3'"),
+    ):
+        write_json(
+            tmp_path / "run.json", {**manifest().to_json(), "versions": {"loadgen": "0.0.7"}, "format": found}
+        )
+        with pytest.raises(
+            RecordingFault, match=f"{re.escape(says)}.* this loadgen reads '{FORMAT}'"
+        ) as refused:
+            RunFolder.open(tmp_path)
+        assert "record again" in refused.value.advice
 
 
 # ---- the recording ---------------------------------------------------------------------------------------
@@ -216,23 +245,23 @@ def test_what_was_recorded_is_accepted(recorded: tuple[RunFolder, Manifest]) -> 
     run, complete = recorded
     run.check_recording(complete)
     assert run.transcript_unchanged(complete)
-    assert complete.files["recording.bin"] == sha256(b"tape").hexdigest() == digest(run.recording)
+    assert complete.result.files["recording.bin"] == sha256(b"tape").hexdigest() == digest(run.recording)
 
 
 @pytest.mark.parametrize(
     ("state", "error", "what"),
     [
-        ("recording", "", "the run is recording, not complete: it was interrupted"),
-        ("failed", "no port", "the run is failed, not complete: no port"),
-        ("COMPLETE", "", "not complete"),
+        (State.RECORDING, "", "the run is recording, not complete: it was interrupted"),
+        (State.FAILED, "no port", "the run is failed, not complete: no port"),
+        (State.MASKED, "", "not complete"),
     ],
 )
 def test_a_run_that_is_not_complete_is_refused(
-    recorded: tuple[RunFolder, Manifest], state: str, error: str, what: str
+    recorded: tuple[RunFolder, Manifest], state: State, error: str, what: str
 ) -> None:
     """A recording that was not finished is never replayed, and it is told why it was not."""
     run, complete = recorded
-    complete.state, complete.error = state, error
+    complete.result.state, complete.result.error = state, error
     with pytest.raises(RecordingFault, match=what):
         run.check_recording(complete)
 
@@ -264,7 +293,7 @@ def test_a_changed_recording_is_refused(
 def test_a_recording_without_a_digest_is_refused(recorded: tuple[RunFolder, Manifest]) -> None:
     """Without the digest there is no evidence that it is what was recorded."""
     run, complete = recorded
-    complete.files = {}
+    complete.result.files = {}
     with pytest.raises(RecordingFault, match="SHA-256 differs"):
         run.check_recording(complete)
     assert not run.transcript_unchanged(complete)

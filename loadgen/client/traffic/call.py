@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from loadgen import protocol
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 CONNECTION = frozenset(
     {
         "host", "content-length", "connection", "keep-alive", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "http2-settings", "expect", "x-loadgen-seq",
+        "transfer-encoding", "upgrade", "http2-settings", "expect", protocol.SEQ_HEADER.lower(),
     }
 )  # fmt: skip
 """Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""
-IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", "x-loadgen-seq"})
+IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", protocol.SEQ_HEADER.lower()})
 """Of those, the ones that say nothing about the request: leaving them out is not worth a word."""
 COOKIE = "cookie"
 """The kind of a value that is the cookie of its name."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from loadgen.client.scenario import Origin, Scenario
+from loadgen.client.scenario import Scenario
 from loadgen.client.traffic.call import COOKIE
 from loadgen.client.traffic.carrying import Carrier, providers
 from loadgen.client.traffic.redirects import Cookies, following, with_cookies
@@ -59,7 +59,7 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
         run,
         concurrency=len(lists) if len(lists) > 1 else USERS,
         iterations=1,
-        origin=Origin("--from", file.resolve()),
+        file=file.resolve(),
         requests=requests,
     )
 

@@ -2,11 +2,7 @@
 
 const CARDS = 3, MORE_CARDS = 20;
 
-const FAULTS = {
-  application: "the application", engine: "the engine", transcript: "the transcript", harness: "loadgen", unknown: "not known yet",
-};
-
-function faultLabel(fault) { return make("span.fault", { "data-fault": fault }, `At fault: ${FAULTS[fault] || fault}`); }
+function faultLabel({ fault, label }) { return make("span.fault", { "data-fault": fault }, `At fault: ${label}`); }
 
 function showCauses(store) {
   const { causes } = store.data;
@@ -22,12 +18,12 @@ function showCause(store, cause) {
   if (cause.where) say("Where", make("code", cause.where));
   say("Why", cause.why);
   say("Next", cause.advice);
-  const link = make("a.jump", { href: `#cause-${cause.number}` }, followers(cause));
+  const link = make("a.jump", { href: `#cause-${cause.number}` }, cause.others || `See request ${number(cause.first)}`);
   link.addEventListener("click", (event) => { event.preventDefault(); jumpToCause(cause.number); });
   const { watched } = store.data.verification;
   const seen = watched && watched.seq === cause.first && watched.seen;
   return make("article.cause",
-    make("p.cause-top", faultLabel(cause.fault), causes.length > 1 && make("span.quiet", `Cause ${cause.number} of ${number(causes.length)}`)),
+    make("p.cause-top", faultLabel(cause), causes.length > 1 && make("span.quiet", `Cause ${cause.number} of ${number(causes.length)}`)),
     make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, seen && showWatched(seen), link);
 }
 
@@ -51,13 +47,6 @@ function showWatched({ calls, count, left_over }) {
 function showEngineLog({ first, line, lines }) {
   return make("details.engine-log", make("summary", `What the server's log says first of the engine, line ${number(line)}`),
     make("pre.code", { tabindex: "0" }, lines.map((text, at) => make(first + at === line ? "b" : "span", `${text}\n`))));
-}
-
-// Where a card leads: its request, and how many more are of the same cause.
-function followers(cause) {
-  const rest = cause.count - 1;
-  if (!rest) return `See request ${number(cause.first)}`;
-  return `${plural(rest, "more request")} ${rest === 1 ? "follows" : "follow"} from it, or ${rest === 1 ? "is" : "are"} alike`;
 }
 
 const FAR = /\/(site|dist)-packages\/|\/lib\/python3|^<frozen /;

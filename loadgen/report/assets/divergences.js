@@ -39,7 +39,7 @@ function showGroup(store, cause, members) {
   group.append(make("div.group-head",
     make("h3", { id: `cause-${cause.number}`, tabindex: "-1" },
       make("span.quiet", `Cause ${cause.number}`), " ", cause.request && make("code", cause.request), " ", make("span", `${plural(cause.count, "request")}`)),
-    faultLabel(cause.fault)), rows);
+    faultLabel(cause)), rows);
   if (members.length) {
     portions(rows, members, [FEW, PAGE], (one) => showDivergence(store, one, { level: 4, first: one === store.divergences[0] }),
       (next, left) => `Show ${next === left ? "" : `${next} of `}${plural(left, "more request")} of this cause`);

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from loadgen.traced import settings
+from loadgen.traced.calls import compare_calls
 from loadgen.traced.gaps.bindings import bind_reused_addresses, free_objects_in_one_step
 from loadgen.traced.gaps.callbacks import unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_places, record_how_much_was_collected
@@ -39,6 +40,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     order_the_threads,
     let_go_of_replayed_errors,
     free_objects_in_one_step,
+    compare_calls,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
     trace_imports_of_the_application,

@@ -25,7 +25,7 @@ import time
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.traced.gaps.installing import when_installed
+from loadgen.traced.installing import when_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

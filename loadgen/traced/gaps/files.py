@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from retracesoftware.install import patcher, pathpredicate
 
 from loadgen.traced import settings
-from loadgen.traced.gaps.installing import when_installed
+from loadgen.traced.installing import when_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

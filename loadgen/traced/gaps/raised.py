@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 
-from loadgen.traced.gaps.installing import when_installed
+from loadgen.traced.installing import when_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

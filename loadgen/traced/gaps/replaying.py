@@ -7,6 +7,9 @@ from typing import Any
 
 import retracesoftware.proxy.io as engine_io
 
+from loadgen import protocol
+from loadgen.traced import calls
+from loadgen.traced.described import shown as shown_call
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 
@@ -26,13 +29,18 @@ def fail_the_request_not_the_process() -> None:
             there, here = (
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
-            raise Diverged(f"the recording makes its next call from {there}, the replay from {here}")
-        message = f"the recording has {_described(recorded)} here, the replay {_described(replayed)}"
-        raise Diverged(message, getattr(recorded, "value", recorded), replayed)
+            what = f"the recording makes its next call from {there}, the replay from {here}"
+            raise Diverged(protocol.ANOTHER_CALL, what)
+        here = _described(replayed)
+        if replayed is engine_io.CallMarkerMessage and (asked := TapeTurns.current.asks()) is not None:
+            here = f"the call {shown_call(asked)}"
+        message = f"the recording has {_described(recorded)} here, the replay {here}"
+        raise Diverged(protocol.ANOTHER_CALL, message, getattr(recorded, "value", recorded), replayed)
 
     def on_unexpected(message: object) -> None:
         TapeTurns.current.leave()
-        raise Diverged(f"the recording has {_described(message)} here, the replay the result of a call")
+        what = f"the recording has {_described(message)} here, the replay the result of a call"
+        raise Diverged(protocol.ANOTHER_CALL, what)
 
     engine_io.replayer.__kwdefaults__.update(on_desync=on_desync, on_unexpected=on_unexpected)
 
@@ -52,6 +60,8 @@ _MESSAGES = {
 def _described(message: object) -> str:
     """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
     value = getattr(message, "value", message)
+    if isinstance(message, calls.Call):
+        return f"the call {shown_call(message.described)}"
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
         name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '?')}"

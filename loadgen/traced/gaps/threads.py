@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 
 from loadgen.traced import schedule
-from loadgen.traced.gaps.installing import when_installed
+from loadgen.traced.installing import when_installed
 
 
 def order_the_threads() -> None:

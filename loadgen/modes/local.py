@@ -1,4 +1,4 @@
-"""Servers as local processes, one interpreter each, on loopback.
+"""A host: this machine. Servers are local processes, one interpreter each, on loopback.
 
 The parent opens the listening socket and hands it over: there is no race for a port, concurrent runs do not
 disturb each other, and a connection made before the server is up simply waits.
@@ -14,46 +14,51 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
+from loadgen import protocol
 from loadgen.client.control import Control, State
 from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
+from loadgen.engine.scratch import new_database, recorded
+from loadgen.engine.sessions import listening
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
-from loadgen.runtimes.files import new_database, recorded
-from loadgen.runtimes.processes import end_session, listening
+from loadgen.modes.base import START_LIMIT, Served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from loadgen.engine.target import Target
-    from loadgen.store.run_folder import Manifest, RunFolder
+    from loadgen.core.spec import RunSpec
+    from loadgen.modes.base import Session
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
 
-START_LIMIT = 60.0
-"""Seconds that a server may take until it is ready."""
 BACKLOG = 1024
-REFUSAL = "loadgen: this server cannot be recorded: "
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
 SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
 
 
 class LocalServer:
-    """A server process; see :class:`loadgen.runtimes.Server`."""
+    """A server process; see :class:`loadgen.modes.base.BoundaryServer`."""
 
     def __init__(self, process: Traced, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        self.wire = WireTransport()
-        self.control = Control(self.url, self.wire)
+        self.transport = WireTransport()
+        self.control = Control(self.url, self.transport)
         self.ended = process.ended
-        self.obituary = process.obituary
+        self.exit_report = process.exit_report
         self._process = process
         self._log = process.log
+
+    async def served(self) -> Served:
+        """Ask the boundary what it did."""
+        return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:
         """End it so that its recording is complete: interrupted, the application finishes by itself."""
         self._process.interrupt()
-        how = await self._process.obituary(END_LIMIT)
+        how = await self._process.exit_report(END_LIMIT)
         if how is None:
             raise EngineFault(
                 f"the server did not stop within {END_LIMIT:g} s, so its recording is not complete"
@@ -92,10 +97,14 @@ class LocalServer:
 
     async def _not_started(self, mode: str) -> ServerFault:
         """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
-        how, see = await self.obituary(), f"See {self._log}."
-        refusal = next((line for line in reversed(last_words(self._log)) if line.startswith(REFUSAL)), None)
+        how, see = await self.exit_report(), f"See {self._log}."
+        refusal = next(
+            (line for line in reversed(last_words(self._log)) if line.startswith(protocol.LOG_REFUSAL)), None
+        )
         if refusal is not None:
-            return ServerFault(refusal.removeprefix("loadgen: "), advice=see)
+            return ServerFault(
+                f"this server cannot be recorded: {refusal.removeprefix(protocol.LOG_REFUSAL)}", advice=see
+            )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
             return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
@@ -111,61 +120,58 @@ class LocalServer:
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
 
 
-class LocalRuntime:
-    """Local processes; see :class:`loadgen.runtimes.Runtime`."""
+class LocalHost:
+    """Local processes; see :class:`loadgen.modes.base.Host`."""
 
-    name = "local"
-
-    def __init__(self, server_env: Mapping[str, str] | None = None, without: Sequence[str] = ()) -> None:
-        """Give the server *server_env* beside its own environment; leave the engine's gaps *without* open."""
-        self._server_env = dict(server_env or {})
-        self._without = [option for gap in without for option in ("--without", gap)]
-
-    def _options(self, manifest: Manifest) -> list[str]:
-        here = ("--health-path", manifest.health_path, "--application", manifest.python_path)
-        alone = ["--engine-alone"] if manifest.engine_alone else []
-        return [*here, "--schedule", manifest.schedule, *self._without, *alone]
-
-    def database(self) -> str:
-        """Name a database in a new folder of its own."""
-        return new_database()
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """Give recorded servers *environment* beside what they get anyway."""
+        self._environment = dict(environment or {})
 
     @asynccontextmanager
-    async def record(self, target: Target, run: RunFolder, manifest: Manifest) -> AsyncIterator[LocalServer]:
-        """Run *target* under the recording engine; its database is gone afterwards."""
+    async def record(self, session: Session) -> AsyncIterator[LocalServer]:
+        """Run the session's server under the recording engine; its database is gone afterwards."""
+        spec, run, target = session.spec, session.run, session.target
+        started = session.manifest.result.started
+        started.database = new_database()
 
         def command(listen: Sequence[str]) -> list[str]:
-            options = [*listen, *self._options(manifest), "--import-from", target.import_from]
-            return retrace.record_command(
-                run.recording.resolve(), target.argv, options, stacks=manifest.stacks
-            )
+            options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
+            return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
 
-        manifest.server_env = sorted(self._server_env)
+        given = {**retrace.chosen(spec.server_env), **self._environment}
         environment = retrace.environment(
-            {"DB_FILE": manifest.database, **self._server_env}, engine_alone=manifest.engine_alone
+            {"DB_FILE": started.database, **given}, engine_alone=spec.engine_alone
         )
-        with recorded(run.recording, manifest.database):
-            async with _serve(command, environment, run.log, manifest.cwd) as server:
+        with recorded(run.recording, started.database):
+            async with _serve(command, environment, run.log, started.cwd) as server:
                 await server.ready("record")
                 yield server
 
     @asynccontextmanager
     async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
         """Run the recording in a fresh process that has no database."""
-        database = Path(manifest.database)
-        if database.exists():
+        started = manifest.result.started
+        if Path(started.database).exists():
             raise RecordingFault(
-                f"the recorded server's database {database} still exists, so a replay could read it",
+                f"the recorded server's database {started.database} still exists, so a replay could read it",
                 advice="Delete it, or record again.",
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            return retrace.replay_command(run.recording.resolve(), [*listen, *self._options(manifest)])
+            options = [*listen, *_options(manifest.spec, started.folder)]
+            return retrace.replay_command(run.recording.resolve(), options)
 
         environment = retrace.recorded_start(run.recording).environment
-        async with _serve(command, environment, log, manifest.cwd) as server:
+        async with _serve(command, environment, log, started.cwd) as server:
             await server.ready("replay")
             yield server
+
+
+def _options(spec: RunSpec, folder: str) -> list[str]:
+    """Return the boundary's options, the same for record and replay."""
+    options = ["--health-path", spec.health_path, "--application", folder, "--schedule", spec.threads]
+    options += [word for gap in spec.without for word in ("--without", gap)]
+    return [*options, *(("--engine-alone",) if spec.engine_alone else ())]
 
 
 @asynccontextmanager
@@ -180,7 +186,7 @@ async def _serve(
         def handed_over(lifeline: Sequence[str]) -> list[str]:
             return command(("--socket-fd", str(descriptor), *lifeline))
 
-        process_of = traced(handed_over, environment, log, cwd, tells=False, inherited=(descriptor,))
+        process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
         async with process_of as process:
             held.close()  # it is the server's now: nobody waits for a server that is gone
             server = LocalServer(process, port)
@@ -188,6 +194,5 @@ async def _serve(
                 yield server
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
-                    await server.wire.aclose()
+                    await server.transport.aclose()
                     await process.end()
-                end_session(process.pid)

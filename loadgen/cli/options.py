@@ -1,0 +1,116 @@
+"""Options of commands that take a specification: made from its fields, see :mod:`loadgen.core.option`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+from typer.main import get_command
+
+from loadgen.core.option import Field, assemble, fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import msgspec
+
+    Command = Callable[..., None]
+
+T = TypeVar("T", bound="msgspec.Struct")
+
+
+def taking(*, without: Sequence[str] = (), **kinds: type[msgspec.Struct]) -> Callable[[Command], Command]:
+    """Let a command take the options of specifications, and give it their values by the names of *kinds*.
+
+    A field of the same option in several of them is one option, and goes into each. Fields named in *without*
+    have no option here.
+    """
+
+    def decorate(command: Command) -> Command:
+        parameters = dict[str, inspect.Parameter]()
+        for kind in kinds.values():
+            for field in fields(kind):
+                if field.name not in without:
+                    parameters.setdefault(_parameter(field), _made(field))
+        own = [
+            one.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, hint in get_type_hints(command, include_extras=True).items()
+            if name not in kinds and (one := inspect.signature(command).parameters.get(name)) is not None
+        ]
+
+        @wraps(command)
+        def taken(**given: Any) -> None:
+            values = {}
+            for name, kind in kinds.items():
+                mine = {
+                    one.name: given.get(_parameter(one)) for one in fields(kind) if one.name not in without
+                }
+                values[name] = assemble(kind, mine)
+            command(**values, **{one.name: given[one.name] for one in own})
+
+        every = [*parameters.values(), *own]
+        taken.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        taken.__annotations__ = {one.name: one.annotation for one in every}
+        del taken.__wrapped__  # its signature would be looked at instead
+        return taken
+
+    return decorate
+
+
+def parse(app: typer.Typer, command: str, words: Sequence[str], kind: type[T]) -> T:
+    """Return the specification that *words*, after *command*, say."""
+    group: Any = get_command(app)
+    context = group.commands[command].make_context(command, list(words), parent=typer.Context(group))
+    return assemble(kind, {one.name: context.params.get(_parameter(one)) for one in fields(kind)})
+
+
+def _parameter(field: Field) -> str:
+    """Return the name of the parameter: that of the option, so that two specifications share it."""
+    if not field.option.names:
+        return field.name
+    name = field.option.names[0].removeprefix("--").replace("-", "_")
+    return f"{name}_" if name == "from" else name
+
+
+def _made(field: Field) -> inspect.Parameter:
+    option = field.option
+    hint: Any
+    more: dict[str, Any] = {"help": _help(field), "show_default": False, "metavar": option.metavar}
+    if field.many:
+        hint = list[str] | None
+    elif field.kind is bool:
+        hint = bool
+    elif option.read is not None:
+        hint = str | None
+    else:
+        hint = field.kind | None
+        if field.kind in {int, float}:
+            more |= _range(field)
+    default = False if field.kind is bool else None
+    made = typer.Option(*option.names, **more) if option.names else typer.Argument(**more)
+    return inspect.Parameter(
+        _parameter(field), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, made]
+    )
+
+
+def _range(field: Field) -> dict[str, Any]:
+    def finite(value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise typer.BadParameter(f"{value} is not a number of seconds.")
+        return value
+
+    limits = {"min": field.option.least, "max": field.option.most}
+    return {
+        "callback": finite,
+        **{name: field.kind(limit) for name, limit in limits.items() if limit is not None},
+    }
+
+
+def _help(field: Field) -> str:
+    text = field.option.help
+    if field.default in (None, (), False) or "efault" in text:
+        return text
+    return f"{text} [default: {field.option.write(field.default)}]"

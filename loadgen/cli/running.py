@@ -1,0 +1,66 @@
+"""Runs a command's work so that a Ctrl-C ends it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from loadgen.client.session import Stop
+from loadgen.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
+    """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
+
+    Raises:
+        Interrupted: it was ended.
+    """
+    stop = Stop()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+
+    async def supervised() -> T:
+        result: list[T] = []
+        interrupted = False
+
+        async def listen(scope: anyio.CancelScope) -> None:
+            nonlocal interrupted
+            with anyio.open_signal_receiver(*_STOPPING) as signals:
+                async for _ in signals:
+                    if stop.requested or at_once:
+                        interrupted = True
+                        scope.cancel()
+                        break
+                    stop.requested = True
+                    print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
+            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
+                signal.signal(number, signal.SIG_IGN)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen, group.cancel_scope)
+            try:
+                result.append(await call(stop))
+            finally:
+                group.cancel_scope.cancel()
+        if interrupted:
+            raise Interrupted("interrupted")
+        return result[0]
+
+    try:
+        return anyio.run(supervised)
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

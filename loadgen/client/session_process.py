@@ -1,0 +1,145 @@
+"""The load generator as a process of its own, under the engine: sockets, clock and timers are on the tape.
+
+It runs one session and emits what happens on standard output, an event a line (:mod:`loadgen.core.events`),
+by ``print``: that is what the engine leaves live in a replay. Each request and each outcome is an
+:class:`~loadgen.core.events.Entry`; a body that is kept beside a transcript comes before it.
+
+Standard input says when to stop: when it ends, because whoever started us closed it, or is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import select
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from loadgen import protocol
+from loadgen.client.plan import plan
+from loadgen.client.session import fire
+from loadgen.core.events import Body, Entry, LeftTape, Story, to_line
+from loadgen.core.exchange import Failure, Headers, Request, Response
+from loadgen.core.transcript import FailedIteration, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadgen.core.events import Emit, Event
+    from loadgen.core.spec import RunSpec
+
+COLLECT_EVERY = 20
+"""Answers from one run of the collector to the next."""
+
+
+class Emitting:
+    """Numbers what is issued, and emits it with its time; see :class:`loadgen.client.recording.Notes`."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._began = time.monotonic()
+        self._requests = 0
+        self._answers = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began."""
+        return time.monotonic() - self._began
+
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
+        """Number a request and emit it, before it is sent; nothing in here awaits."""
+        self._requests += 1
+        request = Request(self._requests, user, method, target, headers, body)
+        self._event(request, None if due is None else round(due, 6))
+        return request
+
+    def complete(self, outcome: Response | Failure) -> None:
+        """Emit how a request ended, and run the collector, if it is time to.
+
+        Finalizers run where the collector happens to run. It counts allocations, and a replay does not make
+        the same ones. What finalizers call is on the tape, so they must run at a fixed place.
+        """
+        self._event(outcome)
+        self._answers += 1
+        if self._answers % COLLECT_EVERY == 0:
+            gc.collect()
+
+    def write(self, event: FailedIteration) -> None:
+        """Emit how an iteration failed."""
+        self._event(event)
+
+    def _event(self, event: Request | Response | Failure | FailedIteration, due: float | None = None) -> None:
+        name, fields = encode(event, self._body)
+        self._emit(Entry(name=name, fields=fields, at=round(self.elapsed, 6), due=due))
+
+    def _body(self, digest: str, body: bytes) -> None:
+        self._emit(Body(sha256=digest, base64=base64.b64encode(body).decode()))
+
+
+class StopWithInput:
+    """Requested when standard input has ended; looking is on the tape, so a replay stops where it did."""
+
+    @property
+    def requested(self) -> bool:
+        """Look."""
+        return bool(select.select([0], [], [], 0)[0])
+
+
+def run(spec: RunSpec, url: str) -> None:
+    """Run the session of *spec* against *url*, and emit what happens."""
+    out, sys.stdout = sys.stdout, sys.stderr  # what a scenario prints is not an event
+
+    def emit(event: Event) -> None:
+        print(to_line(event).decode(), file=out, flush=True)
+
+    scenario, _ = plan(spec.traffic)
+    load = spec.load
+    assert load.concurrency is not None
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    session = partial(
+        fire,
+        url,
+        scenario,
+        Emitting(emit),
+        concurrency=load.concurrency,
+        iterations=load.iterations or 0,
+        seed=load.seed,
+        timeout=load.timeout,
+        stop=StopWithInput(),
+        say=lambda line: emit(Story(line=line)),
+        shape=load.shape,
+    )
+    try:
+        end = anyio.run(session)
+    except BaseException as error:
+        for left in _causes(error):
+            if stack := getattr(left, "stack", None):
+                code = getattr(left, "code", protocol.UNKNOWN)
+                emit(LeftTape(code=code, why=str(left), stack=tuple(stack)))
+                break
+        raise
+    emit(end)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what led to it, the first of it first."""
+    if error.__context__ is not None:
+        yield from _causes(error.__context__)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _causes(one)
+    yield error

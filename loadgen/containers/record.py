@@ -1,0 +1,174 @@
+"""Recording in containers: the host starts them, shows what the one inside emits, and carries the run out.
+
+The run folder ends up with what a local run has in it.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from msgspec.structs import replace
+
+from loadgen.containers import carry, exits, layout
+from loadgen.containers.daemon import Daemon
+from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
+from loadgen.containers.listener import Listener
+from loadgen.containers.session import Session as Containers
+from loadgen.core.events import Stage
+from loadgen.core.jobs import Drive, Serve
+from loadgen.core.spec import RecordPlace, to_json
+from loadgen.engine.retrace import chosen
+from loadgen.errors import Interrupted, RecordingFault, UsageError
+from loadgen.record import Recorded, begin
+from loadgen.store.manifest import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from loadgen.client.session import Stop
+    from loadgen.containers.session import Ends
+    from loadgen.core.events import Emit
+    from loadgen.core.spec import RunSpec
+    from loadgen.engine.target import Target
+    from loadgen.modes.base import Session
+
+COLLECT_LIMIT = 60.0
+"""Seconds that fetching the logs and the run may take."""
+
+
+async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> Recorded:
+    """Record a session; see :func:`loadgen.record.record`."""
+    given = chosen(spec.server_env)
+    emit(Stage(what="looking for Docker"))
+    daemon = await Daemon.connect()
+    session = begin(spec, folder, emit, elsewhere=True)
+    run, manifest = session.run, session.manifest
+    listener = Listener(emit)
+    try:
+        manifest.image = await _image(daemon, session, emit)
+        run.save(manifest)
+        inside = _inside(session, given)
+        emit(Stage(what="starting containers"))
+        await _record(daemon, session, inside, listener, stop)
+    except BaseException as error:
+        manifest.result.state = State.FAILED
+        manifest.result.error = str(error) or type(error).__name__
+        raise
+    finally:
+        run.save(manifest)
+    assert listener.end is not None
+    if folder is None:
+        run.make_latest()
+    return Recorded(run, manifest, listener.end)
+
+
+async def _record(daemon: Daemon, session: Session, inside: RunSpec, listener: Listener, stop: Stop) -> None:
+    """Run the two containers, and bring out the run whatever comes of it.
+
+    Raises:
+        LoadgenError: it could not be recorded.
+    """
+    run, manifest = session.run, session.manifest
+    memory = session.spec.place.memory or layout.MEMORY
+    ends: Ends | None = None
+    async with Containers(
+        daemon, manifest.image, concurrency=manifest.concurrency, memory=memory
+    ) as containers:
+        await containers.network()
+        server = await containers.create(layout.FLASK_RECORD, _words(Serve(spec=inside)))
+        job = Drive(spec=replace(inside, server_env=()), folder=carry.inside(run), address=layout.RECORDED_AT)
+        driver = await containers.create(layout.RECORD, _words(job))
+        await carry.bring_in_traffic(daemon, driver, session)
+        async with _collected(daemon, session, server, driver):
+            ends = await containers.run(server, driver, listener.hear, stop)
+    if stop.requested and listener.error is None and listener.end is None:
+        raise Interrupted("interrupted")  # it came before there was anything to finish
+    if listener.error or listener.end is None or manifest.result.state is not State.COMPLETE:
+        raise exits.fault(
+            ends,
+            listener.error,
+            phase="record",
+            memory=memory,
+            log=run.log,
+            driver_log=run.path / "client.log",
+        )
+    if run.digests() != manifest.result.files:
+        raise RecordingFault("the run was damaged on its way out of the containers", advice="Record again.")
+
+
+@asynccontextmanager
+async def _collected(daemon: Daemon, session: Session, server: Any, driver: Any) -> AsyncIterator[None]:
+    """Bring out logs and run afterwards, however it went."""
+    run = session.run
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(COLLECT_LIMIT):
+            await daemon.save_log(server, run.log)
+            await carry.keep_stderr(daemon, driver, run.path / "client.log")
+            await carry.bring_out(daemon, driver, run, session.manifest)
+
+
+async def _image(daemon: Daemon, session: Session, emit: Emit) -> str:
+    place = session.spec.place
+    if place.image is not None:
+        return await present(daemon, place.image, emit)
+    folder = session.target.folder
+    recipe = Recipe(
+        place.test_image or DEFAULT_BASE,
+        Path(place.requirements) if place.requirements else None,
+        Path(folder) if folder else None,
+    )
+    return await ensure(daemon, recipe, emit)
+
+
+def _words(job: Serve | Drive) -> str:
+    return to_json(job).decode()
+
+
+def _inside(session: Session, given: dict[str, str]) -> RunSpec:
+    """Return the session's specification as it reads inside the containers.
+
+    Raises:
+        UsageError: its server is started where the containers have nothing.
+    """
+    cwd, words = _started(session.target)
+    return replace(
+        session.spec,
+        target=words,
+        cwd=cwd,
+        server_env=tuple(f"{name}={value}" for name, value in given.items()),
+        traffic=carry.traffic(session),
+        place=RecordPlace(),
+    )
+
+
+def _started(target: Target) -> tuple[str | None, tuple[str, ...]]:
+    """Return the directory in the containers that *target* is started in, and what it is called there.
+
+    Its folder is :data:`layout.APP` there, and where it is started unless it is started below.
+
+    Raises:
+        UsageError: it is started where the containers have nothing.
+    """
+    if not target.folder:
+        return None, ()
+    here = Path(target.cwd)
+    if here != Path.cwd() and not here.is_relative_to(target.folder):
+        raise UsageError(
+            f"the containers have the server's folder only, {target.folder}, and not {here}",
+            advice="Let --cwd be a directory that has the server's code in it.",
+        )
+
+    def there(path: Path) -> str:
+        inner = path.relative_to(target.folder).as_posix()
+        return layout.APP if inner == "." else f"{layout.APP}/{inner}"
+
+    words = list(target.words)
+    if len(words) == 1 and words[0].endswith(".py"):
+        words = [there(Path(target.argv[0]))]
+    words = [there(Path(word)) if Path(word).is_relative_to(target.folder) else word for word in words]
+    return (there(here) if here.is_relative_to(target.folder) else layout.APP), tuple(words)

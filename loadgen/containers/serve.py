@@ -1,0 +1,67 @@
+"""The server's side of a container: it becomes the server, recorded or replayed.
+
+The process replaces itself, so the engine is process 1, gets the signals, and its exit code is the
+container's. The server gets the same allow-listed environment as a local one: what an image or a proxy
+configuration brought in does not end up in the recording.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from loadgen.containers import layout
+from loadgen.engine import retrace
+from loadgen.engine.target import resolve
+from loadgen.errors import RecordingFault
+from loadgen.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from loadgen.core.spec import RunSpec
+
+
+def serve(spec: RunSpec) -> NoReturn:
+    """Become the server of *spec*, recorded.
+
+    Raises:
+        UsageError: there is no such server.
+    """
+    target = resolve(spec.target, spec.cwd)
+    tape = Path(layout.TAPE)
+    tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
+    retrace.empty_recording(tape)
+    options = _options("0.0.0.0", spec.health_path, target.folder)  # noqa: S104 - of an internal network
+    options += ["--import-from", target.import_from, "--schedule", spec.threads]
+    command = retrace.record_command(tape, target.argv, options, stacks=spec.stacks)
+    environment = retrace.environment({"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)})
+    os.chdir(target.cwd or ".")
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+
+
+def serve_replay(path: Path | None) -> NoReturn:
+    """Become the replay of the run at *path*, by default the latest one.
+
+    Raises:
+        RecordingFault: it must not be replayed here: another engine, a changed file, a database.
+    """
+    run, manifest = RunFolder.open(path or Path(layout.HOME, "runs", "latest"))
+    result = manifest.result
+    retrace.check_versions(result.versions)
+    run.check_recording(manifest)
+    if Path(result.started.database).exists():
+        raise RecordingFault(
+            f"the recorded server's database {result.started.database} exists in this container"
+        )
+    options = _options("127.0.0.1", manifest.spec.health_path, result.started.folder)
+    command = retrace.replay_command(run.recording.resolve(), options)
+    start = retrace.recorded_start(run.recording)
+    os.chdir(start.cwd)
+    os.execve(command[0], command, start.environment)  # noqa: S606
+
+
+def _options(host: str, health_path: str, folder: str) -> list[str]:
+    return [
+        *("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}"),
+        *("--health-path", health_path, "--application", layout.APP if folder else ""),
+    ]

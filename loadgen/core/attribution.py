@@ -1,0 +1,247 @@
+"""Attribution: whose fault a cause is, with the evidence.
+
+It follows from evidence alone, and is ``unknown`` where there is not enough of it. The strongest evidence is
+repetition: a recording never changes, so what differs in some of its replays only is the replay's doing, or a
+race. Nothing is the engine's while the code is changed, or after a request has left the tape: what such a
+request would have made or done is missing for all that come after it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from loadgen import protocol
+from loadgen.core.verdict import Fault, Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
+
+LENGTH = "header:content-length"
+"""Follows from the body."""
+_NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # what is longer or shorter has no name
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a fault is told from."""
+
+    head: Divergence
+    verdicts: Sequence[Verdict]
+    changed: Sequence[str] | None
+
+    @property
+    def code(self) -> str:
+        """What is known of its code, to begin a sentence with."""
+        return (
+            "its code is unchanged" if self.changed is not None else "whether its code changed is not known"
+        )
+
+    @property
+    def earlier(self) -> Iterator[Divergence]:
+        """What differed before the head, in the server's order."""
+        for verdict in self.verdicts:
+            for one in verdict.divergences:
+                if one.position is not None and one.position < (self.head.position or 0):
+                    yield one
+
+    @property
+    def replays(self) -> list[Divergence | None]:
+        """The head as each replay has it; none where that replay answered as recorded.
+
+        A replay that is undetermined may have ended before it: it counts only if it shows the head.
+        """
+        heads = [
+            (
+                verdict,
+                next(
+                    (replace(one, position=None) for one in verdict.divergences if one.seq == self.head.seq),
+                    None,
+                ),
+            )
+            for verdict in self.verdicts
+        ]
+        return [one for verdict, one in heads if one or verdict.judgement is not Judgement.UNDETERMINED]
+
+
+_NOT_ON_THE_TAPE = (
+    "an address (id(), repr()), a background thread, a thread pool, a temporary file, a library's own "
+    "randomness"
+)
+_ANOTHER_WAY = (
+    f"Either the application depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or the "
+    "engine replays a call wrongly: loadgen verify --explain shows what each of its calls got."
+)
+_ONCE_OTHERWISE = (
+    "It was recorded with a race between its threads, in memory (look for shared state without a lock), or "
+    "depends on something live that has changed: a file, a library, a setting."
+)
+_Told = tuple[Fault, str, str] | None
+
+
+def _rules_to_ignore(head: Divergence) -> str:
+    """Return the options that leave out what differs; none if no rule could name all of it."""
+    fields = [one.field for one in head.differences if one.field != LENGTH]
+    rules = [field.replace("body:", "json:") for field in fields]
+    named = all(_NAMEABLE.fullmatch(rule) for rule in rules)
+    return " ".join(f"--ignore '{rule}'" for rule in rules) if rules and named else ""
+
+
+def code_changed(changed: Sequence[str]) -> str:
+    """Say in a clause which files changed."""
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""  # noqa: PLR2004
+    return f"its code is not what was recorded: {', '.join(changed[:3])}{more} changed"
+
+
+def _transcript_changed(case: _Case) -> _Told:
+    if not any(reason.fault == "transcript" for verdict in case.verdicts for reason in verdict.reasons):
+        return None
+    why = "the transcript is not what was recorded: it was changed afterwards"
+    return Fault.TRANSCRIPT, why, "Restore the transcript, or record again."
+
+
+def _other_request(case: _Case) -> _Told:
+    if case.head.code != protocol.NOT_THE_RECORDED_REQUEST:
+        return None
+    return (
+        Fault.HARNESS,
+        case.head.evidence,
+        "This is a fault of loadgen: please report it, with the run folder.",
+    )
+
+
+def _engine_failed(case: _Case) -> _Told:
+    """Blame the engine: only for a replay of unchanged code, and where nothing has left the tape before."""
+    left = case.head.left
+    if (
+        left is None
+        or left.code not in protocol.ENGINE_FAILED
+        or left.after is not None
+        or case.changed != []
+    ):
+        return None
+    return (
+        Fault.ENGINE,
+        case.head.evidence,
+        "The engine failed on its own recording: report it to its authors.",
+    )
+
+
+def _flickers(case: _Case) -> _Told:
+    times, of = sum(one is not None for one in case.replays), len(case.replays)
+    if times == of:
+        return None
+    often = f"it differs in {times} of {of} replays of one recording"
+    if any(one.left for one in case.replays if one):
+        why = f"{often}, and left the tape there: a race in the application's memory, or the engine"
+        return (
+            Fault.UNKNOWN,
+            why,
+            "Look for shared state without a lock; without any, it is the engine's.",
+        )
+    why = f"{often}, and took every recorded step each time: a race between its threads, in its own memory"
+    return Fault.APPLICATION, why, "Look for shared state that is read and written without a lock."
+
+
+def _code_changed(case: _Case) -> _Told:
+    if not case.changed:
+        return None
+    return Fault.APPLICATION, code_changed(case.changed), "If the new answers are wanted, record again."
+
+
+def _left_the_tape(case: _Case) -> _Told:
+    left = case.head.left
+    if left is None:
+        return None
+    why = f"{case.code}, and it goes another way than recorded: {case.head.evidence}"
+    if left.after is not None:
+        why += f"; request {left.after} had left the tape before it, so it may follow from that"
+    return Fault.UNKNOWN, why, _ANOTHER_WAY
+
+
+def _after_a_departure(case: _Case) -> _Told:
+    """Leave open what an earlier request took with it: state in memory that it would have left."""
+    before = next((one for one in case.earlier if one.left is not None), None)
+    if before is None:
+        return None
+    what = "what that would have left in memory is missing"
+    why = f"{case.code}; request {before.seq} had left the tape before it, and {what}"
+    return Fault.UNKNOWN, why, f"First settle why request {before.seq} left the tape, then verify again."
+
+
+def _once_is_not_enough(case: _Case) -> _Told:
+    if len(case.replays) > 1:
+        return None
+    why = f"{case.code}; one replay cannot tell a value that is not on the tape from a flaky replay"
+    return Fault.UNKNOWN, why, "Replay it several times: loadgen verify --replays 3"
+
+
+def _another_each_time(case: _Case) -> _Told:
+    if all(one == case.replays[0] for one in case.replays):
+        return None
+    why = f"{case.code}, and it answers otherwise in each of {len(case.replays)} replays"
+    advice = (
+        f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
+        "threads, in memory."
+    )
+    if rules := _rules_to_ignore(case.head):
+        advice += f" If it may differ, leave it out: loadgen verify {rules}"
+    return Fault.APPLICATION, why, advice
+
+
+_RULES = (
+    _transcript_changed,
+    _other_request,
+    _engine_failed,
+    _flickers,
+    _code_changed,
+    _left_the_tape,
+    _after_a_departure,
+    _once_is_not_enough,
+    _another_each_time,
+)
+"""Asked in this order; the first that can tell does."""
+
+
+def attribute(
+    head: Divergence, verdicts: Sequence[Verdict], changed: Sequence[str] | None
+) -> tuple[Fault, str, str]:
+    """Return whose fault it is that *head* differs, why, and what to do next.
+
+    *verdicts* are of all replays of the recording; *changed* names the files of the code that are not what
+    was recorded, ``None`` where that is not known.
+    """
+    case = _Case(head, verdicts, None if changed is None else list(changed))
+    for rule in _RULES:
+        if told := rule(case):
+            return told
+    why = f"{case.code}, and all {len(case.replays)} replays give the same answer, another one"
+    return Fault.APPLICATION, why, _ONCE_OTHERWISE
+
+
+def reattribute(
+    reasons: Sequence[Reason], causes: Sequence[Cause], changed: Sequence[str] | None
+) -> list[Reason]:
+    """Return *reasons* with what is explained by changed code, or by a cause, taken off the engine."""
+    return [_explained(one, causes, changed) if one.fault == Fault.ENGINE else one for one in reasons]
+
+
+def _explained(reason: Reason, causes: Sequence[Cause], changed: Sequence[str] | None) -> Reason:
+    if changed:
+        return replace(
+            reason,
+            fault=Fault.APPLICATION.value,
+            message=f"{code_changed(changed)}, and: {reason.message}",
+            advice=f"If the change is wanted, record again. {reason.advice}".rstrip(),
+        )
+    departed = next((one for one in causes if one.first.left is not None), None)
+    if departed is None:
+        return reason
+    return replace(
+        reason,
+        fault=departed.fault.value,
+        message=f"after request {departed.first.seq} had left the tape: {reason.message}",
+    )

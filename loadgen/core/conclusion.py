@@ -1,0 +1,58 @@
+"""Which verdict counts: of several replays of one recording, and of all verifications of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loadgen.core.diagnosis import diagnosed
+from loadgen.core.verdict import Judgement, OneOf, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loadgen.core.verdict import Excerpt, Verdict
+
+
+def counting_replay(verdicts: Sequence[Verdict]) -> int:
+    """Return which of several replays of one recording counts: the worst one, the earliest of equals."""
+    return worst(range(len(verdicts)), lambda at: verdicts[at].judgement)
+
+
+def counting_verification(verdicts: Mapping[int, Verdict | None]) -> int | None:
+    """Return which verification of a run counts, by its number; ``None`` where there is none.
+
+    That is the latest; or, where the latest was one of several replays, the one that has their conclusion.
+    ``None`` in place of a verdict stands for a verification that has none that can be read.
+    """
+    if not verdicts:
+        return None
+    latest = max(verdicts)
+    for number in sorted(verdicts, reverse=True):
+        verdict = verdicts[number]
+        if verdict is not None and verdict.facts.replays:
+            return number if str(latest) in {one.folder for one in verdict.facts.replays} else latest
+    return latest
+
+
+def concluded(
+    replays: Sequence[tuple[str, Verdict]], changed: Sequence[str] | None, engine_log: Excerpt | None = None
+) -> Verdict:
+    """Return the verdict of those *replays*, each with the name of its folder: the causes come from all.
+
+    *changed* names the files of the code that are not what was recorded, ``None`` where that is not known;
+    *engine_log* is the engine's first message in the log of the replay that counts.
+    """
+    verdicts = [verdict for _, verdict in replays]
+    found = diagnosed(verdicts[counting_replay(verdicts)], verdicts, changed)
+    watched = [verdict.facts.watched for verdict in verdicts if verdict.facts.watched is not None]
+    return replace(
+        found,
+        facts=replace(
+            found.facts,
+            changed_sources=None if changed is None else tuple(changed),
+            engine_log=None if found.judgement is Judgement.IDENTICAL else engine_log,
+            watched=watched[-1] if watched else None,
+            replays=tuple(OneOf(name, verdict.judgement, verdict.diverged) for name, verdict in replays),
+        ),
+    )

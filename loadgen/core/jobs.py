@@ -1,0 +1,68 @@
+"""Jobs: what a process of loadgen's own is started for, as one line of JSON; see :mod:`loadgen.worker`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from loadgen.core.spec import RunSpec, VerifySpec
+
+ENTRY = "loadgen.worker"
+"""The module that such a process runs: ``python -m loadgen.worker JOB``."""
+
+
+class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", forbid_unknown_fields=True):
+    """Base of all jobs."""
+
+
+class Record(_Job, frozen=True, kw_only=True, tag="record"):
+    """Record a run, as ``loadgen record`` does."""
+
+    spec: RunSpec
+    folder: str
+
+
+class Verify(_Job, frozen=True, kw_only=True, tag="verify"):
+    """Verify a run, as ``loadgen verify`` does."""
+
+    spec: VerifySpec
+    run: str
+
+
+class Fire(_Job, frozen=True, kw_only=True, tag="fire"):
+    """Under the engine: send the requests of a session to a server that is ready."""
+
+    spec: RunSpec
+    url: str
+
+
+class Serve(_Job, frozen=True, kw_only=True, tag="serve"):
+    """In a container: become the server to record."""
+
+    spec: RunSpec
+
+
+class ServeReplay(_Job, frozen=True, kw_only=True, tag="serve_replay"):
+    """In a container: become the replay of a run's server."""
+
+    run: str
+
+
+class Drive(_Job, frozen=True, kw_only=True, tag="drive"):
+    """In a container: record the server at an address."""
+
+    spec: RunSpec
+    folder: str | None = None
+    address: str
+
+
+class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
+    """In a container: verify the replayed server at an address."""
+
+    spec: VerifySpec
+    run: str | None = None
+    address: str
+    watch: int | None = None
+    """Replay once, and note the calls of this request."""
+
+
+Job = Record | Verify | Fire | Serve | ServeReplay | Drive | DriveReplay

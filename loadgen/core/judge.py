@@ -1,0 +1,239 @@
+"""The judge: reaches a verdict while the pairs of answers stream by.
+
+``identical`` needs evidence for everything: a whole transcript, every answer compared and equal, served from
+the tape, and the server's order equal. ``diverged`` needs one difference. Whatever is neither is
+``undetermined``, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from loadgen import protocol
+from loadgen.core.comparison import OUTCOME_HEADER, RULES, SERVED_HEADER, Difference, compare, header
+from loadgen.core.exchange import Failure, Response
+from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Undecided, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadgen.core.comparison import Rule
+    from loadgen.core.departure import Departure
+    from loadgen.core.exchange import Outcome, Request
+    from loadgen.core.verdict import CallDifference
+    from loadgen.errors import LoadgenError
+
+KEPT = 1000
+"""Divergences of which the details are kept, and so of undecided requests and of calls; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a kind of replay is held to, beside equal answers."""
+
+    rules: tuple[Rule, ...] = RULES
+    """What it leaves out."""
+    boundary: bool = True
+    """Whether a request boundary says of each answer that it came from the tape."""
+    order: str = "server's order"
+    """What the order of two steps a request is called that must be equal, too; empty where there is none."""
+
+
+BOUNDARY = Terms()
+PROCESS = Terms(rules=(), boundary=False, order="")
+"""A whole process: the clock of the server's own headers is on the tape; when its threads send is not."""
+CLIENT = Terms(rules=(), boundary=False, order="client's order")
+"""A load generator: its steps are the events that it lived."""
+
+
+class Judge:
+    """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
+
+    def __init__(self, ignored: tuple[Rule, ...] = (), terms: Terms = BOUNDARY) -> None:
+        self._terms = terms
+        self._rules = (*terms.rules, *ignored)
+        self._reasons: list[Reason] = []
+        self._divergences: dict[int, Divergence] = {}
+        self._diverged = 0
+        self._undecided: list[Undecided] = []
+        self._undecided_count = 0
+        self._calls: list[CallDifference] = []
+        self._unanswered = 0
+        self._first_unanswered = ""
+        self._recording_ended = False
+        self._compared = 0
+        self._order: Divergence | None = None
+        self._steps: int | None = None
+        self._entered: dict[int, int] = {}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What is not compared."""
+        return self._rules
+
+    @property
+    def diverged(self) -> int:
+        """Divergences so far."""
+        return self._diverged
+
+    def doubt(self, error: LoadgenError) -> None:
+        """Note why the question cannot be answered, or not fully."""
+        self._reasons.append(Reason(error.fault, error.message, error.advice, error.code))
+
+    def pair(
+        self,
+        request: Request,
+        recorded: Outcome,
+        replayed: Outcome,
+        left: Departure | None = None,
+    ) -> None:
+        """Compare the two answers to one request; *left* says how it left the tape, if it did."""
+        if isinstance(recorded, Failure):
+            if not self._unanswered:
+                self._first_unanswered = f"{request} got no answer while recording ({recorded.kind})"
+            self._unanswered += 1
+            return
+        if left is not None and left.code == protocol.RECORDING_ENDS:
+            if not self._recording_ended:
+                what = f"the recording ends before {request} did: the engine did not write all of it"
+                advice = "Was the disk full, or a limit on file sizes in force? Record again."
+                self._reasons.append(Reason("recording", what, advice, protocol.RECORDING_INCOMPLETE))
+            self._recording_ended = True
+            return
+        differences: tuple[Difference, ...]
+        boundary_answered = isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER)
+        if boundary_answered == protocol.DIVERGED or (isinstance(replayed, Failure) and left is not None):
+            where = f", at {left.stack[0]}" if left and left.stack else ""
+            why = f": {left.why}{where}" if left else ""
+            differences = (Difference("outcome", f"answered {recorded.status}", f"left the tape{why}"),)
+        else:
+            differences = compare(recorded, replayed, self._rules)
+            if self._terms.boundary and isinstance(replayed, Response):
+                served = header(replayed, SERVED_HEADER) or "a server outside the replay"
+                if served != protocol.REPLAY:
+                    wrong = Difference("served", "by the recorded server", f"by {served}, not the tape")
+                    differences += (wrong,)
+        self.note(request, differences, left)
+
+    def note(
+        self,
+        request: Request,
+        differences: tuple[Difference, ...],
+        left: Departure | None = None,
+    ) -> None:
+        """Count a request whose outcome was compared, with what was found."""
+        self._compared += 1
+        if not differences:
+            return
+        self._diverged += 1
+        if len(self._divergences) < KEPT:
+            self._divergences[request.seq] = Divergence(
+                request.seq, request.user, request.method, request.target, differences, left
+            )
+
+    def undecided(
+        self, request: Request, code: str, why: str, advice: str = "", stack: tuple[str, ...] = ()
+    ) -> None:
+        """Note that nothing can be said about *request*, for the reason *code*; others are judged as ever."""
+        self._undecided_count += 1
+        if len(self._undecided) < KEPT:
+            self._undecided.append(
+                Undecided(request.seq, request.user, request.method, request.target, code, why, advice, stack)
+            )
+
+    def calls(self, differences: Iterable[CallDifference]) -> None:
+        """Note calls that differ: they are listed. What of them is a divergence goes to :meth:`note`, too."""
+        self._calls += islice(differences, KEPT - len(self._calls))
+
+    def order_piece(self, recorded: tuple[int, ...], replayed: list[int]) -> None:
+        """Compare the next piece of the recorded server order with the whole replayed one."""
+        done = self._steps or 0
+        for at, step in enumerate(recorded, done):
+            if step in self._divergences:
+                self._entered.setdefault(step, at)
+            if self._order is None and (at >= len(replayed) or replayed[at] != step):
+                self._order_differs(at, step, replayed[at] if at < len(replayed) else None)
+        self._steps = done + len(recorded)
+
+    def order_end(self, replayed: list[int]) -> None:
+        """Note steps that the replay took beyond the recorded ones."""
+        if self._order is None and self._steps is not None and len(replayed) > self._steps:
+            self._order_differs(self._steps, None, replayed[self._steps])
+
+    def _in_order(self, requests: int) -> bool:
+        return not self._terms.order or self._steps == 2 * requests
+
+    def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
+        difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
+        self._order = Divergence(abs(recorded or replayed or 0), 0, "", "", (difference,))
+
+    def event(self, seq: int, recorded: str, replayed: str) -> bool:
+        """Compare the next event that a client lived, told in words, and say whether it is the same.
+
+        It is that of request *seq*; 0 for one that is no step of a request.
+        """
+        if self._order is None and recorded != replayed:
+            difference = Difference(f"client order, step {(self._steps or 0) + 1}", recorded, replayed)
+            self._order = Divergence(seq, 0, "", "", (difference,))
+        self._steps = (self._steps or 0) + (seq > 0)
+        return recorded == replayed
+
+    def verdict(
+        self, *, requests: int, whole: bool, client_order_same: bool | None, facts: Facts | None = None
+    ) -> Verdict:
+        """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
+        if self._unanswered:
+            more = f", and {self._unanswered - 1} more did not" if self._unanswered > 1 else ""
+            what = f"{self._first_unanswered}{more}: nothing to compare with"
+            self._reasons.append(
+                Reason(
+                    "recording",
+                    what,
+                    "Record again with a longer --timeout or less load.",
+                    protocol.NOTHING_RECORDED,
+                )
+            )
+        if self._undecided:
+            first = self._undecided[0]
+            more = f", and {self._undecided_count - 1} more cannot" if self._undecided_count > 1 else ""
+            what = f"request {first.seq} ({first.method} {first.target}) cannot be judged{more}: {first.why}"
+            self._reasons.append(Reason("recording", what, first.advice or "Record again.", first.code))
+        if self._diverged or (self._order and not self._recording_ended):
+            judgement = Judgement.DIVERGED
+        elif self._reasons or not (whole and requests == self._compared > 0 and self._in_order(requests)):
+            judgement = Judgement.UNDETERMINED
+            if not self._reasons:
+                steps = f"{self._steps or 0} of {2 * requests} steps of the {self._terms.order}"
+                what = f"{self._compared} of {requests} answers were compared, and {steps}"
+                self._reasons.append(Reason("harness", what, code=protocol.NOT_ALL_COMPARED))
+        else:
+            judgement = Judgement.IDENTICAL
+        late = self._steps or 0  # unknown positions sort last
+        return Verdict(
+            judgement,
+            tuple(self._reasons),
+            requests=requests,
+            compared=self._compared,
+            diverged=self._diverged,
+            divergences=tuple(
+                sorted(
+                    (replace(one, position=self._entered.get(one.seq)) for one in self._divergences.values()),
+                    key=lambda one: (late if one.position is None else one.position, one.seq),
+                )
+            ),
+            undecided=tuple(self._undecided),
+            calls=tuple(self._calls),
+            order=self._order,
+            order_steps=self._steps,
+            client_order_same=client_order_same,
+            rules=self._rules,
+            facts=facts or Facts(),
+        )
+
+
+def _step(step: int | None) -> str:
+    if step is None:
+        return "(nothing)"
+    return f"request {step} enters" if step > 0 else f"request {-step} finishes"

@@ -1,0 +1,409 @@
+"""The specification of a run: one frozen, validated value that says all of it, with a lossless JSON codec.
+
+The command line, a configuration file, a container, a cluster worker and the trials of a hunt all carry this
+value; nobody rebuilds options from it. A relative path means a file of the current directory of whoever made
+the value; :func:`absolute` makes it mean the same everywhere on that machine.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from loadgen.core.option import Option, fields
+from loadgen.core.pacing import AT_ONCE, Shape, write_duration
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+BUNDLED = "server_app"
+
+
+class ModeName(enum.StrEnum):
+    """What is replayed."""
+
+    BOUNDARY = "boundary"
+    """The application, from its request boundary inward; the requests are sent again."""
+    PROCESS = "process"
+    """The whole server process, by the engine alone; nothing is sent."""
+    CLIENT = "client"
+    """The load generator; there is no server."""
+
+
+class Schedule(enum.StrEnum):
+    """How the server's threads run while it is recorded; see :mod:`loadgen.traced.schedule`."""
+
+    TURNS = "turns"
+    PARALLEL = "parallel"
+
+
+class Runtime(enum.StrEnum):
+    """Where server and load generator run."""
+
+    LOCAL = "local"
+    DOCKER = "docker"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the values in this module."""
+
+
+class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
+    """Virtual users run a scenario."""
+
+    scenario: Annotated[
+        str,
+        Option(
+            ("--scenario",),
+            "What a virtual user does: mixed, walkthrough (one user, one iteration), or a scenario of a "
+            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed]",
+            "NAME|FILE[:NAME]",
+        ),
+    ] = "mixed"
+
+
+class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
+    """Virtual users send the requests that a file lists."""
+
+    file: Annotated[
+        str,
+        Option(
+            ("--from",),
+            "Send the requests of a HAR file, or of a list of curl commands, instead of a scenario.",
+            "FILE",
+        ),
+    ]
+    hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--host",),
+            "With --from: send the requests to this host only. May be repeated. [default: the host of most]",
+            "HOST",
+        ),
+    ] = ()
+    verbatim: Annotated[
+        bool,
+        Option(
+            ("--verbatim",),
+            "With --from: send the file as it is. Otherwise ids, tokens and cookies of earlier answers are "
+            "carried over.",
+        ),
+    ] = False
+
+
+Traffic = ScenarioTraffic | FileTraffic
+"""Where the requests come from."""
+
+
+class Load(Value, frozen=True, kw_only=True):
+    """How much is sent, and when."""
+
+    concurrency: Annotated[
+        int | None,
+        Option(("--concurrency", "-c"), "Number of virtual users. [default: 8]", least=1, most=1024),
+    ] = None
+    """Virtual users; None: as many as the scenario is made for."""
+    iterations: Annotated[
+        int | None,
+        Option(
+            ("--iterations", "-n"), "Iterations of each virtual user. [default: 10; with --from, 1]", least=1
+        ),
+    ] = None
+    """Of each user; None: as many as the scenario is made for, or as there is time for."""
+    shape: Shape = AT_ONCE
+    seed: Annotated[int, Option(("--seed", "-s"), "Seed of the virtual users' choices.")] = 1
+    timeout: Annotated[
+        float, Option(("--timeout",), "Give a request up after this many seconds.", least=0.1)
+    ] = 30.0
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        if not math.isfinite(self.timeout):
+            raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
+        if shape.rate is not None and shape.duration is None:
+            raise UsageError("--rate needs to know for how long", advice="Add: --duration 30s")
+        if shape.duration is not None and self.iterations is not None:
+            raise UsageError("--duration and --iterations exclude each other: give one of them")
+        if shape.duration is not None and shape.ramp_up >= shape.duration:
+            lengths = f"{write_duration(shape.ramp_up)} and {write_duration(shape.duration)}"
+            raise UsageError(f"--ramp-up must end before --duration does: they are {lengths}")
+
+
+class Place(Value, frozen=True, kw_only=True):
+    """Where a session runs; all but the runtime is for containers."""
+
+    runtime: Annotated[
+        Runtime | None,
+        Option(
+            ("--runtime",),
+            "Run server and load generator on this machine, or each in a container of its own.",
+        ),
+    ] = None
+    """None: on this machine, or where the run was recorded."""
+    image: Annotated[
+        str | None,
+        Option(
+            ("--image",), "docker: a prebuilt image, made by compose/Dockerfile. [default: built as needed]"
+        ),
+    ] = None
+    memory: Annotated[
+        str | None, Option(("--memory",), "docker: memory limit of each container. [default: 512m]")
+    ] = None
+
+    def check(self) -> None:
+        """Refuse what is for containers where there are none.
+
+        Raises:
+            UsageError: it has such a setting, and another runtime.
+        """
+        for field in fields(type(self)) if self.runtime is not Runtime.DOCKER else ():
+            if field.kind is not Runtime and getattr(self, field.name) is not None:
+                raise UsageError(f"{field.option.names[0]} is for containers", advice="Add: --runtime docker")
+
+
+class RecordPlace(Place, frozen=True, kw_only=True):
+    """Where a session is recorded."""
+
+    test_image: Annotated[
+        str | None,
+        Option(("--test-image",), "docker: the Python image to build on. [default: python:3.11-slim]"),
+    ] = None
+    requirements: Annotated[
+        str | None,
+        Option(("--requirements",), "docker: a requirements file with what your server needs.", "FILE"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.image is not None and (self.test_image is not None or self.requirements is not None):
+            raise UsageError(
+                "--image names a finished image: --test-image and --requirements are for building one"
+            )
+
+
+class RunSpec(Value, frozen=True, kw_only=True):
+    """All of a run that is to be recorded."""
+
+    target: Annotated[
+        tuple[str, ...],
+        Option(
+            (),
+            "A script that serves, module:app, module:factory, or a command: -- python serve.py --flag. "
+            "Default: the bundled server.",
+        ),
+    ] = ()
+    """The server, as the user called it: one name, or a command; empty: the bundled one."""
+    load: Load = Load()
+    traffic: Traffic = ScenarioTraffic()
+    health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
+    cwd: Annotated[
+        str | None,
+        Option(
+            ("--cwd",),
+            "Directory that the server is started in; TARGET is relative to it. [default: this one]",
+            "DIR",
+        ),
+    ] = None
+    server_env: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--server-env",),
+            "An environment variable for the server: NAME alone passes ours on. May be repeated. "
+            "The recording keeps it in clear text.",
+            "NAME[=VALUE]",
+        ),
+    ] = ()
+    stacks: Annotated[
+        bool, Option(("--stacks",), "Record each call's stack, for verify --explain: slower, twice the size.")
+    ] = False
+    """Whether the engine records the stack of every call."""
+    engine_alone: Annotated[
+        bool,
+        Option(
+            ("--engine-alone",), "Leave the engine's gaps open, to see what it does without loadgen's help."
+        ),
+    ] = False
+    """Whether the engine's gaps are left open, as they then are in the replay."""
+    schedule: Annotated[
+        Schedule | None,
+        Option(
+            ("--schedule",),
+            "How the server's threads run while recording: turns, one at a time, switching where they wait; "
+            "or parallel, as in production: races in memory happen, and may replay differently. "
+            "[default: turns]",
+        ),
+    ] = None
+    mode: Annotated[
+        ModeName,
+        Option(
+            ("--trace",),
+            "What to record for replay: the application from its request boundary inward, the server's whole "
+            "process, or also the client, this load generator. docs/replay-modes.md compares them.",
+        ),
+    ] = ModeName.BOUNDARY
+    place: RecordPlace = RecordPlace()
+    without: tuple[str, ...] = ()
+    """Gaps of the engine that are left open, by name, to show what each of them does."""
+
+    def __post_init__(self) -> None:
+        docker = self.place.runtime is Runtime.DOCKER
+        if docker and self.mode is not ModeName.BOUNDARY:
+            raise UsageError(f"the {self.mode} is traced on this machine only: not in containers")
+        if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
+            raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
+        if self.schedule is Schedule.TURNS and not self._schedules:
+            option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
+            raise UsageError(
+                "--schedule turns is loadgen's, and the engine alone knows no turns",
+                advice=f"Leave out --schedule, or {option}.",
+            )
+
+    @property
+    def _schedules(self) -> bool:
+        return not self.engine_alone and self.mode is not ModeName.PROCESS
+
+    @property
+    def threads(self) -> Schedule:
+        """How the server's threads run."""
+        return self.schedule or (Schedule.TURNS if self._schedules else Schedule.PARALLEL)
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it is recorded."""
+        return self.place.runtime or Runtime.LOCAL
+
+    @property
+    def target_name(self) -> str:
+        """The server as the user called it, as one line."""
+        return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
+
+    @property
+    def traffic_name(self) -> str:
+        """The traffic as the user called it: a file by its last part."""
+        match self.traffic:
+            case ScenarioTraffic(scenario=name):
+                return name.rpartition("/")[2] if ".py" in name else name
+            case FileTraffic(file=path):
+                return path.rpartition("/")[2]
+
+    @property
+    def public(self) -> RunSpec:
+        """This value as a run folder keeps it: of the server's variables only the names."""
+        return replace(self, server_env=tuple(one.partition("=")[0] for one in self.server_env))
+
+
+class VerifySpec(Value, frozen=True, kw_only=True):
+    """All of a verification."""
+
+    timeout: Annotated[
+        float,
+        Option(
+            ("--timeout",), "Seconds without an answer after which the replay counts as stuck.", least=0.1
+        ),
+    ] = 30.0
+    replays: Annotated[
+        int,
+        Option(
+            ("--replays",),
+            "Number of replays; separates flaky differences from stable ones.",
+            least=1,
+            most=100,
+        ),
+    ] = 1
+    ignore: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--ignore",),
+            "Leave a field out: header:NAME, or json:PATH (json:$.timestamp, json:$..at). May be repeated; "
+            "the verdict lists it.",
+            "RULE",
+        ),
+    ] = ()
+    explain: Annotated[
+        bool,
+        Option(
+            ("--explain",),
+            "Replay once more, and show what each call of the first differing request got from the "
+            "recording, and where the request left it.",
+        ),
+    ] = False
+    mode: Annotated[
+        ModeName | None,
+        Option(("--replay",), "Which recording of the run to replay. [default: what was recorded]"),
+    ] = None
+    place: Place = Place()
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.timeout):
+            raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
+
+    def mode_of(self, recorded: ModeName, run: str) -> ModeName:
+        """Return what to replay of *run*, which was *recorded* for a mode.
+
+        Raises:
+            UsageError: it has no recording for the mode that is wanted.
+        """
+        has = {recorded, ModeName.BOUNDARY} if recorded is ModeName.CLIENT else {recorded}
+        if self.mode is not None and self.mode not in has:
+            raise UsageError(
+                f"--replay {self.mode} needs a recording made for it, and {run} was recorded with "
+                f"--trace {recorded}",
+                advice=f"Record one: loadgen record --trace {self.mode}",
+            )
+        return self.mode or recorded
+
+
+def file_of(traffic: Traffic) -> str | None:
+    """Return the file that *traffic* is from; None where it is built in."""
+    match traffic:
+        case ScenarioTraffic(scenario=name) if ".py" in name:
+            file, py, _ = name.rpartition(".py")
+            return file + py
+        case FileTraffic(file=path):
+            return path
+    return None
+
+
+def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
+    """Return *spec* with each path that it names made absolute by *resolve*."""
+
+    def script(word: str) -> str:
+        return resolve(word) if word.endswith(".py") else word
+
+    traffic = spec.traffic
+    match traffic:
+        case ScenarioTraffic(scenario=name) if ".py" in name:
+            file, py, rest = name.rpartition(".py")
+            traffic = ScenarioTraffic(scenario=f"{resolve(file + py)}{rest}")
+        case FileTraffic(file=path):
+            traffic = replace(traffic, file=resolve(path))
+    place = spec.place
+    if place.requirements is not None:
+        place = replace(place, requirements=resolve(place.requirements))
+    return replace(
+        spec,
+        target=tuple(map(script, spec.target)),
+        cwd=resolve(spec.cwd) if spec.cwd else None,
+        traffic=traffic,
+        place=place,
+    )
+
+
+def to_json(value: Any) -> bytes:
+    """Return any value of this code base that is made of such parts as one line of JSON."""
+    return msgspec.json.encode(value)
+
+
+def from_json(content: bytes | str, kind: type[T]) -> T:
+    """Return the value of *kind* that :func:`to_json` gave *content* of.
+
+    Raises:
+        ValueError: it is not one; the message names the field.
+    """
+    return msgspec.json.decode(content, type=kind)

@@ -1,0 +1,76 @@
+"""Decides where a session runs, and in which mode; whoever starts sessions comes here."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from loadgen import record as recording
+from loadgen import verify as verifying
+from loadgen.core.spec import ModeName, Runtime
+from loadgen.modes.boundary import BoundaryMode
+from loadgen.modes.client import ClientMode
+from loadgen.modes.local import LocalHost
+from loadgen.modes.process import ProcessMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+    from loadgen.core.events import Emit
+    from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.modes.base import Host, Mode
+    from loadgen.record import Recorded
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+    from loadgen.verify import Once, Verified
+
+MODES: dict[ModeName, Callable[[Host], Mode]] = {
+    ModeName.BOUNDARY: BoundaryMode,
+    ModeName.PROCESS: lambda _: ProcessMode(),
+    ModeName.CLIENT: ClientMode,
+}
+
+
+async def record(
+    spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit, *, host: Host | None = None
+) -> Recorded:
+    """Record a session where *spec* says, or with the server of *host*.
+
+    Raises:
+        LoadgenError: it could not be recorded.
+    """
+    spec.place.check()
+    if host is None and spec.runtime is Runtime.DOCKER:
+        from loadgen.containers.record import record as in_containers  # noqa: PLC0415 - Docker's SDK is slow
+
+        return await in_containers(spec, folder, stop, emit)
+    return await recording.record(spec, MODES[spec.mode](host or LocalHost()), folder, stop, emit)
+
+
+async def verify(
+    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
+) -> Verified:
+    """Verify a run where *spec* says, by default where it was recorded, or with the server of *host*.
+
+    Raises:
+        LoadgenError: nothing could be replayed.
+    """
+    return await verifying.verify(manifest, spec, once(run, manifest, spec, emit, host=host), emit)
+
+
+def once(
+    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
+) -> Once:
+    """Return what replays a run once; see :func:`verify`."""
+    place = replace(spec.place, runtime=spec.place.runtime or manifest.spec.runtime)
+    place.check()
+    if host is None and place.runtime is Runtime.DOCKER:
+        from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
+
+        return partial(in_containers, run, manifest, spec, emit)
+    mode = MODES[spec.mode_of(manifest.spec.mode, manifest.id)](host or LocalHost())
+    return partial(verifying.replay_once, run, manifest, mode, spec, emit)

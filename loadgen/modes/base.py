@@ -1,0 +1,127 @@
+"""The seams of a session: what is recorded and replayed (a mode), and where its server runs (a host).
+
+A mode knows what a replay proves; a host knows nothing of that. Each combination of the two is a session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from loadgen.client.control import Control
+    from loadgen.client.scenario import Scenario
+    from loadgen.client.session import Stop
+    from loadgen.client.transport import WireTransport
+    from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.judge import Terms
+    from loadgen.core.spec import ModeName, RunSpec
+    from loadgen.core.transcript import Reader
+    from loadgen.engine.target import Target
+    from loadgen.modes.replaying import Replaying
+    from loadgen.store.journal import Journal
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+
+START_LIMIT = 60.0
+"""Seconds that a server may take until it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a recorded server did, as far as that can be seen."""
+
+    order: list[int]
+    """``n`` where request *n* entered, ``-n`` where it finished; empty where nothing can tell."""
+    database: bool
+    """Whether it made a database where it was told to."""
+
+
+class RecordedServer(Protocol):
+    """A server under the recording engine, ready."""
+
+    url: str
+
+    async def served(self) -> Served:
+        """Return what it did.
+
+        Raises:
+            EngineFault: it is gone.
+            httpx.TransportError: it does not answer.
+        """
+
+    async def stop(self) -> None:
+        """End it so that its recording is complete.
+
+        Raises:
+            EngineFault: it crashed, or did not end.
+        """
+
+    async def ended(self) -> None:
+        """Wait until it has ended, for whatever reason."""
+
+    async def exit_report(self) -> str | None:
+        """Say how it ended, and its last words; None while it runs."""
+
+
+class BoundaryServer(RecordedServer, Protocol):
+    """A server with a request boundary, recording or replaying, ready."""
+
+    transport: WireTransport
+    control: Control
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that is about to be recorded."""
+
+    spec: RunSpec
+    target: Target
+    scenario: Scenario
+    run: RunFolder
+    manifest: Manifest
+
+
+class Host(Protocol):
+    """Where servers with a request boundary run."""
+
+    def record(self, session: Session) -> AbstractAsyncContextManager[BoundaryServer]:
+        """Run the session's server under the recording engine, with an empty database.
+
+        It completes ``manifest.result.started``.
+        """
+
+    def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path
+    ) -> AbstractAsyncContextManager[BoundaryServer]:
+        """Run the recording of *run* in a fresh process that has no database, and print to *log*."""
+
+
+class Mode(Protocol):
+    """What is recorded for replay, and what its replay compares."""
+
+    name: ModeName
+    terms: Terms
+
+    def tape(self, run: RunFolder) -> Path:
+        """Return the recording that is replayed."""
+
+    def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the session's server under the recording engine."""
+
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
+        """Send the session's requests to *url*.
+
+        Raises:
+            LoadgenError: it cannot be done, or not to its end.
+        """
+
+    async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
+        """Replay; show the judge all that can be compared, and write the replay's own transcript.
+
+        Raises:
+            LoadgenError: the question cannot be answered, or not fully.
+        """

@@ -1,0 +1,91 @@
+"""The boundary mode: the application is replayed from its request boundary inward, and asked again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loadgen.client.replay import Refire
+from loadgen.client.session import fire
+from loadgen.core.events import Story
+from loadgen.core.judge import BOUNDARY
+from loadgen.core.spec import ModeName
+from loadgen.core.verdict import Watched
+from loadgen.errors import EngineFault, LoadgenError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+    from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.transcript import Reader
+    from loadgen.modes.base import Host, RecordedServer, Session
+    from loadgen.modes.replaying import Replaying
+    from loadgen.store.journal import Journal
+    from loadgen.store.run_folder import RunFolder
+
+
+class BoundaryMode:
+    """See :class:`loadgen.modes.base.Mode`."""
+
+    name = ModeName.BOUNDARY
+    terms = BOUNDARY
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def tape(self, run: RunFolder) -> Path:
+        """Return the server's recording."""
+        return run.recording
+
+    def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the server with a request boundary."""
+        return self._host.record(session)
+
+    async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
+        """Run the virtual users in this process."""
+        return await fire_here(session, url, journal, stop, emit)
+
+    async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
+        """Replay the server, and send the transcript's requests again."""
+        one = replaying
+        async with self._host.replay(one.run, one.manifest, one.log) as server:
+            refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
+            if one.watch is not None:
+                await server.control.watch(one.watch)
+            async with one.timed(journal):
+                try:
+                    await refire.run(one.seen(events, journal))
+                    if events.ended:
+                        await refire.finish_transcript(one.requests)
+                except LoadgenError as error:
+                    if how := await server.exit_report():
+                        raise EngineFault(
+                            f"the replayed server died: {how}\nbefore that: {error.message}",
+                            advice=f"See {one.log}.",
+                        ) from error
+                    raise
+                finally:
+                    if one.watch is not None:
+                        watched = Watched(one.watch, await server.control.watched())
+                        one.facts = replace(one.facts, watched=watched)
+                one.client_order_same = refire.client_order_same
+
+
+async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
+    """Run the session's virtual users against *url*, in this process."""
+    load = session.spec.load
+    assert load.concurrency is not None
+    return await fire(
+        url,
+        session.scenario,
+        journal,
+        concurrency=load.concurrency,
+        iterations=load.iterations or 0,
+        seed=load.seed,
+        timeout=load.timeout,
+        stop=stop,
+        say=lambda line: emit(Story(line=line)),
+        shape=load.shape,
+    )

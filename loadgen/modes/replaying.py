@@ -1,0 +1,68 @@
+"""A replay under way: what it is of, and what it has found so far, however it ends."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from loadgen.core.events import Stage
+from loadgen.core.transcript import Run
+from loadgen.core.verdict import Facts, Seconds
+from loadgen.modes.figures import sampled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from loadgen.core.events import Emit
+    from loadgen.core.judge import Judge
+    from loadgen.core.transcript import Event, Reader
+    from loadgen.store.journal import Journal
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+
+
+@dataclass(slots=True)
+class Replaying:
+    """One replay of a run."""
+
+    run: RunFolder
+    manifest: Manifest
+    folder: Path
+    judge: Judge
+    timeout: float
+    """Seconds without an answer until it counts as stuck."""
+    emit: Emit
+    watch: int | None = None
+    """The request whose calls are noted, where the mode can tell them."""
+    requests: int = 0
+    """Requests of the recorded transcript, as far as it was read."""
+    whole: bool = False
+    """Whether the recorded transcript was read to its end."""
+    client_order_same: bool | None = None
+    facts: Facts = field(default_factory=Facts)
+
+    @property
+    def log(self) -> Path:
+        """Where the replayed server prints to."""
+        return self.folder / "server.log"
+
+    def seen(self, events: Reader, journal: Journal) -> Iterator[Event]:
+        """Pass the recorded events on, and begin the replay's transcript with the same first line."""
+        for event in events:
+            if isinstance(event, Run):
+                journal.write(event)
+            self.requests = events.requests
+            yield event
+
+    @asynccontextmanager
+    async def timed(self, journal: Journal) -> AsyncIterator[None]:
+        """Show the figures of *journal* while the replay goes on, and note how long it took."""
+        self.emit(Stage(what="replaying"))
+        began = monotonic()
+        async with sampled(journal, self.emit, total=self.manifest.requests):
+            yield
+        took = Seconds(self.manifest.seconds, round(monotonic() - began, 3))
+        self.facts = replace(self.facts, seconds=took)

@@ -1,0 +1,79 @@
+"""What both sides of the request boundary must agree on: names on the wire, and codes for what happened.
+
+It is imported inside the server under test, so it imports nothing at all. Whoever decides anything (what a
+verdict is, whose fault a cause is, what belongs together) decides on these codes. The sentences that travel
+beside them are for people: rewording one never changes a verdict.
+"""
+
+VERSION = 2
+"""Version of what the two sides say to each other; changes with any of the names and codes below."""
+
+# ---- headers ---------------------------------------------------------------------------------------------
+
+SEQ_HEADER = "X-Loadgen-Seq"
+"""Of a request: its sequence number. Without it, a request is refused."""
+SERVED_HEADER = "X-Loadgen-Served"
+"""Of an answer: in which mode, :data:`RECORD` or :data:`REPLAY`, the application gave it."""
+OUTCOME_HEADER = "X-Loadgen-Outcome"
+"""Of an answer that the boundary made itself: :data:`DIVERGED` or :data:`REFUSED`."""
+OWN_HEADER = "X-Loadgen-Own"
+"""Of an answer: those headers that a live server adds, but the application has set itself, as a JSON list of
+pairs of lower-case name and value."""
+
+RECORD = "record"
+REPLAY = "replay"
+DIVERGED = "diverged"
+REFUSED = "refused"
+
+# ---- control: GET CONTROL + one of these -----------------------------------------------------------------
+
+CONTROL = "/__loadgen__/"
+STATE = "state"
+ORDER = "order"
+WATCH = "watch/"
+"""Followed by a sequence number."""
+WATCHED = "watched"
+
+# ---- why a request left the tape -------------------------------------------------------------------------
+
+RECORDING_ENDS = "recording-ends"
+"""The tape has no more: it was cut short. This says nothing about the answers."""
+NOT_THE_RECORDED_REQUEST = "not-the-recorded-request"
+"""The live request is not the one that the tape has under its number."""
+ANOTHER_CALL = "another-call"
+"""The application makes another call than the recorded one, or makes it from somewhere else."""
+CALL_NOT_RECORDED = "call-not-recorded"
+"""The application makes a call after its last recorded one."""
+ENDED_EARLY = "ended-early"
+"""The request ended before its recording did."""
+ENGINE_CANNOT_READ = "engine-cannot-read"
+"""The engine failed while it read the tape."""
+ENGINE_CANNOT_BIND = "engine-cannot-bind"
+"""The engine failed while it noted an object that the tape refers to later."""
+LOST_OBJECT = "lost-object"
+"""It needs an object that an earlier request would have made, and that request has left the tape."""
+LOST_TURN = "lost-turn"
+"""It waits for something that an earlier request would have done, and that request has left the tape."""
+ALREADY_LEFT = "already-left"
+"""It has left the tape before; this is what it did while it unwound."""
+UNKNOWN = "unknown"
+"""Left the tape without a code: by an error that is not the boundary's."""
+
+LEFT_BEHIND = frozenset((LOST_OBJECT, LOST_TURN))
+"""These can only follow from an earlier request that left the tape."""
+ENGINE_FAILED = frozenset((ENGINE_CANNOT_READ, ENGINE_CANNOT_BIND))
+"""The engine's own fault, unless changed code or an earlier request that left the tape explains it."""
+
+# ---- why a verdict cannot be reached ---------------------------------------------------------------------
+
+RECORDING_INCOMPLETE = "recording-incomplete"
+"""The tape ends before the transcript does."""
+NOTHING_RECORDED = "nothing-recorded"
+"""A request got no answer while recording: there is nothing to compare with."""
+NOT_ALL_COMPARED = "not-all-compared"
+
+# ---- marks in a server's log, at the beginning of a line -------------------------------------------------
+
+LOG_LEFT = "loadgen[left-the-tape] "
+LOG_REFUSAL = "loadgen[cannot-be-recorded] "
+"""The last words of a server that is started in a way in which it cannot be recorded."""

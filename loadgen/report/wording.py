@@ -1,0 +1,328 @@
+"""What a verdict says, in words: the terminal, the page, Markdown and JUnit all take them from here. Pure.
+
+Whatever quotes a value goes through the masker, field by field. Nothing is decided here, and nothing is read
+back from a sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadgen.core.comparison import REQUEST_FIELD, RULES
+from loadgen.core.location import own_call
+from loadgen.core.masking import Masker, Rules
+from loadgen.core.verdict import Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.core.comparison import Difference
+    from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
+
+QUOTED = 48
+"""Characters of a value that a sentence quotes."""
+CLAUSE = 300
+"""Characters of a reason that it quotes."""
+NAMED = 8
+"""Requests that a sentence names."""
+THE_REPLAY = "the replay"
+OPEN = Masker(Rules((), frozenset(), frozenset(), ()))
+"""Masks nothing: for the terminal of who owns the run."""
+FAULTS = {
+    "application": "the application",
+    "engine": "the engine",
+    "transcript": "the transcript",
+    "recording": "the recording",
+    "harness": "loadgen",
+    "machine": "this machine",
+    "server": "the server",
+    "unknown": "not known yet",
+}
+SCHEDULES = {
+    "turns": "recorded in turns, so that races in memory replay too",
+    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
+}
+_REPLAYED = {
+    "process": "the whole server process, by the engine alone; no client, nothing listened",
+    "client": "the load generator; no server, no connection",
+}
+_COMPARED = {
+    "boundary": "status, headers, body bytes",
+    "process": "status, all headers, body bytes",
+    "client": "status, all headers, body bytes; what was sent, and when, by its clock",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One cause, ready to be shown."""
+
+    number: int
+    """Its place among the causes of the verdict, from 1."""
+    fault: str
+    label: str
+    """The same for readers."""
+    request: str
+    """The first request that shows it, such as ``GET /api/stats``."""
+    what: str
+    """What differs there, as the rest of a sentence that names the request."""
+    where: str
+    """The application's own call at which that request left the tape; empty if it did not."""
+    why: str
+    advice: str
+    others: str
+    """Which other requests show it, and which follow from it; empty if none do."""
+    first: int
+    count: int
+    """Requests of the cause, with those that follow from it."""
+    here: int
+    """How many of its divergences this verdict has the details of; the rest are of further replays."""
+    elsewhere: bool
+    """Whether its first request differs in another replay, and not in this one."""
+    head: Divergence
+    """Its first divergence: masked by whoever shows it."""
+
+
+# ---- the verdict -----------------------------------------------------------------------------------------
+
+
+def title(verdict: Verdict) -> str:
+    """Return the verdict as a headline."""
+    return verdict.judgement.value.capitalize()
+
+
+def lead(verdict: Verdict, masker: Masker) -> str:
+    """Say what was found, in a sentence or two."""
+    match verdict.judgement:
+        case Judgement.IDENTICAL:
+            return _identical(verdict)
+        case Judgement.DIVERGED:
+            return _diverged(verdict, masker)
+    compared, of = verdict.compared, count(verdict.requests, "answer")
+    same = ", and none of them differs." if compared and not verdict.diverged else "."
+    return f"It cannot be told whether the answers are the same: {compared:,} of {of} were compared{same}"
+
+
+def at_fault(verdict: Verdict) -> str:
+    """Say how many causes there are, and whose fault they are; empty where there is none."""
+    if not verdict.causes:
+        return ""
+    faults = ", ".join(dict.fromkeys(FAULTS[cause.fault] for cause in verdict.causes))
+    return f"{count(len(verdict.causes), 'cause')}, at fault: {faults}"
+
+
+def reason(one: Reason, masker: Masker) -> tuple[str, str, str]:
+    """Return whose fault it is that a question cannot be answered, why, and what to do next."""
+    return fault(one.fault), masker.text(one.message), masker.text(one.advice)
+
+
+def fault(code: str) -> str:
+    """Return whose fault it is, for readers."""
+    return FAULTS.get(code, code)
+
+
+def compared(verdict: Verdict) -> str:
+    """Say how many answers were compared, and in what."""
+    what = _COMPARED[verdict.facts.replay]
+    return f"{verdict.compared:,} of {count(verdict.requests, 'answer')}: {what}"
+
+
+def replayed(verdict: Verdict) -> str:
+    """Say what was replayed; empty for a server at its request boundary, as that is the usual case."""
+    if verdict.facts.engine_alone:
+        return "by the engine alone: loadgen closed none of its gaps (record --engine-alone)"
+    return _REPLAYED.get(verdict.facts.replay, "")
+
+
+def replays(verdict: Verdict) -> str:
+    """Say how several replays went; empty for one."""
+    each = verdict.facts.replays
+    if len(each) < 2:  # noqa: PLR2004
+        return ""
+    diverged = sum(one.verdict is Judgement.DIVERGED for one in each)
+    how = ", ".join(f"{one.folder} {one.verdict}" for one in each)
+    return f"replayed {len(each)} times, {diverged} diverged ({how}); shown: the worst"
+
+
+def order(verdict: Verdict) -> str:
+    """Say whether the order of steps is the same."""
+    if verdict.order_steps is None:
+        return "not compared"
+    steps = "requests sent, answered" if verdict.facts.replay == "client" else "requests entering, finishing"
+    return f"{'differs' if verdict.order else 'the same'}, {count(verdict.order_steps, 'step')}: {steps}"
+
+
+def left_out(verdict: Verdict) -> str:
+    """Name the rules that were asked for; empty where there is none."""
+    return ", ".join(rule.name for rule in verdict.rules if rule not in RULES)
+
+
+def code_changed(verdict: Verdict) -> str:
+    """Say how many files of the code changed; empty where none did, or that is not known."""
+    if not (changed := verdict.facts.changed_sources):
+        return ""
+    return f"{count(len(changed), 'file')} changed since it was recorded"
+
+
+def first_step(verdict: Verdict) -> str:
+    """Say at which step the order differs; empty where it does not."""
+    if verdict.order is None:
+        return ""
+    return str(verdict.order.differences[0])
+
+
+# ---- causes ----------------------------------------------------------------------------------------------
+
+
+def causes(verdict: Verdict, masker: Masker) -> list[Told]:
+    """Return the causes that a verdict names."""
+    return [_told(at, one, verdict, masker) for at, one in enumerate(verdict.causes)]
+
+
+def _told(at: int, cause: Cause, verdict: Verdict, masker: Masker) -> Told:
+    head = cause.first
+    elsewhere = all(one.seq != head.seq for one in verdict.divergences)
+    what = happened(head, masker, "another replay" if elsewhere else THE_REPLAY)
+    return Told(
+        number=at + 1,
+        fault=cause.fault.value,
+        label=FAULTS[cause.fault],
+        request=f"{head.method} {masker.target(head.target)}",
+        what=f"request {head.seq}: {what}.",
+        where=masker.text(own_call(head.stack).partition(": ")[0]),
+        why=_sentence(masker.text(cause.why)),
+        advice=masker.text(cause.advice),
+        others=_others(cause),
+        first=head.seq,
+        count=cause.count + cause.consequences,
+        here=sum(one.cause == at for one in verdict.divergences),
+        elsewhere=elsewhere,
+        head=head,
+    )
+
+
+def _others(cause: Cause) -> str:
+    parts = []
+    if more := cause.count - 1:
+        parts.append(f"{count(more, 'more request')} alike, or with it: {_named(cause.requests[1:], more)}")
+    if cause.consequences:
+        later = f"{count(cause.consequences, 'later request')} left the tape as a consequence"
+        parts.append(f"{later}: {_named(cause.consequent, cause.consequences)}")
+    return "; ".join(parts)
+
+
+def _named(seqs: Sequence[int], of: int) -> str:
+    return ", ".join(map(str, seqs[:NAMED])) + (", …" if of > min(len(seqs), NAMED) else "")
+
+
+# ---- differences -----------------------------------------------------------------------------------------
+
+
+def happened(one: Divergence, masker: Masker, replay: str = THE_REPLAY) -> str:
+    """Say in a clause how a request was answered differently; it can follow a colon."""
+    difference = telling(one.differences)
+    if one.left is not None:
+        recorded = masker.difference(difference.field, difference.recorded)
+        why = short(masker.text(one.left.why), CLAUSE)
+        return f"recorded: {recorded}; in {replay} it left the tape: {why}"
+    return sentence(difference, masker, replay)
+
+
+def sentence(difference: Difference, masker: Masker, replay: str = THE_REPLAY) -> str:
+    """Say in a clause how an answer differs; it can follow a colon."""
+    field, before, after = sides(difference, masker)
+    if field == "outcome":
+        return f"recorded: {before}; in {replay}: {short(after, CLAUSE)}"
+    if field == "served":
+        return f"it was served {before}; in {replay}, {after}"
+    there = "" if replay == THE_REPLAY else f" in {replay}"
+    return f"{_field(field)} was {_value(before)} and is {_value(after)}{there}"
+
+
+def line(difference: Difference, masker: Masker) -> str:
+    """Say both sides of a difference in full, in a line."""
+    field, before, after = sides(difference, masker)
+    return f"{field}: recorded {before}, replayed {after}"
+
+
+def sides(difference: Difference, masker: Masker) -> tuple[str, str, str]:
+    """Return the field of a difference, and what it was and is, masked."""
+    field = difference.field
+    return field, masker.difference(field, difference.recorded), masker.difference(field, difference.replayed)
+
+
+def rank(difference: Difference) -> int:
+    """Rank by what a difference says: status, then body, then a header; a length only follows."""
+    field = difference.field
+    if field == "header:content-length":
+        return 3
+    return 2 if field.startswith("header") else 1 if field.startswith("body") else 0
+
+
+def telling(differences: Sequence[Difference]) -> Difference:
+    """Return the difference that says most."""
+    return min(differences, key=rank)
+
+
+def short(text: str, limit: int = QUOTED) -> str:
+    """Return the beginning of *text*, and a sign if that is not all."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def capital(text: str) -> str:
+    """Begin *text* as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
+def count(number: int, what: str) -> str:
+    """Return *number* of *what*, in its right form."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _identical(verdict: Verdict) -> str:
+    steps = ""
+    if verdict.order_steps:
+        steps = f" The {_who(verdict)} took the same {verdict.order_steps:,} steps, in the same order."
+    same = "The one answer is" if verdict.compared == 1 else f"All {verdict.compared:,} answers are"
+    return f"{same} the same, byte for byte.{steps}"
+
+
+def _diverged(verdict: Verdict, masker: Masker) -> str:
+    diverged, found = verdict.diverged, verdict.divergences
+    if not diverged:
+        same = f"All {verdict.compared:,} answers are the same"
+        return f"{same}, but the {_who(verdict)} took its steps in another order."
+    text = f"{diverged:,} of {count(verdict.compared, 'answer')} " + (
+        "differs" if diverged == 1 else "differ"
+    )
+    number = len({one.cause for one in found} - {None})
+    if 1 < diverged == len(found) and number:  # what is not listed may have further causes
+        text += ", all from one cause" if number == 1 else f", from {number:,} causes"
+    which = "It is" if diverged == 1 else f"The first, in the {_who(verdict)}'s order, is"
+    text += "."
+    if told := causes(verdict, masker):
+        text += f" {which} {told[0].what}"
+    elif found:
+        text += f" {which} request {found[0].seq}: {happened(found[0], masker)}."
+    if verdict.order is not None:
+        text += f" The {_who(verdict)}'s order differs too."
+    return text
+
+
+def _who(verdict: Verdict) -> str:
+    return "load generator" if verdict.facts.replay == "client" else "server"
+
+
+def _field(field: str) -> str:
+    if field.startswith(REQUEST_FIELD):
+        return field.replace(":", " ", 1)
+    return field.replace("body:", "body ").replace("header:", "header ")
+
+
+def _value(value: str) -> str:
+    return {"(absent)": "absent", "(empty)": "empty"}.get(value) or short(value)
+
+
+def _sentence(text: str) -> str:
+    return capital(text) + ("" if text.endswith((".", "…")) else ".")

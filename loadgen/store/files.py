@@ -1,0 +1,136 @@
+"""Files and folders: read only if they are regular, written whole or not at all, numbered without a race."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from contextlib import suppress
+from hashlib import file_digest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+    from pathlib import Path
+
+LATEST = "latest"
+LARGEST = 64 << 20
+"""Bytes of the largest file that is read into memory at once."""
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open the file at *path* for reading.
+
+    A named pipe in its place would block for ever, and a device may have no end: both are refused.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not regular:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, largest: int = LARGEST) -> bytes:
+    """Return the content of the file at *path*.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or holds more than *largest* bytes.
+    """
+    with open_regular(path) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"larger than {largest} bytes", str(path))
+    return content
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of the file at *path*.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    with open_regular(path) as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write *content* beside *path* and rename, so that no reader sees half of it."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write *content* as JSON, indented, as a whole."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def numbered(parent: Path) -> list[int]:
+    """Return the numbers of the folders in *parent* that are named by one, ascending."""
+    return sorted(int(path.name) for path in parent.glob("*") if path.name.isdecimal() and path.is_dir())
+
+
+def new_numbered(parent: Path) -> Path:
+    """Make the next numbered folder in *parent*, which is made if need be, and return it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent.mkdir(exist_ok=True)
+    number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
+    while True:
+        number += 1
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:
+            continue
+        return parent / str(number)
+
+
+def new_folder_like(path: Path, mode: int = 0o777) -> Path:
+    """Make a new folder called *path*, or *path* with ``-2``, ``-3`` and so on, and return it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for candidate in _candidates(path):
+        try:
+            candidate.mkdir(mode, parents=True)
+        except FileExistsError:
+            continue
+        return candidate
+    raise AssertionError("unreachable")
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1
+
+
+def link_latest(path: Path) -> None:
+    """Let ``latest`` beside the folder *path* point to it."""
+    latest = path.parent / LATEST
+    if latest.is_dir() and not latest.is_symlink():
+        return  # a folder that somebody called so
+    beside = latest.with_name(f".{LATEST}-{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(path.name)
+    beside.replace(latest)

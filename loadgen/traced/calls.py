@@ -1,0 +1,182 @@
+"""Calls: what the application asks of the outside is on the tape, beside what it got.
+
+The engine writes a bare marker for each call and hands results out by position, so changed code that asks for
+something else, as often, gets what was answered to another question. Here the callable and its arguments
+follow each marker, and a replay compares them before it takes the result: a call that differs leaves the tape
+there, and is shown beside the recorded one. So does a callback that returns something else: the recorded call
+went on with what it returned.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from typing import TYPE_CHECKING, Any
+
+import retracesoftware.proxy.io as engine_io
+from retracesoftware import functional, stream, utils
+
+from loadgen import protocol
+from loadgen.traced.described import HANDLE, Describer, same, shown, shown_value
+from loadgen.traced.installing import unseen, when_installed
+from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CALL = "CALL"
+"""The engine's marker of a call, behind which the description stands."""
+
+
+class Call(engine_io.CallMarkerMessage):  # type: ignore[misc]
+    """The engine's message of a call, with its description."""
+
+    __slots__ = ("described",)
+
+
+plain = functional.walker(lambda one: (HANDLE, one.handle) if isinstance(one, stream.Binding) else one)
+"""A description that was read from a tape, as one that is made in a replay."""
+
+
+class _Calls:
+    """What the parts of the engine that are replaced share: it makes them one after the other, and once."""
+
+    def __init__(self) -> None:
+        self.describe: Describer | None = None
+        self._thread: Callable[[], int] = lambda: 0
+        self._write: Callable[..., None]
+        self._binder: Any
+        self._returned: dict[int, Any] = {}
+        self._made: dict[int, int] = {}
+
+    def replace(self) -> None:
+        """Replace them, before the engine makes its own."""
+        self._capture_the_writer()
+        self._read_descriptions()
+        self._number_results()
+        when_installed(self._install)
+
+    def _capture_the_writer(self) -> None:
+        thread_switch, stock_binder, calls = utils.thread_switch, stream.Binder, self
+
+        def switching(*args: Any, **kwargs: Any) -> Any:
+            self._write = thread_switch(*args, **kwargs)
+            return self._write
+
+        class Binder(stock_binder):  # type: ignore[misc,valid-type]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                calls._binder = self
+
+        utils.thread_switch = switching
+        stream.Binder = Binder
+
+    def _read_descriptions(self) -> None:
+        message_of, stock_call = engine_io._message_from_tag, functional.call
+
+        def call_back(function: Any, *args: Any, **kwargs: Any) -> Any:
+            result = stock_call(function, *args, **kwargs)
+            self._returned[get_ident()] = result
+            return result
+
+        def message_from_tag(tag: object, read: Any, thread: Any = None) -> Any:
+            message = message_of(tag, read, thread)
+            if isinstance(message, engine_io.CallbackResultMessage):
+                self._compare_result(message.result)
+            if not isinstance(message, engine_io.CallMarkerMessage):
+                return message
+            call = Call(message.thread_id)
+            call.described = plain(read.__self__.read_raw())
+            if TapeTurns.current.asks() is None:
+                TapeTurns.current.leave()
+                what = f"the recording has the call {shown(call.described)} here, the replay none"
+                raise Diverged(protocol.ANOTHER_CALL, what)
+            return call
+
+        functional.call = call_back  # the replay calls callbacks by it
+        engine_io._message_from_tag = message_from_tag
+
+    def _number_results(self) -> None:
+        """Number what calls return that has no handle, by thread: the tape says only of which type it is."""
+        stock = utils.create_wrapped
+
+        def create_wrapped(kind: type, value: Any) -> Any:
+            wrapped = stock(kind, value)
+            if self.describe is not None and issubclass(kind, utils.ExternalWrapped):
+                thread = self._thread()
+                number = self._made[thread] = self._made.get(thread, 0) + 1
+                self.describe.numbers[id(wrapped)] = (thread, number)
+            return wrapped
+
+        utils.create_wrapped = create_wrapped
+
+    def _install(self, system: Any) -> None:
+        def live(function: Callable[..., Any]) -> Any:
+            return system.disable_for(function, unwrap_args=False)
+
+        self._thread, hooks = system.thread_id, system.secondary_hooks
+        if system.retrace_mode == "record":
+            self.describe = Describer(self._binder.lookup, live)
+            stock = hooks.on_call if isinstance(hooks.on_call, utils.observer) else None  # it writes stacks
+            on_call = _recording(self.describe, self._write, stock)
+        else:
+            self.describe = Describer(_handle, live)
+            on_call = _replaying(self.describe, hooks.on_call, system.thread_id)
+        system.secondary_hooks = hooks._replace(on_call=on_call)
+
+    def _compare_result(self, recorded: Any) -> None:
+        """Compare what a callback returned, if it is one that this thread has just called."""
+        here = self._returned.pop(get_ident(), recorded)
+        if recorded is here or self.describe is None:
+            return
+        recorded, here = self.describe.value(recorded), self.describe.value(here)
+        if recorded != here:
+            TapeTurns.current.leave()
+            there, here = shown_value(recorded), shown_value(here)
+            what = f"a callback returned {there} to the recorded call, {here} in the replay"
+            raise Diverged(protocol.ANOTHER_CALL, what, there, here)
+
+
+def _handle(value: Any) -> tuple[str, int] | None:
+    handle = OrderedBindings.current.handles.get(id(value))
+    return None if handle is None else (HANDLE, handle)
+
+
+def compare_calls() -> None:
+    """Write each call's description behind its marker, and compare the two in a replay."""
+    _Calls().replace()
+
+
+def _recording(
+    describe: Describer, write: Callable[..., None], stock: Callable[..., None] | None
+) -> Callable[..., None]:
+    def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
+        write(CALL, describe(function, args, kwargs))
+
+    def with_stacks(function: Any, *args: Any, **kwargs: Any) -> None:
+        assert stock is not None
+        stock(function, *args, **kwargs)
+        write(describe(function, args, kwargs))
+
+    return unseen(on_call if stock is None else with_stacks)
+
+
+def _replaying(
+    describe: Describer, expect: Callable[..., Call], thread_id: Callable[[], int]
+) -> Callable[..., None]:
+    tape = TapeTurns.current
+
+    @unseen
+    def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
+        here, thread = describe(function, args, kwargs), thread_id()
+        tape.asked[thread] = here
+        try:
+            recorded = expect(function, *args, **kwargs).described
+        finally:
+            tape.asked.pop(thread, None)
+        if recorded != here and same(recorded) != same(here):
+            tape.leave()
+            there, here = shown(recorded), shown(here)
+            what = f"the recording has the call {there} here, the replay the call {here}"
+            raise Diverged(protocol.ANOTHER_CALL, what, there, here)
+
+    return on_call

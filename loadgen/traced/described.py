@@ -1,0 +1,286 @@
+"""What a call asks, as a value that can be written, compared and shown.
+
+A call is described by a string, the callable's name, where it has no arguments, else by a tuple of that name
+and its arguments. Small values stand for themselves; what is long, by its beginning and a digest. An object
+that the tape has a handle for is that handle, so that ``fetchall()`` of one cursor is not that of another.
+What has an address, or content that means nothing yet (a buffer to read into), is its type, or its length.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import fractions
+import hashlib
+import os
+import pathlib
+import re
+import sys
+import types
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import retracesoftware.proxy.io as engine_io
+from retracesoftware import stream, utils
+
+from loadgen.traced import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+SHORT = 96
+"""Characters, or bytes, of an argument that are kept as they are."""
+STATEMENT = 4000
+"""Characters that are kept of a statement, or of another text that is asked again and again."""
+TEXTS = 4096
+"""Texts that are known to be asked again: the tape keeps each of them once."""
+NAMES = 50_000
+"""Callables whose names are remembered."""
+
+TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
+TUPLE, LIST, DICT, NAMED, SITE, EXTERNAL = "(", "[", "{", "**", "@", "x"
+"""First parts of the tuples that stand for values: nothing else in a description is a tuple."""
+
+_STATEMENT = re.compile(
+    r"\s*(?:select|insert|update|delete|with|create|alter|drop|begin|commit|rollback|pragma|merge|call|set|"
+    r"savepoint|release|replace|explain|values|truncate|copy|lock|declare|fetch|show|/\*|--|\()",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"0x[0-9a-f]{6,16}\b")
+_INTO = re.compile(r"(?:_into|readinto1?|readv|preadv|recvmsg)$")
+"""Ends of the names of calls that fill the buffers that they are given."""
+_SITED = re.compile(
+    r"(?:time|random|_random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
+)
+"""Calls whose arguments do not tell one from another: who asks is kept, to align changed code."""
+_NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
+_FRAMES = 40
+"""Frames that are looked at for one of the application's."""
+_VALUES = (
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+    pathlib.PurePath,
+    complex,
+    range,
+)
+"""Types whose ``repr`` is all that they are."""
+
+
+def digest(data: bytes) -> bytes:
+    """Return a short digest of *data*."""
+    return hashlib.blake2b(data, digest_size=8).digest()
+
+
+class Describer:
+    """Describes calls; *lookup* returns the handle of an object, if the tape has one for it."""
+
+    def __init__(self, lookup: Callable[[Any], Any], live: Callable[[Any], Any]) -> None:
+        """Name callables by *live*, which calls a function outside the trace."""
+        self._lookup = lookup
+        self._names: dict[int, tuple[str, bool, bool, object]] = {}
+        self._own: dict[str, bool] = {}
+        self._sites: dict[tuple[str, str], str] = {}
+        self._root = f"{os.path.realpath(settings.CURRENT.application)}/"
+        self._texts: dict[str, bool] = {}
+        self.numbers: dict[int, tuple[int, int]] = {}
+        """What stands for objects of the outside that have no handle: which thread's how-manieth result."""
+        self._name_live = live(_name)
+        self._other_live = live(self._other)
+
+    def __call__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Describe a call."""
+        known = self._names.get(id(function))
+        if known is None:
+            known = self._remember(function)
+        name, into, sited, _ = known
+        if not args and not kwargs and not sited:
+            return name
+        if name == _GET and (field := _field(args[0])):
+            return (field, *[self.value(one) for one in args[1:2]])
+        parts = [self.value(one, into) for one in args]
+        if kwargs:
+            parts.append((NAMED, *[part for key, one in kwargs.items() for part in (key, self.value(one))]))
+        if sited:
+            parts.append((SITE, self._site()))
+        return (name, *parts)
+
+    def _site(self) -> str:
+        """Name the function that calls, and the application's that it was called by, if another."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_CALLER):
+            frame = frame.f_back
+        if frame is None:
+            return ""
+        nearest = frame.f_code.co_qualname
+        for _ in range(_FRAMES):
+            if frame is None:
+                return sys.intern(nearest)
+            code = frame.f_code
+            own = self._own.get(code.co_filename)
+            if own is None:
+                path = code.co_filename
+                own = path.startswith(self._root) and "site-packages" not in path.removeprefix(self._root)
+                self._own[path] = own
+            if own:
+                known = self._sites.get((nearest, code.co_qualname))
+                if known is None:
+                    here = [nearest] if nearest == code.co_qualname else [nearest, code.co_qualname]
+                    known = self._sites[(nearest, code.co_qualname)] = sys.intern(" < ".join(here))
+                return known
+            frame = frame.f_back
+        return sys.intern(nearest)
+
+    def _remember(self, function: Any) -> tuple[str, bool, bool, object]:
+        name = sys.intern(self._name_live(function))
+        known = (name, bool(_INTO.search(name)), bool(_SITED.match(name)), function)
+        if len(self._names) < NAMES:
+            self._names[id(function)] = known
+        return known
+
+    def value(self, value: Any, into: bool = False) -> Any:  # noqa: FBT001, FBT002, PLR0911
+        """Describe an argument; of one that is filled *into*, nothing that it holds."""
+        kind = type(value)
+        if kind is int or value is None or kind is bool:
+            return value if kind is not int or -(2**62) < value < 2**62 else (NUMBER, str(value))
+        if kind is str:
+            return self._text(value)
+        if kind is bytes:
+            return value if len(value) <= SHORT else (BYTES, len(value), value[:32], digest(value))
+        if kind is tuple:
+            return (TUPLE, *[self.value(one, into) for one in value])
+        if kind is list:
+            return (LIST, *[self.value(one, into) for one in value])
+        if kind is dict:
+            return (DICT, *[self.value(part) for item in value.items() for part in item])
+        if kind is float:
+            return (NUMBER, repr(value))
+        if kind is bytearray or kind is memoryview:
+            content = None if into else bytes(value)
+            return (LENGTH, len(value)) if content is None else self.value(content)
+        handle = self._lookup(value)
+        if handle is not None and not issubclass(kind, utils.InternalWrapped):
+            return handle
+        number = self.numbers.get(id(value)) if issubclass(kind, utils.ExternalWrapped) else None
+        other = self._other_live(value)
+        return other if number is None else (EXTERNAL, other[1], *number)
+
+    def _text(self, text: str) -> Any:
+        if len(text) <= SHORT:
+            if "0x" in text:
+                text = _ADDRESS.sub("0x", text)
+            return self._known(text) if len(text) > 8 else text  # noqa: PLR2004
+        if len(text) <= STATEMENT and _STATEMENT.match(text):
+            return self._known(_ADDRESS.sub("0x", text))
+        return (TEXT, len(text), text[:32], digest(text.encode("utf-8", "surrogatepass")))
+
+    def _known(self, text: str) -> str:
+        """Return *text*, interned where it is asked again: of interned strings the tape keeps one."""
+        if text in self._texts:
+            return sys.intern(text)
+        if len(self._texts) < TEXTS:
+            self._texts[text] = True
+        return text
+
+    def _other(self, value: Any) -> Any:
+        """Describe what is neither a plain value nor bound."""
+        real = utils.unwrap(value) if isinstance(value, utils.InternalWrapped) else value
+        kind = type(real)
+        if issubclass(kind, enum.Enum):
+            return (KIND, f"{_type_name(kind)}.{real.name}")
+        if issubclass(kind, (*_VALUES, str, int, float, bytes)):
+            base = next(base for base in (*_VALUES, str, int, float, bytes) if issubclass(kind, base))
+            text = base.__repr__(real)
+            return (KIND, _type_name(kind), self._text(text))
+        if issubclass(kind, type):
+            return (KIND, "class", _type_name(real))
+        if issubclass(kind, types.ModuleType):
+            return (KIND, "module", str(real.__name__))
+        if issubclass(kind, slice):
+            return (KIND, "slice", *[self.value(one) for one in (real.start, real.stop, real.step)])
+        return (KIND, _type_name(kind))
+
+
+_GET = "builtins.__get__"
+
+
+def _name(function: Any) -> str:
+    """Return the full name of a callable."""
+    target = engine_io._unwrap_callable(function)
+    if engine_io._is_descriptor_get_function(target):
+        return _GET
+    owner, name = "", getattr(target, "__qualname__", None) or getattr(target, "__name__", None)
+    if engine_io._is_dynamic_proxy_shim(target):
+        name = next((cell.cell_contents for cell in target.__closure__ or ()), name)
+        owner = "method"
+    if name is None:
+        return _type_name(type(target))
+    module = owner or getattr(target, "__module__", None) or ""
+    if not module and (kind := getattr(target, "__objclass__", None)) is not None:
+        module = getattr(kind, "__module__", "")
+    return f"{module}.{name}".lstrip(".")
+
+
+def _field(descriptor: Any) -> str | None:
+    """Return the full name of the attribute that *descriptor* gets; None for one of no type in C."""
+    try:
+        real = utils.unwrap(descriptor) if isinstance(descriptor, utils.ExternalWrapped) else descriptor
+        owner = type.__getattribute__(real.__objclass__, "__qualname__")
+        return sys.intern(f"{real.__objclass__.__module__}.{owner}.{real.__name__}")
+    except (AttributeError, TypeError):
+        return None
+
+
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def same(call: Any) -> Any:
+    """Return of a description what must be the same: not which function asks, which may have a new name."""
+    return call[:-1] if isinstance(call[-1], tuple) and call[-1][0] == SITE else call
+
+
+def site_of(call: Any) -> str:
+    """Return which function asks, of a description that has it."""
+    last = call[-1] if isinstance(call, tuple) else None
+    return str(last[1]) if isinstance(last, tuple) and last[0] == SITE else ""
+
+
+def shown(call: Any) -> str:
+    """Return a description as source text, or near to it."""
+    if isinstance(call, str):
+        return f"{call}()"
+    name, *parts = same(call)
+    return f"{name}({', '.join(map(shown_value, parts))})"
+
+
+def shown_value(part: Any) -> str:  # noqa: PLR0911
+    """Return the description of an argument as source text, or near to it."""
+    if isinstance(part, stream.Binding):
+        return f"#{part.handle}"
+    if not isinstance(part, tuple):
+        return repr(part)
+    tag, *rest = part
+    if tag in (TEXT, BYTES):
+        size, head, _ = rest
+        return f"{head!r}... ({size} {'characters' if tag == TEXT else 'bytes'})"
+    if tag in (TUPLE, LIST):
+        inner = ", ".join(map(shown_value, rest))
+        return f"[{inner}]" if tag == LIST else f"({inner}{',' if len(rest) == 1 else ''})"
+    if tag == DICT:
+        pairs = zip(rest[::2], rest[1::2], strict=True)
+        return "{" + ", ".join(f"{shown_value(key)}: {shown_value(one)}" for key, one in pairs) + "}"
+    if tag == NAMED:
+        return ", ".join(f"{key}={shown_value(one)}" for key, one in zip(rest[::2], rest[1::2], strict=True))
+    if tag == NUMBER:
+        return str(rest[0])
+    if tag == HANDLE:
+        return f"#{rest[0]}"
+    if tag == LENGTH:
+        return f"<{rest[0]} bytes to fill>"
+    return f"<{' '.join(map(str, rest))}>"

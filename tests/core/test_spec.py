@@ -1,0 +1,160 @@
+"""The specification: valid once built, lossless as JSON, and written as a command line that says the same."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.cli.main import record_spec, verify_spec
+from loadgen.core.option import words
+from loadgen.core.pacing import Shape
+from loadgen.core.spec import (
+    FileTraffic,
+    Load,
+    ModeName,
+    RecordPlace,
+    RunSpec,
+    Runtime,
+    ScenarioTraffic,
+    Schedule,
+    Traffic,
+    VerifySpec,
+    absolute,
+    from_json,
+    to_json,
+)
+from loadgen.errors import UsageError
+
+NAMES = st.text(string.ascii_letters, min_size=1, max_size=8)
+
+
+@st.composite
+def run_specs(draw: st.DrawFn) -> RunSpec:
+    """Draw any valid specification that a command line can say."""
+    closed = draw(st.booleans())
+    shape = Shape() if closed else Shape(draw(st.integers(2, 90)), draw(st.sampled_from([0.0, 1.0])))
+    load = Load(
+        concurrency=draw(st.none() | st.integers(1, 1024)),
+        iterations=draw(st.none() | st.integers(1, 50)) if closed else None,
+        shape=shape,
+        seed=draw(st.integers(-5, 5)),
+        timeout=draw(st.sampled_from([0.5, 30.0, 600.0])),
+    )
+    traffic: Traffic = draw(
+        st.one_of(
+            st.builds(lambda name: ScenarioTraffic(scenario=name), NAMES),
+            st.builds(lambda name: FileTraffic(file=f"{name}.har"), NAMES),
+        )
+    )
+    docker = draw(st.booleans())
+    place = RecordPlace(runtime=Runtime.DOCKER, memory="1g") if docker else RecordPlace()
+    return RunSpec(
+        target=tuple(draw(st.lists(NAMES, max_size=3))),
+        load=load,
+        traffic=traffic,
+        cwd=draw(st.none() | NAMES),
+        server_env=tuple(draw(st.lists(st.builds("{}={}".format, NAMES, NAMES), max_size=2))),
+        stacks=draw(st.booleans()),
+        schedule=draw(st.sampled_from([None, Schedule.PARALLEL])),
+        mode=ModeName.BOUNDARY if docker else draw(st.sampled_from(ModeName)),
+        place=place,
+    )
+
+
+@given(run_specs())
+def test_json_is_lossless(spec: RunSpec) -> None:
+    """What is read back from JSON is the value that was written."""
+    assert from_json(to_json(spec), RunSpec) == spec
+
+
+@settings(deadline=None, max_examples=25)
+@given(run_specs())
+def test_a_command_line_says_the_same(spec: RunSpec) -> None:
+    """The words of a specification, read by the command line's own parser, are that specification."""
+    assert record_spec(words(spec)) == spec
+
+
+def test_so_does_that_of_a_verification() -> None:
+    """The same for verify, with every option."""
+    spec = VerifySpec(timeout=5.0, replays=3, ignore=("header:Date", "json:$.at"), explain=True)
+    assert verify_spec(words(spec)) == spec
+    assert from_json(to_json(spec), VerifySpec) == spec
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"more": 1}',
+        b'{"load": {"concurrency": "8"}}',
+        b'{"load": {"shape": {"more": 1}}}',
+        b'{"traffic": {"type": "unknown"}}',
+        b'{"mode": "server"}',
+    ],
+)
+def test_what_is_no_specification_is_refused(content: bytes) -> None:
+    """A field that is unknown or of another type is an error that names it, never a default."""
+    with pytest.raises(ValueError, match=r".+"):
+        from_json(content, RunSpec)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"load": {"shape": Shape(None, 0, 5.0)}}, "--rate needs to know for how long"),
+        ({"load": {"shape": Shape(5.0), "iterations": 3}}, "exclude each other"),
+        ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must end before"),
+        ({"load": {"timeout": float("inf")}}, "--timeout"),
+        ({"engine_alone": True, "mode": ModeName.CLIENT}, "--engine-alone"),
+        ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),
+        ({"mode": ModeName.PROCESS, "schedule": Schedule.TURNS}, "--schedule turns"),
+        ({"mode": ModeName.CLIENT, "place": RecordPlace(runtime=Runtime.DOCKER)}, "not in containers"),
+    ],
+)
+def test_contradictions_cannot_be_built(fields: dict[str, Any], says: str) -> None:
+    """A specification that is there makes sense: every contradiction is refused when it is built."""
+    with pytest.raises(UsageError, match=says):
+        RunSpec(**{**fields, **({"load": Load(**fields["load"])} if "load" in fields else {})})
+
+
+@pytest.mark.parametrize("recorded", ModeName)
+@pytest.mark.parametrize("wanted", ModeName)
+def test_a_replay_needs_its_recording(recorded: ModeName, wanted: ModeName) -> None:
+    """A run is replayed as it was recorded; another way needs another recording, which is advised."""
+    assert VerifySpec().mode_of(recorded, "run") is recorded
+    spec = VerifySpec(mode=wanted)
+    if wanted is recorded or (recorded, wanted) == (ModeName.CLIENT, ModeName.BOUNDARY):
+        assert spec.mode_of(recorded, "run") is wanted
+    else:
+        with pytest.raises(UsageError) as refused:
+            spec.mode_of(recorded, "run")
+        assert f"--trace {wanted}" in refused.value.advice
+
+
+def test_a_run_folder_keeps_no_values_of_variables() -> None:
+    """The specification in a run folder names the server's variables; their values are not in it."""
+    spec = RunSpec(server_env=("TOKEN=hunter2", "PLAIN"))
+    assert spec.public.server_env == ("TOKEN", "PLAIN")
+    assert b"hunter2" not in to_json(spec.public)
+
+
+def test_absolute_names_the_same_files() -> None:
+    """Every file that a specification names is resolved, and nothing else is changed."""
+    spec = RunSpec(
+        target=("python", "serve.py", "--port"),
+        cwd="here",
+        traffic=ScenarioTraffic(scenario="shop.py:buy"),
+        place=RecordPlace(runtime=Runtime.DOCKER, requirements="needs.txt"),
+    )
+    found = absolute(spec, lambda path: f"/abs/{path}")
+    assert found.target == ("python", "/abs/serve.py", "--port")
+    assert found.cwd == "/abs/here"
+    assert found.traffic == ScenarioTraffic(scenario="/abs/shop.py:buy")
+    assert found.place.requirements == "/abs/needs.txt"
+    assert absolute(RunSpec(), lambda path: f"/abs/{path}") == RunSpec()
