@@ -11,7 +11,10 @@ from loadgen.client.builtin import find
 from loadgen.client.scenario_file import load, named_in_file
 from loadgen.client.traffic.file import read
 from loadgen.client.traffic.playing import playing
-from loadgen.core.spec import FileTraffic, ScenarioTraffic
+from loadgen.core.spec import DEFAULT, FOREIGN, FileTraffic, ModeName, ScenarioTraffic
+from loadgen.errors import UsageError
+
+BRING = "Your own traffic: --scenario file.py, or --from a HAR file, curl commands, Postman, OpenAPI."
 
 if TYPE_CHECKING:
     from loadgen.client.scenario import Scenario
@@ -27,7 +30,7 @@ def plan(traffic: Traffic) -> tuple[Scenario, list[str]]:
     """
     match traffic:
         case ScenarioTraffic(scenario=name):
-            return (load(name) if named_in_file(name) else find(name)), []
+            return (load(name) if named_in_file(name) else find(name or DEFAULT)), []
         case FileTraffic(file=name):
             calls, notes = read_traffic(traffic)
             return playing(Path(name), calls), [f"{name}: {note}" for note in notes]
@@ -40,6 +43,21 @@ def read_traffic(traffic: FileTraffic) -> tuple[list[Call], list[str]]:
         UsageError: it cannot be read, or is of no known kind.
     """
     return read(Path(traffic.file), traffic.hosts, verbatim=traffic.verbatim)
+
+
+def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:
+    """Return *spec* with the scenario that it leaves open, and what a user should know about that.
+
+    Raises:
+        UsageError: there is none for its server.
+    """
+    if spec.traffic != ScenarioTraffic():
+        return spec, []
+    name = spec.default_scenario
+    if name == FOREIGN and spec.mode is ModeName.PROCESS:
+        raise UsageError(f"there is no traffic for {spec.target_name}", advice=BRING)
+    notes = [f"{spec.target_name}: its paths that need no parameters are asked for. {BRING}"]
+    return replace(spec, traffic=ScenarioTraffic(scenario=name)), notes if name == FOREIGN else []
 
 
 def decided(spec: RunSpec, scenario: Scenario) -> RunSpec:

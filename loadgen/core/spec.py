@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from loadgen.core import threshold
 from loadgen.core.option import Option, fields
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
 from loadgen.errors import UsageError
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUNDLED = "server_app"
+DEFAULT = "mixed"
+"""The scenario for the bundled server."""
+FOREIGN = "routes"
+"""The scenario for another one, where the user names none."""
 
 
 class ModeName(enum.StrEnum):
@@ -63,10 +68,12 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         Option(
             ("--scenario",),
             "What a virtual user does: mixed, walkthrough (one user, one iteration), or a scenario of a "
-            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed]",
+            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed; for a "
+            "server of yours, routes, which asks for each path that needs no parameters]",
             "NAME|FILE[:NAME]",
         ),
-    ] = "mixed"
+    ] = ""
+    """Empty: :data:`DEFAULT`, or for a server of the user's, :data:`FOREIGN`."""
 
 
 class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
@@ -76,7 +83,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, or of a list of curl commands, instead of a scenario.",
+            "Send the requests of a HAR file, a list of curl commands, a Postman collection or an OpenAPI "
+            "document, instead of running a scenario.",
             "FILE",
         ),
     ]
@@ -84,7 +92,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         tuple[str, ...],
         Option(
             ("--host",),
-            "With --from: send the requests to this host only. May be repeated. [default: the host of most]",
+            "With --from: send the requests to this host only. May be repeated. [default: that of the first "
+            "request]",
             "HOST",
         ),
     ] = ()
@@ -122,8 +131,22 @@ class Load(Value, frozen=True, kw_only=True):
     timeout: Annotated[
         float, Option(("--timeout",), "Give a request up after this many seconds.", least=0.1)
     ] = 30.0
+    fail_if: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--fail-if",),
+            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May "
+            "be repeated.",
+            "CONDITION",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
+        for condition in self.fail_if:
+            try:
+                threshold.parse(condition)
+            except ValueError as error:
+                raise UsageError(f"--fail-if {condition!r}: {error}") from None
         shape = self.shape
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
@@ -284,11 +307,16 @@ class RunSpec(Value, frozen=True, kw_only=True):
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
 
     @property
+    def default_scenario(self) -> str:
+        """The built-in scenario for this server."""
+        return FOREIGN if self.target and not any(BUNDLED in word for word in self.target) else DEFAULT
+
+    @property
     def traffic_name(self) -> str:
         """The traffic as the user called it: a file by its last part."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
-                return name.rpartition("/")[2] if ".py" in name else name
+                return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from loadgen.client.session import Outcome
+    from loadgen.core.events import SessionEnd
 
 pytestmark = pytest.mark.anyio
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -77,7 +77,7 @@ async def play(
     *,
     timeout: float = 60,  # noqa: ASYNC109 - of each request
     stop: Stop | None = None,
-) -> tuple[Outcome, list[Request | Response | Failure]]:
+) -> tuple[SessionEnd, list[Request | Response | Failure]]:
     with anyio.fail_after(60), Journal(path / "t.jsonl", path / "bodies") as journal:
         journal.write(Run("r", "s", 1, 1, 1, "2026-01-01T00:00:00+00:00"))
         outcome = await fire(

@@ -96,8 +96,9 @@ def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:
     if lacks_cookies(calls) and (found.is_browsers or any(MASK in note for note in notes)):
         calls = with_jar(calls)
         notes.append(
-            "The file has no cookies (browsers leave them out of an export, unless asked): those that the "
-            "answers set are sent. --verbatim sends none."
+            "The file has no cookies, or masked ones (an export leaves them out, unless asked): those that "
+            "the answers set are sent. --verbatim sends the file as it is."
         )
+        notes = [note for note in notes if MASK not in note or MASK in repr(calls)]
     calls, more = link(calls, found.answers)
     return calls, notes + more

@@ -95,7 +95,12 @@ def record_how_much_was_collected() -> None:
 
     def install(system: Any) -> None:
         stock, location, found = gc.collect, system.gate.get, dict[int, int]()
-        recorded = system.patch_function(lambda: found[get_ident()])
+
+        def number_found() -> int:
+            return found[get_ident()]
+
+        number_found.__module__, number_found.__qualname__ = "gc", "collect"  # as it is shown
+        recorded = system.patch_function(number_found)
 
         def collect(generation: int = 2) -> int:
             number = stock(generation)
