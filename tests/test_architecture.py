@@ -182,7 +182,7 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
         ("docker", "loadgen.containers.daemon"),
         ("distributed", "loadgen.hunt.cluster"),
         ("h11", "loadgen.client.http_bytes"),
-        ("asyncio", "loadgen.client.gateway"),
+        ("asyncio", "loadgen.client"),
     ],
 )
 def test_one_adapter_per_library(library: str, home: str) -> None:
