@@ -34,6 +34,7 @@ class Traced:
         self._process = process
         self.pid = process.pid
         self.log = log
+        self._interrupted = False
 
     @property
     def code(self) -> int | None:
@@ -42,8 +43,11 @@ class Traced:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it came to its end by itself, and without an error."""
-        return self.code == 0
+        """Whether it came to its end by itself, and without an error.
+
+        A program that does not catch its interruption ends well: Python cleans up, and dies of the signal.
+        """
+        return self.code == 0 or (self._interrupted and self.code == -signal.SIGINT)
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of its stdout until that ends; an unfinished last one is left out."""
@@ -61,6 +65,7 @@ class Traced:
 
     def interrupt(self) -> None:
         """Ask it to end by itself."""
+        self._interrupted = True
         send(self._process, signal.SIGINT)
 
     async def end(self) -> None:
