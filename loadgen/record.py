@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import httpx
+from msgspec.structs import replace
 
 from loadgen.client.plan import decided, expected, named, plan
 from loadgen.core.events import Note, Stage
@@ -27,7 +28,7 @@ from loadgen.store.run_folder import RunFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.client.scenario import Scenario
+    from loadgen.client.plan import Plan
     from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.spec import RunSpec
@@ -54,7 +55,7 @@ def begin(
     folder: Path | None,
     emit: Emit,
     *,
-    scenario: Scenario | None = None,
+    scenario: Plan | None = None,
     elsewhere: bool = False,
 ) -> Session:
     """Look up all that *spec* names, and make the run's folder: *folder*, or a new one under ``runs/``.
@@ -74,7 +75,8 @@ def begin(
             emit(Note(line=note))
     spec = decided(spec, scenario)
     now = datetime.now(UTC)
-    run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-c{spec.load.concurrency}-s{spec.load.seed}")
+    how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
+    run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
@@ -95,7 +97,7 @@ async def record(
     stop: Stop,
     emit: Emit,
     *,
-    scenario: Scenario | None = None,
+    scenario: Plan | None = None,
 ) -> Recorded:
     """Record a session; setting *stop* ends it early, with what was recorded until then.
 
@@ -145,6 +147,10 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         emit(Stage(what="recording"))
         end = await _fire(session, mode, server, journal, stop, emit)
         result.totals = totals(journal, end, session.spec.load)
+        if end.visit is not None:  # the clients decided it
+            spec = session.manifest.spec
+            load = replace(spec.load, concurrency=max(1, end.visit.most_open))
+            session.manifest.spec = replace(spec, load=load)
         served = await _served(server, run, journal)
         result.database_used = served.database
         journal.end(served.order, journal.requests)
@@ -161,7 +167,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:
-        raise ServerFault("nothing was recorded: the scenario issued no request")
+        raise ServerFault(_nothing(end))
     return end
 
 
@@ -199,3 +205,12 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
             f"the recorded server is gone after {journal.requests} requests: {how}",
             advice=f"See {run.log}. The transcript so far is kept.",
         ) from error
+
+
+def _nothing(end: SessionEnd) -> str:
+    """Say why there is no request."""
+    if end.visit is None:
+        return "nothing was recorded: the scenario issued no request"
+    refused = "".join(f"; {count} refused: {why}" for why, count in end.visit.refused.items())
+    code = "" if end.visit.exit_code is None else f" and ended with exit code {end.visit.exit_code}"
+    return f"nothing was recorded: the client sent no request{code}{refused}"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.core.location import own_call
-from loadgen.core.spec import ModeName, file_of
+from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
 from loadgen.report import wording
 from loadgen.report.failing import failing
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.containers.clean import Cleaned
+    from loadgen.core.events import Visit
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest, Spread, Totals
@@ -53,6 +54,7 @@ def recorded(result: Recorded) -> str:
         *_outcomes(totals),
         *_open_load(manifest, totals),
         f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
+        *_clients(totals.visit),
         f"run        {result.run.path}",
     ]
     lines += [f"warning    {told}"] if (told := _failing(manifest)) else []
@@ -66,6 +68,17 @@ def recorded(result: Recorded) -> str:
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
     lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
+
+
+def _clients(visit: Visit | None) -> list[str]:
+    """Tell what came of clients that were recorded through the gateway; nothing of it is judged."""
+    if visit is None:
+        return []
+    code = "" if visit.exit_code is None else f"; the command ended with exit code {visit.exit_code}"
+    lines = [f"client     {visit.connections} connections{code}"]
+    lines += [f"refused    {count} x {why}, not recorded" for why, count in visit.refused.items()]
+    lines += [f"left       {count} x {when}" for when, count in visit.left.items()]
+    return lines
 
 
 def _latency(of: Totals | Spread) -> str:
@@ -82,7 +95,7 @@ def _outcomes(totals: Totals) -> list[str]:
 
 
 def _failing(manifest: Manifest) -> str:
-    return failing(manifest.result.totals, is_builtin=file_of(manifest.spec.traffic) is None)
+    return failing(manifest.result.totals, is_builtin=is_builtin(manifest.spec.traffic))
 
 
 def _open_load(manifest: Manifest, totals: Totals) -> list[str]:

@@ -83,9 +83,9 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, a list of curl commands, a Postman collection or an OpenAPI "
-            "document, instead of running a scenario.",
-            "FILE",
+            "Send the requests of a HAR file, a list of curl commands, a Postman collection, an OpenAPI "
+            "document, or a recorded run (its folder), instead of running a scenario.",
+            "FILE|RUN",
         ),
     ]
     hosts: Annotated[
@@ -107,8 +107,59 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
     ] = False
 
 
-Traffic = ScenarioTraffic | FileTraffic
+class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
+    """A command is the client, through the gateway."""
+
+    client: Annotated[
+        str,
+        Option(
+            ("--client",),
+            "Run this command as the client, and record all that it sends. {url} in it, and $LOADGEN_URL, "
+            "are where it finds the server.",
+            "COMMAND",
+        ),
+    ]
+
+
+class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
+    """Whoever comes is the client, through the gateway."""
+
+    listen: Annotated[
+        str,
+        Option(
+            ("--listen",),
+            "Record whoever sends requests to this address, until Ctrl-C or for --duration. A PORT alone "
+            "is open to this machine only.",
+            "[HOST:]PORT",
+        ),
+    ]
+
+
+Traffic = ScenarioTraffic | FileTraffic | CommandTraffic | ListenTraffic
 """Where the requests come from."""
+
+
+class GatewaySpec(Value, frozen=True, kw_only=True):
+    """How clients of ``--client`` and ``--listen`` are understood."""
+
+    user_by: Annotated[
+        str | None,
+        Option(
+            ("--user-by",),
+            "With --client or --listen: requests with the same header:NAME, or cookie:NAME, are of one "
+            "virtual user. [default: a user is a lane of open connections]",
+            "PLACE",
+        ),
+    ] = None
+    proxy_for: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--proxy-for",),
+            "With --client or --listen: also take requests that a client sends to this host through "
+            "http_proxy. May be repeated.",
+            "HOST[:PORT]",
+        ),
+    ] = ()
 
 
 class Load(Value, frozen=True, kw_only=True):
@@ -224,6 +275,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     """The server, as the user called it: one name, or a command; empty: the bundled one."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
+    gateway: GatewaySpec = GatewaySpec()
     health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
     cwd: Annotated[
         str | None,
@@ -280,6 +332,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
             raise UsageError(f"the {self.mode} is traced on this machine only: not in containers")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
+        if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
+            given = "--user-by" if self.gateway.user_by else "--proxy-for"
+            raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
         if self.schedule is Schedule.TURNS and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
@@ -319,6 +374,10 @@ class RunSpec(Value, frozen=True, kw_only=True):
                 return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
+            case CommandTraffic(client=command):
+                return f"the client {command}"
+            case ListenTraffic(listen=address):
+                return f"clients at {address}"
 
     @property
     def public(self) -> RunSpec:
@@ -385,6 +444,11 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
+
+
+def is_builtin(traffic: Traffic) -> bool:
+    """Say whether *traffic* is one of loadgen's own scenarios."""
+    return isinstance(traffic, ScenarioTraffic) and file_of(traffic) is None
 
 
 def file_of(traffic: Traffic) -> str | None:

@@ -32,6 +32,7 @@ def totals(journal: Journal, end: SessionEnd, load: Load) -> Totals:
         failed=_spread(tally.failed) if tally.failed.count else None,
         iterations=end.iterations,
         failed_iterations=end.failed,
+        visit=end.visit,
         conditions=tuple(_condition(text, journal) for text in load.fail_if),
     )
     if load.shape.rate is not None:

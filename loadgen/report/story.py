@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadgen.core.spec import file_of
+from loadgen.core.spec import is_builtin
 from loadgen.core.verdict import Reason
 from loadgen.report import wording
 from loadgen.report.failing import failing
@@ -33,7 +33,7 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
     result = manifest.result
-    told = failing(result.totals, is_builtin=file_of(manifest.spec.traffic) is None)
+    told = failing(result.totals, is_builtin=is_builtin(manifest.spec.traffic))
     if verdict is not None:
         return Story(
             verdict.judgement.value,

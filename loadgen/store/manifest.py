@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from loadgen.core.events import Visit
 from loadgen.core.spec import RunSpec
 from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.store import sealed
@@ -98,6 +99,8 @@ class Totals(_Part, kw_only=True):
     waited: int | None = None
     """With an arrival rate: how many iterations waited for a user."""
     longest_wait_ms: float | None = None
+    visit: Visit | None = None
+    """What came of the clients, where they came through the gateway."""
 
 
 class Result(_Part, kw_only=True):
