@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from loadgen import protocol
+from loadgen.client.connection import NoAnswer
 from loadgen.client.limit import Limits, Stopped
+from loadgen.client.quick import response
 from loadgen.client.stream import Pieces, deadline, is_streamed
+from loadgen.client.transport import WireTransport, translated
 from loadgen.core.exchange import Failure, Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -87,13 +90,18 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         )
         self.due, self.last = None, issued.seq
         seconds = request.extensions.get("timeout", {}).get("read")
-        ends, sent = deadline(seconds), numbered(request, issued.seq)
+        ends = deadline(seconds)
         try:
             with self._limits.until(ends, seconds):
+                if isinstance(self._inner, WireTransport) and not is_streamed(request):
+                    return await self._exchange(self._inner, request, issued.seq, body)
                 if is_streamed(request):
-                    answer, content = await self._inner.handle_async_request(sent), None
+                    answer, content = (
+                        await self._inner.handle_async_request(numbered(request, issued.seq)),
+                        None,
+                    )
                 else:
-                    answer, content = await exchange(self._inner, sent)
+                    answer, content = await exchange(self._inner, numbered(request, issued.seq))
         except BaseException as error:
             # Also when cancelled: a request is never left without an end while this process lives.
             self._journal.complete(Failure(issued.seq, type(error).__name__, str(error)))
@@ -113,6 +121,25 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             request=request,
             extensions=answer.extensions,
         )
+
+    async def _exchange(
+        self, wire: WireTransport, request: httpx.Request, seq: int, body: bytes
+    ) -> httpx.Response:
+        """Send *request*, journal its answer, and return it: what most requests do."""
+        own = SEQ_HEADER.lower()
+        fields = [field for field in request.headers.raw if field[0].lower() != own]
+        fields.append((SEQ_HEADER, b"%d" % seq))
+        reply = await wire.carry(request, fields, body)
+        try:
+            content = await reply.whole()
+        except NoAnswer as error:
+            raise translated(error) from error
+        finally:
+            reply.close()
+        number = SEQ_HEADER.decode().lower()
+        headers = tuple([field for field in reply.headers if field[0].lower() != number])
+        self._journal.complete(Response(seq, reply.status, headers, content))
+        return response(reply.status, reply.headers, content, request)
 
     async def aclose(self) -> None:
         """Close the transport underneath."""

@@ -20,9 +20,9 @@ import httpx
 
 from loadgen.client.limit import GRACE, Limits, Stopped
 from loadgen.client.position import lines, message, position
+from loadgen.client.quick import QuickClient
 from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
-from loadgen.client.stream import Client
 from loadgen.client.transport import WireTransport
 from loadgen.core.events import SessionEnd
 from loadgen.core.pacing import AT_ONCE
@@ -145,7 +145,6 @@ class _Session:
                 if self._stop.requested or (ends is not None and self._journal.elapsed >= ends):
                     return
                 yield
-                await anyio.lowlevel.checkpoint()  # an iteration need not have waited for anything
 
         async with anyio.create_task_group() as users:
             for number in range(self._concurrency):
@@ -190,7 +189,7 @@ class _Session:
         )
         async with (
             aclosing(turns),
-            Client(
+            QuickClient(
                 transport=transport,
                 base_url=self._url,
                 timeout=self._timeout,
@@ -215,7 +214,10 @@ class _Session:
                         break
                     transport.due, at = due, at + 1
                     one = self._scenario.pick(rng)
+                    before = transport.last
                     await self._step(user, transport, one.name, one.run, at)
+                    if transport.last == before:  # it need not have waited for anything
+                        await anyio.lowlevel.checkpoint()
                     pause = rng.uniform(*one.think) if due is None and any(one.think) else 0
                 await self._around(user, transport, self._scenario.teardowns())
 

@@ -6,11 +6,11 @@ event loop can run anything else. What was written survives the death of this pr
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from loadgen.core import transcript
@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 
     from loadgen.core.latency import Histogram
 
+_encode = msgspec.json.Encoder().encode
+
+_NOT_LIVED = (transcript.Run, transcript.Order, transcript.End)
+
+
+def _line(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
+    """Serialise one event, its name first: a transcript is read by people too."""
+    del logger, method
+    return _encode({"event": event.pop("event"), **event})
+
+
 ORDER_PIECE = 1000
 """Steps of the server's order in one line."""
-
-
-def _line(event: MutableMapping[str, Any], **_: object) -> bytes:
-    """Serialise one event, its name first: a transcript is read by people too."""
-    return json.dumps({"event": event.pop("event"), **event}, ensure_ascii=False).encode()
 
 
 class Journal:
@@ -43,7 +49,7 @@ class Journal:
         self._file = path.open("xb")
         self._log = structlog.wrap_logger(
             structlog.BytesLogger(self._file),
-            processors=[structlog.processors.JSONRenderer(serializer=_line)],
+            processors=[_line],
             wrapper_class=structlog.make_filtering_bound_logger(0),
             cache_logger_on_first_use=True,
         )
@@ -103,7 +109,7 @@ class Journal:
         *at* is that time where the event was lived elsewhere, and is only written down here.
         """
         at = self.elapsed if at is None else at
-        if not isinstance(event, transcript.Run | transcript.Order | transcript.End):
+        if not isinstance(event, _NOT_LIVED):
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
         self._log.info(name, at=round(at, 6), **more, **fields)

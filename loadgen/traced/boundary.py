@@ -76,23 +76,24 @@ class Boundary:
         self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
         self._passing: dict[int, Passing] = {}
 
-        def served(seq: int) -> tuple[tuple[str, Any], ...]:
-            return self._served[seq]
+        def given(seq: int) -> tuple[tuple[tuple[str, Any], ...], bool]:
+            return self._served[seq], bool(self.collections and self.collections.next())
 
         def passed_on(seq: int) -> bool:
             return self._passing[seq].taken()
 
-        served.__module__, served.__qualname__ = "loadgen", "request"  # as it is shown
+        given.__module__, given.__qualname__ = "loadgen", "request"  # as it is shown
         passed_on.__module__, passed_on.__qualname__ = "loadgen", "client"
-        self._recorded_served = system.patch_function(served)
+        self.given: Callable[[int], tuple[tuple[tuple[str, Any], ...], bool]] = system.patch_function(given)
+        """What the live server gives a request, and whether its end collects garbage."""
         self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
         """Whether the live server wants more of a request's answer, once it has passed on what there is."""
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:
             routes.update()
-        self.collect = (
-            (lambda: None)
+        self.collections = (
+            None
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
@@ -264,7 +265,8 @@ class Request:
             except Diverged as left:
                 raise _not_the_recorded(left) from left
             boundary.order.append(self.seq)
-        self.environ.update(boundary._recorded_served(self.seq))
+        served, collects = boundary.given(self.seq)
+        self.environ.update(served)
         error: BaseException | None = None
         try:
             self.passing.respond(boundary.application, self.environ)
@@ -273,7 +275,8 @@ class Request:
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
         self.environ = {}  # what the application put there is free now, not when the live half is done
-        boundary.collect()
+        if collects and boundary.collections:
+            boundary.collections.collect()
         if boundary.tape:
             boundary.tape.expect_finish()
         with boundary.turn:

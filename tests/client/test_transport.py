@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -85,6 +86,7 @@ async def test_headers_are_sent_as_given(wire: WireTransport) -> None:
         (b"X-Empty", b""),
         (b"Cookie", b"a=1; b=2"),
         (b"X-UTF8", "é".encode()),
+        (b"X-Latin", b"\xe9"),
         (b"X-Lower", b"3"),
     ]
     async with raw_server(always(OK)) as server:
@@ -120,6 +122,7 @@ async def test_no_header_is_added(wire: WireTransport, method: str, body: bytes)
         b"/a;p=1?q=/x?y",
         b"/plus+and%20space",
         "/naïve".encode(),
+        b"/\xff",
         b"/" + b"x" * 9000,
     ],
 )
@@ -273,6 +276,65 @@ async def test_long_headers_are_no_error(wire: WireTransport) -> None:
         assert len((await send(wire, server)).headers["x-long"]) == 100_000
 
 
+async def test_an_answer_before_the_request_was_read(wire: WireTransport) -> None:
+    """A server that answers at once, and takes no more of a large body, has answered."""
+
+    async def refuse(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive(1)
+            await stream.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            with anyio.move_on_after(0.2):
+                while True:
+                    await stream.receive()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(listener.serve, refuse)
+            body = bytes(50_000_000)
+            headers = [(b"Host", b"x"), (b"Content-Length", b"%d" % len(body))]
+            answer = await send(wire, f"http://127.0.0.1:{port}", "POST", headers=headers, body=body)
+            assert (answer.status_code, wire_body(answer)) == (413, b"no")
+            serving.cancel_scope.cancel()
+
+
+async def test_an_answer_that_comes_in_single_bytes(wire: WireTransport) -> None:
+    """Wherever the network cuts an answer, it is the same."""
+    reply = CONTINUE + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+    async def drip(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            for at in range(len(reply)):
+                await stream.send(reply[at : at + 1])
+                await anyio.lowlevel.checkpoint()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(listener.serve, drip)
+            assert wire_body(await send(wire, f"http://127.0.0.1:{port}")) == b"abc"
+            serving.cancel_scope.cancel()
+
+
+async def test_a_connection_that_the_server_closed_is_not_used(wire: WireTransport) -> None:
+    """An idle connection that has ended is left, and the next request gets one of its own."""
+
+    async def once(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(OK)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(listener.serve, once)
+            for _ in range(3):
+                assert wire_body(await send(wire, f"http://127.0.0.1:{port}")) == b"ok"
+                await anyio.sleep(0.05)
+            serving.cancel_scope.cancel()
+
+
 # ---- no answer -------------------------------------------------------------------------------------------
 
 
@@ -331,15 +393,26 @@ async def test_a_slow_answer_is_given_up(wire: WireTransport, reply: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("target", "headers"), [(b"/\xff", []), (b"/", [(b"X-A", b"\xe9")])], ids=["target", "header"]
+    ("method", "target", "headers"),
+    [
+        ("GET", b"/a b", []),
+        ("GET", b"/a\r\nX-B: 1", []),
+        ("GET", b"", []),
+        ("GE T", b"/", []),
+        ("GET", b"/", [(b"X-A", b"1\r\nX-B: 2")]),
+        ("GET", b"/", [(b"X-A", b"1\n")]),
+        ("GET", b"/", [(b"X-A", b"\0")]),
+        ("GET", b"/", [(b"X A", b"1")]),
+        ("GET", b"/", [(b"", b"1")]),
+    ],
 )
-async def test_what_cannot_be_sent_as_it_is_is_not_sent(
-    wire: WireTransport, target: bytes, headers: list[Header]
+async def test_what_would_be_another_request_is_not_sent(
+    wire: WireTransport, method: str, target: bytes, headers: list[Header]
 ) -> None:
-    """Bytes that the client below cannot carry unchanged are refused, never sent as others."""
+    """Bytes that a server would read as another request, or as two, are refused."""
     async with raw_server(always(OK)) as server:
         with pytest.raises(httpx.LocalProtocolError):
-            await send(wire, server, target=target, headers=headers)
+            await send(wire, server, method, target=target, headers=headers)
         assert server.requests == []
 
 

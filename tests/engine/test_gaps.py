@@ -30,7 +30,7 @@ COMPARED = calls.compare_calls.__name__
 OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
-    import os, random, signal, sqlite3, sys, time
+    import gc, os, random, signal, sqlite3, sys, time
     from contextlib import closing
     from flask import Flask, jsonify
     import state
@@ -91,6 +91,19 @@ SERVER = """
                 return held is None
 
         return jsonify(probe(), len(finalized), time.time())
+
+    @app.get("/collected")
+    def collected():
+        def probe():
+            held = Finalized()
+            held.itself = held
+            try:
+                os.stat("/tmp/there is no such file")
+            except OSError as error:
+                held.error = error
+
+        probe()
+        return jsonify(gc.collect(), len(finalized), time.time())
 
     @app.get("/pipe")
     def pipe():
@@ -205,6 +218,7 @@ CLOSED = {
     gaps.values.record_containers_as_they_were: "/changed",
     gaps.callbacks.unwrap_callbacks_off_the_tape: "/callback",
     gaps.collector.collect_at_fixed_places: "/cycles",
+    gaps.collector.record_how_much_was_collected: "/collected",
     gaps.files.keep_live_descriptors_apart: "/pipe",
     gaps.raised.keep_frames_off_the_tape: "/raised",
     gaps.raised.let_go_of_replayed_errors: "/raised",

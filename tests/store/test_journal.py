@@ -95,8 +95,8 @@ def test_lines_are_for_people_too(path: Path) -> None:
     with opened(path) as journal:
         journal.issue(0, "POST", "/ü", (), "naïve ☃".encode())
     text = path.read_text(encoding="utf-8")
-    assert text.startswith('{"event": "request", "')
-    assert '{"text": "naïve ☃"}' in text
+    assert text.startswith('{"event":"request","')
+    assert '{"text":"naïve ☃"}' in text
     assert next(iter(lines(path)[0])) == "event"
     assert "at" in lines(path)[0]
 

@@ -1,0 +1,189 @@
+"""The wire: sends a request byte for byte, exactly once, and reads its answer.
+
+Plain HTTP/1.1 on non-blocking sockets, straight on the event loop: most of what a request costs a load
+generator is in the layers between it and these calls. Nothing is added to a request, nothing is normalised,
+and nothing is sent a second time. How an answer is framed is read by :mod:`loadgen.core.http1`.
+
+What goes wrong has the name that httpx has for it (:class:`NoAnswer`); httpx itself is not needed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from typing import TYPE_CHECKING
+
+from loadgen.client.connection import END, HEAD, MORE, Connection, NoAnswer, connected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from loadgen.core.exchange import Headers
+
+_WORD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(rb"[^\x00-\x20\x7f]+")
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
+
+
+def request_bytes(method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """Return a request as it goes on the wire.
+
+    Raises:
+        NoAnswer: it would be another request there; a header has a line break in it, say.
+    """
+    word = method.encode("latin-1", "replace")
+    lines = [b"%s %s HTTP/1.1" % (word, target), *[b"%s: %s" % field for field in headers], b"\r\n"]
+    head = b"\r\n".join(lines)
+    breaks = len(lines)
+    if (
+        head.count(b"\n") != breaks
+        or head.count(b"\r") != breaks
+        or b"\0" in head
+        or not _WORD.fullmatch(word)
+        or not _TARGET.fullmatch(target)
+        or not all(_WORD.fullmatch(name) for name, _ in headers)
+    ):
+        raise NoAnswer("LocalProtocolError", f"{method} {target!r}: it cannot be sent as it is")
+    if _CHUNKED.search(head):
+        body = b"%X\r\n%s\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+    return head + body
+
+
+class Reply:
+    """An answer whose head is there; its body is read once, as a whole or in pieces."""
+
+    __slots__ = ("_connection", "_wire", "headers", "status")
+
+    def __init__(self, wire: Wire, connection: Connection) -> None:
+        assert connection.head is not None
+        self.status: int = connection.head.status
+        self.headers: Headers = connection.head.headers
+        """The header fields, as they came."""
+        self._wire = wire
+        self._connection: Connection | None = connection
+
+    async def whole(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            NoAnswer: it is not whole.
+        """
+        return b"".join([piece async for piece in self._read(END)])
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes.
+
+        Raises:
+            NoAnswer: it is not whole.
+        """
+        return self._read(MORE)
+
+    async def _read(self, until: int) -> AsyncIterator[bytes]:
+        connection = self._connection
+        assert connection is not None
+        over = False
+        while not over:
+            await connection.wait(until)
+            over = connection.over
+            for piece in connection.taken():
+                yield piece
+        self._connection = None
+        self._wire.give_back(connection)
+
+    def close(self) -> None:
+        """Close the connection, if the answer was not read to its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._wire.drop(connection)
+
+
+class Wire:
+    """Connections to one server, each used by one request at a time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._addresses: list[tuple[int, tuple[object, ...]]] = []
+
+    async def send(
+        self, method: str, request: bytes, *, connect: float | None = None, read: float | None = None
+    ) -> Reply:
+        """Send *request*, and return its answer as soon as its head is there.
+
+        *connect* is how many seconds it may take to get a connection, *read* how many until the next bytes.
+
+        Raises:
+            NoAnswer: there is none.
+        """
+        connection = self._free() or await self._connect(connect)
+        try:
+            connection.begin(method, request, read)
+            await connection.wait(HEAD)
+        except BaseException:
+            self.drop(connection)
+            raise
+        return Reply(self, connection)
+
+    def give_back(self, connection: Connection) -> None:
+        """Take back a connection whose answer has been read."""
+        if connection.usable:
+            self._idle.append(connection)
+        else:
+            self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Close *connection*."""
+        self._open.discard(connection)
+        connection.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in tuple(self._open):
+            self.drop(connection)
+        self._idle.clear()
+
+    def _free(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet():
+                return connection
+            self.drop(connection)
+        return None
+
+    async def _connect(self, limit: float | None) -> Connection:
+        """Open a connection to the first of the server's addresses that accepts one."""
+        where = f"{self._host}:{self._port}"
+        failed: OSError | None = None
+        try:
+            async with asyncio.timeout(limit):
+                if not self._addresses:
+                    self._addresses = await _resolved(self._host, self._port)
+                for family, address in self._addresses:
+                    try:
+                        connection = Connection(await connected(family, address))
+                    except OSError as error:
+                        failed = failed or error
+                    else:
+                        self._open.add(connection)
+                        return connection
+        except TimeoutError:
+            raise NoAnswer("ConnectTimeout", f"no connection to {where} in {limit:g} s") from None
+        except OSError as error:
+            failed = error
+        self._addresses = []
+        raise NoAnswer("ConnectError", f"cannot connect to {where}: {failed}") from failed
+
+
+async def _resolved(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return [(family, (host, port))]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
