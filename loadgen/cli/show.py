@@ -91,7 +91,7 @@ def _latency(of: Totals | Spread) -> str:
 def _outcomes(totals: Totals) -> list[str]:
     """Tell successes apart from failures, where there are both."""
     parts = (("succeeded", totals.succeeded), ("failed", totals.failed))
-    return [f"  {name:<9}{part.count}; {_latency(part)}" for name, part in parts if part and part.count]
+    return [f"  {name:<9} {part.count}; {_latency(part)}" for name, part in parts if part and part.count]
 
 
 def _failing(manifest: Manifest) -> str:
