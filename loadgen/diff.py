@@ -32,7 +32,7 @@ _Exchange = tuple[Request, Response | Failure]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class DiffSide:
     """One of the two transcripts."""
 
     name: str
@@ -40,7 +40,7 @@ class Side:
     bodies: Path
 
 
-def side(given: Path) -> Side:
+def side(given: Path) -> DiffSide:
     """Find the transcript that *given* means: a run, a verification of one, or the file itself.
 
     Raises:
@@ -52,10 +52,10 @@ def side(given: Path) -> Side:
             f"there is no transcript at {given}",
             advice="Give a run (runs/latest), one of its verifications (runs/latest/verify/1) or a file.",
         )
-    return Side(str(given), path, RunFolder(path.parent).bodies)
+    return DiffSide(str(given), path, RunFolder(path.parent).bodies)
 
 
-def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
+def diff(one: DiffSide, other: DiffSide, ignored: tuple[Rule, ...] = ()) -> Verdict:
     """Compare two transcripts; *one* is told as recorded, *other* as replayed; both are read as streams.
 
     Raises:

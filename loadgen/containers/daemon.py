@@ -29,7 +29,7 @@ NEEDS = "Docker is needed for --runtime docker; without it, record locally: --ru
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ContainerExit:
     """How a container ended."""
 
     code: int
@@ -165,14 +165,14 @@ class Daemon:
 
         await self.follow(lambda _: container.logs(stream=True, follow=True, stdout=True, stderr=False), take)
 
-    async def wait(self, container: Any) -> Ended:
+    async def wait(self, container: Any) -> ContainerExit:
         """Wait until *container* has ended, and say how."""
 
-        def work(_: BlockingPortal) -> Ended:
+        def work(_: BlockingPortal) -> ContainerExit:
             container.client.api.wait(container.id, timeout=None)
             container.reload()
             state = container.attrs["State"]
-            return Ended(state["ExitCode"], bool(state["OOMKilled"]))
+            return ContainerExit(state["ExitCode"], bool(state["OOMKilled"]))
 
         return await _abandonable(work)
 

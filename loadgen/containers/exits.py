@@ -11,14 +11,14 @@ from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.containers.daemon import Ended
-    from loadgen.containers.session import Ends
+    from loadgen.containers.daemon import ContainerExit
+    from loadgen.containers.group import ContainerExits
 
 SIGNALLED = 128
 """Exit codes above this one name the signal that killed the process."""
 
 
-def how(ended: Ended, memory: str, log: Path) -> str:
+def how(ended: ContainerExit, memory: str, log: Path) -> str:
     """Say how a container ended, and its last words."""
     if ended.out_of_memory:
         what = f"ran out of memory (its limit is {memory})"
@@ -32,13 +32,13 @@ def how(ended: Ended, memory: str, log: Path) -> str:
     return "\n  ".join((what, *last_words(log)))
 
 
-def broke(ended: Ended | None) -> bool:
+def broke(ended: ContainerExit | None) -> bool:
     """Say whether a server did not leave by itself."""
     return ended is not None and bool(ended.code or ended.out_of_memory)
 
 
 def fault(
-    ends: Ends, said: LoadgenError | None, *, phase: str, memory: str, log: Path, driver_log: Path
+    ends: ContainerExits, said: LoadgenError | None, *, phase: str, memory: str, log: Path, driver_log: Path
 ) -> LoadgenError:
     """Return the error that tells what happened; *said* is what the driver itself could say."""
     server, driver = ends.server, ends.driver

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadgen.core.case import Case, read
 from loadgen.core.verdict import Judgement
+from loadgen.core.workload import Workload, read
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
-from loadgen.hunt.oracle import Sign
+from loadgen.hunt.oracle import FailureSignature
 from loadgen.hunt.trial import concluded, kind
 from loadgen.store.manifest import State
 
@@ -25,8 +25,8 @@ FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
 class Failing:
     """A run that failed."""
 
-    case: Case
-    sign: Sign
+    workload: Workload
+    sign: FailureSignature
     head: int | None
     """The first request that differed; none if that is not known."""
     told: str
@@ -43,8 +43,8 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
     verdict = concluded(run.path)
     if verdict is None:
         if manifest.result.state is State.FAILED:
-            sign = Sign(Judgement.UNDETERMINED, frozenset(), FAULTS)
-            return Failing(_case(run), sign, None, manifest.result.error)
+            sign = FailureSignature(Judgement.UNDETERMINED, frozenset(), FAULTS)
+            return Failing(_workload(run), sign, None, manifest.result.error)
         raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
     match verdict.judgement:
         case Judgement.DIVERGED:
@@ -54,8 +54,10 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             if not reasons:
                 told = "; ".join(one.message for one in verdict.reasons)
                 raise UsageError(f"what befell {run.path} is no matter of its requests: {told}")
-            sign = Sign(Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons))
-            return Failing(_case(run), sign, None, reasons[0].message)
+            sign = FailureSignature(
+                Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons)
+            )
+            return Failing(_workload(run), sign, None, reasons[0].message)
     raise UsageError(
         f"{run.path} is identical: there is nothing to shrink",
         advice="If it fails now and then: loadgen verify --replays 5, or loadgen stress.",
@@ -66,15 +68,15 @@ def _diverged(run: RunFolder, verdict: Verdict, *, any_failure: bool) -> Failing
     heads = [one.first for one in verdict.causes]
     kinds = frozenset() if any_failure else frozenset(map(kind, (*heads, *verdict.divergences)))
     if not heads:
-        sign = Sign(Judgement.DIVERGED, kinds)
-        return Failing(_case(run), sign, None, "the server served in another order")
+        sign = FailureSignature(Judgement.DIVERGED, kinds)
+        return Failing(_workload(run), sign, None, "the server served in another order")
     told = verdict.causes[0].headline
-    return Failing(_case(run), Sign(Judgement.DIVERGED, kinds), heads[0].seq, told)
+    return Failing(_workload(run), FailureSignature(Judgement.DIVERGED, kinds), heads[0].seq, told)
 
 
-def _case(run: RunFolder) -> Case:
+def _workload(run: RunFolder) -> Workload:
     with run.read() as events:
-        case = read(events)
-    if not case.steps:
+        workload = read(events)
+    if not workload.steps:
         raise TranscriptFault(f"{run.transcript} has no request: there is nothing to shrink")
-    return case
+    return workload

@@ -9,7 +9,7 @@ from loadgen.hunt import trial
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.hunt.trial import Plan, Result
+    from loadgen.hunt.trial import TrialPlan, TrialResult
 
 
 class Fleet(Protocol):
@@ -20,7 +20,7 @@ class Fleet(Protocol):
     name: str
     """What a summary calls it."""
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan*, see :func:`loadgen.hunt.trial.run`; *folder* keeps its files unless it was identical.
 
         Raises:
@@ -28,13 +28,13 @@ class Fleet(Protocol):
         """
 
 
-class Here:
+class LocalFleet:
     """This machine."""
 
     def __init__(self, jobs: int) -> None:
         self.slots = jobs
         self.name = f"here, {jobs} at a time"
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan* in *folder*."""
         return await trial.run(plan, folder, limit=limit)

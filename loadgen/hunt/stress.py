@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from loadgen.hunt.fleet import Fleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Trial
-    from loadgen.hunt.trial import Result
+    from loadgen.hunt.trial import TrialResult
 
 
-class Ended(enum.StrEnum):
+class StopReason(enum.StrEnum):
     """Why a hunt ended."""
 
     ALL = "all trials are made"
@@ -45,7 +45,7 @@ class Until:
     """Seconds that each command of a trial may take."""
 
 
-class Watcher:
+class StressObserver:
     """What a caller may want to see while it happens; by default nothing."""
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
@@ -54,18 +54,20 @@ class Watcher:
     def started(self, trial: Trial) -> None:
         """See a trial begin."""
 
-    def finished(self, trial: Trial, result: Result) -> None:
+    def finished(self, trial: Trial, result: TrialResult) -> None:
         """See what came of it."""
 
 
-async def stress(hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> Ended:
+async def stress(
+    hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
+) -> StopReason:
     """Make the trials of *hunt* that are not made yet; setting *stop* ends it after those under way.
 
     Raises:
         LoadgenError: no trial can be made: the commands refuse their arguments, or the fleet is lost.
     """
-    work = _Work(hunt, fleet, until, stop, watcher)
-    watcher.begin(len(hunt.grid), len(hunt.results), fleet.name)
+    work = _Work(hunt, fleet, until, stop, observer)
+    observer.begin(len(hunt.grid), len(hunt.results), fleet.name)
     async with anyio.create_task_group() as group:
         for _ in range(fleet.slots):
             group.start_soon(work.keep_trying, group.cancel_scope)
@@ -77,15 +79,17 @@ async def stress(hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watch
 class _Work:
     """What the tasks of one hunt share."""
 
-    def __init__(self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> None:
+    def __init__(
+        self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
+    ) -> None:
         self._hunt = hunt
         self._fleet = fleet
         self._until = until
         self._stop = stop
-        self._watcher = watcher
+        self._observer = observer
         self._deadline = monotonic() + until.seconds if until.seconds is not None else None
         self._open: Iterator[Trial] = (one for one in hunt.grid.trials() if one.name not in hunt.results)
-        self.ended = Ended.ALL
+        self.ended = StopReason.ALL
         self.error: Exception | None = None
 
     async def keep_trying(self, everybody: anyio.CancelScope) -> None:
@@ -98,24 +102,26 @@ class _Work:
                 everybody.cancel()
                 return
             if self._until.failure and result.judgement is Judgement.DIVERGED:
-                self.ended = Ended.FOUND
+                self.ended = StopReason.FOUND
                 everybody.cancel()
 
     def _next(self) -> Trial | None:
         if self._stop.requested:
-            self.ended = Ended.INTERRUPTED
+            self.ended = StopReason.INTERRUPTED
             return None
         trial = next(self._open, None)
         if trial is not None and self._deadline is not None and monotonic() >= self._deadline:
-            self.ended = Ended.TIME
+            self.ended = StopReason.TIME
             return None
         return trial
 
-    async def _make(self, trial: Trial) -> Result:
-        self._watcher.started(trial)
+    async def _make(self, trial: Trial) -> TrialResult:
+        self._observer.started(trial)
         finished = False
         try:
-            result = await self._fleet.run(trial.plan, self._hunt.place(trial.name), limit=self._until.limit)
+            result = await self._fleet.run(
+                trial.plan, self._hunt.trial_folder(trial.name), limit=self._until.limit
+            )
             finished = True
         finally:
             if not finished:  # what it left tells nothing, and it is made again
@@ -124,5 +130,5 @@ class _Work:
             self._hunt.discard(trial.name)
             result = replace(result, folder="")
         self._hunt.add(trial.name, result)
-        self._watcher.finished(trial, result)
+        self._observer.finished(trial, result)
         return result
