@@ -67,6 +67,8 @@ class Judge:
         self._order: Divergence | None = None
         self._steps: int | None = None
         self._entered: dict[int, int] = {}
+        self._by_the_server = set[int]()
+        """Requests that the HTTP server answered itself, and whose entering the application was not seen."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -111,11 +113,23 @@ class Judge:
         else:
             differences = compare(recorded, replayed, self._rules)
             if self._terms.boundary and isinstance(replayed, Response):
-                served = header(replayed, SERVED_HEADER) or "a server outside the replay"
-                if served != protocol.REPLAY:
-                    wrong = Difference("served", "by the recorded server", f"by {served}, not the tape")
-                    differences += (wrong,)
+                differences += self._served(request.seq, recorded, replayed)
         self.note(request, differences, left)
+
+    def _served(self, seq: int, recorded: Response, replayed: Response) -> tuple[Difference, ...]:
+        """Return a difference unless both answers are the application's, or both the HTTP server's own.
+
+        The server's own is either to what it refuses, which never enters the application, or to an error that
+        leaves the application. Which of the two it was is in the server's order, and so is compared, too.
+        """
+        before, after = header(recorded, SERVED_HEADER), header(replayed, SERVED_HEADER)
+        if before is None and after is None:
+            self._by_the_server.add(seq)
+            return ()
+        if after == protocol.REPLAY:
+            return ()
+        served = after or "a server outside the replay"
+        return (Difference("served", "by the recorded server", f"by {served}, not the tape"),)
 
     def note(
         self,
@@ -151,6 +165,7 @@ class Judge:
         """Compare the next piece of the recorded server order with the whole replayed one."""
         done = self._steps or 0
         for at, step in enumerate(recorded, done):
+            self._by_the_server.discard(step)
             if step in self._divergences:
                 self._entered.setdefault(step, at)
             if self._order is None and (at >= len(replayed) or replayed[at] != step):
@@ -163,7 +178,10 @@ class Judge:
             self._order_differs(self._steps, None, replayed[self._steps])
 
     def _in_order(self, requests: int) -> bool:
-        return not self._terms.order or self._steps == 2 * requests
+        return not self._terms.order or self._steps == self._expected_steps(requests)
+
+    def _expected_steps(self, requests: int) -> int:
+        return 2 * (requests - len(self._by_the_server))
 
     def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
         difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
@@ -205,7 +223,9 @@ class Judge:
         elif self._reasons or not (whole and requests == self._compared > 0 and self._in_order(requests)):
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
-                steps = f"{self._steps or 0} of {2 * requests} steps of the {self._terms.order}"
+                steps = (
+                    f"{self._steps or 0} of {self._expected_steps(requests)} steps of the {self._terms.order}"
+                )
                 what = f"{self._compared} of {requests} answers were compared, and {steps}"
                 self._reasons.append(Reason("harness", what, code=protocol.NOT_ALL_COMPARED))
         else:
@@ -217,6 +237,7 @@ class Judge:
             requests=requests,
             compared=self._compared,
             diverged=self._diverged,
+            before_application=len(self._by_the_server),
             divergences=tuple(
                 sorted(
                     (replace(one, position=self._entered.get(one.seq)) for one in self._divergences.values()),

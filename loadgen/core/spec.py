@@ -222,7 +222,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     ] = ()
     stacks: Annotated[
         bool,
-        Option(("--stacks",), "Record each call's stack, for verify --explain: slower, twice the size."),
+        Option(("--stacks",), "Record every call's stack, for verify --explain: slower, twice the size."),
     ] = False
     """Whether the engine records the stack of every call."""
     engine_alone: Annotated[

@@ -277,6 +277,8 @@ class Verdict:
     """Whether clients saw completions in the same order: reported, not judged."""
     rules: tuple[Rule, ...] = RULES
     """What was not compared."""
+    before_application: int = 0
+    """Answers, of those compared, that the HTTP server gave itself, before the application."""
     causes: tuple[Cause, ...] = ()
     """What the divergences come from, the first in the server's order first."""
     facts: Facts = Facts()

@@ -35,6 +35,7 @@ class Traced:
         self._process = process
         self.pid = process.pid
         self.log = log
+        self._interrupted = False
 
     @property
     def code(self) -> int | None:
@@ -43,8 +44,11 @@ class Traced:
 
     @property
     def ended_well(self) -> bool:
-        """Whether the process exited with code 0."""
-        return self.code == 0
+        """Whether it came to its end by itself, and without an error.
+
+        A program that does not catch its interruption ends well: Python cleans up, and dies of the signal.
+        """
+        return self.code == 0 or (self._interrupted and self.code == -signal.SIGINT)
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of stdout until it closes, without an unfinished last line."""
@@ -62,6 +66,7 @@ class Traced:
 
     def interrupt(self) -> None:
         """Ask the process to exit, with SIGINT."""
+        self._interrupted = True
         send(self._process, signal.SIGINT)
 
     async def end(self) -> None:

@@ -18,6 +18,7 @@ from loadgen import protocol
 from loadgen.client.control import BoundaryState, Control
 from loadgen.client.transport import WireTransport
 from loadgen.engine import retrace
+from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.engine.scratch import new_database, recorded
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 """How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
-SERVERS = "loadgen knows Flask's own server (app.run, flask run), waitress, and gunicorn."
+SERVERS = (
+    "loadgen knows Flask's own server (app.run, flask run, werkzeug's make_server), waitress, gunicorn, and "
+    "wsgiref.simple_server."
+)
 
 
 class LocalServer:
@@ -63,7 +67,7 @@ class LocalServer:
             raise EngineFault(
                 f"the server did not stop within {END_LIMIT:g} s, so its recording is not complete"
             )
-        if (self._process.code or 0) < 0:
+        if (self._process.code or 0) < 0 and not self._process.ended_well:
             raise EngineFault(f"the recorded server crashed: {how}")
 
     async def ready(self, mode: str) -> None:
@@ -82,8 +86,13 @@ class LocalServer:
                 answers.append(error)
             waiting.cancel_scope.cancel()
 
+        async def look_elsewhere() -> None:
+            await settled_elsewhere(self._process.pid, self._port)
+            waiting.cancel_scope.cancel()
+
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(ask)
+            waiting.start_soon(look_elsewhere)
             await self.ended()  # its children may hold the socket open
             waiting.cancel_scope.cancel()
         match answers:
@@ -115,7 +124,7 @@ class LocalServer:
             ports = ", ".join(map(str, others))
             return ServerFault(
                 f"{what}: it listens on port {ports} instead, by a server that loadgen does not know",
-                advice=f"{SERVERS} {see}",
+                advice=f"{SERVERS} Others are recorded as whole processes: --trace process. {see}",
             )
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
 

@@ -125,7 +125,9 @@ def fault(code: str) -> str:
 def compared(verdict: Verdict) -> str:
     """Say how many answers were compared, and in what."""
     what = _COMPARED[verdict.facts.replay]
-    return f"{verdict.compared:,} of {count(verdict.requests, 'answer')}: {what}"
+    own = verdict.before_application
+    by_server = f"; {own:,} of them by the HTTP server itself, before the application" if own else ""
+    return f"{verdict.compared:,} of {count(verdict.requests, 'answer')}: {what}{by_server}"
 
 
 def replayed(verdict: Verdict) -> str:

@@ -18,7 +18,6 @@ import os
 import sys
 import threading
 import traceback
-from _queue import SimpleQueue
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +25,13 @@ from loadgen import protocol
 from loadgen.traced import schedule, settings
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
+from loadgen.traced.passing import Passing
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
 from loadgen.traced.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     Environ = dict[str, Any]
@@ -44,15 +44,20 @@ _SEQ = f"HTTP_{protocol.SEQ_HEADER.upper().replace('-', '_')}"
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
 """Headers that a live server adds to an answer: which of them the application set itself is told apart."""
 
-_SERVED_LIVE = ("SERVER_", "REMOTE_")
+_SERVED_LIVE = ("SERVER_", "REMOTE_", "wsgi.")
 """WSGI variables that the live server makes up: the application sees those of the recording."""
+_SCALARS = (str, int, tuple)
 
 
 class Boundary:
     """A WSGI application around *application*, which it enters one logical thread a request."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], system: Any) -> None:
+    def __init__(
+        self, application: Callable[..., Iterable[bytes]], system: Any, drops: frozenset[str] = frozenset()
+    ) -> None:
+        """*drops* are headers, in lower case, of which the live server sends its own alone."""
         self.application = application
+        self.added_live = _ADDED_LIVE - drops
         self.system = system
         self.mode: str = system.retrace_mode
         self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
@@ -67,13 +72,20 @@ class Boundary:
         """How each request left the tape, in the order in which they did; see :func:`_departure`."""
         self._used: set[int] = set()
         self._open: set[int] = set()
-        self._served: dict[int, tuple[tuple[str, str | int], ...]] = {}
+        self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
+        self._passing: dict[int, Passing] = {}
 
-        def served(seq: int) -> tuple[tuple[str, str | int], ...]:
+        def served(seq: int) -> tuple[tuple[str, Any], ...]:
             return self._served[seq]
 
+        def passed_on(seq: int) -> bool:
+            return self._passing[seq].taken()
+
         served.__module__, served.__qualname__ = "loadgen", "request"  # as it is shown
+        passed_on.__module__, passed_on.__qualname__ = "loadgen", "client"
         self._recorded_served = system.patch_function(served)
+        self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
+        """Whether the live server wants more of a request's answer, once it has passed on what there is."""
         # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
         # the trace, the first traced request would take other steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:
@@ -144,76 +156,52 @@ class Request:
     def __init__(self, boundary: Boundary, seq: int, environ: Environ) -> None:
         self.boundary = boundary
         self.seq = seq
-        self.events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        self.tell = boundary.system.disable_for(self.events.put, unwrap_args=False)
-        self.last = b""
-        """The last chunk is held back until the end of the request is on the tape: what a client has seen
-        whole is recorded whole, and in replay an answer is whole only if the request kept to the tape."""
-
+        self.passing = Passing(boundary.system, lambda: bool(boundary.passed_on(seq)))
         stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
         if environ.get("wsgi.input_terminated"):  # by the live server, which knows where a chunked body ends
             body: bytes = stream.read()
         else:  # a length that is none means no body: without a limit, a read waits for the connection's end
             body = stream.read(int(length)) if length.isascii() and length.isdigit() else b""
         text = {
-            key: value for key, value in environ.items() if isinstance(value, str | int) and key.isupper()
+            key: value
+            for key, value in environ.items()
+            if isinstance(value, _SCALARS) and (key.isupper() or key.startswith("wsgi."))
         }
         text.pop(_SEQ)
         boundary._served[seq] = tuple(
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
         self.asked = text
-        self.environ: Environ = {
-            **text,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": environ["wsgi.url_scheme"],
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "wsgi.input_terminated": True,
-        }
+        self.environ: Environ = {**text, "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
         self.body_digest = hashlib.sha256(body).hexdigest()
 
     # ---- live -------------------------------------------------------------------------------------------
 
     def answer(self, start_response: StartResponse) -> Iterable[bytes]:
         """Start the traced half and pass on what it sends."""
-        self.boundary._open.add(self.seq)
+        boundary = self.boundary
+        boundary._open.add(self.seq)
+        boundary._passing[self.seq] = self.passing
         threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
-        start: tuple[str, list[tuple[str, str]]] | None = None
-        kind, value = self.events.get()
-        while kind == "start":  # more than once, if the application changed its mind in time
-            start = value
-            kind, value = self.events.get()
-        if start is not None and (kind == "chunk" or value is None):
-            status, headers = start
-            own = [(name.lower(), text) for name, text in headers if name.lower() in _ADDED_LIVE]
-            headers.append((protocol.SERVED_HEADER, self.boundary.mode))
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], object]:
+            own = [(name.lower(), text) for name, text in headers if name.lower() in boundary.added_live]
+            headers.append((protocol.SERVED_HEADER, boundary.mode))
             if own:
                 headers.append((protocol.OWN_HEADER, json.dumps(own)))
-            start_response(status, headers)
-            return self.stream(kind, value)
-        if isinstance(value, Diverged):
-            outcome = (protocol.OUTCOME_HEADER, protocol.DIVERGED)
-            body = json.dumps({"seq": self.seq, **self.boundary.diverged[self.seq]}).encode()
-        else:  # a live server would answer with an error page of its own, which is not the application's
-            outcome = (protocol.SERVED_HEADER, self.boundary.mode)
-            body = b"An exception left the application; the server's log has it.\n"
-        start_response(
-            "500 Internal Server Error",
-            [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), outcome],
-        )
-        return [body]
+            return start_response(status, headers, *((exc_info and (exc_info,)) or ()))  # type: ignore[no-any-return]
 
-    def stream(self, kind: str, value: Any) -> Iterator[bytes]:
-        """Yield the body; an error in its middle breaks the connection, as the headers are gone."""
-        while kind == "chunk":
-            yield value
-            kind, value = self.events.get()
-        if value is not None:
-            raise ConnectionAbortedError(str(value)) from value
+        def failed(error: BaseException) -> list[bytes]:
+            if self.seq not in boundary.diverged:
+                raise error  # the live server has an answer of its own to that
+            body = json.dumps({"seq": self.seq, **boundary.diverged[self.seq]}).encode()
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+            start_response(
+                "500 Internal Server Error", [*headers, (protocol.OUTCOME_HEADER, protocol.DIVERGED)]
+            )
+            return [body]
+
+        return self.passing.pass_on(start, failed)
 
     # ---- traced -----------------------------------------------------------------------------------------
 
@@ -234,9 +222,14 @@ class Request:
                 where = f", at {left['stack'][0]}" if left["stack"] else ""
                 sys.stderr.write(f"{protocol.LOG_LEFT}request {self.seq}: {left['why']}{where}\n")
             traceback.print_exception(caught)
-        del self.boundary._served[self.seq]
+            error = (
+                ConnectionAbortedError("the request left the tape")
+                if isinstance(caught, Diverged)
+                else _without_frames(caught)
+            )
+        del self.boundary._served[self.seq], self.boundary._passing[self.seq]
         self.boundary._open.discard(self.seq)
-        self.events.put(("end", error))
+        self.passing.end(error)
 
     def run(self) -> None:
         """Run the application on the tape, between the two checkpoints of this request."""
@@ -257,7 +250,7 @@ class Request:
         self.environ.update(boundary._recorded_served(self.seq))
         error: BaseException | None = None
         try:
-            self.respond()
+            self.passing.respond(boundary.application, self.environ)
         except Diverged:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
@@ -273,36 +266,9 @@ class Request:
                 what = f"the request ended before its recording did: {left}"
                 raise Diverged(_more_than(left, protocol.ENDED_EARLY), what, lost=left.lost) from left
             boundary.order.append(-self.seq)
+        self.passing.release()
         if error is not None:
             raise error
-        if self.last:
-            self.tell(("chunk", self.last))
-
-    def respond(self) -> None:
-        """Drive the application as a WSGI server does."""
-        body = self.boundary.application(self.environ, self.start_response)
-        try:
-            for chunk in body:
-                self.send(chunk)
-        finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
-
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], None]:
-        """WSGI's ``start_response``."""
-        del exc_info
-        self.tell(("start", (status, list(headers))))
-        return self.send
-
-    def send(self, chunk: bytes) -> None:
-        """WSGI's ``write``, and each chunk of the body."""
-        if chunk:
-            if self.last:
-                self.tell(("chunk", self.last))
-            self.last = bytes(chunk)
 
 
 def _departure(left: Diverged, before: tuple[int, ...]) -> dict[str, Any]:
@@ -346,3 +312,9 @@ def _first(error: Diverged) -> Diverged:
             first = context
         context = context.__context__
     return first
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Let go of all that *error* came through: it is the application's, whose finalizers run on the tape."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

@@ -67,7 +67,9 @@ class Turn:
             if owner is not None and ((seen == (owner, place)) or self._now() - began > _LONGEST):
                 # It waits for what is not on the tape (an import's lock, say), perhaps for this thread.
                 self._say(
-                    "loadgen: a thread waits off the tape, and lost its turn: its order is not recorded\n"
+                    "loadgen: a thread waits for something that loadgen does not record (an import that "
+                    "another thread makes, or C code of a library); others ran on meanwhile, in an order "
+                    "that is not recorded. A replay may differ here.\n"
                 )
                 break
             seen = (owner, place)

@@ -13,12 +13,13 @@ import inspect
 import os
 import signal
 import sys
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.boundary import Boundary
+from loadgen.traced.schedule import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,9 +38,10 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
     replaying = system.retrace_mode == "replay"
 
     def listen(application: Any, given: dict[str, Any]) -> None:
+        _let_our_header_not_count()
         socket = _listener()
         host, port = socket.getsockname()
-        werkzeug.make_server(
+        inspect.unwrap(werkzeug.make_server)(
             host,
             port,
             application,
@@ -55,20 +57,95 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
         bound = parameters.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        if given["ssl_context"] is not None:
-            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
-        if given["processes"] > 1:
-            _refuse(
-                f"it has {given['processes']} processes", "one process is recorded: start it with threads"
-            )
-        if str(given["hostname"]).startswith("unix://"):
-            _refuse_unix_socket()
+        _check_werkzeug(given["ssl_context"], given["processes"], given["hostname"])
         _left_out(name for name in ("use_reloader", "use_debugger") if given[name])
         if given["static_files"]:
             _refuse("it serves static_files beside the application", "let the application serve them")
         live(Boundary(given["application"], system), given)
 
     return serve
+
+
+def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
+    """``werkzeug.serving.make_server``: a server that the application itself runs, perhaps in a thread."""
+    parameters = inspect.signature(target)
+    replaying = system.retrace_mode == "replay"
+
+    def make(given: dict[str, Any]) -> Any:
+        _let_our_header_not_count()
+        socket = _listener()
+        host, port = socket.getsockname()
+        more = {"host": host, "port": port, "fd": socket.fileno()}
+        if replaying:
+            more["threaded"] = True
+        return target(**{**given, **more})
+
+    @wraps(target)
+    def make_server(*args: Any, **kwargs: Any) -> Any:
+        bound = parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        _check_werkzeug(given["ssl_context"], given["processes"], given["host"])
+        given["app"] = Boundary(given["app"], system)
+        return _run_by_the_application(system.disable_for(make, unwrap_args=False)(given), system)
+
+    return make_server
+
+
+def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
+    """``wsgiref.simple_server.make_server``, with a class of the application's own, too."""
+    parameters = inspect.signature(target)
+    replaying = system.retrace_mode == "replay"
+
+    def make(given: dict[str, Any]) -> Any:
+        from socketserver import ThreadingMixIn  # noqa: PLC0415 - a module that the engine shall know
+
+        _let_our_header_not_count()
+        listener = _listener()
+        kind = given["server_class"]
+        if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for one that comes later
+            kind = type(kind.__name__, (ThreadingMixIn, kind), {"daemon_threads": True})
+        server = kind(listener.getsockname(), given["handler_class"], bind_and_activate=False)
+        server.socket.close()
+        server.socket = listener
+        server.server_name, server.server_port = listener.getsockname()
+        server.setup_environ()
+        server.set_app(given["app"])
+        return server
+
+    @wraps(target)
+    def make_server(*args: Any, **kwargs: Any) -> Any:
+        bound = parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        given["app"] = Boundary(given["app"], system)
+        return _run_by_the_application(system.disable_for(make, unwrap_args=False)(given), system)
+
+    return make_server
+
+
+def _run_by_the_application(server: Any, system: Any) -> Any:
+    """Have *server* run live, whichever of its methods the application calls, and from whichever thread."""
+    for name in ("serve_forever", "handle_request"):
+        live = system.disable_for(getattr(server, name), unwrap_args=False)
+
+        def run(*args: Any, _live: Callable[..., Any] = live, **kwargs: Any) -> Any:
+            outside(system)
+            return _live(*args, **kwargs)
+
+        setattr(server, name, run)
+    for name in ("shutdown", "server_close"):
+        setattr(server, name, system.disable_for(getattr(server, name), unwrap_args=False))
+    return server
+
+
+def _check_werkzeug(ssl_context: object, processes: int, host: object) -> None:
+    if ssl_context is not None:
+        _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+    if processes > 1:
+        _refuse(f"it has {processes} processes", "one process is recorded: start it with threads")
+    if str(host).startswith("unix://"):
+        _refuse_unix_socket()
 
 
 def waitress(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -158,8 +235,10 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
             config.set("threads", PLENTY)
             config.set("worker_connections", 2 * PLENTY)
         arbiter.pid = os.getpid()
+        _let_our_header_not_count(config)
         config.on_starting(arbiter)
-        arbiter.app.callable = Boundary(arbiter.app.wsgi(), system)
+        drops = frozenset(sys.modules["gunicorn.util"].hop_headers)
+        arbiter.app.callable = Boundary(arbiter.app.wsgi(), system, drops)
         config.when_ready(arbiter)
         live(arbiter, worker_class)
 
@@ -181,6 +260,22 @@ def _stop_worker_too(worker: Any) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stopping(signal.getsignal(number)))
+
+
+def _let_our_header_not_count(gunicorn: Any = None) -> None:
+    """Raise the limit of a request's headers by the one that says its number."""
+    import http.client  # noqa: PLC0415 - what is imported before the engine starts is not traced
+
+    class Limit(int):
+        """It is printed in an error page as what it was."""
+
+        def __lt__(self, other: int) -> bool:
+            return int(self) + 1 < other
+
+    if gunicorn is None:
+        http.client._MAXHEADERS = Limit(http.client._MAXHEADERS)  # type: ignore[attr-defined]
+    elif gunicorn.limit_request_fields:
+        gunicorn.set("limit_request_fields", gunicorn.limit_request_fields + 1)
 
 
 def _listener() -> Any:

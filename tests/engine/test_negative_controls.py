@@ -76,8 +76,8 @@ CHANGES = {
         'a = rows("select count(*) from a")\n        b = rows("select count(*) from b")',
         'b = rows("select count(*) from b")\n        a = rows("select count(*) from a")',
         "/counts",
-        "body:$.a[0][0]",
-        "",
+        "outcome",
+        "the replay the call sqlite3.Connection.execute(",
     ),
     "a query more": (
         "return jsonify(a=a",

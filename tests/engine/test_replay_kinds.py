@@ -230,7 +230,7 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     file.write_text(SCENARIOS.replace('"at"', '"on"'))
     code, out, err = run(tmp_path, "verify", "r")
     assert code == 1, out + err
-    assert "fault: application" in out
+    assert "at fault: the application" in out
     assert "users.py changed" in out
 
 

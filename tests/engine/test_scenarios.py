@@ -32,7 +32,7 @@ def test_the_example_scenario_at_an_arrival_rate(tmp_path: Path) -> None:
     assert totals.corrected_p99_ms >= totals.p99_ms
     code, out, err = run(tmp_path, "verify")
     assert (code, err) == (0, ""), out
-    assert out.startswith("IDENTICAL  all 68 answers")
+    assert out.startswith("IDENTICAL  All 68 answers")
 
 
 def test_failed_assertions_are_recorded_and_the_run_verifies(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_the_example_list_of_curl_commands_and_an_exported_har(tmp_path: Path) -
     assert "recorded   12 requests, 3 at a time" in out
     assert run(tmp_path, "verify", "one")[0] == 0
     assert run(tmp_path, "export", "one", "--har", "calls.har")[0] == 0
-    code, out, err = run(tmp_path, "record", "--from", "calls.har", "--run", "two")
+    code, out, err = run(tmp_path, "record", "--from", "calls.har", "--verbatim", "--run", "two")
     assert code == 0, out + err
-    assert "3 requests hold (masked)" in err, "the cookies, which an export masks"
+    assert "3 requests with (masked)" in err, "the cookies, which an export masks"
     assert run(tmp_path, "verify", "two")[0] == 0
 
     def sent(name: str) -> list[list[tuple[str, str, bytes]]]:

@@ -96,11 +96,34 @@ SERVE = {
     "serve_waitress.py": (
         "import waitress\nfrom shop import app\nwaitress.serve(app, host='0.0.0.0', port=8080, threads=3)\n"
     ),
+    "serve_made.py": (
+        "from werkzeug.serving import make_server\nfrom shop import app\n"
+        "make_server('0.0.0.0', 8080, app, threaded=True).serve_forever()\n"
+    ),
+    "serve_in_thread.py": (
+        "from threading import Thread\nfrom werkzeug.serving import make_server\nfrom shop import app\n"
+        "server = make_server('0.0.0.0', 8080, app, threaded=True)\n"
+        "thread = Thread(target=server.serve_forever)\nthread.start()\nthread.join()\n"
+    ),
+    "serve_wsgiref.py": (
+        "from wsgiref.simple_server import make_server\nfrom shop import app\n"
+        "with make_server('', 8080, app) as server:\n    server.serve_forever()\n"
+    ),
+    "serve_wsgiref_threads.py": (
+        "import threading, time\nfrom socketserver import ThreadingMixIn\n"
+        "from wsgiref.simple_server import WSGIServer, make_server\nfrom shop import app\n"
+        "class Server(ThreadingMixIn, WSGIServer):\n    daemon_threads = True\n"
+        "server = make_server('', 8080, app, server_class=Server)\n"
+        "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
+        "while True:\n    time.sleep(1)\n"
+    ),
 }
 COMMANDS = (
     "python serve_flask.py",
     "flask --app shop:create_app run --without-threads",
     "python serve_waitress.py",
+    "python serve_made.py",
+    "python serve_in_thread.py",
     "waitress-serve --port 8080 shop:app",
     "gunicorn --worker-class gthread --threads 4 shop:app",
     "gunicorn --keep-alive 5 --max-requests 7 shop:create_app()",
@@ -227,13 +250,11 @@ def test_not_started(shop: Bench, source: str, says: str) -> None:
     assert source.split("'")[1] in caught.value.message
 
 
-def test_a_server_that_loadgen_does_not_know(shop: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server on a port of its own is named as such, with its port."""
-    monkeypatch.setattr("loadgen.modes.local.START_LIMIT", 4)
+def test_a_server_that_loadgen_does_not_know(shop: Bench) -> None:
+    """A server on a port of its own is named as such, with its port, and with what records it."""
     source = """
-        from wsgiref.simple_server import make_server
-        from shop import app
-        server = make_server("127.0.0.1", 0, app)
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+        server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
         print("port", server.server_port)
         server.serve_forever()
     """
@@ -242,3 +263,22 @@ def test_a_server_that_loadgen_does_not_know(shop: Bench, monkeypatch: pytest.Mo
     log = (shop.path / "run" / "server.log").read_text()
     assert f"it listens on {log.split()[0]} {log.split()[1]} instead" in caught.value.message
     assert "gunicorn" in caught.value.advice
+    assert "--trace process" in caught.value.advice
+
+
+@pytest.mark.parametrize("script", ["serve_wsgiref.py", "serve_wsgiref_threads.py"])
+def test_wsgiref(shop: Bench, script: str) -> None:
+    """The standard library's server is recorded, with a class of the application's own, too."""
+    recorded = shop.record(str(shop.path / script), visiting("/who", "/stream", "/fails"), iterations=2)
+    assert recorded.totals.failures == 0
+    assert shop.verify().verdict.judgement is Judgement.IDENTICAL
+
+
+def test_flask_finds_its_application(shop: Bench) -> None:
+    """``flask run`` takes ``app.py`` where there is no ``wsgi.py``, and reports one that fails."""
+    shop.script("from shop import app", "app.py")
+    shop.record(["flask", "run"], visiting("/who"), concurrency=2, iterations=2)
+    assert shop.verify().verdict.judgement is Judgement.IDENTICAL
+    shop.script("import nothing_of_that_name", "wsgi.py")
+    with pytest.raises(ServerFault, match="nothing_of_that_name"):
+        shop.record(["flask", "run"], visiting("/who"), concurrency=1, iterations=1, run="second")

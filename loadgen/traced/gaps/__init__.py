@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 from loadgen.traced import settings
 from loadgen.traced.calls import compare_calls
-from loadgen.traced.gaps.bindings import bind_reused_addresses, free_objects_in_one_step
-from loadgen.traced.gaps.callbacks import unwrap_callbacks_off_the_tape
+from loadgen.traced.gaps.bindings import (
+    bind_reused_addresses,
+    free_objects_in_one_step,
+    let_proxies_be_what_they_stand_for,
+)
+from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.files import (
     keep_live_descriptors_apart,
@@ -22,7 +26,11 @@ from loadgen.traced.gaps.files import (
     take_the_applications_files_from_the_tape,
 )
 from loadgen.traced.gaps.imports import find_code_live, read_code_live, trace_imports_of_the_application
-from loadgen.traced.gaps.raised import keep_frames_off_the_tape, let_go_of_replayed_errors
+from loadgen.traced.gaps.raised import (
+    keep_frames_off_the_tape,
+    let_go_of_replayed_errors,
+    stay_where_the_recording_was_stopped,
+)
 from loadgen.traced.gaps.replaying import fail_the_request_not_the_process, follow_the_tape_in_turns
 from loadgen.traced.gaps.threads import order_the_threads
 from loadgen.traced.gaps.values import record_containers_as_they_were
@@ -39,10 +47,13 @@ CLOSED: tuple[Callable[[], None], ...] = (
     keep_frames_off_the_tape,
     order_the_threads,
     let_go_of_replayed_errors,
+    stay_where_the_recording_was_stopped,
     free_objects_in_one_step,
+    let_proxies_be_what_they_stand_for,
     compare_calls,
     record_containers_as_they_were,
     unwrap_callbacks_off_the_tape,
+    let_anything_be_a_callback,
     trace_imports_of_the_application,
     read_code_live,
     find_code_live,

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import retracesoftware.proxy.system as engine_system
 from retracesoftware import stream, utils
 
 if TYPE_CHECKING:
@@ -68,3 +69,29 @@ def external_objects(target: Any, system: Any) -> Any:
     if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
         target.__del__ = system.disabled_method_for(target.__del__)
     return target if factories else system.patch_function(partial(target))
+
+
+def let_proxies_be_what_they_stand_for() -> None:
+    """Give the proxy of an external object the class of that object, and its hash.
+
+    Recorded, ``isinstance(row, sqlite3.Row)`` is false, and ``hash(row)`` raises ``TypeError``: the proxy's
+    type defines ``__eq__`` alone. What depends on either answers differently than unrecorded.
+    """
+    stock = engine_system._ext_proxytype_from_spec
+
+    class Proxy(engine_system.DynamicProxy):  # type: ignore[misc]
+        __slots__ = ()
+        __class__ = property(lambda self: getattr(type(self), "_loadgen_kind", type(self)))
+
+    def ext_proxytype_from_spec(system: Any, module: str, name: str, **spec: Any) -> Any:
+        proxytype = stock(system, module, name, **spec)
+        kind = engine_system.lookup(module, name)
+        if isinstance(kind, type):
+            proxytype._loadgen_kind = kind
+            if proxytype.__hash__ is None and kind.__hash__ is not None:
+                hashed = system._wrapped_function(handler=system.ext_gateway, target=kind.__hash__)
+                proxytype.__hash__ = hashed
+        return proxytype
+
+    engine_system.DynamicProxy = Proxy
+    engine_system._ext_proxytype_from_spec = ext_proxytype_from_spec

@@ -1,9 +1,12 @@
-"""Gaps of callbacks: functions of the application that C calls back."""
+"""Gaps of callbacks: what the application gives C to call back, functions of every kind."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import utils
+from retracesoftware.proxy.system import System
 
 
 def unwrap_callbacks_off_the_tape() -> None:
@@ -18,3 +21,28 @@ def unwrap_callbacks_off_the_tape() -> None:
         return unwrap_callable(utils.unwrap(value) if isinstance(value, utils.InternalWrapped) else value)
 
     engine_io._unwrap_callable = unwrap
+
+
+def let_anything_be_a_callback() -> None:
+    """Wrap callables of every type, and give each wrapper a hash.
+
+    The engine looks a callback up in a dictionary before it replays it. Where the callback's type defines
+    ``__eq__``, as those of built-in functions and bound methods do, its wrapper has no hash, and the look-up
+    fails: ``create_function("root", 1, math.sqrt)`` never replays. And for what the engine has replaced by a
+    callable of its own, such as ``print``, there is no wrapper: ``set_trace_callback(print)`` raises
+    ``AssertionError`` while recording.
+    """
+    stock = System.int_proxytype
+
+    def int_proxytype(system: Any, kind: type) -> type:
+        if issubclass(kind, utils.wrapped_callable):
+            spec = {"__call__": system.int_gateway, "__name__": kind.__name__, "__module__": kind.__module__}
+            proxytype = type(kind.__name__, (utils.InternalWrapped,), spec)
+            system.bind(proxytype)
+            return proxytype
+        proxytype = stock(system, kind)
+        if proxytype.__hash__ is None:
+            proxytype.__hash__ = utils.InternalWrapped.__hash__
+        return proxytype  # type: ignore[no-any-return]
+
+    System.int_proxytype = int_proxytype

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from retracesoftware import utils
 from retracesoftware.install import importhook, pathpredicate
 
 from loadgen.traced import settings
@@ -25,6 +26,9 @@ def trace_imports_of_the_application() -> None:
     is on the tape when that module is run as the main script, and a new secret in each replay when it is
     imported, as ``flask run`` does. Only the main thread's imports are traced: those that requests make are
     ordered by import locks, which are not on the tape.
+
+    What stands in for ``__import__`` adds no frame to the traceback of an import that fails: Flask tells a
+    module that is missing from one that fails by the traceback's length, and tries ``wsgi`` before ``app``.
     """
     install = importhook.install_import_hooks
     root = f"{Path(settings.CURRENT.application).resolve()}/"
@@ -46,17 +50,17 @@ def trace_imports_of_the_application() -> None:
         finally:
             builtins.exec = execute
 
-        def traced(untraced_import: Callable[..., Any]) -> Callable[..., Any]:
-            def traced_import(*args: Any, **kwargs: Any) -> Any:
-                if not settings.CURRENT.application or system.thread_id() or not system.enabled():
-                    return untraced_import(*args, **kwargs)
-                importing[0] += 1
-                try:
-                    return untraced_import(*args, **kwargs)
-                finally:
-                    importing[0] -= 1
+        def counting(step: int) -> Callable[..., None]:
+            def count(*_: object, **__: object) -> None:
+                if settings.CURRENT.application and not system.thread_id() and system.enabled():
+                    importing[0] += step
 
-            return traced_import
+            return count
+
+        def traced(untraced_import: Any) -> Any:
+            begin, end = counting(1), counting(-1)
+            call = untraced_import._retrace_call  # the callable around it is Python, and has a frame
+            return utils.observer(function=call, on_call=begin, on_result=end, on_error=end)
 
         builtins.__import__ = traced(builtins.__import__)
         importlib.import_module = traced(importlib.import_module)  # as gunicorn and waitress-serve do

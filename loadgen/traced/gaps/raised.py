@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import retracesoftware.proxy.io as engine_io
 
 from loadgen.traced.installing import when_installed
+from loadgen.traced.tape import LiveLock, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,5 +58,33 @@ def let_go_of_replayed_errors() -> None:
         @error.setter
         def error(self, error: BaseException) -> None:
             self._error = [error]
+
+    engine_io.ErrorMessage = ErrorMessage
+
+
+def stay_where_the_recording_was_stopped() -> None:
+    """Keep a replay alive where its recorded server was interrupted.
+
+    That was loadgen's own signal: the recording is complete there. A main thread that waited in traced code,
+    for a server that runs in another thread, would go on to the end of the program, and the replay would be
+    gone before it is asked how it went.
+    """
+    stock = engine_io.ErrorMessage
+
+    class ErrorMessage(stock):  # type: ignore[misc, valid-type]
+        @property
+        def error(self) -> BaseException:
+            error = super().error
+            if isinstance(error, KeyboardInterrupt):
+                turns = TapeTurns.current
+                turns.leave()
+                forever = LiveLock()
+                forever.acquire()
+                forever.acquire()  # whoever drives the replay ends it
+            return error  # type: ignore[no-any-return]
+
+        @error.setter
+        def error(self, error: BaseException) -> None:
+            stock.error.fset(self, error)
 
     engine_io.ErrorMessage = ErrorMessage

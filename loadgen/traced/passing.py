@@ -1,0 +1,230 @@
+"""An answer on its way from the application, which is traced, to the live server, which is not.
+
+The live server sees what it would see of the application itself: the same calls, pieces and errors, and an
+iterable with a length where the application's has one. The application sees the same of the server: it is
+asked for the next piece when the one before has been passed on, and it is closed when the client has left.
+Both are on the tape, so that a replay repeats them, whatever its client does.
+
+Only what would make the answer whole for its client waits until the end of the request is on the tape: what a
+client has seen whole is recorded whole, and in a replay an answer is whole only if the request kept to it.
+"""
+
+from __future__ import annotations
+
+from _queue import SimpleQueue
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Headers = list[tuple[str, str]]
+    Event = tuple[str, Any, bool]
+    """What happened, with what, and whether the application waits until that is passed on."""
+
+_NO_BODY = ("1", "204", "304")
+"""How a status begins whose answer has no body."""
+
+
+class Passing:
+    """One answer: its traced half is :meth:`respond`, its live half :meth:`pass_on`."""
+
+    def __init__(self, system: Any, wait: Callable[[], bool]) -> None:
+        """*wait* calls :meth:`taken` on the tape."""
+        events: SimpleQueue[Event] = SimpleQueue()
+        self._next = events.get
+        self._tell = system.disable_for(events.put, unwrap_args=False)
+        self._put = events.put
+        self._taken: SimpleQueue[bool] = SimpleQueue()
+        self._wait = wait
+        self._has_body = True
+        self._length: int | None = None
+        """What the answer's ``Content-Length`` says."""
+        self._single = False
+        self._started = False
+        self._sent = 0
+        self._held: bytes | None = None
+        self.left = False
+        """Whether the client has left in the middle of the answer, or had when that was recorded."""
+
+    def taken(self) -> bool:
+        """Wait until the live server has passed on the last piece, and say whether it wants more."""
+        return self._taken.get()
+
+    # ---- traced -----------------------------------------------------------------------------------------
+
+    def respond(self, application: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> None:
+        """Drive the application as a WSGI server does."""
+        self._has_body = environ["REQUEST_METHOD"] != "HEAD"
+        body = application(environ, self._start_response)
+        try:
+            length = len(body) if isinstance(body, Sized) else None
+            self._single = length == 1
+            self._tell(("iterable", length, False))
+            for chunk in body:
+                if not self._send("chunk", chunk):
+                    break
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+    def release(self) -> None:
+        """Let go of what makes the answer whole: the end of the request is on the tape."""
+        if self._held is not None:
+            self._tell(("chunk", self._held, False))
+            self._held = None
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the live half that there is no more."""
+        if error is None and self.left:
+            error = ConnectionAbortedError("the client left here while this was recorded")
+        self._put(("end", error, False))
+
+    def _start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
+        """WSGI's ``start_response``."""
+        if exc_info is None and self._started:
+            raise AssertionError("headers already set: start_response was called before")
+        if exc_info is not None and self._sent:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._started = True
+        self._has_body = self._has_body and not status.startswith(_NO_BODY)
+        given = [value for name, value in headers if name.lower() == "content-length"]
+        self._length = int(given[-1]) if given and given[-1].isascii() and given[-1].isdigit() else None
+        given_error = exc_info and (exc_info[0], exc_info[1], None)
+        self._tell(("start", (status, list(headers), given_error), False))
+        return self._write
+
+    def _write(self, chunk: bytes) -> None:
+        """WSGI's ``write``."""
+        if not self._send("write", chunk):
+            raise ConnectionResetError("the client has left")
+
+    def _send(self, kind: str, chunk: bytes) -> bool:
+        """Hand a piece over; return whether the live server wants more."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            if not self._hand_over("chunk", held):
+                return False
+        self._sent += len(chunk)
+        at_end = self._single if self._length is None else self._sent >= self._length
+        if kind == "chunk" and (at_end or not self._has_body):
+            self._held = bytes(chunk)
+            return True
+        return self._hand_over(kind, bytes(chunk))
+
+    def _hand_over(self, kind: str, chunk: bytes) -> bool:
+        self._tell((kind, chunk, True))
+        self.left = not self._wait()
+        return not self.left
+
+    # ---- live -------------------------------------------------------------------------------------------
+
+    def pass_on(
+        self,
+        start: Callable[[str, Headers, Any], Callable[[bytes], object]],
+        failed: Callable[[Any], list[bytes]],
+    ) -> Iterable[bytes]:
+        """Pass the answer on; where the application failed before it began, return what *failed* gives."""
+        heads: list[tuple[str, Headers, Any]] = []
+        write: Callable[[bytes], object] | None = None
+        length: int | None = None
+        while True:
+            kind, value, waits = self._next()
+            if kind == "start":  # more than once, if the application changed its mind in time
+                heads.append(value)
+                continue
+            if kind == "iterable":
+                length = value
+                continue
+            if kind == "end" and value is not None and write is None:
+                return failed(value)
+            try:
+                while heads:
+                    write = start(*heads.pop(0))
+                if kind != "write":
+                    break
+                assert write is not None
+                write(value)
+            except BaseException:
+                if waits:
+                    self._taken.put(False)
+                if kind != "end":
+                    self._drain()
+                raise
+            self._taken.put(True)
+        body = _Body(self._next, self._taken.put, self._drain, (kind, value, waits))
+        return body if length is None else _Sized(body, length)
+
+    def _drain(self) -> None:
+        """Have the application closed, and wait until it is."""
+        while True:
+            kind, _, waits = self._next()
+            if kind == "end":
+                return
+            if waits:
+                self._taken.put(False)
+
+
+class _Body:
+    """The application's iterable, for the live server."""
+
+    def __init__(
+        self,
+        following: Callable[[], Event],
+        taken: Callable[[bool], None],
+        drain: Callable[[], None],
+        first: Event,
+    ) -> None:
+        self._following = following
+        self._taken = taken
+        self._drain = drain
+        self._first: Event | None = first
+        self._waits = False
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        if self._waits:
+            self._waits = False
+            self._taken(True)
+        event, self._first = self._first or self._following(), None
+        while event[0] not in {"chunk", "end"}:
+            event = self._following()
+        kind, value, self._waits = event
+        if kind == "chunk":
+            return bytes(value)
+        self._ended = True
+        if value is not None:
+            raise value
+        raise StopIteration
+
+    def close(self) -> None:
+        """Be told by the live server that it wants no more."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._first is not None and self._first[0] == "end":
+            return
+        if self._waits or (self._first is not None and self._first[2]):
+            self._taken(False)
+        self._drain()
+
+
+class _Sized:
+    """An iterable with a length: some servers make a ``Content-Length`` of it."""
+
+    def __init__(self, body: _Body, length: int) -> None:
+        self._body = body
+        self._length = length
+        self.close = body.close
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)

@@ -1,0 +1,101 @@
+"""Recording changes no answer: each server, started plainly and recorded, answers the same bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+
+from loadgen.client.scenario import Scenario
+from loadgen.core.verdict import Judgement
+from tests.engine.conformance import APPLICATION, COMMANDS, REQUESTS, answer, numbered, plain
+
+if TYPE_CHECKING:
+    from loadgen.client.scenario import User
+    from tests.engine.conftest import Bench
+
+pytestmark = pytest.mark.engine
+
+FIRST = 1_000
+"""Number of the first raw request, which no transcript has."""
+BROKEN = {
+    "raw short", "raw fails-between", "raw long-pieces", "raw long", "head stream",
+    *(name for name in REQUESTS if name.startswith("HEAD raw")),
+    "high header", "high target",
+}  # fmt: skip
+"""Answers that a client cannot take for whole, and requests that loadgen's own client does not send."""
+
+
+@pytest.fixture
+def conforming(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench in whose directory the application is."""
+    monkeypatch.chdir(bench.path)
+    bench.script(APPLICATION, "conforming.py")
+    (bench.path / "static").mkdir()
+    (bench.path / "static" / "data.bin").write_bytes(bytes(range(256)) * 40)
+    return bench
+
+
+@pytest.mark.parametrize("server", COMMANDS)
+def test_recording_changes_no_answer(conforming: Bench, server: str) -> None:
+    """Byte by byte, but for the date, and for what says that loadgen was there."""
+    plainly, recorded = COMMANDS[server]
+    with plain(plainly, conforming.path) as port:
+        expected = {name: answer(port, data) for name, data in REQUESTS.items()}
+    answers = {}
+
+    async def ask(user: User) -> None:
+        port = user.http.base_url.port
+        assert port
+        for number, (name, data) in enumerate(REQUESTS.items(), FIRST):
+            answers[name] = await anyio.to_thread.run_sync(answer, port, numbered(data, number))
+        await user.http.get("/echo")
+
+    plan = Scenario("raw", "sends raw bytes", ask)
+    conforming.record(recorded.split(), plan, concurrency=1, iterations=1)
+    different = {
+        name: (repr(expected[name])[:600], repr(answers[name])[:600])
+        for name in REQUESTS
+        if answers[name] != expected[name]
+    }
+    assert not different, "\n".join(f"{name}\n  {one}\n  {two}" for name, (one, two) in different.items())
+
+
+def parsed(data: bytes) -> httpx.Request | None:
+    """Return the request that *data* is for a client that sends no other than well-formed ones."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *lines = head.split(b"\r\n")
+    words = line.split(b" ")
+    if len(words) != 3 or words[2] != b"HTTP/1.1" or not all(b": " in one for one in lines):
+        return None
+    headers = [(name, value) for name, _, value in (one.partition(b": ") for one in lines)]
+    if any(name.lower() in {b"transfer-encoding", b"content-length"} for name, _ in headers):
+        return None
+    return httpx.Request(
+        words[0].decode(),
+        "http://conforming",
+        headers=[*headers, *([(b"Content-Length", b"%d" % len(body))] if body else [])],
+        stream=httpx.ByteStream(body),
+        extensions={"target": words[1]},
+    )
+
+
+@pytest.mark.parametrize("server", COMMANDS)
+def test_each_answer_is_compared(conforming: Bench, server: str) -> None:
+    """What is recorded is verified, with what the HTTP server answers itself, and with eight at a time."""
+
+    async def ask(user: User) -> None:
+        for name, data in REQUESTS.items():
+            if name not in BROKEN and (wanted := parsed(data)) is not None:
+                wanted.url = wanted.url.copy_with(host=user.http.base_url.host, port=user.http.base_url.port)
+                await user.http.send(wanted)
+
+    plan = Scenario("conforming", "sends what a client can", ask)
+    recorded = conforming.record(COMMANDS[server][1].split(), plan, concurrency=8, iterations=1)
+    assert not recorded.end.failed, recorded.end.errors
+    assert recorded.totals.failures == 0
+    verdict = conforming.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+    assert verdict.before_application > 0
