@@ -44,9 +44,9 @@ class Traced:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it came to its end by itself, and without an error.
+        """Whether the process exited without an error.
 
-        A program that does not catch its interruption ends well: Python cleans up, and dies of the signal.
+        A program that does not catch the interrupt also ends well: Python cleans up, and exits by the signal.
         """
         return self.code == 0 or (self._interrupted and self.code == -signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""What failed in a run: the sign to know the failure again by, and the request to begin with."""
+"""What failed in a run: the failure's signature, and the request to start shrinking from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
-"""At whose door it must lie that a verdict cannot be reached, for a smaller case to show it."""
+"""Faults for which shrinking makes sense when a run is undetermined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class Failing:
     workload: Workload
     sign: FailureSignature
     head: int | None
-    """The first request that differed; none if that is not known."""
+    """The first request that differed; None if unknown."""
     told: str
     """What failed, in a sentence."""
 
 
 def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing:
-    """Return what failed in *run*; *any_failure* says that whatever differs is as good.
+    """Return what failed in *run*; with *any_failure*, any divergence counts as the same failure.
 
     Raises:
-        UsageError: nothing did, or it was not verified, or a smaller case would not show it.
+        UsageError: nothing failed, the run was not verified, or shrinking would not help.
         TranscriptFault: its transcript is damaged.
     """
     verdict = concluded(run.path)
@@ -53,7 +53,9 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             reasons = [one for one in verdict.reasons if one.fault in FAULTS]
             if not reasons:
                 told = "; ".join(one.message for one in verdict.reasons)
-                raise UsageError(f"what befell {run.path} is no matter of its requests: {told}")
+                raise UsageError(
+                    f"{run.path} cannot be shrunk: its failure does not depend on the requests: {told}"
+                )
             sign = FailureSignature(
                 Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons)
             )

@@ -1,4 +1,4 @@
-"""Where trials run: a fleet takes so many at a time, and gives back what came of each."""
+"""Fleets: where trials run, several at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Fleet(Protocol):
-    """A place for trials."""
+    """Runs trials, up to :attr:`slots` at a time."""
 
     slots: int
-    """How many it is given at a time."""
+    """Maximum number of concurrent trials."""
     name: str
-    """What a summary calls it."""
+    """Name of the fleet in a summary."""
 
     async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan*, see :func:`loadgen.hunt.trial.run`; *folder* keeps its files unless it was identical.

@@ -1,8 +1,8 @@
-"""The oracle of a shrink: does this case still fail? It is recorded and verified until that can be told.
+"""The oracle of a shrink: does this workload still fail? It is tried until the answer is clear.
 
-A failure that was seen is real, but a pass may be luck. So a candidate is taken for failing, or for passing,
-by a sequential test of its rate of failure, compared to that of the case it was made from. Either answer is
-wrong for about one of eight candidates at the border, and for far fewer where the rates are far apart.
+A failure is real, but a pass may be luck. So a sequential test of the failure rate decides, relative to the
+rate of the workload that the candidate was made from. Each answer is wrong for about one in eight candidates
+at the border, and for far fewer where the rates are far apart.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ MOST = 60
 
 @dataclass(frozen=True, slots=True)
 class FailureSignature:
-    """By what a failure is known again, so that a case does not turn into one of another."""
+    """Identifies a failure, so that shrinking does not drift to a different one."""
 
     judgement: Judgement
     kinds: frozenset[str]
-    """The kinds of its causes, one of which a failure must have; empty: any will do."""
+    """The kinds of its causes, at least one of which a failure must have; empty: any."""
     faults: frozenset[str] = frozenset()
-    """Where it cannot be told: at whose door it lies."""
+    """For an undetermined result: whose fault it may be."""
 
     def shown_by(self, result: TrialResult) -> bool:
-        """Say whether *result* is such a failure."""
+        """Return whether *result* is this failure."""
         if result.judgement is not self.judgement:
             return False
         if self.judgement is Judgement.DIVERGED:
@@ -62,7 +62,7 @@ class FailureSignature:
 
 @dataclass(frozen=True, slots=True)
 class FailureRate:
-    """How often a case failed."""
+    """How often a workload failed."""
 
     failures: int
     trials: int
@@ -74,13 +74,13 @@ class FailureRate:
 
 
 class ShrinkObserver:
-    """What a caller may want to see while it happens; by default nothing."""
+    """Receives progress; does nothing by default."""
 
     def phase(self, what: str) -> None:
-        """See that *what* begins."""
+        """The phase *what* starts."""
 
     def tried(self, size: str, measured: FailureRate, *, kept: bool) -> None:
-        """See a candidate of that size judged, and whether it is the case to go on from."""
+        """A candidate of *size* was judged; *kept*: shrinking continues from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +93,13 @@ class TrialSettings:
     verify: VerifySpec
     sign: FailureSignature
     folder: Path
-    """Where they are tried; all in it is removed again."""
+    """Working folder; its content is removed."""
     seconds: float | None = None
-    """How long to go on."""
+    """Time limit for the whole shrink."""
 
 
 class Oracle:
-    """Judges candidates; remembers each."""
+    """Judges candidates, and caches the answers."""
 
     def __init__(self, setting: TrialSettings, stop: Stop, observer: ShrinkObserver) -> None:
         self._setting = setting
@@ -112,7 +112,7 @@ class Oracle:
         self.candidates = 0
 
     def is_over(self) -> bool:
-        """Say whether there is no more time: what is asked from now on is not tried, and passes."""
+        """Return whether time is up: from then on, candidates count as passing without a trial."""
         return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
 
     def expect(self, rate: float) -> None:

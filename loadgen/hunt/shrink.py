@@ -1,6 +1,6 @@
-"""Shrink: from a run that failed to the smallest case found that still does.
+"""Shrink: reduce a failed run to the smallest workload that still fails.
 
-First what stood around the first difference, if that is enough; then fewer virtual users, fewer requests,
+First the requests around the first difference, if they suffice; then fewer virtual users, fewer requests,
 less in each request, fewer waits: each by delta debugging, each candidate judged by the oracle.
 """
 
@@ -28,19 +28,19 @@ MARGINS = (0, 16, 64)
 FIRST = 0.3
 """How often the first candidates must nearly fail: what is left out later brings together what clashes."""
 REPRODUCING = 30
-"""Trials in which the whole run, sent again, must fail at least once."""
+"""Maximum number of trials of the original run until it fails again."""
 BACK = 3
 """Cases, the last ones, of which the first that fails in half of its trials is taken."""
 TELLING = 3
-"""Failures from which its rate of failure is told."""
+"""Failures needed to estimate its failure rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """The smallest case found."""
+    """The smallest workload found."""
 
     original: Workload
-    """What it was made from."""
+    """The workload of the original run."""
     workload: Workload
     measured: FailureRate
     """How often it failed when it was tried at the end; nothing if it was interrupted before."""
@@ -127,7 +127,7 @@ class _Search:
         self._oracle.expect(measured.rate)
 
     async def fewer_users(self) -> None:
-        """Leave virtual users out; what others need of them stays."""
+        """Remove virtual users, except requests that other users depend on."""
         self._observer.phase("fewer virtual users")
         workload = self.workload
 
@@ -137,7 +137,7 @@ class _Search:
         await ddmin(workload.users, lambda users: self._try(lambda: of(users)))
 
     async def fewer_requests(self) -> None:
-        """Leave requests out; those that others take values from stay."""
+        """Remove requests, except those that others take values from."""
         self._observer.phase("fewer requests")
         workload = self.workload
         await ddmin(
@@ -145,7 +145,7 @@ class _Search:
         )
 
     async def one_user(self) -> None:
-        """Let one user do all of it in turn; else, let one do what two did, where it can."""
+        """Let one user send everything in sequence; failing that, merge pairs of users."""
         self._observer.phase("fewer at a time")
         if len(self.workload.users) == 1 or await self._try(self.workload.in_sequence):
             return
@@ -161,14 +161,14 @@ class _Search:
                     break
 
     async def less_in_requests(self) -> None:
-        """Leave out what is in requests, and waits."""
+        """Remove parts of requests, and waits."""
         self._observer.phase("less in each request")
         workload = self.workload
         parts = workload.parts()
         await ddmin(parts, lambda kept: self._try(lambda: workload.less(set(parts) - set(kept))))
 
     async def without_links(self) -> None:
-        """Leave out requests whose values need not be those of this time."""
+        """Remove requests whose answers can be replaced by the recorded values."""
         self._observer.phase("fewer requests, once more")
         for seq in sorted(self.workload.seqs, reverse=True):
             if len(self.workload.steps) > 1:

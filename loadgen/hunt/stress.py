@@ -1,4 +1,4 @@
-"""Stress: make the trials of a grid, several at a time, until they are done or there is reason to stop."""
+"""Stress: run the trials of a grid, several at a time, until all are done or a stop condition is met."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class StopReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """When to stop before all trials are made, and what to keep."""
+    """When to stop early, and what to keep."""
 
     failure: bool = False
     """Stop at the first trial that diverged, and drop what is under way."""
     seconds: float | None = None
-    """Begin no trial after so many seconds; what is under way is finished."""
+    """Start no trial after this many seconds; trials in progress are finished."""
     keep: bool = False
     """Keep the files of identical trials, too."""
     limit: float = LIMIT
-    """Seconds that each command of a trial may take."""
+    """Time limit for each trial's record or replay step, in seconds."""
 
 
 class StressObserver:
-    """What a caller may want to see while it happens; by default nothing."""
+    """Receives progress; does nothing by default."""
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
-        """See that *done* of *trials* are made already, and the others will be, by *fleet*."""
+        """The hunt starts: *done* of *trials* are finished already; *fleet* runs the rest."""
 
     def started(self, trial: Trial) -> None:
-        """See a trial begin."""
+        """A trial starts."""
 
     def finished(self, trial: Trial, result: TrialResult) -> None:
-        """See what came of it."""
+        """A trial has finished."""
 
 
 async def stress(
     hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
 ) -> StopReason:
-    """Make the trials of *hunt* that are not made yet; setting *stop* ends it after those under way.
+    """Run the remaining trials of *hunt*; setting *stop* ends it after the trials in progress.
 
     Raises:
         LoadgenError: no trial can be made: the commands refuse their arguments, or the fleet is lost.

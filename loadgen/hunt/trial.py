@@ -8,7 +8,7 @@ verify`` do. Their results are read from the files that they leave::
         record.jsonl        what happened, see loadgen.core.events; record.log what went wrong
         verify.jsonl, verify.log
 
-What cannot be told is undetermined, with its message; a trial raises only what would befall every other one.
+A trial without an answer is undetermined, with a message; it raises only errors that all trials would hit.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 RUN = "run"
 """The name of the run folder in a trial's folder."""
 LIMIT = 600.0
-"""Seconds that each of the two commands may take."""
+"""Time limit for each of the two commands, in seconds."""
 GRACE = 25.0
-"""Seconds that a command which is asked to end may take to clean up, before it is killed."""
+"""Grace period in seconds for a command to clean up after SIGTERM, before it is killed."""
 ATTRIBUTING = 3
-"""Replays that tell a value which is not on the tape from a race."""
+"""Number of replays; separates races from values that are missing on the tape."""
 LAST_WORDS = 3
 """Lines of its log that the message of a command which failed unexpectedly quotes."""
 
@@ -87,7 +87,7 @@ class TrialCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What came of one trial."""
+    """The result of one trial."""
 
     judgement: Judgement
     message: str = ""

@@ -86,7 +86,7 @@ def test_what_is_emitted_is_heard() -> None:
         (
             ContainerExits(ContainerExit(0, out_of_memory=False), None),
             EngineFault,
-            "before anyone could talk to it",
+            "exited before the load generator connected",
         ),
     ],
 )
