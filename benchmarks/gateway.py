@@ -10,7 +10,11 @@ real journal, and both are measured by the processor time of the process that do
 They take turns within one run, so what disturbs the machine for a while disturbs both; read the ratio. It is
 measured with connections that are kept, and with a server that closes each one, as Flask's own does.
 
-    python benchmarks/gateway.py [--requests N] [--rounds R]
+With ``--recorded`` it asks instead which of the two is the bottleneck of a recording: ``wrk -c 8`` sends the
+same POST through the gateway to the bundled server under the engine, and the processor time of a request is
+told apart: the gateway's process, the server's, wrk's.
+
+    python benchmarks/gateway.py [--requests N] [--rounds R] [--recorded]
 
 The run fails if an answer is wrong, never because one was slow.
 """
@@ -18,6 +22,9 @@ The run fails if an answer is wrong, never because one was slow.
 import argparse
 import asyncio
 import gc
+import json
+import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,6 +41,11 @@ import httpx
 from loadgen.client.gateway.listener import Gateway
 from loadgen.client.scenario import User, scenario
 from loadgen.client.session import Stop, fire
+from loadgen.core.events import ignore
+from loadgen.core.spec import CommandTraffic, RunSpec
+from loadgen.dispatch import MODES
+from loadgen.modes.local import LocalHost
+from loadgen.record import record
 from loadgen.store.journal import Journal
 
 CLIENTS = 8
@@ -183,6 +195,30 @@ async def compare(url: str, requests: int, rounds: int) -> dict[str, list[float]
     return taken
 
 
+def recorded(rounds: int) -> None:
+    """Print what a recorded request costs the gateway, the server and wrk."""
+    kind = 'wrk.headers["Content-Type"] = "application/json"'
+    script = f'wrk.method = "POST"; wrk.body = [[{json.dumps(CONTENT)}]]; {kind}'
+    print(f"{'CPU in us a request':<22}{'gateway':>10}{'server':>10}{'wrk':>10}{'requests/s':>14}")
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "post.lua").write_text(script, encoding="utf-8")
+            command = f"wrk -t1 -c{CLIENTS} -d5 -s {folder}/post.lua {{url}}{TARGET} >/dev/null; times"
+            spec = RunSpec(traffic=CommandTraffic(client=command))
+            own, children = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            mode = MODES[spec.mode](LocalHost())
+            result = anyio.run(record, spec, mode, Path(folder, "run"), Stop(), ignore)
+            own = time.process_time() - own
+            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+            theirs = ended.ru_utime + ended.ru_stime - children.ru_utime - children.ru_stime
+            times = re.findall(r"(\d+)m([\d.]+)s", Path(folder, "run", "client.log").read_text("utf-8"))
+            wrk = sum(int(minutes) * 60 + float(seconds) for minutes, seconds in times)
+            totals = result.totals
+            costs = (own, theirs - wrk, wrk)
+            told = "".join(f"{cost / totals.requests * 1e6:>10.0f}" for cost in costs)
+            print(f"{'':<22}{told}{totals.requests / totals.seconds:>14.0f}", flush=True)
+
+
 def report(what: str, taken: dict[str, list[float]]) -> None:
     """Print the medians, and the ratio with its spread."""
     own, ours = taken["own client"], taken["gateway"]
@@ -198,6 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What one request costs the gateway.")
     parser.add_argument("--requests", type=int, default=2000, help="per turn (default: 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="turns that each takes (default: 5)")
+    parser.add_argument("--recorded", action="store_true", help="measure a recording instead")
     parser.add_argument("--serve", choices=["keeps", "closes"], help=argparse.SUPPRESS)
     parser.add_argument("--visit", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -209,6 +246,9 @@ def main() -> None:
         return
     if options.requests < CLIENTS or options.rounds < 1:
         parser.error(f"--requests must be at least {CLIENTS}, --rounds at least 1")
+    if options.recorded:
+        recorded(options.rounds)
+        return
 
     print(
         f"{CLIENTS} at once, {options.requests} requests a turn, {options.rounds} rounds; us of CPU a request"

@@ -33,6 +33,8 @@ ORDER = "order"
 WATCH = "watch/"
 """Followed by a sequence number."""
 WATCHED = "watched"
+ROUTES = "routes"
+"""The paths that the application serves to a GET without any parameter, as a JSON list."""
 
 # ---- why a request left the tape -------------------------------------------------------------------------
 

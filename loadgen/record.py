@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import httpx
+from msgspec.structs import replace
 
-from loadgen.client.plan import decided, expected, plan
+from loadgen.client.plan import decided, expected, named, plan
 from loadgen.core.events import Note, Stage
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
@@ -18,6 +19,7 @@ from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
+from loadgen.modes.totals import totals
 from loadgen.store.code_digests import client_sources, sources
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State, Totals
@@ -26,7 +28,7 @@ from loadgen.store.run_folder import RunFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.client.scenario import Scenario
+    from loadgen.client.plan import Plan
     from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.spec import RunSpec
@@ -53,7 +55,7 @@ def begin(
     folder: Path | None,
     emit: Emit,
     *,
-    scenario: Scenario | None = None,
+    scenario: Plan | None = None,
     elsewhere: bool = False,
 ) -> Session:
     """Resolve everything that *spec* names, and create the run folder: *folder*, or one under ``runs/``.
@@ -67,12 +69,14 @@ def begin(
     retrace.chosen(spec.server_env)  # what cannot be passed on is refused before anything is made
     target = resolve(spec.target, spec.cwd, elsewhere=elsewhere)
     if scenario is None:
+        spec, more = named(spec)
         scenario, notes = plan(spec.traffic)
-        for note in notes:
+        for note in (*more, *notes):
             emit(Note(line=note))
     spec = decided(spec, scenario)
     now = datetime.now(UTC)
-    run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-c{spec.load.concurrency}-s{spec.load.seed}")
+    how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
+    run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
     manifest = Manifest(
         id=run.path.name,
         created=now.isoformat(timespec="seconds"),
@@ -93,7 +97,7 @@ async def record(
     stop: Stop,
     emit: Emit,
     *,
-    scenario: Scenario | None = None,
+    scenario: Plan | None = None,
 ) -> Recorded:
     """Record a session; setting *stop* ends it early, with what was recorded until then.
 
@@ -142,22 +146,28 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         run.save(session.manifest)  # now it says how the server was started
         emit(Stage(what="recording"))
         end = await _fire(session, mode, server, journal, stop, emit)
-        result.totals = _totals(journal, end, open_model=session.spec.load.shape.rate is not None)
+        result.totals = totals(journal, end, session.spec.load)
+        if end.visit is not None:  # the clients decided it
+            spec = session.manifest.spec
+            load = replace(spec.load, concurrency=max(1, end.visit.most_open))
+            session.manifest.spec = replace(spec, load=load)
         served = await _served(server, run, journal)
         result.database_used = served.database
         journal.end(served.order, journal.requests)
         emit(Stage(what="finishing the recording"))
         await server.stop()
-    if (whole := retrace.finished(run.recording)) < len(served.order) // 2:
+    # What was entered and not left, as by a client that gave up waiting, has no end to be on the tape.
+    ended = sum(step < 0 for step in served.order)
+    if (whole := retrace.finished(run.recording)) < ended:
         raise RecordingFault(
-            f"the recording holds {whole} of the {len(served.order) // 2} requests that were served: the "
+            f"the recording holds {whole} of the {ended} requests that were served: the "
             "engine did not write all of it",
             advice="Is the disk full, or a limit on file sizes in force?",
         )
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:
-        raise ServerFault("nothing was recorded: the scenario issued no request")
+        raise ServerFault(_nothing(end))
     return end
 
 
@@ -197,24 +207,10 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
         ) from error
 
 
-def _totals(journal: Journal, end: SessionEnd, *, open_model: bool) -> Totals:
-    totals = Totals(
-        requests=journal.requests,
-        failures=journal.failures,
-        seconds=round(journal.lived, 3),
-        statuses=dict(sorted(journal.statuses.items())),
-        p50_ms=_milliseconds(journal.latency.percentile(50)),
-        p99_ms=_milliseconds(journal.latency.percentile(99)),
-        iterations=end.iterations,
-        failed_iterations=end.failed,
-    )
-    if open_model:
-        totals.corrected_p50_ms = _milliseconds(journal.corrected.percentile(50))
-        totals.corrected_p99_ms = _milliseconds(journal.corrected.percentile(99))
-        totals.waited = end.waited
-        totals.longest_wait_ms = _milliseconds(end.longest_wait)
-    return totals
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 2)
+def _nothing(end: SessionEnd) -> str:
+    """Say why there is no request."""
+    if end.visit is None:
+        return "nothing was recorded: the scenario issued no request"
+    refused = "".join(f"; {count} refused: {why}" for why, count in end.visit.refused.items())
+    code = "" if end.visit.exit_code is None else f" and ended with exit code {end.visit.exit_code}"
+    return f"nothing was recorded: the client sent no request{code}{refused}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def named(tree: ast.Module) -> set[str]:
     }
 
 
+@functools.cache
 def graph() -> dict[str, set[str]]:
     """Return who knows whom: imports wherever they stand, those for annotations, and names in strings."""
     known = {name for name, _ in ALL}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from loadgen.modes.base import Host
 
 BUG = 70
+THRESHOLD = 4
+"""A condition of ``--fail-if`` holds."""
 
 app = typer.Typer(
     name="loadgen",
@@ -38,7 +40,7 @@ app = typer.Typer(
     "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
     "replays the recording, re-fires the same requests, and compares every answer.",
     epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or "
-    "it could not be done; 70 a bug in loadgen; 130 interrupted.",
+    "it could not be done; 4 a condition of record --fail-if holds; 70 a bug in loadgen; 130 interrupted.",
 )
 
 
@@ -99,6 +101,8 @@ def recorded(
         raise typer.Exit(Interrupted.exit_code)
     if result.end.failed:
         raise typer.Exit(3)
+    if any(one.holds for one in result.totals.conditions):
+        raise typer.Exit(THRESHOLD)
 
 
 @app.command(short_help="Replay a recorded run, ask again, and compare every answer.")

@@ -14,17 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.core.location import own_call
-from loadgen.core.spec import ModeName
+from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
 from loadgen.report import wording
+from loadgen.report.failing import failing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.containers.clean import Cleaned
+    from loadgen.core.events import Visit
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
-    from loadgen.store.manifest import Manifest, Totals
+    from loadgen.store.manifest import Manifest, Spread, Totals
     from loadgen.verify import Verified
 
 SHOWN = 3
@@ -48,11 +50,17 @@ def recorded(result: Recorded) -> str:
     statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
     lines = [
         f"recorded   {totals.requests} requests, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
-        f"speed      {rate}; p50 {totals.p50_ms} ms, p99 {totals.p99_ms} ms",
+        f"speed      {rate}; {_latency(totals)}",
+        *_outcomes(totals),
         *_open_load(manifest, totals),
         f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
+        *_clients(totals.visit),
         f"run        {result.run.path}",
     ]
+    lines += [f"warning    {told}"] if (told := _failing(manifest)) else []
+    for one in totals.conditions:
+        if one.holds:
+            lines.append(f"fail-if    {one.text}: it is {one.measured}")
     if end.interrupted:
         lines.append("interrupted: what was recorded until then is complete and can be verified")
     if end.failed:
@@ -60,6 +68,34 @@ def recorded(result: Recorded) -> str:
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
     lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
+
+
+def _clients(visit: Visit | None) -> list[str]:
+    """Tell what came of clients that were recorded through the gateway; nothing of it is judged."""
+    if visit is None:
+        return []
+    code = "" if visit.exit_code is None else f"; the command ended with exit code {visit.exit_code}"
+    lines = [f"client     {visit.connections} connections{code}"]
+    lines += [f"refused    {count} x {why}, not recorded" for why, count in visit.refused.items()]
+    lines += [f"left       {count} x {when}" for when, count in visit.left.items()]
+    return lines
+
+
+def _latency(of: Totals | Spread) -> str:
+    """Return percentiles and the longest time, in milliseconds."""
+    return (
+        f"p50 {of.p50_ms} ms, p90 {of.p90_ms} ms, p95 {of.p95_ms} ms, p99 {of.p99_ms} ms, max {of.max_ms} ms"
+    )
+
+
+def _outcomes(totals: Totals) -> list[str]:
+    """Tell successes apart from failures, where there are both."""
+    parts = (("succeeded", totals.succeeded), ("failed", totals.failed))
+    return [f"  {name:<9}{part.count}; {_latency(part)}" for name, part in parts if part and part.count]
+
+
+def _failing(manifest: Manifest) -> str:
+    return failing(manifest.result.totals, is_builtin=is_builtin(manifest.spec.traffic))
 
 
 def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
@@ -128,6 +164,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     add("compared", wording.compared(found))
     add("replays", wording.replays(found))
     add("left out", wording.left_out(found))
+    add("warning", _failing(manifest))
     if found.order_steps is not None:
         add("order", wording.order(found))
     if found.facts.replay == ModeName.BOUNDARY:

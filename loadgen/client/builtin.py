@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from loadgen import protocol
 from loadgen.client.hazard_scenario import hazards
 from loadgen.client.scenario import Scenario, User, scenario
+from loadgen.client.transport import WireTransport
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +99,20 @@ def _check(holds: bool, claim: str) -> None:  # noqa: FBT001 - reads as an asser
         raise AssertionError(f"the server contradicts: {claim}")
 
 
-SCENARIOS = (mixed, walkthrough, hazards)
+@scenario
+async def routes(user: User) -> None:
+    """Ask for each path of the server that needs no parameters."""
+    if "routes" not in user.data:
+        async with httpx.AsyncClient(transport=WireTransport(), base_url=user.http.base_url) as asking:
+            answer = await asking.get(f"{protocol.CONTROL}{protocol.ROUTES}")
+        user.data["routes"] = answer.json()
+    if not user.data["routes"]:
+        raise AssertionError("the server has no path that needs no parameters, or is not of Flask")
+    for path in user.data["routes"]:
+        await user.http.get(path)
+
+
+SCENARIOS = (mixed, walkthrough, routes, hazards)
 
 
 def find(name: str) -> Scenario:

@@ -8,26 +8,46 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from loadgen.client.builtin import find
+from loadgen.client.scenario import Scenario
 from loadgen.client.scenario_file import load, named_in_file
+from loadgen.client.senders import Rerun, Visitors, rerun
 from loadgen.client.traffic.file import read
 from loadgen.client.traffic.playing import playing
-from loadgen.core.spec import FileTraffic, ScenarioTraffic
+from loadgen.core.spec import (
+    DEFAULT,
+    FOREIGN,
+    CommandTraffic,
+    FileTraffic,
+    ListenTraffic,
+    ModeName,
+    ScenarioTraffic,
+)
+from loadgen.errors import UsageError
+
+BRING = "Your own traffic: --scenario file.py, or --from a HAR file, curl commands, Postman, OpenAPI."
 
 if TYPE_CHECKING:
-    from loadgen.client.scenario import Scenario
     from loadgen.client.traffic.call import Call
     from loadgen.core.spec import Load, RunSpec, Traffic
 
 
-def plan(traffic: Traffic) -> tuple[Scenario, list[str]]:
-    """Return what a virtual user does, and what a user should know about it.
+Plan = Scenario | Visitors | Rerun
+"""What sends the requests of a session: virtual users with a scenario, or somebody else."""
+
+
+def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
+    """Return what sends the requests, and what a user should know about it.
 
     Raises:
-        UsageError: there is no such scenario or file, or something is wrong in it.
+        UsageError: there is no such scenario, file or run, or something is wrong in it.
     """
     match traffic:
         case ScenarioTraffic(scenario=name):
-            return (load(name) if named_in_file(name) else find(name)), []
+            return (load(name) if named_in_file(name) else find(name or DEFAULT)), []
+        case CommandTraffic() | ListenTraffic():
+            return Visitors(traffic), []
+        case FileTraffic(file=name) if Path(name).is_dir():
+            return rerun(Path(name)), []
         case FileTraffic(file=name):
             calls, notes = read_traffic(traffic)
             return playing(Path(name), calls), [f"{name}: {note}" for note in notes]
@@ -42,9 +62,31 @@ def read_traffic(traffic: FileTraffic) -> tuple[list[Call], list[str]]:
     return read(Path(traffic.file), traffic.hosts, verbatim=traffic.verbatim)
 
 
-def decided(spec: RunSpec, scenario: Scenario) -> RunSpec:
-    """Return *spec* with the numbers that it leaves to its *scenario*."""
+def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:
+    """Return *spec* with the scenario that it leaves open, and what a user should know about that.
+
+    Raises:
+        UsageError: there is none for its server.
+    """
+    if spec.traffic != ScenarioTraffic():
+        return spec, []
+    name = spec.default_scenario
+    if name == FOREIGN and spec.mode is ModeName.PROCESS:
+        raise UsageError(f"there is no traffic for {spec.target_name}", advice=BRING)
+    notes = [f"{spec.target_name}: its paths that need no parameters are asked for. {BRING}"]
+    return replace(spec, traffic=ScenarioTraffic(scenario=name)), notes if name == FOREIGN else []
+
+
+def decided(spec: RunSpec, scenario: Plan) -> RunSpec:
+    """Return *spec* with the numbers that it leaves to its *scenario*.
+
+    Raises:
+        UsageError: it says what is not for it to say.
+    """
     load = spec.load
+    if not isinstance(scenario, Scenario):
+        scenario.check(spec)
+        return replace(spec, load=replace(load, concurrency=scenario.concurrency))
     concurrency = load.concurrency or scenario.concurrency
     iterations = (
         load.iterations if load.shape.duration is not None else load.iterations or scenario.iterations
@@ -52,8 +94,10 @@ def decided(spec: RunSpec, scenario: Scenario) -> RunSpec:
     return replace(spec, load=replace(load, concurrency=concurrency, iterations=iterations))
 
 
-def expected(load: Load, scenario: Scenario) -> int | None:
+def expected(load: Load, scenario: Plan) -> int | None:
     """Return how many requests a session will issue, if its scenario knows, and time does not decide."""
-    if scenario.requests is None or load.iterations is None or load.concurrency is None:
+    if not isinstance(scenario, Scenario) or scenario.requests is None:
+        return None
+    if load.iterations is None or load.concurrency is None:
         return None
     return scenario.requests(load.concurrency) * load.iterations

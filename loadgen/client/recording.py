@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from loadgen import protocol
+from loadgen.client.limit import Limits, Stopped
+from loadgen.client.stream import Pieces, deadline, is_streamed
 from loadgen.core.exchange import Failure, Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
     from loadgen.core.transcript import FailedIteration
 
 SEQ_HEADER = protocol.SEQ_HEADER.encode()
-
-
-class Stopped(BaseException):
-    """No further requests are issued."""
 
 
 class Notes(Protocol):
@@ -50,12 +48,18 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     """Numbers and journals what one virtual user sends through *inner*."""
 
     def __init__(
-        self, inner: httpx.AsyncBaseTransport, journal: Notes, user: int, stopped: Callable[[], bool]
+        self,
+        inner: httpx.AsyncBaseTransport,
+        journal: Notes,
+        user: int,
+        stopped: Callable[[], bool],
+        limits: Limits | None = None,
     ) -> None:
         self._inner = inner
         self._journal = journal
         self._user = user
         self._stopped = stopped
+        self._limits = limits or Limits()
         self.due: float | None = None
         """When the next request should be sent, on the journal's clock; set for one request."""
         self.last = 0
@@ -64,9 +68,11 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Issue *request*, and journal it before and after.
 
+        Its time-out is that of all of it, from here to the end of the answer.
+
         Raises:
             Stopped: the run is over.
-            httpx.TransportError: there was no answer; the journal says so.
+            httpx.TransportError: there was no whole answer; the journal says so.
         """
         body = await request.aread()
         if self._stopped():
@@ -80,17 +86,30 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             self.due,
         )
         self.due, self.last = None, issued.seq
+        seconds = request.extensions.get("timeout", {}).get("read")
+        ends, sent = deadline(seconds), numbered(request, issued.seq)
         try:
-            answer, content = await exchange(self._inner, numbered(request, issued.seq))
+            with self._limits.until(ends, seconds):
+                if is_streamed(request):
+                    answer, content = await self._inner.handle_async_request(sent), None
+                else:
+                    answer, content = await exchange(self._inner, sent)
         except BaseException as error:
             # Also when cancelled: a request is never left without an end while this process lives.
             self._journal.complete(Failure(issued.seq, type(error).__name__, str(error)))
             raise
-        self._journal.complete(Response(issued.seq, answer.status_code, _text(answer.headers), content))
+        headers = _text(answer.headers)
+        stream: httpx.AsyncByteStream
+        if content is None:
+            head = (issued.seq, answer.status_code, headers)
+            stream = Pieces(answer, head, self._limits, ends, seconds, self._journal.complete)
+        else:
+            stream = httpx.ByteStream(content)
+            self._journal.complete(Response(issued.seq, answer.status_code, headers, content))
         return httpx.Response(
             answer.status_code,
             headers=answer.headers,
-            stream=httpx.ByteStream(content),
+            stream=stream,
             request=request,
             extensions=answer.extensions,
         )

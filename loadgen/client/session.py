@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import httpx
 
+from loadgen.client.limit import GRACE, Limits, Stopped
 from loadgen.client.position import lines, message, position
-from loadgen.client.recording import RecordingTransport, Stopped
+from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
+from loadgen.client.stream import Client
 from loadgen.client.transport import WireTransport
 from loadgen.core.events import SessionEnd
 from loadgen.core.pacing import AT_ONCE
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 POLL = 0.05
 """Seconds until a stop is noticed by users who pause. A flag is all that a signal can set."""
+GAVE_UP = 1.0
+"""Seconds until a scenario that waits for something else than a request is given up, too."""
 
 
 class Stopping(Protocol):
@@ -85,11 +89,12 @@ async def fire(
     """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or as *shape* says."""
     session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say)
     async with anyio.create_task_group() as watching:
-        watching.start_soon(session.watch_stop)
-        if shape.rate is None:
-            await session.closed(shape, iterations)
-        else:
-            await session.open(shape)
+        with anyio.CancelScope() as everything:
+            watching.start_soon(session.watch_stop, everything)
+            if shape.rate is None:
+                await session.closed(shape, iterations)
+            else:
+                await session.open(shape)
         watching.cancel_scope.cancel()
     return SessionEnd(**asdict(session.tally), interrupted=stop.requested)
 
@@ -117,14 +122,19 @@ class _Session:
         self._stop = stop
         self._say = say
         self._stopped = anyio.Event()
+        self._limits = Limits()
         self._known: dict[tuple[str, str, tuple[int, ...]], str] = {}
         self.tally = Tally()
 
-    async def watch_stop(self) -> None:
-        """Wake those who pause when the session shall end."""
+    async def watch_stop(self, everything: anyio.CancelScope) -> None:
+        """When the session shall end, wake those who pause, and give up what does not finish in time."""
         while not self._stop.requested:  # noqa: ASYNC110
             await anyio.sleep(POLL)
         self._stopped.set()
+        await anyio.sleep(GRACE)
+        self._limits.end()
+        await anyio.sleep(GAVE_UP)
+        everything.cancel()
 
     async def closed(self, shape: Shape, iterations: int) -> None:
         """Let users iterate, each by itself, for the shape's duration, or so many times."""
@@ -175,10 +185,12 @@ class _Session:
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Be a user: iterate at each of *turns*, which are when an iteration is due, or nothing."""
-        transport = RecordingTransport(WireTransport(), self._journal, number, lambda: self._stop.requested)
+        transport = RecordingTransport(
+            WireTransport(), self._journal, number, lambda: self._stop.requested, self._limits
+        )
         async with (
             aclosing(turns),
-            httpx.AsyncClient(
+            Client(
                 transport=transport,
                 base_url=self._url,
                 timeout=self._timeout,

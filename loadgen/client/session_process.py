@@ -21,6 +21,7 @@ import anyio
 
 from loadgen import protocol
 from loadgen.client.plan import plan
+from loadgen.client.scenario import Scenario
 from loadgen.client.session import fire
 from loadgen.core.events import Entry, EntryBody, LeftTape, Story, to_line
 from loadgen.core.exchange import Failure, Headers, Request, Response
@@ -105,6 +106,7 @@ def run(spec: RunSpec, url: str) -> None:
         print(to_line(event).decode(), file=out, flush=True)
 
     scenario, _ = plan(spec.traffic)
+    assert isinstance(scenario, Scenario), "what is traced are virtual users"
     load = spec.load
     assert load.concurrency is not None
     gc.collect()

@@ -97,6 +97,8 @@ def traffic(session: Session) -> Traffic:
             return FileTraffic(file=where)
         case ScenarioTraffic(scenario=name):
             return ScenarioTraffic(scenario=f"{where}{name.rpartition('.py')[2]}")
+        case _:
+            return given
 
 
 async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> None:

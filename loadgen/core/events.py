@@ -57,6 +57,21 @@ class Figures(Happened, frozen=True, kw_only=True, tag="figures"):
     """99th percentile of the latency, in seconds."""
 
 
+class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What came of the clients of a session that were recorded through the gateway."""
+
+    connections: int
+    """Connections that sent a request."""
+    most_open: int
+    """Requests that were open at once, at most."""
+    exit_code: int | None = None
+    """Of the client's command; None: there was none, or it was ended with the recording."""
+    refused: dict[str, int] = {}
+    """Requests that were not taken, by status and reason; they have no number."""
+    left: dict[str, int] = {}
+    """Clients that left early, by when they did."""
+
+
 class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
     """A session has ended, with the outcome of its iterations."""
 
@@ -70,6 +85,8 @@ class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
     """The longest of those waits, in seconds."""
     interrupted: bool = False
     """Whether the session was stopped early, on request."""
+    visit: Visit | None = None
+    """What came of its clients, where they came through the gateway."""
 
 
 class EntryBody(Happened, frozen=True, kw_only=True, tag="body"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in wire order, names and values as sent, decoded as latin-1."""
@@ -35,16 +35,20 @@ class Response:
     headers: Headers
     body: bytes = b""
     """The body's bytes as they were on the wire, before content decoding."""
+    pieces: tuple[int, ...] = field(default=(), compare=False)
+    """The sizes of its pieces, where the client took it piece by piece; the network decides on them, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer: the request was issued, and the client knows no more than that."""
+    """No whole answer: the request was issued, and the client knows no more than that."""
 
     seq: int
     kind: str
     """The client's error, such as ``ReadTimeout``."""
     message: str
+    pieces: tuple[int, ...] = field(default=(), compare=False)
+    """The sizes of the pieces of an answer that had come, where the client took it piece by piece."""
 
 
 Outcome = Response | Failure

@@ -15,19 +15,24 @@ class Histogram:
 
     def __init__(self) -> None:
         self.count = 0
+        self.longest = 0.0
+        """The longest duration, exactly."""
         self._buckets: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self.count += 1
+        self.longest = max(self.longest, seconds)
         bucket = round(math.log(max(seconds, _FLOOR)) / _SCALE)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def percentile(self, percent: float) -> float:
         """Return the duration, in seconds, that *percent* of the counted ones do not exceed; 0 if none."""
         rank, seen = math.ceil(self.count * percent / 100), 0
+        if rank >= self.count:
+            return self.longest
         for bucket in sorted(self._buckets):
             seen += self._buckets[bucket]
             if seen >= rank:
-                return math.exp(bucket * _SCALE)
-        return 0.0
+                return min(math.exp(bucket * _SCALE), self.longest)
+        return self.longest

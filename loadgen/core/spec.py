@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from loadgen.core import threshold
 from loadgen.core.option import Option, fields
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
 from loadgen.errors import UsageError
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUNDLED = "server_app"
+DEFAULT = "mixed"
+"""The scenario for the bundled server."""
+FOREIGN = "routes"
+"""The scenario for another one, where the user names none."""
 
 
 class ModeName(enum.StrEnum):
@@ -63,10 +68,12 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         Option(
             ("--scenario",),
             "What each virtual user does: mixed, walkthrough (one user, one iteration), or a scenario from a "
-            "Python file. With a file alone, all of its scenarios run, by weight. [default: mixed]",
+            "Python file; with a file alone, all of its scenarios run, by weight. [default: mixed; for your "
+            "own server routes, which requests each path without parameters]",
             "NAME|FILE[:NAME]",
         ),
-    ] = "mixed"
+    ] = ""
+    """Empty: :data:`DEFAULT`, or for a server of the user's, :data:`FOREIGN`."""
 
 
 class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
@@ -76,8 +83,9 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, or of a list of curl commands, instead of a scenario.",
-            "FILE",
+            "Send the requests of a HAR file, a list of curl commands, a Postman collection, an OpenAPI "
+            "document, or a recorded run (its folder), instead of running a scenario.",
+            "FILE|RUN",
         ),
     ]
     hosts: Annotated[
@@ -85,7 +93,7 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         Option(
             ("--host",),
             "With --from: send only the requests to this host. May be repeated. "
-            "[default: the most frequent host]",
+            "[default: the host of the first request]",
             "HOST",
         ),
     ] = ()
@@ -99,8 +107,59 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
     ] = False
 
 
-Traffic = ScenarioTraffic | FileTraffic
+class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
+    """A command is the client, through the gateway."""
+
+    client: Annotated[
+        str,
+        Option(
+            ("--client",),
+            "Run this command as the client, and record all that it sends. {url} in it, and $LOADGEN_URL, "
+            "are where it finds the server.",
+            "COMMAND",
+        ),
+    ]
+
+
+class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
+    """Whoever comes is the client, through the gateway."""
+
+    listen: Annotated[
+        str,
+        Option(
+            ("--listen",),
+            "Record whoever sends requests to this address, until Ctrl-C or for --duration. A PORT alone "
+            "is open to this machine only.",
+            "[HOST:]PORT",
+        ),
+    ]
+
+
+Traffic = ScenarioTraffic | FileTraffic | CommandTraffic | ListenTraffic
 """Where the requests come from."""
+
+
+class GatewaySpec(Value, frozen=True, kw_only=True):
+    """How clients of ``--client`` and ``--listen`` are understood."""
+
+    user_by: Annotated[
+        str | None,
+        Option(
+            ("--user-by",),
+            "With --client or --listen: requests with the same header:NAME, or cookie:NAME, are of one "
+            "virtual user. [default: a user is a lane of open connections]",
+            "PLACE",
+        ),
+    ] = None
+    proxy_for: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--proxy-for",),
+            "With --client or --listen: also take requests that a client sends to this host through "
+            "http_proxy. May be repeated.",
+            "HOST[:PORT]",
+        ),
+    ] = ()
 
 
 class Load(Value, frozen=True, kw_only=True):
@@ -123,8 +182,22 @@ class Load(Value, frozen=True, kw_only=True):
     timeout: Annotated[
         float, Option(("--timeout",), "Time limit for each request, in seconds.", least=0.1)
     ] = 30.0
+    fail_if: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--fail-if",),
+            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May "
+            "be repeated.",
+            "CONDITION",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
+        for condition in self.fail_if:
+            try:
+                threshold.parse(condition)
+            except ValueError as error:
+                raise UsageError(f"--fail-if {condition!r}: {error}") from None
         shape = self.shape
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
@@ -202,6 +275,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     """The server as given by the user: a name, or the words of a command; empty: the bundled server."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
+    gateway: GatewaySpec = GatewaySpec()
     health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
     cwd: Annotated[
         str | None,
@@ -222,7 +296,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     ] = ()
     stacks: Annotated[
         bool,
-        Option(("--stacks",), "Record every call's stack, for verify --explain: slower, twice the size."),
+        Option(("--stacks",), "Record each call's stack, for verify --explain: slower, twice the size."),
     ] = False
     """Whether the engine records the stack of every call."""
     engine_alone: Annotated[
@@ -260,6 +334,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
             raise UsageError(f"the {self.mode} can be traced on this machine only, not in containers")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone needs a server on this machine, traced at its request boundary")
+        if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
+            given = "--user-by" if self.gateway.user_by else "--proxy-for"
+            raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
         if self.schedule is Schedule.TURNS and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
@@ -287,13 +364,22 @@ class RunSpec(Value, frozen=True, kw_only=True):
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
 
     @property
+    def default_scenario(self) -> str:
+        """The built-in scenario for this server."""
+        return FOREIGN if self.target and not any(BUNDLED in word for word in self.target) else DEFAULT
+
+    @property
     def traffic_name(self) -> str:
         """The traffic as given by the user, without the folder of a file."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
-                return name.rpartition("/")[2] if ".py" in name else name
+                return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
             case FileTraffic(file=path):
                 return path.rpartition("/")[2]
+            case CommandTraffic(client=command):
+                return f"the client {command}"
+            case ListenTraffic(listen=address):
+                return f"clients at {address}"
 
     @property
     def public(self) -> RunSpec:
@@ -360,6 +446,11 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
+
+
+def is_builtin(traffic: Traffic) -> bool:
+    """Say whether *traffic* is one of loadgen's own scenarios."""
+    return isinstance(traffic, ScenarioTraffic) and file_of(traffic) is None
 
 
 def file_of(traffic: Traffic) -> str | None:

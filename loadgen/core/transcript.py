@@ -12,7 +12,8 @@ lived them. ``event`` says what a line is; ``at`` is seconds since the run began
     iteration has ``due``: the time, as ``at``, at which it should have been sent.
 ``response``, ``failure``
     Written when the client has the whole answer, or knows that there will be none: ``seq`` of an open
-    request, then ``status``, ``headers``, ``body`` or ``kind``, ``message``.
+    request, then ``status``, ``headers``, ``body`` or ``kind``, ``message``. Where the client took the answer
+    piece by piece, ``pieces`` has the sizes of those that came.
 ``failed_iteration``
     An iteration of a virtual user that an assertion, or another error in the scenario, ended: ``user``,
     ``iteration`` (its number for this user, from 1; 0: the set-up or tear-down), ``scenario``, ``seq`` of
@@ -169,10 +170,14 @@ def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[
                 "headers": event.headers,
                 "body": encode_body(event.body, keep),
             }
+        case Failure():
+            fields = {"seq": event.seq, "kind": event.kind, "message": event.message}
         case Run():
             fields = {"format": FORMAT, **asdict(event)}
         case _:
             fields = asdict(event)
+    if isinstance(event, Response | Failure) and event.pieces:
+        fields["pieces"] = event.pieces
     return _NAMES[type(event)], fields
 
 
@@ -202,9 +207,9 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
             "headers": [*pairs],
             "body": body,
         }:
-            return Response(seq, status, _headers(pairs), decode_body(body, fetch))
+            return Response(seq, status, _headers(pairs), decode_body(body, fetch), _pieces(line))
         case {"event": "failure", "seq": int(seq), "kind": str(kind), "message": str(message)}:
-            return Failure(seq, kind, message)
+            return Failure(seq, kind, message, _pieces(line))
     return _about_the_run(line)
 
 
@@ -241,6 +246,13 @@ def _about_the_run(line: Mapping[str, Any]) -> Run | FailedIteration | Order | E
         case {"event": str(name)}:
             raise ValueError(f"a {name!r} event with missing, unknown or mistyped fields")
     raise ValueError("no event")
+
+
+def _pieces(line: Mapping[str, Any]) -> tuple[int, ...]:
+    pieces = line.get("pieces", [])
+    if not isinstance(pieces, list) or not all(type(one) is int and one > 0 for one in pieces):
+        raise ValueError("pieces are not a list of sizes")
+    return tuple(pieces)
 
 
 def _time(value: Any) -> float | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.control import Control
-    from loadgen.client.scenario import Scenario
+    from loadgen.client.plan import Plan
     from loadgen.client.session import Stop
     from loadgen.client.transport import WireTransport
     from loadgen.core.events import Emit, SessionEnd
@@ -80,7 +80,7 @@ class Session:
 
     spec: RunSpec
     target: Target
-    scenario: Scenario
+    scenario: Plan
     run: RunFolder
     manifest: Manifest
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadgen.client.replay import Refire
+from loadgen.client.scenario import Scenario
+from loadgen.client.senders import Sending
 from loadgen.client.session import fire
 from loadgen.core.events import Story
 from loadgen.core.judge import BOUNDARY
@@ -74,8 +76,15 @@ class BoundaryMode:
 
 
 async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
-    """Run the session's virtual users against *url*, in this process."""
+    """Send the session's requests to *url*, from this process."""
     load = session.spec.load
+
+    def say(line: str) -> None:
+        emit(Story(line=line))
+
+    if not isinstance(session.scenario, Scenario):
+        sending = Sending(session.spec, session.run.path, url, journal, stop, say)
+        return await session.scenario.send(sending)
     assert load.concurrency is not None
     return await fire(
         url,
@@ -86,6 +95,6 @@ async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, em
         seed=load.seed,
         timeout=load.timeout,
         stop=stop,
-        say=lambda line: emit(Story(line=line)),
+        say=say,
         shape=load.shape,
     )

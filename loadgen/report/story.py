@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadgen.core.spec import is_builtin
 from loadgen.core.verdict import Reason
 from loadgen.report import wording
+from loadgen.report.failing import failing
 from loadgen.report.wording import count
 from loadgen.store.manifest import State
 
@@ -31,11 +33,12 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
     result = manifest.result
+    told = failing(result.totals, is_builtin=is_builtin(manifest.spec.traffic))
     if verdict is not None:
         return RunStory(
             verdict.judgement.value,
             wording.title(verdict),
-            wording.lead(verdict, masker),
+            " ".join(filter(None, (wording.lead(verdict, masker), told))),
             verdict.reasons,
         )
     if verification is not None:
@@ -50,7 +53,7 @@ def tell(manifest: Manifest, verification: Verification | None, requests: int, m
             "unverified",
             "Not verified yet",
             f"{count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
-            "Whether a replay gives the same answers has not been asked.",
+            "Whether a replay gives the same answers has not been asked." + (f" {told}" if told else ""),
         )
     if result.state is State.MASKED:
         return RunStory(

@@ -15,7 +15,7 @@ import structlog
 
 from loadgen.core import transcript
 from loadgen.core.exchange import Failure, Headers, Request, Response
-from loadgen.core.latency import Histogram
+from loadgen.core.tally import RequestTally
 from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    from loadgen.core.latency import Histogram
 
 ORDER_PIECE = 1000
 """Number of steps of the server's order per line."""
@@ -49,11 +51,7 @@ class Journal:
         self._sent: dict[int, float] = {}
         self._first, self._last = math.inf, 0.0
         self.requests = 0
-        self.failures = 0
-        self.statuses: dict[int, int] = {}
-        self.latency = Histogram()
-        self.corrected = Histogram()
-        """Like :attr:`latency`, but measured from when a request was due, if it was sent late."""
+        self.tally = RequestTally()
         self._due: dict[int, float] = {}
 
     def __enter__(self) -> Self:
@@ -73,6 +71,26 @@ class Journal:
     def lived(self) -> float:
         """Seconds from the first event to the last one."""
         return max(0.0, self._last - self._first)
+
+    @property
+    def failures(self) -> int:
+        """How many requests got no whole answer."""
+        return self.tally.unanswered
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many answers had each status."""
+        return self.tally.statuses
+
+    @property
+    def latency(self) -> Histogram:
+        """How long requests took, whatever came of them."""
+        return self.tally.latency
+
+    @property
+    def corrected(self) -> Histogram:
+        """Like :attr:`latency`, but measured from when a request was due, if it was sent late."""
+        return self.tally.corrected
 
     @property
     def open_requests(self) -> int:
@@ -122,12 +140,7 @@ class Journal:
         at = self.write(outcome, at)
         sent = self._sent.pop(outcome.seq)
         due = self._due.pop(outcome.seq, sent)
-        if isinstance(outcome, Failure):
-            self.failures += 1
-        else:
-            self.statuses[outcome.status] = self.statuses.get(outcome.status, 0) + 1
-            self.latency.add(at - sent)
-            self.corrected.add(at - min(due, sent))
+        self.tally.add(outcome, at - sent, at - min(due, sent))
 
     def end(self, order: list[int], requests: int) -> None:
         """Write the server's order and the end."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from loadgen.core.events import Visit
 from loadgen.core.spec import RunSpec
 from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.store import sealed
@@ -51,6 +52,26 @@ class Started(_Part, kw_only=True):
     """Path of its database; it must not exist when the run is verified."""
 
 
+class Spread(_Part, kw_only=True):
+    """How long some of the requests took, in milliseconds."""
+
+    count: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Condition(_Part, kw_only=True):
+    """A condition of ``--fail-if``, and what was measured."""
+
+    text: str
+    measured: str
+    holds: bool
+    """Whether it holds, which means that the run has failed."""
+
+
 class Totals(_Part, kw_only=True):
     """The figures of a recorded session; latencies in milliseconds."""
 
@@ -60,15 +81,26 @@ class Totals(_Part, kw_only=True):
     """From the first event to the last."""
     statuses: dict[int, int]
     p50_ms: float
+    """Percentiles of all requests; one without an answer counts with the time that it was waited for."""
     p99_ms: float
     iterations: int
     failed_iterations: int
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    max_ms: float | None = None
+    succeeded: Spread | None = None
+    """Requests with an answer below 400, where some failed."""
+    failed: Spread | None = None
+    """Requests without an answer, or with an error."""
+    conditions: tuple[Condition, ...] = ()
     corrected_p50_ms: float | None = None
     """With an arrival rate: latency from when requests were due."""
     corrected_p99_ms: float | None = None
     waited: int | None = None
     """With an arrival rate: number of iterations that waited for a free user."""
     longest_wait_ms: float | None = None
+    visit: Visit | None = None
+    """What came of the clients, where they came through the gateway."""
 
 
 class Result(_Part, kw_only=True):

@@ -124,9 +124,22 @@ class Boundary:
         start_response("409 Conflict", [("Content-Type", "text/plain"), refused])
         return [why.encode() + b"\n"]
 
+    def _routes(self) -> list[str]:
+        """Return the paths of a Flask application that need no parameter; of another one, none."""
+        rules = getattr(getattr(self.application, "url_map", None), "_rules", ())
+        return [
+            rule.rule
+            for rule in rules
+            if "GET" in (rule.methods or ())
+            and not (rule.arguments or rule.build_only or rule.websocket or rule.host or rule.subdomain)
+            and rule.rule != settings.CURRENT.health_path
+        ]
+
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
         if name == protocol.ORDER:
             body = json.dumps(self.order)
+        elif name == protocol.ROUTES:
+            body = json.dumps(self._routes())
         elif name.startswith(protocol.WATCH) and self.mode == protocol.REPLAY:
             seq = int(name.removeprefix(protocol.WATCH))
             TapeTurns.current.watch = Watch(FIRST_THREAD + seq, shown)

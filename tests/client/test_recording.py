@@ -9,7 +9,8 @@ import anyio
 import httpx
 import pytest
 
-from loadgen.client.recording import RecordingTransport, Stopped
+from loadgen.client.limit import Stopped
+from loadgen.client.recording import RecordingTransport
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Event, Run
 from loadgen.store.journal import Journal

@@ -20,7 +20,7 @@ from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import EngineFault, TranscriptFault
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript
-from tests.client.fake_boundary import FIRST_THREAD, URL, FakeBoundary
+from loadgen.testing.boundary import FIRST_THREAD, URL, FakeBoundary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,9 @@ from loadgen.cli.main import record_spec, verify_spec
 from loadgen.core.option import words
 from loadgen.core.pacing import Shape
 from loadgen.core.spec import (
+    CommandTraffic,
     FileTraffic,
+    ListenTraffic,
     Load,
     ModeName,
     RecordPlace,
@@ -48,6 +50,8 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
         st.one_of(
             st.builds(lambda name: ScenarioTraffic(scenario=name), NAMES),
             st.builds(lambda name: FileTraffic(file=f"{name}.har"), NAMES),
+            st.builds(lambda name: CommandTraffic(client=f"curl '{{url}}/{name}' | sh"), NAMES),
+            st.builds(lambda name: ListenTraffic(listen=f"{name}:8080"), NAMES),
         )
     )
     docker = draw(st.booleans())

@@ -40,7 +40,7 @@ def explained(bench: Bench) -> Explained:
 
     def explain(before: str, after: str) -> tuple[int, str, dict[str, Any]]:
         bench.script(SERVER)
-        code, out, err = run(bench.path, "record", "serve.py", "-c", "1", "-n", "2")
+        code, out, err = run(bench.path, "record", "serve.py", "--scenario", "mixed", "-c", "1", "-n", "2")
         assert code == 0, (out, err)
         bench.script(SERVER.replace(before, after))
         code, out, err = run(bench.path, "verify", "--explain")

@@ -131,7 +131,8 @@ def test_running_figures(path: Path) -> None:
         journal.complete(Failure(4, "ReadTimeout", ""))
         assert (journal.requests, journal.failures, journal.open_requests) == (4, 1, 0)
         assert journal.statuses == {200: 2, 404: 1}
-        assert journal.latency.count == 3
+        assert journal.latency.count == 4
+        assert journal.tally.succeeded.count == 2
 
 
 @pytest.mark.parametrize("steps", [0, 1, ORDER_PIECE, ORDER_PIECE + 1, 2 * ORDER_PIECE])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from loadgen.client.gateway.command import running
 from loadgen.client.gateway.listener import LOCAL, LOOK_EVERY, Gateway
+from loadgen.core.events import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,22 +30,6 @@ class Door:
     """Where requests say whose they are; None: a user is a lane of open connections."""
     hosts: tuple[str, ...] = ()
     """Hosts for which it acts as a proxy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What came of a session."""
-
-    requests: int
-    connections: int
-    most_open: int
-    """Requests that were open at once, at most."""
-    exit_code: int | None = None
-    """Of the client's command; None: there was none, or it was ended with the recording."""
-    refused: dict[str, int] = field(default_factory=dict)
-    """Requests that were not taken, by status and reason."""
-    left: dict[str, int] = field(default_factory=dict)
-    """Clients that left early, by when they did."""
 
 
 class Visiting:
@@ -112,10 +97,9 @@ class Visiting:
     def _visit(self, code: int | None) -> Visit:
         gateway = self._gateway
         return Visit(
-            gateway.requests,
-            gateway.connections,
-            gateway.most_open,
-            code,
-            dict(gateway.refusals),
-            dict(gateway.departures),
+            connections=gateway.connections,
+            most_open=gateway.most_open,
+            exit_code=code,
+            refused=dict(gateway.refusals),
+            left=dict(gateway.departures),
         )

@@ -62,12 +62,24 @@ class Answer:
                 return _at(self._json, path)
             case "field":
                 return self._fields.get((str(path[0]), int(path[1])))
+            case "id":
+                return self._id(str(path[0]))
             case "header":
                 return next((value for name, value in self.headers if name.lower() == path[0]), None)
         pieces, query = self._location
         if path[0] == "query":
             return query.get(str(path[1]))
         return pieces[int(path[1])] if int(path[1]) < len(pieces) else None
+
+    def _id(self, name: str) -> str | int | None:
+        """Return the id of what was created: by its *name*, by those that ids have, or of ``Location``."""
+        wanted = (name, "id", "uuid", "key", "slug")
+        nested = self._json.values() if isinstance(self._json, dict) else ()
+        for content in (self._json, *nested):
+            for key in wanted if isinstance(content, dict) else ():
+                if (found := _at(content, (key,))) is not None:
+                    return found
+        return next((piece for piece in reversed(self._location[0]) if piece), None)
 
     def behind(self, kind: str, path: Key) -> str | None:
         """Return what comes before a piece of the path in ``Location``."""

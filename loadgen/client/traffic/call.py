@@ -84,7 +84,7 @@ class Bound:
     @property
     def name(self) -> str:
         """What the place is called."""
-        if self.kind in {"field", "header", COOKIE}:
+        if self.kind in {"field", "header", "id", COOKIE}:
             return str(self.path[0])
         return "Location" if self.kind == "location" else ".".join(map(str, self.path)) or "the JSON"
 

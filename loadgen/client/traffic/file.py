@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from loadgen.client.traffic import carried, curl, har
+from loadgen.client.traffic import carried, curl, har, openapi, postman
+from loadgen.client.traffic.call import Notes
 from loadgen.client.traffic.hosts import chosen
+from loadgen.client.traffic.kinds import refuse_json, refuse_text
 from loadgen.client.traffic.links import lacks_cookies, link, with_jar
 from loadgen.core.masking import MASK
 from loadgen.errors import UsageError
@@ -32,6 +35,12 @@ def read(file: Path, hosts: Sequence[str] = (), *, verbatim: bool = False) -> tu
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
         return _json(file, content, hosts, verbatim=verbatim)
+    text = content.decode("utf-8-sig", "replace")
+    if file.suffix.lower() in {".yaml", ".yml"} or re.search(
+        r"\A(?:openapi|swagger)\s*:", text, re.MULTILINE
+    ):
+        return _yaml(file, content)
+    refuse_text(file, text)
     found, notes = curl.parse(file, content)
     calls = chosen(found, hosts, notes)
     if not calls:
@@ -53,10 +62,31 @@ def _json(
             return _har(har.parse(file, parsed, hosts), verbatim=verbatim)
         case {"format": carried.FORMAT}:
             return carried.load(parsed), []
-    raise UsageError(
-        f"{file} is not a HAR file: it has no log.entries",
-        advice="Export it by the network panel of a browser's developer tools, or loadgen export --har.",
-    )
+    if openapi.is_openapi(parsed):
+        return openapi.parse(file, parsed)
+    if postman.is_collection(parsed):
+        notes = Notes()
+        calls = chosen(postman.parse(file, parsed, notes), hosts, notes)
+        return calls, notes.lines()
+    raise refuse_json(file, parsed)
+
+
+def _yaml(file: Path, content: bytes) -> tuple[list[Call], list[str]]:
+    """Read an OpenAPI document that is written in YAML."""
+    try:
+        import yaml  # noqa: PLC0415 - it comes with an extra
+    except ImportError:
+        raise UsageError(
+            f"{file} is YAML, and PyYAML is not installed", advice="pip install 'loadgen[openapi]'"
+        ) from None
+    try:
+        parsed = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is not YAML: {error}") from error
+    if openapi.is_openapi(parsed):
+        return openapi.parse(file, json.loads(json.dumps(parsed, default=str)))
+    refuse_text(file, content.decode("utf-8-sig", "replace"))
+    raise refuse_json(file, parsed)
 
 
 def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:
@@ -66,8 +96,9 @@ def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:
     if lacks_cookies(calls) and (found.is_browsers or any(MASK in note for note in notes)):
         calls = with_jar(calls)
         notes.append(
-            "The file has no cookies (browsers leave them out of an export, unless asked): those that the "
-            "answers set are sent. --verbatim sends none."
+            "The file has no cookies, or masked ones (an export leaves them out, unless asked): those that "
+            "the answers set are sent. --verbatim sends the file as it is."
         )
+        notes = [note for note in notes if MASK not in note or MASK in repr(calls)]
     calls, more = link(calls, found.answers)
     return calls, notes + more

@@ -65,7 +65,7 @@ async def test_a_command(tmp_path: Path) -> None:
     """It finds the gateway in {url} and LOADGEN_URL; its output and exit code are kept, not judged."""
     async with session(tmp_path) as here:
         visit = await here.visiting.command(CLIENT, here.output)
-    assert (visit.exit_code, visit.requests, visit.most_open) == (3, 2, 1)
+    assert (visit.exit_code, here.journal.requests, visit.most_open) == (3, 2, 1)
     assert sorted(here.said) == ["200", "café", "ok"]
     assert sorted(here.output.read_text("utf-8").splitlines()) == ["200", "café", "ok"]
     with read_transcript(tmp_path / "transcript", tmp_path / "bodies") as events:
@@ -76,7 +76,7 @@ async def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
     """The shell's own words are the client's output."""
     async with session(tmp_path) as here:
         visit = await here.visiting.command("no-such-client {url}", here.output)
-    assert (visit.exit_code, visit.requests) == (127, 0)
+    assert (visit.exit_code, here.journal.requests) == (127, 0)
     assert "no-such-client" in here.said[0]
 
 
@@ -102,8 +102,8 @@ async def test_what_a_client_leaves_open_is_answered(tmp_path: Path) -> None:
             'import os, socket, urllib.parse as p; u = p.urlsplit(os.environ["LOADGEN_URL"]); '
             's = socket.create_connection((u.hostname, u.port)); s.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")'
         )
-        visit = await here.visiting.command(f"{sys.executable} -c '{send}'", here.output)
-    assert (visit.requests, here.journal.statuses) == (1, {200: 1})
+        await here.visiting.command(f"{sys.executable} -c '{send}'", here.output)
+    assert (here.journal.requests, here.journal.statuses) == (1, {200: 1})
 
 
 async def test_whoever_comes(tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ async def test_whoever_comes(tmp_path: Path) -> None:
 
         group.start_soon(come)
         with anyio.fail_after(10):
-            visit = await here.visiting.whoever_comes(None)
-    assert visit.requests == 1
+            await here.visiting.whoever_comes(None)
+    assert here.journal.requests == 1
     (tmp_path / "again").mkdir()
     async with session(tmp_path / "again") as here:
         with anyio.fail_after(10):
-            assert (await here.visiting.whoever_comes(0.2)).requests == 0
+            assert (await here.visiting.whoever_comes(0.2)).connections == 0
     assert here.said[0].endswith(", for 0.2 s")
 
 

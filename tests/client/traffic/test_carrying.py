@@ -228,6 +228,18 @@ async def test_a_file_without_cookies_gets_those_of_the_answers(tmp_path: Path) 
     assert any(note.startswith("The file has no cookies") for note in read(file)[1])
 
 
+def test_masked_cookies_are_those_of_the_answers(tmp_path: Path) -> None:
+    """An export of loadgen has its cookies masked: played again, the mask is not sent as a cookie."""
+    masked = entry("GET", "/", Cookie="(masked)")
+    calls, notes = read(write(tmp_path / "x.har", [masked, masked]))
+    assert [name for call in calls for name, _ in call.headers if name == "Cookie"] == []
+    assert all(call.jar is not None for call in calls)
+    assert [note[:24] for note in notes] == ["The file has no cookies,"]
+    calls, notes = read(tmp_path / "x.har", verbatim=True)
+    assert ("Cookie", "(masked)") in calls[0].headers
+    assert notes == ["2 requests with (masked) in place of a secret: sent so."]
+
+
 def entry(method: str, target: str, body: Any = None, answer: Any = None, **headers: str) -> dict[str, Any]:
     kind = [{"name": "Content-Type", "value": "application/json"}]
     return {

@@ -250,7 +250,7 @@ def test_headers_of_a_connection_are_told() -> None:
         (b'{\n"log": ]', "line 2: not JSON"),
         (b"[]", "is not a HAR file"),
         (b"{}", "is not a HAR file"),
-        (b'{"log": {}}', "is not a HAR file"),
+        (b'{"log": {}}', "is a HAR file without log.entries"),
         (b'{"log": {"entries": []}}', "has no request to play"),
         (b'{"log": {"entries": 7}}', "has no request to play"),
         (b'{"log": {"entries": "x"}}', "has no request to play"),

@@ -10,6 +10,7 @@ import pytest
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream
 
+from loadgen import protocol
 from loadgen.traced.tape import FINISH, Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def test_end_of_the_tape() -> None:
         thread.join(3)
     assert tape.seen == [(1, "only")]
     assert sorted(thread for thread, _ in tape.errors) == [1, 2, 3]
-    assert all("recording ends here" in str(error) for _, error in tape.errors)
+    assert {getattr(error, "code", "") for _, error in tape.errors} == {protocol.RECORDING_ENDS}
 
 
 def test_thread_that_left() -> None:
@@ -172,15 +173,16 @@ def test_thread_that_left() -> None:
     other.join(3)
     assert tape.seen == [(1, "a"), (2, "b"), (2, "e")]
     tape.be(1)
-    with pytest.raises(Diverged, match="left the tape"):
+    with pytest.raises(Diverged) as raised:
         tape.bindings.read()
+    assert raised.value.code == protocol.ALREADY_LEFT
 
 
 def test_one_call_too_many() -> None:
     """A thread that reads on where its request ended is told, and does not take the end for a result."""
     tape = Tape(tape_of((1, "a"), (1, (FINISH, 1))))
     tape.reads(1, 2).join(3)
-    assert "not recorded" in str(tape.errors[0][1])
+    assert getattr(tape.errors[0][1], "code", "") == protocol.CALL_NOT_RECORDED
 
 
 def test_state_says_who_is_waited_for() -> None:
@@ -210,3 +212,39 @@ def test_nested_turns() -> None:
     for thread in threads:
         thread.join(5)
     assert notes == list(range(300))
+
+
+def binding(index: int) -> tuple[Any, ...]:
+    """Return the item that announces an object with the handle *index*."""
+    return (stream._BIND_OPEN_TAG, index)
+
+
+def test_an_object_of_a_request_that_left_is_missed_by_name() -> None:
+    """Who needs what a lost request would have made is told whose it was; it is no failure of the engine."""
+    tape = Tape(tape_of((1, "a"), (1, binding(866)), (2, stream.Binding(866))))
+    tape.reads(1, 1).join(3)
+    tape.be(1)
+    tape.turns.leave()
+    tape.reads(2, 1).join(3)
+    ((thread, error),) = tape.errors
+    assert isinstance(error, Diverged)
+    assert (thread, error.code, error.lost) == (2, protocol.LOST_OBJECT, 1)
+
+
+def test_an_object_that_nobody_lost_is_the_engines() -> None:
+    """Where no request has left the tape, a handle that it does not know is a failure of the engine."""
+    tape = Tape(tape_of((1, "a"), (2, stream.Binding(866))))
+    tape.reads(1, 1).join(3)
+    tape.reads(2, 1).join(3)
+    ((_, error),) = tape.errors
+    assert isinstance(error, Diverged)
+    assert (error.code, error.lost) == (protocol.ENGINE_CANNOT_READ, None)
+
+
+def test_threads_leave_in_order() -> None:
+    """Who left first is known, and leaving twice changes nothing."""
+    tape = Tape(tape_of((1, "a")))
+    for thread in (5, 3, 5):
+        tape.be(thread)
+        tape.turns.leave()
+    assert tape.turns.departed() == [5, 3]

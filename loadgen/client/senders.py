@@ -1,0 +1,207 @@
+"""Who sends the requests of a session where that is not virtual users with a scenario.
+
+Clients of any kind, through the gateway; or a recorded run, whose requests are sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from loadgen.client.gateway.session import Door, Visiting
+from loadgen.client.gateway.users import UserBy
+from loadgen.client.traffic.run import Again
+from loadgen.client.transport import WireTransport
+from loadgen.core.events import SessionEnd
+from loadgen.core.spec import CommandTraffic, ListenTraffic, ModeName, Runtime
+from loadgen.errors import UsageError
+from loadgen.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loadgen.client.session import Stop
+    from loadgen.core.spec import RunSpec
+    from loadgen.store.journal import Journal
+
+OUTPUT = "client.log"
+"""The file of a run's folder that keeps what a client's command printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A session that is about to begin."""
+
+    spec: RunSpec
+    folder: Path
+    """Of the run."""
+    url: str
+    journal: Journal
+    stop: Stop
+    say: Callable[[str], None]
+
+
+class Sender(Protocol):
+    """Sends all the requests of a session."""
+
+    @property
+    def name(self) -> str:
+        """What the transcript calls it."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the requests are from."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that are open at once; 0: that is known at the end."""
+
+    async def send(self, sending: Sending) -> SessionEnd:
+        """Send them.
+
+        Raises:
+            LoadgenError: it cannot be done.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    """Clients of any kind, through the gateway."""
+
+    traffic: CommandTraffic | ListenTraffic
+    name: str = "gateway"
+    file: Path | None = None
+    concurrency: int = 0
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse what the client decides, and what cannot be recorded so.
+
+        Raises:
+            UsageError: the specification says such a thing.
+        """
+        option = "--client" if isinstance(self.traffic, CommandTraffic) else "--listen"
+        _check(spec, option)
+        if spec.load.shape.duration is not None and option == "--client":
+            raise UsageError("--duration has no meaning with --client: the session ends with the command")
+        self._door(spec)
+
+    async def send(self, sending: Sending) -> SessionEnd:
+        """Open the gateway, until the client has ended, or the time is over."""
+        load = sending.spec.load
+        visiting = Visiting(
+            sending.url,
+            sending.journal,
+            self._door(sending.spec),
+            timeout=load.timeout,
+            stop=sending.stop,
+            say=sending.say,
+        )
+        match self.traffic:
+            case CommandTraffic(client=command):
+                visit = await visiting.command(command, sending.folder / OUTPUT)
+            case ListenTraffic():
+                visit = await visiting.whoever_comes(load.shape.duration)
+        return SessionEnd(iterations=0, interrupted=self._is_cut_short(sending), visit=visit)
+
+    def _is_cut_short(self, sending: Sending) -> bool:
+        """Say whether the session was ended early: a port that is open until Ctrl-C was not."""
+        is_open_ended = isinstance(self.traffic, ListenTraffic) and sending.spec.load.shape.duration is None
+        return sending.stop.requested and not is_open_ended
+
+    def _door(self, spec: RunSpec) -> Door:
+        by = UserBy.parse(spec.gateway.user_by) if spec.gateway.user_by is not None else None
+        hosts = spec.gateway.proxy_for
+        match self.traffic:
+            case ListenTraffic(listen=address):
+                host, port = address_of(address)
+                return Door(host, port, by, hosts)
+        return Door(by=by, hosts=hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """The requests of a recorded run, sent again in their causal order."""
+
+    run: Path
+    name: str
+    concurrency: int
+    file: Path | None
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse what the run decides.
+
+        Raises:
+            UsageError: the specification says such a thing.
+        """
+        _check(spec, f"--from {self.run}")
+        if spec.load.shape.duration is not None:
+            raise UsageError(f"--duration has no meaning with --from {self.run}: all of it is sent once")
+
+    async def send(self, sending: Sending) -> SessionEnd:
+        """Send the requests, and wait for their answers."""
+        transport = WireTransport()
+        again = Again(
+            sending.url,
+            transport,
+            sending.journal,
+            timeout=sending.spec.load.timeout,
+            stop=sending.stop,
+        )
+        try:
+            with RunFolder(self.run).read() as events:
+                await again.run(events)
+        finally:
+            await transport.aclose()
+        if not events.ended and not sending.stop.requested:
+            sending.say(f"{events.name} was cut short after {events.requests} requests: it has no end")
+        return SessionEnd(interrupted=sending.stop.requested)
+
+
+def rerun(path: Path) -> Rerun:
+    """Return what sends the requests of the run at *path* again.
+
+    Raises:
+        LoadgenError: it is not a run, or cannot be read.
+    """
+    folder, manifest = RunFolder.open(path)
+    return Rerun(folder.path, f"run {manifest.id}", manifest.concurrency, folder.transcript)
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (every address) or ``PORT``.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not (port.isascii() and port.isdigit() and int(port) <= 0xFFFF) or (":" in host and text[0] != "["):  # noqa: PLR2004
+        raise UsageError(
+            f"--listen {text}: not an address",
+            advice="Give HOST:PORT, such as 127.0.0.1:8080; or only PORT, for this machine alone. "
+            "Port 0 is any free one.",
+        )
+    if not colon:
+        return "127.0.0.1", int(port)
+    return host or "0.0.0.0", int(port)  # noqa: S104 - asked for
+
+
+def _check(spec: RunSpec, option: str) -> None:
+    load = spec.load
+    given = {
+        "--concurrency": load.concurrency,
+        "--iterations": load.iterations,
+        "--rate": load.shape.rate,
+        "--ramp-up": load.shape.ramp_up or None,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} has no meaning with {option}, which decides that itself")
+    if spec.runtime is Runtime.DOCKER:
+        raise UsageError(f"{option} is for a server on this machine: not with --runtime docker")
+    if spec.mode is ModeName.CLIENT:
+        raise UsageError(
+            f"--trace {spec.mode} traces loadgen's own virtual users: not with {option}",
+            advice="Leave out --trace.",
+        )

@@ -1,0 +1,101 @@
+"""An answer that is handed out as it comes: to ``user.http.stream()``, piece by piece.
+
+It is journalled as one answer, with the sizes of its pieces, when its end has come; as a failure with the
+pieces so far, when it breaks off, takes too long, or is left by the client.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+
+from loadgen.core.exchange import Failure, Headers, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from loadgen.client.limit import Limits
+    from loadgen.core.exchange import Outcome
+
+LEFT = "ClientLeft"
+"""The kind of failure that is a client's own doing: it had enough."""
+_STREAMED = "loadgen.streamed"
+
+
+class Client(httpx.AsyncClient):
+    """A client whose transport knows which answers are wanted piece by piece."""
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """Send *request*; see httpx."""
+        if stream:
+            request.extensions = {**request.extensions, _STREAMED: True}
+        return await super().send(request, stream=stream, **options)
+
+
+def is_streamed(request: httpx.Request) -> bool:
+    """Say whether the answer to *request* is wanted piece by piece."""
+    return _STREAMED in request.extensions
+
+
+class Pieces(httpx.AsyncByteStream):
+    """The body of one answer, journalled by *complete* once, however it ends."""
+
+    def __init__(
+        self,
+        answer: httpx.Response,
+        head: tuple[int, int, Headers],
+        limits: Limits,
+        deadline: float,
+        seconds: float | None,
+        complete: Callable[[Outcome], None],
+    ) -> None:
+        self._answer = answer
+        self._head = head
+        self._limits = limits
+        self._deadline = deadline
+        self._seconds = seconds
+        self._complete = complete
+        self._pieces: list[bytes] = []
+        self._is_complete = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert isinstance(self._answer.stream, httpx.AsyncByteStream)
+        pieces = aiter(self._answer.stream)
+        seq, status, headers = self._head
+        while True:
+            try:
+                with self._limits.until(self._deadline, self._seconds):
+                    piece = await anext(pieces, None)
+            except BaseException as error:
+                self._fail(type(error).__name__, str(error))
+                raise
+            if piece is None:
+                break
+            if piece:
+                self._pieces.append(piece)
+                yield piece
+        if not self._is_complete:
+            self._is_complete = True
+            self._complete(Response(seq, status, headers, b"".join(self._pieces), self._sizes()))
+
+    async def aclose(self) -> None:
+        """Close the answer; if its end has not come, the client leaves it."""
+        self._fail(LEFT, "the client closed the stream")
+        with anyio.CancelScope(shield=True):
+            await self._answer.aclose()
+
+    def _fail(self, kind: str, message: str) -> None:
+        if not self._is_complete:
+            self._is_complete = True
+            self._complete(Failure(self._head[0], kind, message, self._sizes()))
+
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(map(len, self._pieces))
+
+
+def deadline(seconds: float | None) -> float:
+    """Return when *seconds* from now have passed, on the event loop's clock; without a number, never."""
+    return math.inf if seconds is None else anyio.current_time() + seconds

@@ -1,0 +1,122 @@
+"""A recorded run as traffic: its requests are sent again, in their causal order, and recorded anew.
+
+As in a replay, a request is sent when every completion that the recording client had seen before it has been
+seen again; its bytes are the recorded ones. Nothing is compared, and the answers may be different ones. Where
+the client had left early it leaves again, after as long; where there was no answer for another reason,
+nothing waits for one, but there may be one now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from loadgen.client.recording import exchange, numbered
+from loadgen.core.exchange import Failure, Request, Response
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from loadgen.client.recording import Notes
+    from loadgen.client.session import Stopping
+    from loadgen.core.transcript import Reader
+
+LEFT = "ClientLeft"
+"""The kind of a failure that the client itself chose."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    request: Request
+    at: float
+    """When it was sent in the recorded run."""
+    scope: anyio.CancelScope
+    began: float
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    leaves: bool = False
+    """Whether the client leaves at the scope's deadline."""
+
+
+class Again:
+    """Sends a run's requests to *url* through *transport*."""
+
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.AsyncBaseTransport,
+        journal: Notes,
+        *,
+        timeout: float,
+        stop: Stopping,
+    ) -> None:
+        self._url = url
+        self._transport = transport
+        self._journal = journal
+        self._timeout = timeout
+        self._stop = stop
+
+    async def run(self, events: Reader) -> None:
+        """Send the requests of *events*, each when its time has come, and wait for the last answer.
+
+        Raises:
+            TranscriptFault: the transcript is damaged.
+        """
+        async with anyio.create_task_group() as sending:
+            await self._schedule(events, sending)
+
+    async def _schedule(self, events: Reader, sending: TaskGroup) -> None:
+        sent: dict[int, _Sent] = {}
+        for event in events:
+            if self._stop.requested:
+                return
+            match event:
+                case Request():
+                    sent[event.seq] = self._begin(event, events.at or 0, sending)
+                    await anyio.lowlevel.checkpoint()  # so that requests leave in their order
+                case Response():
+                    await sent.pop(event.seq).answered.wait()
+                case Failure():
+                    one = sent.pop(event.seq)
+                    if event.kind == LEFT:
+                        one.leaves = True
+                        one.scope.deadline = one.began + max(0, (events.at or 0) - one.at)
+                case _:
+                    pass
+
+    def _begin(self, event: Request, at: float, sending: TaskGroup) -> _Sent:
+        issued = self._journal.issue(event.user, event.method, event.target, event.headers, event.body)
+        began = anyio.current_time()
+        one = _Sent(issued, at, anyio.CancelScope(deadline=began + self._timeout), began)
+        sending.start_soon(self._send, one)
+        return one
+
+    async def _send(self, one: _Sent) -> None:
+        request = one.request
+        message = httpx.Request(
+            request.method,
+            self._url,
+            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
+            stream=httpx.ByteStream(request.body),
+            extensions={"target": request.target.encode("latin-1")},
+        )
+        outcome: Response | Failure | None = None
+        with one.scope:
+            try:
+                answer, body = await exchange(self._transport, numbered(message, request.seq))
+                headers = tuple(
+                    (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
+                )
+                outcome = Response(request.seq, answer.status_code, headers, body)
+            except httpx.TransportError as error:
+                outcome = Failure(request.seq, type(error).__name__, str(error))
+        if outcome is None:
+            outcome = (
+                Failure(request.seq, LEFT, "the client left, as in the recorded run")
+                if one.leaves
+                else Failure(request.seq, "ReadTimeout", f"no whole answer in {self._timeout:g} s")
+            )
+        self._journal.complete(outcome)
+        one.answered.set()

@@ -1,0 +1,168 @@
+"""The boundary's live half, with a fake engine: what it lets in, what it answers, and what it reports."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loadgen import protocol
+from loadgen.core.departure import Departure
+from loadgen.testing.system import FakeSystem
+from loadgen.traced import settings
+from loadgen.traced.boundary import ENTER, Boundary
+from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.settings import FIRST_THREAD
+from loadgen.traced.tape import FINISH, Diverged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Fail = Callable[[tuple[Any, ...]], None]
+
+
+@pytest.fixture(autouse=True)
+def collector_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the collector of this process alone."""
+    monkeypatch.setattr(settings.CURRENT, "without", frozenset({collect_at_fixed_places.__name__}))
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer in two pieces, ``/short`` in one; ``/fails`` fails, ``/broken`` fails in the middle."""
+    if environ["PATH_INFO"] == "/fails":
+        raise KeyError("mine")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Date", "mine")])
+    yield b"one"
+    if environ["PATH_INFO"] == "/short":
+        return
+    if environ["PATH_INFO"] == "/broken":
+        yield b"two"
+        raise KeyError("mine")
+    yield environ["PATH_INFO"].encode()
+
+
+def boundary(mode: str = protocol.RECORD, fail: Fail = lambda _: None) -> tuple[Boundary, FakeSystem]:
+    system = FakeSystem(mode, fail)
+    made = Boundary(application, system)
+    made.tape = None  # of another test in this process
+    return made, system
+
+
+class Answer:
+    """What a live server would send."""
+
+    def __init__(self, to: Boundary, path: str, seq: str = "") -> None:
+        environ = {
+            "REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),
+            **({"HTTP_X_LOADGEN_SEQ": seq} if seq else {}),
+        }  # fmt: skip
+        self.status = ""
+        self.headers: dict[str, str] = {}
+        self.body = b"".join(to(environ, self._start))
+
+    def _start(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self.status, self.headers = status, dict(headers)
+
+
+def left(code: str, **more: Any) -> Fail:
+    """Return what leaves the tape at the end of each request."""
+
+    def fail(checkpoint: tuple[Any, ...]) -> None:
+        if checkpoint[0] == FINISH:
+            raise Diverged(code, f"it ends ({code})", **more)
+
+    return fail
+
+
+def test_a_request_is_one_logical_thread_between_two_checkpoints() -> None:
+    """It is named by its number, enters once and finishes once, and its answer says who served it."""
+    made, system = boundary()
+    answer = Answer(made, "/a", "7")
+    assert (answer.status, answer.body) == ("200 OK", b"one/a")
+    assert answer.headers[protocol.SERVED_HEADER] == protocol.RECORD
+    assert json.loads(answer.headers[protocol.OWN_HEADER]) == [["date", "mine"]]
+    assert system.threads == [FIRST_THREAD + 7]
+    assert [one[:2] for one in system.checkpoints] == [(ENTER, 7), (FINISH, 7)]
+    assert made.order == [7, -7]
+
+
+@pytest.mark.parametrize("seq", ["", "x", "²", "1"])
+def test_what_would_be_off_the_tape_is_refused(seq: str) -> None:
+    """Without a number, with one that is none, or with a used one: the application is not entered."""
+    made, system = boundary()
+    Answer(made, "/first", "1")
+    entered = len(system.checkpoints)
+    answer = Answer(made, "/a", seq)
+    assert answer.status.startswith("409")
+    assert answer.headers[protocol.OUTCOME_HEADER] == protocol.REFUSED
+    assert len(system.checkpoints) == entered
+
+
+def test_health_checks_are_served_outside_the_trace() -> None:
+    """They may come at any time, and leave no trace on the tape."""
+    made, system = boundary()
+    assert Answer(made, settings.CURRENT.health_path).body.startswith(b"one")
+    assert not system.checkpoints
+
+
+def test_an_error_of_the_application_is_its_answer() -> None:
+    """It is recorded as such, and the tape goes on to the end of the request."""
+    made, _ = boundary()
+    answer = Answer(made, "/fails", "1")
+    assert answer.status.startswith("500")
+    assert answer.headers == {**answer.headers, protocol.SERVED_HEADER: protocol.RECORD}
+    assert protocol.OUTCOME_HEADER not in answer.headers
+    assert made.order == [1, -1]
+
+
+def test_an_answer_that_breaks_is_not_whole() -> None:
+    """The last piece is held back: what fails in the middle breaks the connection."""
+    made, _ = boundary()
+    with pytest.raises(ConnectionAbortedError):
+        Answer(made, "/broken", "1")
+    assert made.order == [1, -1]
+
+
+@pytest.mark.parametrize(
+    ("code", "reported"),
+    [
+        (protocol.ANOTHER_CALL, protocol.ENDED_EARLY),
+        (protocol.RECORDING_ENDS, protocol.RECORDING_ENDS),
+        (protocol.ENGINE_CANNOT_READ, protocol.ENGINE_CANNOT_READ),
+        (protocol.LOST_TURN, protocol.LOST_TURN),
+    ],
+)
+def test_a_request_that_leaves_the_tape_is_reported_with_its_code(code: str, reported: str) -> None:
+    """In the answer and in the state alike, in a form that the other side reads; others go on."""
+    made, _ = boundary(protocol.REPLAY, left(code))
+    (first, second) = (Answer(made, "/short", str(seq)) for seq in (1, 2))
+    assert first.headers[protocol.OUTCOME_HEADER] == protocol.DIVERGED
+    told = [Departure.from_json(json.loads(one.body)) for one in (first, second)]
+    assert [(one.code, one.after) for one in told] == [(reported, None), (reported, 1)]
+    state = json.loads(Answer(made, f"{protocol.CONTROL}{protocol.STATE}").body)
+    assert state["protocol"] == protocol.VERSION
+    assert [Departure.from_json(one) for one in state["diverged"].values()] == told
+
+
+@pytest.mark.parametrize(("lost", "reported"), [(FIRST_THREAD + 3, 3), (2, None), (None, None)])
+def test_who_lost_what_is_missing_is_reported_by_request(lost: int | None, reported: int | None) -> None:
+    """A thread of the application's own is no request: nobody is named for it."""
+    made, _ = boundary(protocol.REPLAY, left(protocol.LOST_OBJECT, lost=lost))
+    assert json.loads(Answer(made, "/short", "5").body)["lost"] == reported
+
+
+def test_another_live_request_is_reported_as_that() -> None:
+    """Which part of it differs is said; its code is that of a request which is not the recorded one."""
+
+    def fail(checkpoint: tuple[Any, ...]) -> None:
+        if checkpoint[0] == ENTER:
+            recorded = (*checkpoint[:3], "/other", *checkpoint[4:])
+            raise Diverged(protocol.ANOTHER_CALL, "differs", recorded, checkpoint)
+
+    made, _ = boundary(protocol.REPLAY, fail)
+    told = Departure.from_json(json.loads(Answer(made, "/a", "1").body))
+    assert told.code == protocol.NOT_THE_RECORDED_REQUEST
+    assert "path '/a', recorded '/other'" in told.why
+    assert made.order == []
