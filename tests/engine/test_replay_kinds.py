@@ -123,6 +123,39 @@ def test_process_whose_threads_start_with_a_collection(bench: Bench) -> None:
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
 
 
+PLAIN_SERVER = """
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    import time
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            body = str(time.time_ns()).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    HTTPServer(("127.0.0.1", 0), Handler).serve_forever()
+"""
+
+
+def test_process_that_does_not_catch_its_interruption(bench: Bench) -> None:
+    """It ends well where it was stopped, recorded and replayed; and the engine alone opens the tape."""
+    bench.record(
+        bench.script(PLAIN_SERVER), visiting("/", "/"), concurrency=1, iterations=2, mode=ModeName.PROCESS
+    )
+    assert bench.verify(mode=ModeName.PROCESS).verdict.judgement is Judgement.IDENTICAL
+    command = [sys.executable, "-P", "-m", "retracesoftware", "--recording", "run/recording.bin"]
+    alone = subprocess.run(
+        [*command, "--read_timeout", "100"], cwd=bench.path, capture_output=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )  # fmt: skip
+    assert b"KeyboardInterrupt" in alone.stderr  # the recorded end, and not an error of the tap's
+    assert b"AttributeError" not in alone.stderr
+
+
 def test_process_whose_code_is_new(bench: Bench) -> None:
     """The first run of a module, which has no bytecode yet, replays as well as the next."""
     bench.script("MESSAGE = 'new'", "never_imported_before.py")

@@ -282,3 +282,18 @@ def test_flask_finds_its_application(shop: Bench) -> None:
     shop.script("import nothing_of_that_name", "wsgi.py")
     with pytest.raises(ServerFault, match="nothing_of_that_name"):
         shop.record(["flask", "run"], visiting("/who"), concurrency=1, iterations=1, run="second")
+
+
+def test_a_breakpoint_that_was_left_in(shop: Bench) -> None:
+    """Nobody is at the terminal: the request is answered as if it were not there."""
+    source = """
+        from shop import app
+        @app.get("/debugged")
+        def debugged():
+            breakpoint()
+            return "answered"
+        app.run()
+    """
+    recorded = shop.record(shop.script(source), visiting("/debugged", "/who"), iterations=2)
+    assert recorded.totals.statuses == {200: 32}
+    assert shop.verify().verdict.judgement is Judgement.IDENTICAL
