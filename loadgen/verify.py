@@ -6,16 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from loadgen.core.alignment import align
+from loadgen.core.classification import Classifier
 from loadgen.core.comparison import ignoring
 from loadgen.core.conclusion import concluded, counting_replay
 from loadgen.core.events import Stage
 from loadgen.core.judge import Judge
+from loadgen.core.settling import settled
 from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Database, Facts
 from loadgen.engine import retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.replaying import Replaying
+from loadgen.statements import parse
 from loadgen.store import sealed
 from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
@@ -85,6 +89,7 @@ async def replay_once(
     replaying = Replaying(
         run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
+    replaying.align = watch is None and not (spec.strict or spec.explain) and aligns(manifest)
     replaying.facts = Facts(
         run=manifest.id,
         runtime=manifest.spec.runtime.value,
@@ -107,8 +112,20 @@ async def replay_once(
         client_order_same=replaying.client_order_same,
         facts=replaying.facts,
     )
+    if replaying.asked is not None:
+        verdict = settled(verdict, align(replaying.asked, Classifier(parse)), replaying.targets)
     sealed.write(replaying.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, replaying.folder)
+
+
+def aligns(manifest: Manifest) -> bool:
+    """Whether the code is not what was recorded, as far as is known: then its calls are aligned.
+
+    A recording with stacks is compared step by step: it was made to find where the first one differs.
+    """
+    spec = manifest.spec
+    alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
+    return alignable and not manifest.image and bool(changed(manifest.sources))
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:

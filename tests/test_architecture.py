@@ -19,7 +19,8 @@ PURE = {
 """What the core may use: no clock, randomness, network, environment or logging."""
 
 PARTS = (
-    ("loadgen", "errors", "protocol"), ("core",), ("engine",), ("store",), ("client",), ("modes",),
+    ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("engine",), ("store",), ("client",),
+    ("modes",),
     ("record",), ("verify",), ("diff",), ("containers",), ("dispatch",), ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
 )  # fmt: skip

@@ -174,6 +174,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if seconds := found.facts.seconds:
         add("took", f"{seconds.replay:.2f} s (recording: {seconds.recording or 0:.2f} s)")
     add("code", wording.code_changed(found))
+    add("calls", wording.calls(found))
     add("evidence", shown(result.folder))
     return facts
 

@@ -99,6 +99,14 @@ class Control:
             return None
         return msgspec.convert(answer, Seen | None)
 
+    async def alignment(self, timeout: float = 60) -> dict[str, Any] | None:  # noqa: ASYNC109
+        """Ask what each request asked, beside what it asked while recording; None if the server is gone."""
+        try:
+            answer = await self._get(protocol.ALIGNMENT, timeout)
+        except httpx.TransportError:
+            return None
+        return answer if isinstance(answer, dict) and "protocol" not in answer else None
+
     async def _get(self, name: str, timeout: float) -> Any:  # noqa: ASYNC109
         request = httpx.Request(
             "GET",

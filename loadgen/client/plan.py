@@ -47,6 +47,8 @@ def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
         case CommandTraffic() | ListenTraffic():
             return Visitors(traffic), []
         case FileTraffic(file=name) if Path(name).is_dir():
+            if traffic.hosts:
+                raise UsageError(f"--host has no meaning with --from {name}: a run is of one server")
             return rerun(Path(name)), []
         case FileTraffic(file=name):
             calls, notes = read_traffic(traffic)

@@ -118,6 +118,8 @@ class AttachedServer:
 class AttachedHost:
     """A server at an address, run by someone else; see :class:`loadgen.modes.base.Host`."""
 
+    aligns = False
+
     def __init__(self, address: str) -> None:
         self._host, _, port = address.rpartition(":")
         if not self._host or not port.isdigit():
@@ -133,9 +135,11 @@ class AttachedHost:
         Path(layout.TAPE).rename(session.run.recording)
 
     @asynccontextmanager
-    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[AttachedServer]:
+    async def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AsyncIterator[AttachedServer]:
         """Drive the replayed server."""
-        del run, manifest, log  # whoever started it has them
+        del run, manifest, log, aligned  # whoever started it has them
         async with self._attached("replay") as server:
             yield server
 

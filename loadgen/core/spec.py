@@ -422,6 +422,10 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             "recording, and where the request left the tape.",
         ),
     ] = False
+    strict: Annotated[
+        bool,
+        Option(("--strict",), "Of changed code, too, take any call that differs for a divergence."),
+    ] = False
     mode: Annotated[
         ModeName | None,
         Option(("--replay",), "Which recording of the run to replay. [default: as recorded]"),

@@ -5,7 +5,8 @@ lived them. ``event`` says what a line is; ``at`` is seconds since the run began
 
 ``run``
     The first line. ``format``, ``run`` (its id), ``scenario``, ``seed``, ``concurrency``, ``iterations``
-    (of each user; 0: as many as there was time for), ``started`` (UTC, ISO 8601).
+    (of each user; 0: as many as there was time for), ``started`` (UTC, ISO 8601). A ``concurrency`` of 0
+    was not known then: the clients came through the gateway, and run.json has the most requests at once.
 ``request``
     Written *before* the request is sent: ``seq`` (1, 2, 3, ... without gaps), ``user``, ``method``,
     ``target``, ``headers`` (ordered list of pairs), ``body``. With an arrival rate, the first request of an

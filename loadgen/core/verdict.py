@@ -247,6 +247,8 @@ class Facts:
     engine_log: Excerpt | None = None
     """The engine's first message in the replay's log."""
     watched: Watched | None = None
+    asked: tuple[str, ...] | None = None
+    """How many calls of changed code differ, by kind, in words; ``None`` where calls were not aligned."""
     replays: tuple[OneOf, ...] = ()
     compared_with: tuple[str, str] | None = None
     """The names of two transcripts that were compared without a replay."""

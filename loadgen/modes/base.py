@@ -94,10 +94,16 @@ class Host(Protocol):
         It completes ``manifest.result.started``.
         """
 
+    aligns: bool
+    """Whether its replays run the code of today, so that calls may be aligned."""
+
     def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
     ) -> AbstractAsyncContextManager[BoundaryServer]:
-        """Run the recording of *run* in a fresh process that has no database, and print to *log*."""
+        """Run the recording of *run* in a fresh process that has no database, and print to *log*.
+
+        With *aligned*, its calls are matched by what they ask, and not by their places.
+        """
 
 
 class Mode(Protocol):

@@ -52,7 +52,8 @@ class BoundaryMode:
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
         """Replay the server, and send the transcript's requests again."""
         one = replaying
-        async with self._host.replay(one.run, one.manifest, one.log) as server:
+        one.align = one.align and self._host.aligns
+        async with self._host.replay(one.run, one.manifest, one.log, aligned=one.align) as server:
             refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
             if one.watch is not None:
                 await server.control.watch(one.watch)
@@ -69,6 +70,10 @@ class BoundaryMode:
                         ) from error
                     raise
                 finally:
+                    if one.align:
+                        one.asked = await server.control.alignment()
+                        if one.asked is None:
+                            one.judge.doubt(EngineFault("what the changed code asked is not known"))
                     if one.watch is not None:
                         watched = Watched(one.watch, await server.control.watched())
                         one.facts = replace(one.facts, watched=watched)

@@ -132,6 +132,8 @@ class LocalServer:
 class LocalHost:
     """Local processes; see :class:`loadgen.modes.base.Host`."""
 
+    aligns = True
+
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         """Give recorded servers *environment* beside what they get anyway."""
         self._environment = dict(environment or {})
@@ -157,7 +159,9 @@ class LocalHost:
                 yield server
 
     @asynccontextmanager
-    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[LocalServer]:
+    async def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AsyncIterator[LocalServer]:
         """Run the recording in a fresh process that has no database."""
         started = manifest.result.started
         if Path(started.database).exists():
@@ -167,7 +171,8 @@ class LocalHost:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            options = [*listen, *_options(manifest.spec, started.folder)]
+            how = ["--aligned"] if aligned else []
+            options = [*listen, *_options(manifest.spec, started.folder), *how]
             return retrace.replay_command(run.recording.resolve(), options)
 
         environment = retrace.recorded_start(run.recording).environment

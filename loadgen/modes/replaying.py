@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadgen.core.events import Stage
+from loadgen.core.exchange import Request
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Facts, Seconds
 from loadgen.modes.figures import sampled
@@ -37,6 +38,12 @@ class Replaying:
     emit: Emit
     watch: int | None = None
     """The request whose calls are noted, where the mode can tell them."""
+    align: bool = False
+    """Whether the code changed, so that its calls are to be matched by what they ask."""
+    asked: dict[str, Any] | None = None
+    """What each request asked, where calls were aligned, as the boundary reports it."""
+    targets: dict[int, Request] = field(default_factory=dict)
+    """The requests of such a replay."""
     requests: int = 0
     """Requests of the recorded transcript, as far as it was read."""
     whole: bool = False
@@ -55,6 +62,8 @@ class Replaying:
             if isinstance(event, Run):
                 journal.write(event)
             self.requests = events.requests
+            if self.align and isinstance(event, Request):
+                self.targets[event.seq] = event
             yield event
 
     @asynccontextmanager

@@ -328,3 +328,10 @@ def _value(value: str) -> str:
 
 def _sentence(text: str) -> str:
     return capital(text) + ("" if text.endswith((".", "…")) else ".")
+
+
+def calls(found: Verdict) -> str:
+    """Sum up what changed code asks otherwise; empty where calls were not aligned."""
+    if found.facts.asked is None:
+        return ""
+    return ", ".join(found.facts.asked) or "the same"

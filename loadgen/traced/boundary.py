@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
 from loadgen.traced import schedule, settings
+from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.passing import Passing
@@ -144,6 +145,8 @@ class Boundary:
             seq = int(name.removeprefix(protocol.WATCH))
             TapeTurns.current.watch = Watch(FIRST_THREAD + seq, shown)
             body = "null"
+        elif name == protocol.ALIGNMENT and isinstance(self.tape, AlignedTape):
+            body = json.dumps(self.tape.told())
         elif name == protocol.WATCHED and self.mode == protocol.REPLAY:
             watch = TapeTurns.current.watch
             body = json.dumps(watch and watch.told())

@@ -16,7 +16,8 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
 from loadgen import protocol
-from loadgen.traced.described import HANDLE, Describer, same, shown, shown_value
+from loadgen.traced.aligned import AlignedTape
+from loadgen.traced.described import HANDLE, Describer, plain, same, shown, shown_value
 from loadgen.traced.installing import unseen, when_installed
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
@@ -31,10 +32,6 @@ class Call(engine_io.CallMarkerMessage):  # type: ignore[misc]
     """The engine's message of a call, with its description."""
 
     __slots__ = ("described",)
-
-
-plain = functional.walker(lambda one: (HANDLE, one.handle) if isinstance(one, stream.Binding) else one)
-"""A description that was read from a tape, as one that is made in a replay."""
 
 
 class _Calls:
@@ -118,6 +115,14 @@ class _Calls:
             self.describe = Describer(self._binder.lookup, live)
             stock = hooks.on_call if isinstance(hooks.on_call, utils.observer) else None  # it writes stacks
             on_call = _recording(self.describe, self._write, stock)
+        elif isinstance(tape := TapeTurns.current, AlignedTape):
+            self.describe = describe = Describer(_handle, live)
+            system.lifecycle_hooks = system.lifecycle_hooks._replace(on_start=tape.on_start, on_end=None)
+            system.checkpoint, system.sync = live(tape.checkpoint), live(tape.sync)
+            asked = live(tape.call)
+
+            def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
+                asked(describe(function, args, kwargs), function, args)
         else:
             self.describe = Describer(_handle, live)
             on_call = _replaying(self.describe, hooks.on_call, system.thread_id)

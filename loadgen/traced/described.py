@@ -22,7 +22,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
-from retracesoftware import stream, utils
+from retracesoftware import functional, stream, utils
 
 from loadgen.traced import settings
 
@@ -52,7 +52,7 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}\b")
 _INTO = re.compile(r"(?:_into|readinto1?|readv|preadv|recvmsg)$")
 """Ends of the names of calls that fill the buffers that they are given."""
 _SITED = re.compile(
-    r"(?:time|random|_random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
+    r"(?:time|random|_random|Random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
 )
 """Calls whose arguments do not tell one from another: who asks is kept, to align changed code."""
 _NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
@@ -238,6 +238,10 @@ def _field(descriptor: Any) -> str | None:
 
 def _type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+plain = functional.walker(lambda one: (HANDLE, one.handle) if isinstance(one, stream.Binding) else one)
+"""A description that was read from a tape, as one that is made in a replay."""
 
 
 def same(call: Any) -> Any:

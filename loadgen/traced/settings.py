@@ -29,6 +29,9 @@ class Settings:
     schedule: str = "parallel"
     """How threads run while recording; see :mod:`loadgen.traced.schedule`."""
 
+    aligned: bool = False
+    """Whether a replay matches calls by what they ask: its code is not what was recorded."""
+
     without: frozenset[str] = frozenset()
     """Workarounds of :mod:`loadgen.traced.gaps` left out, to show what the engine does without them."""
 

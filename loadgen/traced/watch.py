@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+from loadgen.traced import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,3 +89,11 @@ def _frames() -> list[Frame]:
 def _line(frame: Frame) -> str:
     file, line, function = frame
     return f"{file}:{line} in {function}: {linecache.getline(file, line).strip()}"
+
+
+def application_line() -> str:
+    """Return the innermost line of the application's own code that is being executed, or of any other."""
+    frames, root = _frames(), f"{os.path.realpath(settings.CURRENT.application)}/"
+    own = (one for one in frames if one[0].startswith(root) and "site-packages" not in one[0])
+    frame = next(own, frames[0] if frames else None)
+    return "" if frame is None else _line(frame)

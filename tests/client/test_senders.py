@@ -98,6 +98,12 @@ def test_gateway_options_need_the_gateway(gateway: GatewaySpec) -> None:
         RunSpec(gateway=gateway)
 
 
+def test_a_run_is_of_one_server(tmp_path: Path) -> None:
+    """Hosts choose among the servers of a HAR file; with a run there is nothing to choose."""
+    with pytest.raises(UsageError, match="--host"):
+        plan(FileTraffic(file=str(tmp_path), hosts=("shop.test",)))
+
+
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     """It is told apart from a run at once."""
     with pytest.raises(UsageError, match=r"no run\.json"):

@@ -78,10 +78,11 @@ class Bench:
         timeout: float = 20,
         host: Host | None = None,
         mode: ModeName = ModeName.BOUNDARY,
+        strict: bool = True,
     ) -> Verified:
-        """Replay ``<path>/<run>`` once."""
+        """Replay ``<path>/<run>`` once; unless *strict*, changed code has its calls aligned."""
         folder, manifest = RunFolder.open(self.path / run)
-        spec = VerifySpec(timeout=timeout)
+        spec = VerifySpec(timeout=timeout, strict=strict)
         return anyio.run(replay_once, folder, manifest, MODES[mode](host or self.host), spec, ignore)
 
     def conclude(self, mode: ModeName, run: str = "run", *, timeout: float = 60) -> Verified:

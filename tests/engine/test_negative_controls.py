@@ -418,7 +418,9 @@ class LiveHost(LocalHost):
         self._honest = honest
 
     @asynccontextmanager
-    async def replay(self, run: RunFolder, manifest: Manifest, log: Path) -> AsyncIterator[Any]:
+    async def replay(
+        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+    ) -> AsyncIterator[Any]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         process = subprocess.Popen(  # noqa: ASYNC220 - returns at once

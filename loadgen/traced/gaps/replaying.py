@@ -8,15 +8,17 @@ from typing import Any
 import retracesoftware.proxy.io as engine_io
 
 from loadgen import protocol
-from loadgen.traced import calls
+from loadgen.traced import calls, settings
+from loadgen.traced.aligned import AlignedBindings, AlignedTape
 from loadgen.traced.described import shown as shown_call
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 
 def follow_the_tape_in_turns() -> None:
     """Replace the stock dispatcher; see :mod:`loadgen.traced.tape` for the three reasons."""
-    engine_io._ThreadDemuxSource = TapeTurns
-    engine_io._ReplayBindingState = OrderedBindings
+    by_asking = settings.CURRENT.aligned
+    engine_io._ThreadDemuxSource = AlignedTape if by_asking else TapeTurns
+    engine_io._ReplayBindingState = AlignedBindings if by_asking else OrderedBindings
 
 
 def fail_the_request_not_the_process() -> None:

@@ -1,0 +1,140 @@
+"""What a call is to the outside: an effect, a read, a step of its own, or ambient. The table, and its order.
+
+- An *effect* changes something outside, and must be made again: a statement that writes, bytes sent, a file
+  written or removed, a process started.
+- A *read* asks for something that an effect may change.
+- *Ends* are effects only where something was written before: commit, rollback.
+- A *step* belongs to what was asked already, and asks nothing new: a cursor, its rows, a connection.
+- *Ambient* is what each process is told of time, chance and itself.
+
+The first row that a callable's name matches counts; what none matches is an effect, until its user says that
+it is something else. Of statements it is told from what they say, by a parser.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Kind(enum.StrEnum):
+    """What a call is."""
+
+    EFFECT = "effect"
+    READ = "read"
+    ENDS = "ends"
+    STEP = "step"
+    AMBIENT = "ambient"
+    STATEMENT = "statement"
+    """Told by its statement: stands in the table only."""
+
+
+TABLE: tuple[tuple[str, Kind], ...] = (
+    (r"loadgen\..*", Kind.AMBIENT),
+    (r"time\..*|_thread\..*|threading\..*|resource\.getrusage|_locale\..*", Kind.AMBIENT),
+    (r"_?random\..*|Random\..*|_uuid\..*|.*datetime\.(now|utcnow|today)", Kind.AMBIENT),
+    (r"posix\.(urandom|getrandom|get(p|pp|u|eu|g|eg)id|getpgid|uname|times|getloadavg)", Kind.AMBIENT),
+    (r"posix\.(cpu_count|getcwd|getcwdb|sched_\w+|umask|getpriority|sysconf|confstr)", Kind.AMBIENT),
+    (r"posix\.(isatty|get_terminal_size|ttyname|[gs]et_inheritable|[gs]et_blocking)", Kind.AMBIENT),
+    (r"posix\.(f?pathconf|device_encoding)", Kind.AMBIENT),
+    (r"_socket\.(gethostname|getdefaulttimeout|setdefaulttimeout)", Kind.AMBIENT),
+    (r".*\.(execute|executemany|executescript|callproc|exec_params|exec_|send_query\w*)", Kind.STATEMENT),
+    (r".*(Connection|connection|PGconn)\.(commit|rollback|__exit__)", Kind.ENDS),
+    (r".*\.(fetch\w*|__next__|__iter__|description|rowcount|lastrowid|close|closed|cursor)", Kind.STEP),
+    (r".*\.(connect|connect_ex|_connect|recv\w*|read|readline|readlines|readinto\w*)", Kind.STEP),
+    (r".*\.(seek|tell|flush|fileno|detach|shutdown|__enter__|__exit__|__init__|__getattr\w*)", Kind.STEP),
+    (r".*\.([gs]ettimeout|[gs]etsockopt|getpeername|getsockname|setblocking)", Kind.STEP),
+    (r".*\.(select|poll|register|unregister|modify|set_\w+|get_\w+|create_\w+)", Kind.STEP),
+    (r".*\.(total_changes|in_transaction|row_factory|text_factory|isolation_level|autocommit)", Kind.STEP),
+    (r".*\.(status|server_version|info|encoding|dsn|notices|backend_pid|waitpid|wait)", Kind.STEP),
+    (r"_sqlite3\.(connect|adapt)", Kind.STEP),
+    (r"posix\.(stat|lstat|fstat|listdir|scandir|access|readlink|statvfs|getxattr)", Kind.READ),
+    (r"posix\.(read|pread|lseek|close|dup|dup2|pipe|pipe2)", Kind.READ),
+    (r"_io\.open_code|builtins\.(getattr|iter|next|len)|method\.__?\w+", Kind.READ),
+    (r"_socket\.(getaddrinfo|gethostby\w+|getnameinfo|getserv\w+|getproto\w+|if_\w+)", Kind.READ),
+    (r"_socket\.(socket|socketpair|dup|close|socket\.__init__)|select\..*|_ssl\..*", Kind.READ),
+    (r"(pwd|grp)\..*", Kind.READ),
+)
+
+
+_TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
+"""The mode of a file that is opened to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a statement does, as far as it could be parsed."""
+
+    kind: Kind
+    reads: frozenset[str] | None = frozenset()
+    """The tables that it reads; None where that is not known."""
+    writes: frozenset[str] | None = frozenset()
+
+
+class Parser(Protocol):
+    """Tells what a statement does."""
+
+    def __call__(self, statement: str) -> Statement:
+        """Return what *statement* does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call, as the boundary tells of it."""
+
+    name: str
+    text: str
+    """Its first text or bytes: of a statement, the statement."""
+    shown: str
+    """All of it, as source text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A call, and what it is."""
+
+    asked: Asked
+    statement: Statement
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+        return self.statement.kind
+
+
+class Classifier:
+    """Classifies calls by the table, a user's own rows before it, and statements by a *parser*."""
+
+    def __init__(self, parser: Parser, own: Mapping[str, str] | None = None) -> None:
+        rows: Sequence[tuple[str, Kind]] = [(name, Kind(kind)) for name, kind in (own or {}).items()]
+        self._rows = [(re.compile(name), kind) for name, kind in (*rows, *TABLE)]
+        self._parser = parser
+        self._names: dict[str, Kind] = {}
+        self._statements: dict[str, Statement] = {}
+
+    def __call__(self, asked: Asked) -> Classified:
+        """Return what a call is."""
+        kind = self._names.get(asked.name)
+        if kind is None:
+            kind = next((kind for row, kind in self._rows if row.fullmatch(asked.name)), Kind.EFFECT)
+            self._names[asked.name] = kind
+        if asked.name == "_io.open" and not _TO_WRITE.search(asked.shown):
+            kind = Kind.READ
+        if kind is not Kind.STATEMENT:
+            return Classified(asked, Statement(kind, None, None))
+        statement = self._statements.get(asked.text)
+        if statement is None:
+            statement = self._statements[asked.text] = self._parser(asked.text)
+        return Classified(asked, statement)
+
+
+def may_change(effect: Statement, read: Statement) -> bool:
+    """Whether what *read* gives may be another after *effect*."""
+    if effect.writes is None or read.reads is None:
+        return True
+    return bool(effect.writes & read.reads)

@@ -1,0 +1,122 @@
+"""One verdict of answers and calls: what a replay of changed code answered, and what it asked for it.
+
+Answers alone do not tell a refactoring from a bug: an effect that is not made any more may change no answer.
+And a request that asks what was never recorded has no answer to compare: that says nothing of the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loadgen import protocol
+from loadgen.core.alignment import START_UP, Aligned, Alignment, Outcome
+from loadgen.core.comparison import Difference
+from loadgen.core.departure import Departure
+from loadgen.core.verdict import CallDifference, Divergence, Judgement, Reason, Undecided, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from loadgen.core.exchange import Request
+
+ADVICE = "Record again: loadgen record"
+KEPT = 1000
+"""Undecided requests and calls that are kept; all are counted."""
+GIVEN = 20
+"""Questions without an answer that are given as reasons."""
+
+
+def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Request]) -> Verdict:
+    """Return *verdict* as it is with what was asked."""
+    by_seq = {one.seq: one for one in alignment.requests}
+    unknown = [one for one in alignment.requests if one.outcome is Outcome.UNDETERMINED]
+    unknown_seqs = {one.seq for one in unknown}
+    kept = [one for one in verdict.divergences if one.seq not in unknown_seqs]
+    evidence = {one.seq: one.evidence for one in verdict.divergences if one.seq in unknown_seqs}
+    diverged = verdict.diverged - len(evidence)
+    differing = {one.seq for one in kept}
+    divergences = [_with_calls(one, by_seq.get(one.seq)) for one in kept]
+    for one in alignment.requests:
+        if one.outcome is Outcome.DIVERGED and one.seq not in differing:
+            divergences.append(_with_calls(_same_answer(one, requests), one))
+            diverged += 1
+    # What did not come to its end has no place in the order.
+    ended = not any(one.left for one in alignment.requests)
+    order, steps = (verdict.order, verdict.order_steps) if ended else (None, None)
+    undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
+    # Where only the order of those that left is why the judge doubts, these are the reason.
+    reasons = (*verdict.reasons, *_reasons(undecided))
+    whole = verdict.compared == verdict.requests > 0
+    if divergences or order:
+        judgement = Judgement.DIVERGED
+    else:
+        judgement = Judgement.UNDETERMINED if reasons or not whole else Judgement.IDENTICAL
+    return replace(
+        verdict,
+        judgement=judgement,
+        reasons=reasons,
+        diverged=diverged,
+        divergences=tuple(divergences),
+        undecided=undecided[:KEPT],
+        calls=tuple(_calls(alignment))[:KEPT],
+        order=order,
+        order_steps=steps,
+        facts=replace(verdict.facts, asked=tuple(alignment.summary())),
+    )
+
+
+def _same_answer(one: Aligned, requests: Mapping[int, Request]) -> Divergence:
+    """Return the divergence of a request that answers as recorded, and does something else."""
+    asked = requests.get(one.seq)
+    if asked is None:
+        return Divergence(0, 0, "", "(before it served)", ())
+    return Divergence(one.seq, asked.user, asked.method, asked.target, ())
+
+
+def _with_calls(divergence: Divergence, one: Aligned | None) -> Divergence:
+    """Add what a request asked otherwise to how it answered otherwise."""
+    if one is None or one.outcome is not Outcome.DIVERGED:
+        return divergence
+    calls = Difference("calls", one.recorded, one.replayed)
+    answers = tuple(each for each in divergence.differences if each.field != "outcome")
+    # What ties divergences to one cause: the line, or the callable, without arguments, which differ.
+    why = one.why if one.where else f"{one.why}: {one.recorded.partition('(')[0]}"
+    stack = (one.where,) if one.where else ()
+    left = Departure(protocol.ANOTHER_EFFECT, why, stack)
+    return replace(divergence, differences=(calls, *answers), left=left)
+
+
+def _undecided(one: Aligned, requests: Mapping[int, Request], evidence: Mapping[int, str]) -> Undecided:
+    asked = requests.get(one.seq)
+    user, method, target = (asked.user, asked.method, asked.target) if asked else (0, "", "")
+    what = f"{one.replayed}, at {one.where}: {one.why}" if one.where else evidence.get(one.seq) or one.why
+    if one.seq == START_UP:
+        what = f"before it served: {what}"
+    stack = (one.where,) if one.where else ()
+    seq = max(one.seq, 0)
+    return Undecided(seq, user, method, target, protocol.QUESTION_NOT_RECORDED, what, ADVICE, stack)
+
+
+def _reasons(undecided: Iterable[Undecided]) -> list[Reason]:
+    """Return a reason for each question that was not recorded; the requests that ask it are counted."""
+    groups: dict[str, list[Undecided]] = {}
+    for one in undecided:
+        groups.setdefault(one.stack[0] if one.stack else one.why, []).append(one)
+    reasons = []
+    for members in list(groups.values())[:GIVEN]:
+        first = members[0]
+        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        who = f"request {first.seq} ({first.method} {first.target}){more}" if first.seq else "the application"
+        what = f"{who} cannot be judged: {first.why}"
+        reasons.append(Reason("application", what, ADVICE, protocol.QUESTION_NOT_RECORDED))
+    return reasons
+
+
+def _calls(alignment: Alignment) -> Iterable[CallDifference]:
+    """Return the calls that differ: what is added, removed, repeated and moved."""
+    for request in alignment.requests:
+        for one in request.changes:
+            recorded = one.call if one.how in ("removed", "moved") else ""
+            replayed = "" if one.how == "removed" else one.call
+            yield CallDifference(max(request.seq, 0), one.kind, recorded, replayed, one.where)

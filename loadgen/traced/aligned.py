@@ -1,0 +1,592 @@
+"""Replay of code that changed: a request's calls are matched by what they ask, and not by their places.
+
+The tape is read ahead to the end of each request, whose calls are kept with what they gave. A call of the
+running code is given the result of the recorded call that asked the same: the next such call if there is one,
+else one that was passed over, else, if it is no effect, one that was made before.
+A question that this request never asked has no answer: the request ends there, and the others go on.
+
+What is *the same question* is told by the callable, its arguments, and the state of the objects among them.
+An object's state is the question that made it, and what it was asked since (:mod:`loadgen.traced.states`), so
+``fetchall()`` belongs to the statement that the cursor ran, whichever cursor that was.
+
+Nothing is judged here. All that is done is noted, call by call, for :mod:`loadgen.core.alignment`, which
+knows more of what a statement changes. Requests keep their recorded order, step by step, as far as they make
+the recorded steps: one that passes steps over, or asks again, holds nobody up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import retracesoftware.proxy.io as engine_io
+from retracesoftware import utils
+from retracesoftware.stream import _is_bind_open
+from retracesoftware.stream.reader import ExpectedBindMarker
+
+from loadgen import protocol
+from loadgen.traced import settings
+from loadgen.traced.ambient import Ambient
+from loadgen.traced.described import plain, shown, site_of
+from loadgen.traced.states import States, is_effect, is_external, pairs
+from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
+from loadgen.traced.watch import application_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_VALUES = {
+    "CALL": 1, "RESULT": 1, "ERROR": 1, "CALLBACK": 3, "CALLBACK_RESULT": 1, "CALLBACK_ERROR": 1,
+    "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "ON_START": 0,
+}  # fmt: skip
+"""How many items stand behind each tag of the engine's."""
+_NEVER = 1 << 62
+_LOCK = "loadgen.lock"
+"""The name of a lock that is waited for, among the calls."""
+_PATIENCE = 20.0
+"""Seconds that a thread waits for its recorded place while nothing moves: a changed order of locks."""
+
+
+class Step:
+    """One step of a logical thread on the tape."""
+
+    __slots__ = ("at", "body", "call", "effect", "end", "key", "kind", "taken", "value")
+
+    def __init__(self, kind: str, at: int) -> None:
+        self.kind, self.at, self.end = kind, at, at
+        self.value: Any = None
+        self.body: list[Any] = []
+        self.call: Any = None
+        self.key: Any = None
+        self.effect = False
+        self.taken = False
+
+
+class _Then:
+    """Something to do before the next item of a feed is read."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self.do = do
+
+
+class Lane:
+    """A logical thread: what it did while recording, and how far it has come."""
+
+    def __init__(self, thread: int, states: States) -> None:
+        self.thread = thread
+        self.raw: deque[tuple[int, Any]] = deque()
+        self.steps: list[Step] = []
+        self.by_key: dict[Any, list[int]] = {}
+        self.at = 0
+        self.next = _NEVER
+        self.begun = thread >= settings.FIRST_THREAD
+        self.ahead = False
+        """Whether the tape was read to the end of its request."""
+        self.over = False
+        self.left = ""
+        """Why it has left the tape: for its ``request``, or for a ``call``."""
+        self.straight = True
+        """Whether it has made the recorded calls only, one after the other."""
+        self.feeds: list[deque[Any]] = []
+        self.owner: int | None = None
+        self.states = states
+        self.journal: list[list[Any]] = []
+
+
+class AlignedTape(TapeTurns):
+    """Replaces :class:`TapeTurns`, with the same face to the engine and to the boundary."""
+
+    def __init__(
+        self,
+        next_object: Callable[[], Any],
+        *,
+        thread_id: Callable[[], int],
+        initial_thread_id: int,
+        close: Callable[[], None] | None = None,
+        on_end_of_stream: Callable[[], bool] | None = None,
+    ) -> None:
+        super().__init__(
+            next_object, thread_id=thread_id, initial_thread_id=initial_thread_id, close=close,
+            on_end_of_stream=on_end_of_stream,
+        )  # fmt: skip
+        self.lanes: dict[int, Lane] = {}
+        self.ambient = Ambient()
+        self.started = False
+        self._count = 0
+        self.recorded: dict[int, str] = {}
+        """What made each recorded object, by its handle."""
+        self.live: dict[int, str] = {}
+        """What made each live object, by the number that it has here."""
+        self._sleepers: list[LiveLock] = []
+        self._advance_later: Lane | None = None
+
+    # ---- the tape, read ahead ---------------------------------------------------------------------------
+
+    def lane(self, thread: int | None = None) -> Lane:
+        """Return the lane of the calling thread, or of another."""
+        number = self._thread_id() if thread is None else thread
+        lane = self.lanes.get(number)
+        if lane is None:
+            lane = self.lanes[number] = Lane(number, States(self.recorded, self.live))
+        return lane
+
+    def _read_one(self) -> tuple[int, Any] | None:
+        """Take the tape's next item into its lane; return it."""
+        if self._ended is not None:
+            return None
+        try:
+            thread, item = self._next()
+        except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end
+            self._ended = error
+            return None
+        lane = self.lane(thread)
+        lane.raw.append((self._count, item))
+        if lane.next == _NEVER and not lane.over and not lane.left:
+            lane.next = self._count
+        self._count += 1
+        return thread, item
+
+    def _read_ahead(self, lane: Lane) -> None:
+        """Read until all of *lane*'s request is there: to its end; of start-up, to the first request."""
+        while (one := self._read_one()) is not None:
+            thread, item = one
+            if lane.thread < settings.FIRST_THREAD:
+                if thread >= settings.FIRST_THREAD:
+                    break
+            elif thread == lane.thread and isinstance(item, tuple) and item and item[0] == FINISH:
+                break
+        new = [(step, other) for other in self.lanes.values() for step in self._parse(other)]
+        new.sort(key=lambda one: one[0].at)
+        for step, other in new:  # in the order of the tape: an object may be made by one and used by another
+            if step.kind == "BIND":
+                self.recorded[step.value] = "new"
+            elif step.kind == "CALL":
+                step.key = other.states.recorded(step.call, step.body)
+                step.effect = is_effect(step.call)
+                other.by_key.setdefault(step.key, []).append(len(other.steps))
+            other.steps.append(step)
+
+    def _parse(self, lane: Lane) -> list[Step]:
+        """Return the new steps of a lane that are there to their ends."""
+        found = []
+        while lane.raw:
+            at, item = lane.raw[0]
+            step = Step("BIND" if _is_bind_open(item) else str(item), at)
+            if step.kind == "BIND":
+                step.value = item[1]
+                lane.raw.popleft()
+            elif step.kind == "CALL":
+                if not self._parse_call(lane, step):
+                    break
+            else:
+                values = _VALUES.get(step.kind, 0)
+                if len(lane.raw) <= values:
+                    break
+                lane.raw.popleft()
+                for _ in range(values):
+                    step.value = lane.raw.popleft()[1]
+            found.append(step)
+        return found
+
+    def _parse_call(self, lane: Lane, step: Step) -> bool:
+        """Take a call and what it gave; leave them where its end is not read yet."""
+        raw = list(lane.raw)
+        index, depth = 2, 1
+        while depth:
+            if index >= len(raw):
+                return False
+            step.end, item = raw[index]
+            index += 1
+            if not _is_bind_open(item) and isinstance(item, str):
+                depth += {"CALL": 1, "RESULT": -1, "ERROR": -1}.get(item, 0)
+                index += _VALUES.get(item, 0)
+        if index > len(raw):
+            return False
+        step.call = plain(raw[1][1])
+        step.body = [item for _, item in raw[2:index]]
+        for _ in range(index):
+            lane.raw.popleft()
+        return True
+
+    # ---- order ------------------------------------------------------------------------------------------
+
+    def _wait(self, lane: Lane, place: int) -> None:
+        """Wait until no other thread has a recorded step before *place* ahead of it."""
+        began, moved = self._now(), self._moved
+        while True:
+            with self._mutex:
+                lane.next = place
+                if not any(
+                    other.next < place and other.begun and not other.over and not other.left
+                    for other in self.lanes.values()
+                    if other is not lane
+                ):
+                    self._moved = self._now()
+                    self._wake_all()
+                    return
+                turn = LiveLock()
+                turn.acquire()
+                self._sleepers.append(turn)
+            turn.acquire(True, 1.0)
+            if self._moved != moved:
+                began, moved = self._now(), self._moved
+            elif self._now() - began > _PATIENCE:
+                return  # what it waits for will not come: it waits for this thread, at a lock, say
+
+    def _wake_all(self) -> None:
+        sleepers, self._sleepers = self._sleepers, []
+        for turn in sleepers:
+            turn.release()
+
+    def _pass(self, lane: Lane) -> None:
+        """Let the others know how far *lane* has come."""
+        with self._mutex:
+            while lane.at < len(lane.steps) and lane.steps[lane.at].taken:
+                lane.at += 1
+            lane.next = lane.steps[lane.at].at if lane.at < len(lane.steps) else _NEVER
+            if lane.at >= len(lane.steps):
+                lane.over = True
+            self._moved = self._now()
+            self._wake_all()
+
+    # ---- what the engine and the boundary ask -----------------------------------------------------------
+
+    def __enter__(self) -> None:
+        """Nothing: notes are ordered by :meth:`checkpoint`."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        lane = self.lanes.get(self._thread_id())
+        if lane is not None and lane.owner is not None:
+            lane.owner = None
+            self._pass(lane)
+
+    def read(self) -> Any:
+        """Return the next item of what is fed to the calling thread's call."""
+        if not self.started:
+            return self._next()[1]
+        lane = self.lane()
+        if not lane.feeds:
+            raise Diverged(
+                protocol.ENGINE_CANNOT_READ, "the replay asks for more than the recorded call gave"
+            )
+        feed = lane.feeds[-1]
+        item = feed.popleft()
+        if type(item) is _Then:
+            item.do()
+            item = feed.popleft()
+        if not feed:
+            lane.feeds.pop()
+        return item
+
+    def feeding(self) -> bool:
+        """Whether the engine is in the middle of a call, or in its own start."""
+        return not self.started or bool(self.lane().feeds)
+
+    def on_start(self) -> None:
+        """Begin a thread; what the engine itself did before is over."""
+        if not self.started:
+            AlignedBindings.current.forget_peeked()
+        self.started = True
+        lane = self.lane()
+        if lane.thread < settings.FIRST_THREAD:
+            self._begin(lane)
+
+    def _begin(self, lane: Lane) -> None:
+        if not lane.ahead:
+            lane.begun = lane.ahead = True
+            with self._mutex:
+                self._read_ahead(lane)
+
+    def next_binding(self) -> int | None:
+        """Return the handle that the recording binds here, where its next step is to bind something."""
+        lane = self.lane()
+        self._begin(lane)
+        index = lane.at
+        while index < len(lane.steps) and (lane.steps[index].taken or lane.steps[index].kind == "ON_START"):
+            index += 1
+        if index == len(lane.steps) or lane.steps[index].kind != "BIND":
+            return None
+        lane.steps[index].taken = True
+        return int(lane.steps[index].value)
+
+    def sync(self) -> None:
+        """Make a step without a result, at its recorded place if it has one next."""
+        lane = self.lane()
+        self._begin(lane)
+        index = self._upcoming(lane)
+        if index is not None and lane.steps[index].kind == "SYNC":
+            self._wait(lane, lane.steps[index].at)
+            lane.steps[index].taken = True
+            lane.at = index + 1
+            self._pass(lane)
+
+    def at_sync(self) -> bool:
+        """Whether a lock is free as far as the recording knows: not one that was waited for."""
+        lane = self.lane()
+        self._begin(lane)
+        index = self._upcoming(lane)
+        step = None if index is None else lane.steps[index]
+        return not (step is not None and step.kind == "CALL" and _name(step.call) == _LOCK)
+
+    @staticmethod
+    def _upcoming(lane: Lane) -> int | None:
+        """Return the next step that is no binding and no start."""
+        index = lane.at
+        while index < len(lane.steps) and (
+            lane.steps[index].taken or lane.steps[index].kind in ("BIND", "ON_START")
+        ):
+            index += 1
+        return index if index < len(lane.steps) else None
+
+    def checkpoint(self, value: Any) -> None:
+        """Begin or end a request; the engine's own are not compared."""
+        if not (isinstance(value, tuple) and value and str(value[0]).startswith("loadgen.")):
+            return
+        lane = self.lane()
+        self._begin(lane)
+        found = [
+            index
+            for index, step in enumerate(lane.steps)
+            if step.kind == "CHECKPOINT" and isinstance(step.value, tuple) and step.value[0] == value[0]
+        ]
+        if not found:
+            self.leave("request")
+            raise Diverged(protocol.NOT_THE_RECORDED_REQUEST, "the recording does not have this request")
+        index = found[0]
+        if lane.steps[index].value != value:
+            self.leave("request")
+            why = "the live request is not the recorded one"
+            raise Diverged(protocol.NOT_THE_RECORDED_REQUEST, why, lane.steps[index].value, value)
+        self._wait(lane, lane.steps[index].at)
+        for step in lane.steps[: index + 1]:
+            if step.kind != "CALL":
+                step.taken = True
+        lane.steps[index].taken = True
+        lane.at = index + 1
+        lane.owner = index  # the others go on when the boundary has noted it
+
+    def leave(self, why: str = "call") -> None:
+        """Let the others go on without the calling thread."""
+        lane = self.lane()
+        if lane.over:
+            return
+        lane.left = lane.left or why
+        self._left.setdefault(lane.thread)
+        with self._mutex:
+            lane.next = _NEVER
+            self._moved = self._now()
+            self._wake_all()
+
+    def state(self) -> dict[str, Any]:
+        """Say who is waited for, as :meth:`TapeTurns.state`."""
+        with self._mutex:
+            open_lanes = [one for one in self.lanes.values() if one.next < _NEVER and not one.left]
+            head = min(open_lanes, key=lambda one: one.next, default=None)
+            return {
+                "next": None if head is None else head.thread,
+                "item": None,
+                "waiting": [one.thread for one in open_lanes if one is not head],
+                "ended": str(self._ended) if self._ended else None,
+                "idle": self._now() - self._moved,
+            }
+
+    # ---- calls ------------------------------------------------------------------------------------------
+
+    def call(self, described: Any, function: Any, args: tuple[Any, ...]) -> None:
+        """Find what the call that is *described* is to get, and feed it to the engine."""
+        lane = self.lane()
+        if lane.left:
+            raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
+        if lane.feeds:
+            self._nested(lane, described)
+            return
+        self._begin(lane)
+        name = _name(described)
+        key = lane.states.key(described)
+        if not lane.straight and is_external(described):
+            self._unanswered(lane, described, "an object whose place in the recording is not known")
+        index, how = self._match(lane, key, described, name)
+        if index is not None:
+            self._serve(lane, index, how, described)
+            lane.states.asked(described, key)
+            return
+        answer = self.ambient.answer(name, described, lambda: utils.try_unwrap_apply(function, *args))
+        if answer is None:
+            self._unanswered(lane, described, "")
+            return
+        lane.journal.append(["ambient", None, _brief(described), ""])
+        lane.feeds.append(deque(["RESULT", answer[0]]))
+
+    def _match(self, lane: Lane, key: Any, described: Any, name: str) -> tuple[int | None, str]:
+        known = lane.by_key.get(key, ())
+        if self.ambient.knows(name):
+            return self._match_ambient(lane, known, described)
+        ahead = next((one for one in known if one >= lane.at and not lane.steps[one].taken), None)
+        if is_effect(described):
+            behind = next((one for one in known if one < lane.at and not lane.steps[one].taken), None)
+            return (ahead, "same") if ahead is not None else (behind, "moved")
+        effects = [n for n, step in enumerate(lane.steps) if step.effect]
+        barrier = next((n for n in effects if n >= lane.at and not lane.steps[n].taken), len(lane.steps))
+        done = max((n for n in effects if lane.steps[n].taken), default=-1)
+        if ahead is not None and ahead < barrier:
+            return ahead, "same"
+        before = [one for one in known if one < barrier]
+        valid = [one for one in before if one > done] or ([] if ahead is not None else before)
+        if valid:
+            fresh = [one for one in valid if not lane.steps[one].taken]
+            return (fresh[0], "moved") if fresh else (valid[-1], "repeat")
+        if ahead is not None:
+            return ahead, "same"
+        return None, ""
+
+    def _match_ambient(self, lane: Lane, known: Any, described: Any) -> tuple[int | None, str]:
+        """Match a clock or the like by who asks, as its arguments tell nothing."""
+        site = site_of(described)
+        mine = [one for one in known if site_of(lane.steps[one].call) == site]
+        for one in mine:
+            if not lane.steps[one].taken:
+                return one, "same"
+        upcoming = self._upcoming(lane)
+        if not mine and upcoming is not None and upcoming in known:
+            return upcoming, "same"
+        return None, ""
+
+    def _serve(self, lane: Lane, index: int, how: str, described: Any) -> None:
+        step = lane.steps[index]
+        forward = not step.taken and index >= lane.at
+        passed = [
+            n for n in range(lane.at, index) if lane.steps[n].kind == "CALL" and not lane.steps[n].taken
+        ]
+        if not forward or passed:
+            lane.straight = False
+        where = "" if forward and not passed else application_line()
+        lane.journal.append([how if not step.taken or how == "repeat" else "repeat", index, "", where])
+        bindings = AlignedBindings.current
+        for recorded, live in pairs(step.call, described):
+            bindings.unify(recorded, live)
+        if not forward:
+            step.taken = True
+            lane.feeds.append(deque(step.body))
+            return
+        for n in range(lane.at, index):
+            if lane.steps[n].kind != "CALL":
+                lane.steps[n].taken = True
+        self._wait(lane, step.at)
+        step.taken = True
+        lane.at = index + 1
+
+        def in_turn() -> None:
+            self._wait(lane, step.end)
+            self._pass(lane)
+
+        # The result comes at its recorded place: others run while this thread waits for it.
+        body = list(step.body)
+        self.ambient.saw(_name(step.call), body)
+        body.insert(max(len(body) - 2, 0), _Then(in_turn))
+        with self._mutex:
+            lane.next = step.end
+            self._wake_all()
+        lane.feeds.append(deque(body))
+
+    def _nested(self, lane: Lane, described: Any) -> None:
+        """Compare a call that a callback makes: those are followed one by one."""
+        tag = self.read()
+        recorded = plain(self.read()) if tag == "CALL" else None
+        if recorded is None or _name(recorded) != _name(described):
+            self._unanswered(lane, described, "a callback calls something else than it did")
+
+    def _unanswered(self, lane: Lane, described: Any, why: str) -> None:
+        where = application_line()
+        lane.journal.append(["unanswered", None, _brief(described), where, why])
+        self.leave()
+        because = f": {why}" if why else ""
+        what = f"the recording has no answer to the call {shown(described)}{because}"
+        raise Diverged(protocol.QUESTION_NOT_RECORDED, what)
+
+    def told(self) -> dict[str, Any]:
+        """Return what each request did, beside what it did while recording."""
+        return {
+            str(lane.thread - settings.FIRST_THREAD): {
+                "recorded": [
+                    [index, *_brief(step.call)]
+                    for index, step in enumerate(lane.steps)
+                    if step.kind == "CALL"
+                ],
+                "ops": lane.journal,
+                "left": lane.left,
+            }
+            for lane in self.lanes.values()
+            if lane.steps
+        }
+
+
+class AlignedBindings(OrderedBindings):
+    """Replaces :class:`OrderedBindings`: within a call it reads what that is fed, else nothing.
+
+    Every object that is bound has a number here, in :attr:`handles`: those that a recorded call made beside
+    the recorded handle, which two objects may have where a call is answered again.
+    """
+
+    _source: AlignedTape
+    current: AlignedBindings
+
+    def __init__(self, source: AlignedTape) -> None:
+        super().__init__(source)
+        self._bindings: Any = {}  # a handle may have several objects, so they do not know it
+        self.handles = {}
+        self._objects: list[Any] = []  # kept, as they are known by their addresses
+
+    def at_sync(self) -> bool:
+        """Whether a lock is to be taken without waiting."""
+        return self._source.at_sync()
+
+    def bind(self, obj: object) -> None:
+        """Bind *obj* as the recorded call did; what the application makes itself has no recorded handle."""
+        if not self._source.feeding():
+            handle = self._source.next_binding()
+            if handle is not None:
+                self._bindings[handle] = obj
+            self._number(obj, "new")
+            return
+        value = self._peek_item(resolve=False)
+        if not isinstance(value, engine_io._BindOpenEvent):
+            raise ExpectedBindMarker(value)
+        self._discard_peeked()
+        self._bindings[value.index] = obj
+        if not self._source.started:
+            self._source.recorded[value.index] = f"first {value.index}"
+        self._number(obj, self._source.recorded.get(value.index, "new"))
+
+    def _number(self, obj: object, made: str) -> None:
+        self.handles[id(obj)] = number = len(self._objects)
+        self._objects.append(obj)
+        self._source.live[number] = made
+
+    def forget_peeked(self) -> None:
+        """Forget what was looked at ahead: the start of the application, which is here."""
+        self._buffers.clear()
+
+    def unify(self, recorded: int, live: int) -> None:
+        """Let a live object stand for a recorded one, as it is in its place."""
+        self._bindings[recorded] = self._objects[live]
+
+    def delete_handle(self, handle: int) -> None:
+        """Nothing: a call that is answered again may need it."""
+
+
+def _name(described: Any) -> str:
+    return described if isinstance(described, str) else str(described[0])
+
+
+def _brief(described: Any) -> list[str]:
+    """Return the name of a call, its first text, and all of it as text."""
+    text = ""
+    if not isinstance(described, str):
+        for part in described[1:]:
+            if isinstance(part, str):
+                text = part
+                break
+            if isinstance(part, bytes):
+                text = part.decode("latin-1")
+                break
+    return [_name(described), text, shown(described)]

@@ -1,0 +1,148 @@
+"""Answers to ambient questions that were not recorded: a virtual clock, and a seeded source.
+
+Changed code may look at the clock more often than it did, or draw a number more. What it gets goes on from
+what was recorded: a clock stands still at the last value that anybody was given, so that a reading more does
+not shift the recorded ones, and moves on only where code waits for it to.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from loadgen.traced.described import NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STILL = 200
+"""Readings in a row without a recorded one, from which on a clock moves: code may wait for it."""
+_TICK = 0.001
+
+_AMBIENT = re.compile(
+    r"time\.(?:time|monotonic|perf_counter|process_time|thread_time|clock_gettime)(?:_ns)?$|"
+    r"time\.(?:gmtime|localtime|strftime|ctime|asctime|sleep)$|"
+    r"(?:datetime\.|_datetime\.)?datetime\.(?:now|utcnow|today)$|"
+    r"posix\.(?:urandom|getrandom|getpid|getppid|getuid|geteuid|getgid|getegid|uname|times|getloadavg|cpu_count|"
+    r"getcwd|sched_yield|umask)$|"
+    r"_?random\.|Random\.|random\.Random\.|_uuid\.|threading\.(?:_newname|get_native_id)$|_socket\.gethostname$|"
+    r"resource\.getrusage$|_thread\.|loadgen\.lock$"
+)
+_FREE = re.compile(r".*\.(?:close|commit|rollback|fileno|closed|settimeout|setblocking)$")
+"""Calls that give nothing: what they do is judged by what they end."""
+
+_now, _live = time.time, {
+    name: getattr(time, name)
+    for name in dir(time)
+    if callable(getattr(time, name)) and not name.startswith("_") and name != "struct_time"
+}  # fmt: skip
+_fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
+
+
+class Ambient:
+    """What a process is told of time and chance beyond its recording."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._chance = random.Random(seed)
+        self._random, self._bits = self._chance.random, self._chance.getrandbits
+        self._last: dict[str, Any] = {}
+        self._asked: dict[str, int] = {}
+        self._ahead = 0.0
+        self._started = {name: read() for name, read in _live.items() if name in _CLOCKS}
+
+    @staticmethod
+    def knows(name: str) -> bool:
+        """Whether a call is an ambient one."""
+        return bool(_AMBIENT.match(name))
+
+    def saw(self, name: str, body: list[Any]) -> None:
+        """Note what a recorded call gives."""
+        if len(body) > 1 and body[-2] == "RESULT" and _AMBIENT.match(name):
+            self._last[name], self._asked[name] = body[-1], 0
+
+    def answer(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
+        """Return the answer to a question that was not recorded, as a tuple of it; None if there is none.
+
+        What is no question to the outside, as it tells no more than its arguments, is asked *live*.
+        """
+        if _FREE.match(name):
+            return (None,)
+        if not _AMBIENT.match(name):
+            return None
+        short = name.rpartition(".")[2]
+        numbers = [
+            one if isinstance(one, int) else float(one[1])
+            for one in (described[1:] if isinstance(described, tuple) else ())
+            if isinstance(one, int) or (isinstance(one, tuple) and one[:1] == (NUMBER,))
+        ]
+        if short in _CLOCKS:
+            return (self._clock(name, short),)
+        if short in ("strftime", "asctime") or (short in _OF_A_TIME and numbers):
+            return (live(),)
+        if short in ("now", "utcnow", "today"):
+            return self._datetime(short, described)
+        return self._other(short, numbers)
+
+    def _clock(self, name: str, short: str) -> Any:
+        """Return the clock's last value; after many readings in a row, later ones."""
+        count = self._asked[name] = self._asked.get(name, 0) + 1
+        if count > _STILL:
+            self._ahead += _TICK
+        value = self._last.get(name)
+        if value is None:
+            value = self._wall() if short.startswith("time") else self._started[short]
+            value = int(value * 10**9) if short == "time_ns" else value
+        return value + (int(self._ahead * 10**9) if short.endswith("_ns") else self._ahead)
+
+    def _wall(self) -> float:
+        """Return the wall clock's last recorded reading, by whichever name; else the time of now."""
+        if "time.time_ns" in self._last:
+            return float(self._last["time.time_ns"]) / 10**9
+        return float(self._last.get("time.time", self._started["time"]))
+
+    def _datetime(self, short: str, described: Any) -> tuple[Any] | None:
+        wall = self._wall() + self._ahead
+        if short == "utcnow":
+            return (_utcfrom(wall),)
+        zone = isinstance(described, tuple) and len(described) > 2  # noqa: PLR2004 - class, zone, site
+        return None if zone and "timezone" not in str(described) else (self._in_zone(wall, utc=zone),)
+
+    @staticmethod
+    def _in_zone(wall: float, *, utc: bool) -> datetime:
+        from datetime import UTC  # noqa: PLC0415
+
+        return _fromtimestamp(wall, UTC) if utc else _fromtimestamp(wall)
+
+    def _other(self, short: str, numbers: list[Any]) -> tuple[Any] | None:
+        first = numbers[0] if numbers else None
+        answers: dict[str, Callable[[], Any]] = {
+            "sleep": lambda: self._sleep(float(first or 0)),
+            "gmtime": lambda: _live["gmtime"](self._wall() if first is None else first),
+            "localtime": lambda: _live["localtime"](self._wall() if first is None else first),
+            "urandom": lambda: self._bytes(int(first or 0)),
+            "getrandom": lambda: self._bytes(int(first or 0)),
+            "random": self._random,
+            "getrandbits": lambda: self._bits(int(first or 1)),
+            "generate_time_safe": lambda: (self._bytes(16), None),
+            "get_native_id": lambda: 1,
+            "getpid": lambda: self._last.get("posix.getpid", 1),
+        }
+        if short not in answers:
+            return None
+        return (answers[short](),)
+
+    def _bytes(self, count: int) -> bytes:
+        return self._bits(8 * count).to_bytes(count, "little") if count else b""
+
+    def _sleep(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+_OF_A_TIME = frozenset({"gmtime", "localtime", "ctime"})
+_CLOCKS = frozenset(
+    {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
+     "process_time_ns", "thread_time", "thread_time_ns"}
+)  # fmt: skip

@@ -1,0 +1,144 @@
+"""When two calls ask the same question: by callable, arguments, and the state of the objects in them.
+
+An object's state is a digest: of the question that made it, and of what it was asked since in this
+request, as far as that changes what it answers. A cursor that runs another statement begins anew;
+``fetchone()`` moves it on; a connection stays what it is, as what its statements change is judged by the
+statements. So objects that were made and used alike are the same, whatever their handles, and a question
+to one is not one to another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from retracesoftware.stream import _is_bind_open
+
+from loadgen.traced.described import EXTERNAL, HANDLE, SITE, same
+
+_STAYS = re.compile(
+    r"(?:.*\.)?(?:Connection|connection|PGconn)\.|"
+    r".*\.(?:description|rowcount|lastrowid|arraysize|connection|closed|name|fileno|close|detach|shutdown|"
+    r"settimeout|gettimeout|setblocking|getblocking|setsockopt|getsockopt|getpeername|getsockname|"
+    r"__enter__|__exit__|__iter__|timeout|family|type|proto|itersize|withhold|scrollable|query)$"
+)
+"""Calls that leave the object that they are made on as it is."""
+_BEGINS_ANEW = re.compile(
+    r".*\.(?:execute|executemany|executescript|callproc|send|sendall|sendmsg|sendto|connect|connect_ex|seek|"
+    r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
+)
+"""Calls after which what an object was asked before does not count."""
+
+_READS = re.compile(
+    r"[\s(]*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*[\s(]*(select|show|explain|values|describe|table|with)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_WRITES = re.compile(
+    r"\b(?:insert|update|delete|merge|into|for\s+update|for\s+share|nextval|setval)\b", re.IGNORECASE
+)
+_EXECUTES = re.compile(r".*\.(?:execute|executemany|executescript|callproc|exec_params|exec_|send_query\w*)$")
+_EFFECTS = re.compile(
+    r".*\.(?:send|sendall|sendmsg|sendto|sendfile|commit|rollback|write|writelines|writev|pwrite|truncate)$|"
+    r"posix\.(?:mkdir|rmdir|unlink|remove|rename|replace|link|symlink|chmod|chown|utime|truncate|ftruncate|"
+    r"kill|killpg|fork|forkpty|posix_spawn\w*|system|mkfifo|mknod)$|"
+    r"_posixsubprocess\.fork_exec$"
+)
+
+
+def is_effect(described: Any) -> bool:
+    """Guess whether a call changes something outside; it is judged by those who know SQL better."""
+    name = described if isinstance(described, str) else str(described[0])
+    if _EXECUTES.match(name):
+        text = next((one for one in described[1:] if isinstance(one, (str, bytes))), "")
+        statement = text.decode("latin-1") if isinstance(text, bytes) else text
+        return not _READS.match(statement) or bool(_WRITES.search(statement))
+    return bool(_EFFECTS.match(name))
+
+
+def is_external(described: Any) -> bool:
+    """Whether an object of the outside without a handle is among the arguments."""
+    return isinstance(described, tuple) and (
+        described[:1] == (EXTERNAL,) or any(is_external(part) for part in described)
+    )
+
+
+def digest(*parts: object) -> str:
+    """Return a digest of what *parts* are."""
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def receiver(described: Any) -> int | None:
+    """Return the handle of the object that a call is made on."""
+    if isinstance(described, tuple) and len(described) > 1:
+        first = described[1]
+        if isinstance(first, tuple) and first[:1] == (HANDLE,):
+            return int(first[1])
+    return None
+
+
+def _keyed(part: Any, state: Any) -> Any:
+    if isinstance(part, tuple):
+        if part[:1] == (HANDLE,):
+            return (HANDLE, state(part[1]))
+        if part[:1] == (SITE,):
+            return None
+        return tuple(_keyed(one, state) for one in part)
+    return part
+
+
+class _Side:
+    """The objects of one side, recorded or live: what made them, and their state in this request."""
+
+    def __init__(self, made: dict[int, str]) -> None:
+        self.made = made
+        self.now: dict[int, str] = {}
+
+    def state(self, handle: int) -> str:
+        return self.now.get(handle) or self.made.get(handle, "new")
+
+    def key(self, described: Any) -> str:
+        described = (described,) if isinstance(described, str) else same(described)
+        return digest(_keyed(described, self.state))
+
+    def asked(self, described: Any, key: str) -> None:
+        handle = receiver(described)
+        name = described if isinstance(described, str) else str(described[0])
+        if handle is None or _STAYS.match(name):
+            return
+        before = self.made.get(handle, "new") if _BEGINS_ANEW.match(name) else self.state(handle)
+        self.now[handle] = digest(before, key)
+
+
+class States:
+    """The states of a request's objects, of those recorded and of the live ones."""
+
+    def __init__(self, recorded: dict[int, str], live: dict[int, str]) -> None:
+        self._recorded, self._live = _Side(recorded), _Side(live)
+
+    def recorded(self, described: Any, body: list[Any]) -> str:
+        """Return the key of the next recorded call, and note what it makes."""
+        key = self._recorded.key(described)
+        made = [item[1] for item in body if _is_bind_open(item)]
+        for count, handle in enumerate(made):
+            self._recorded.made[handle] = digest("made", key, count)
+            self._recorded.now.pop(handle, None)
+        self._recorded.asked(described, key)
+        return key
+
+    def key(self, described: Any) -> str:
+        """Return the key of a call that the running code makes."""
+        return self._live.key(described)
+
+    def asked(self, described: Any, key: str) -> None:
+        """Note that it got its answer."""
+        self._live.asked(described, key)
+
+
+def pairs(recorded: Any, live: Any) -> list[tuple[int, int]]:
+    """Return which recorded handle stands where which live one does."""
+    if not (isinstance(recorded, tuple) and isinstance(live, tuple)):
+        return []
+    if recorded[:1] == (HANDLE,) and live[:1] == (HANDLE,):
+        return [(recorded[1], live[1])]
+    return [pair for one, other in zip(recorded, live, strict=False) for pair in pairs(one, other)]

@@ -1,0 +1,115 @@
+"""Calls of changed code beside the recorded ones: the same to the outside, different, or not known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadgen.core.alignment import Outcome, align
+from loadgen.core.classification import Classifier
+from loadgen.statements import parse
+
+EXECUTE = "sqlite3.Cursor.execute"
+CALLS = {
+    "user": (EXECUTE, "SELECT * FROM users"),
+    "post": (EXECUTE, "SELECT * FROM posts"),
+    "insert": (EXECUTE, "INSERT INTO posts (a) VALUES (?)"),
+    "rename": (EXECUTE, "UPDATE users SET name = ?"),
+    "commit": ("sqlite3.Connection.commit", ""),
+    "rollback": ("sqlite3.Connection.rollback", ""),
+    "time": ("time.time", ""),
+    "rows": ("sqlite3.Cursor.fetchall", ""),
+    "send": ("_socket.socket.sendall", "hello"),
+}
+
+
+def call(name: str) -> list[str]:
+    """Return a call as the boundary tells it."""
+    function, text = CALLS[name]
+    return [function, text, f"{function}({text!r})"]
+
+
+def aligned(recorded: str, made: list[Any], *, left: str = "") -> Any:
+    """Align one request; *made* has places of recorded calls, and ``(how, call)`` for others."""
+    names = recorded.split()
+    ops: list[Any] = []
+    next_one = 0
+    for one in made:
+        if isinstance(one, int):
+            taken = one in {op[1] for op in ops}
+            how = "repeat" if taken else "same" if one >= next_one else "moved"
+            ops.append([how, one, "", "app.py:1"])
+            next_one = max(next_one, one + 1)
+        else:
+            ops.append([one[0], None, call(one[1]), "app.py:2"])
+    told = {"recorded": [[at, *call(name)] for at, name in enumerate(names)], "ops": ops, "left": left}
+    return align({"7": told}, Classifier(parse)).requests[0]
+
+
+SAME, DIVERGED, UNDETERMINED = Outcome
+
+
+@pytest.mark.parametrize(
+    ("recorded", "made", "outcome"),
+    [
+        ("user post", [0, 1], SAME),
+        ("user post", [1, 0], SAME),
+        ("user post", [0, 0, 1], SAME),
+        ("user post", [1], SAME),
+        ("user time", [0, ("ambient", "time"), 1], SAME),
+        ("user time", [0], SAME),
+        ("insert commit", [0, 1], SAME),
+        ("insert commit", [0], DIVERGED),
+        ("insert commit", [1, 0], DIVERGED),
+        ("insert commit", [], DIVERGED),
+        ("insert rename", [1, 0], DIVERGED),
+        ("insert", [0, ("ambient", "commit")], DIVERGED),
+        ("user commit", [0], SAME),
+        ("user", [0, ("ambient", "rollback")], SAME),
+        ("user insert", [0, 1], SAME),
+        ("user insert", [1, 0], SAME),
+        ("post insert", [1, 0], UNDETERMINED),
+        ("insert post", [1, 0], UNDETERMINED),
+        ("post insert", [0, 1, 0], UNDETERMINED),
+        ("user insert", [0, 1, 0], SAME),
+        ("post insert post", [0, 0, 1], SAME),
+        ("post insert post", [1, 2], SAME),
+        ("send", [], DIVERGED),
+        ("rows user", [1], SAME),
+    ],
+)
+def test_what_is_the_same(recorded: str, made: list[Any], outcome: Outcome) -> None:
+    """Effects are made again in their order; reads move only where nothing between may change them."""
+    assert aligned(recorded, made).outcome is outcome
+
+
+def test_a_question_that_was_never_recorded() -> None:
+    """A read without an answer says nothing; an effect without one is a divergence."""
+    one = aligned("user", [("unanswered", "post")], left="call")
+    assert (one.outcome, one.where) == (UNDETERMINED, "app.py:2")
+    assert "SELECT * FROM users" in one.why
+    other = aligned("insert", [("unanswered", "rename")], left="call")
+    assert other.outcome is DIVERGED
+    assert "INSERT" in other.recorded
+    assert "UPDATE" in other.replayed
+
+
+def test_a_request_that_could_not_go_on_is_undetermined() -> None:
+    """What stops a replay for another reason is no evidence that the code is the same."""
+    assert aligned("user post", [0], left="call").outcome is UNDETERMINED
+
+
+def test_the_summary_counts_by_kind() -> None:
+    """Steps go with what they belong to; the rest is counted by what it is and how it differs."""
+    told = {
+        str(seq): {
+            "recorded": [[0, *call("user")], [1, *call("rows")], [2, *call("time")]],
+            "ops": [["same", 2, "", ""], ["ambient", None, call("time"), ""]],
+            "left": "",
+        }
+        for seq in (1, 2)
+    }
+    found = align(told, Classifier(parse))
+    assert found.summary() == ["2 clock or chance calls more", "2 reads fewer"]
+    assert found.to_json()["calls"][0]["times"] == 2

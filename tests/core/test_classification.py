@@ -1,0 +1,89 @@
+"""What a call is: by its name, and of statements by what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadgen.core.classification import Asked, Classifier, Kind, may_change
+from loadgen.statements import parse
+
+
+def kind(name: str, text: str = "", shown: str = "", own: dict[str, str] | None = None) -> Kind:
+    """Classify one call."""
+    return Classifier(parse, own)(Asked(name, text, shown)).kind
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT * FROM users WHERE id = ?", Kind.READ),
+        ("select count(*) from items where qty > %s", Kind.READ),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", Kind.READ),
+        ("/* insert */ SELECT 'delete from x'", Kind.READ),
+        ("PRAGMA table_info(users)", Kind.READ),
+        ("EXPLAIN SELECT 1", Kind.READ),
+        ("VALUES (1), (2)", Kind.READ),
+        ("INSERT INTO users (name) VALUES (?) RETURNING *", Kind.EFFECT),
+        ("INSERT OR REPLACE INTO users (name) VALUES (%(name)s)", Kind.EFFECT),
+        ("UPDATE users SET name = ?", Kind.EFFECT),
+        ("WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone", Kind.EFFECT),
+        ("SELECT * FROM users FOR UPDATE", Kind.EFFECT),
+        ("SELECT nextval('ids')", Kind.EFFECT),
+        ("CREATE TABLE a (b)", Kind.EFFECT),
+        ("PRAGMA journal_mode = WAL", Kind.EFFECT),
+        ("something that nobody can parse (", Kind.EFFECT),
+        ("SELECT 1; DELETE FROM users", Kind.EFFECT),
+        ("BEGIN IMMEDIATE", Kind.STEP),
+        ("SAVEPOINT a", Kind.STEP),
+        ("COMMIT", Kind.ENDS),
+        ("ROLLBACK TO a", Kind.ENDS),
+    ],
+)
+def test_statements(statement: str, expected: Kind) -> None:
+    """A statement counts for what it does, not for its first word; an unknown one is an effect."""
+    assert kind("sqlite3.Cursor.execute", statement) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("time.time", Kind.AMBIENT),
+        ("Random.random", Kind.AMBIENT),
+        ("sqlite3.Cursor.fetchall", Kind.STEP),
+        ("sqlite3.Connection.commit", Kind.ENDS),
+        ("sqlite3.Connection.__exit__", Kind.ENDS),
+        ("posix.stat", Kind.READ),
+        ("posix.unlink", Kind.EFFECT),
+        ("posix.open", Kind.EFFECT),
+        ("posix.write", Kind.EFFECT),
+        ("_socket.socket.send", Kind.EFFECT),
+        ("_socket.socket.sendall", Kind.EFFECT),
+        ("_posixsubprocess.fork_exec", Kind.EFFECT),
+        ("what.nobody.knows", Kind.EFFECT),
+    ],
+)
+def test_names(name: str, expected: Kind) -> None:
+    """What the table does not know is an effect: leaving it out is never taken for harmless."""
+    assert kind(name) is expected
+
+
+def test_files_are_told_by_their_mode() -> None:
+    """A file that is opened to be read is a read."""
+    assert kind("_io.open", "a", "_io.open('a', 'r')") is Kind.READ
+    assert kind("_io.open", "a", "_io.open('a')") is Kind.READ
+    for mode in ("w", "ab", "r+", "x"):
+        assert kind("_io.open", "a", f"_io.open('a', '{mode}')") is Kind.EFFECT
+
+
+def test_a_users_own_row_comes_first() -> None:
+    """A user says of their own driver what its calls are."""
+    assert kind("mydriver.lookup", own={r"mydriver\.lookup": "read"}) is Kind.READ
+
+
+def test_what_may_change_what() -> None:
+    """A write to one table does not change a read of another; what is not known may change anything."""
+    users = parse("SELECT * FROM users WHERE id = ?")
+    assert may_change(parse("INSERT INTO users (a) VALUES (1)"), users)
+    assert not may_change(parse("INSERT INTO posts (a) SELECT id FROM users"), users)
+    assert may_change(parse("DELETE FROM posts"), users)  # by a cascade
+    assert may_change(parse("not sql ("), users)
