@@ -56,7 +56,7 @@ Key = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class WorkloadStep:
     """One request of a workload."""
 
     seq: int
@@ -92,7 +92,7 @@ Part = tuple[str, int, Key]
 class Workload:
     """Requests of several virtual users, in the order in which they were issued."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[WorkloadStep, ...]
     free: frozenset[tuple[int, int]] = frozenset()
     """Pairs (a, b): request a no longer waits for the answer to request b."""
 
@@ -187,7 +187,7 @@ class Workload:
 def read(events: Iterable[object]) -> Workload:
     """Return the whole transcript as a workload."""
     sent: dict[int, tuple[int, Request]] = {}
-    steps: dict[int, Step] = {}
+    steps: dict[int, WorkloadStep] = {}
     origins: _Origins = {}
     for place, event in enumerate(events):
         match event:
@@ -230,7 +230,7 @@ class Origin:
 _Origins = dict[str | int, list[Origin]]
 
 
-def _step(request: Request, place: int, origins: _Origins) -> Step:
+def _step(request: Request, place: int, origins: _Origins) -> WorkloadStep:
     path, _, query = request.target.partition("?")
     pieces: list[str | Ref] = []
     behind = ""
@@ -245,7 +245,7 @@ def _step(request: Request, place: int, origins: _Origins) -> Step:
         for name, value in request.headers
         if name.lower() not in _OF_THE_CLIENT and not (name.lower() == "content-type" and content is not None)
     )
-    return Step(
+    return WorkloadStep(
         request.seq,
         request.user,
         request.method,
@@ -385,7 +385,7 @@ def _joined(pieces: list[str | Ref]) -> Text:
     return tuple(found)
 
 
-def _unlinked(step: Step, gone: AbstractSet[int]) -> Step:
+def _unlinked(step: WorkloadStep, gone: AbstractSet[int]) -> WorkloadStep:
     """Return *step* with references to *gone* requests replaced by the recorded values."""
 
     def plain(value: Json) -> Json:
@@ -411,7 +411,7 @@ def _unlinked(step: Step, gone: AbstractSet[int]) -> Step:
     )
 
 
-def _less(step: Step, gone: AbstractSet[tuple[str, Key]]) -> Step:
+def _less(step: WorkloadStep, gone: AbstractSet[tuple[str, Key]]) -> WorkloadStep:
     if not gone:
         return step
     content = None if ("json", ()) in gone else _pruned(step.json, gone, ())

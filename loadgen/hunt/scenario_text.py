@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadgen.core.workload import Ref
 
 if TYPE_CHECKING:
-    from loadgen.core.workload import Json, Step, Text, Workload
+    from loadgen.core.workload import Json, Text, Workload, WorkloadStep
 
 NAME = "shrunk"
 """The scenario's name in its file."""
@@ -79,7 +79,7 @@ def size(workload: Workload) -> str:
     return told + ("" if users == 1 else "s")
 
 
-def _call(step: Step, number: dict[int, int]) -> str:
+def _call(step: WorkloadStep, number: dict[int, int]) -> str:
     """Return the expression that sends one request."""
     target = _text(step.path, number)
     if step.query:
@@ -102,7 +102,7 @@ def _call(step: Step, number: dict[int, int]) -> str:
     return f"await user.http.{method}({', '.join(arguments)})"
 
 
-def _content(step: Step) -> bool:
+def _content(step: WorkloadStep) -> bool:
     return step.json is not None or bool(step.body)
 
 
