@@ -131,7 +131,7 @@ def test_version(loadgen: Shell) -> None:
         (["record", "--server-env", "PYTHONHASHSEED=1"], "PYTHONHASHSEED"),
         (["record", "--memory", "1g"], "--memory is for containers"),
         (["record", "--runtime", "docker", "--trace", "client"], "not in containers"),
-        (["record", "--", "ls", "-l"], "ls is no command"),
+        (["record", "--", "ls", "-l"], "ls is not a command"),
         (["record", "--seed"], "--seed"),
         (["record", "a:b", "c:d"], "c:d"),
         (["verify", "a", "b"], "b"),
