@@ -1,8 +1,8 @@
 """Diff: compare two transcripts without replaying anything, with the comparison that verify uses.
 
-Two recordings issue their requests in different orders, so answers are paired as their clients lived them:
-by virtual user, and that user's first, second, ... request. Two requests that are paired but not the same are
-themselves a difference. The server's order is compared where the numbering is the same, as between a
+Two recordings issue their requests in different orders, so answers are paired from the clients' view: by
+virtual user, and that user's first, second, ... request. A difference between paired requests is itself a
+difference. The server's order is compared where the numbering is the same, as between a
 recording and its replay.
 """
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from loadgen.core.transcript import Reader
 
 _Place = tuple[int, int]
-"""A virtual user, and the how manieth of its requests."""
+"""A virtual user, and the index of the request among that user's requests."""
 _Exchange = tuple[Request, Response | Failure]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class DiffSide:
     """One of the two transcripts."""
 
     name: str
@@ -40,7 +40,7 @@ class Side:
     bodies: Path
 
 
-def side(given: Path) -> Side:
+def side(given: Path) -> DiffSide:
     """Find the transcript that *given* means: a run, a verification of one, or the file itself.
 
     Raises:
@@ -52,11 +52,11 @@ def side(given: Path) -> Side:
             f"there is no transcript at {given}",
             advice="Give a run (runs/latest), one of its verifications (runs/latest/verify/1) or a file.",
         )
-    return Side(str(given), path, RunFolder(path.parent).bodies)
+    return DiffSide(str(given), path, RunFolder(path.parent).bodies)
 
 
-def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
-    """Compare two transcripts; *one* is told as recorded, *other* as replayed; both are read as streams.
+def diff(one: DiffSide, other: DiffSide, ignored: tuple[Rule, ...] = ()) -> Verdict:
+    """Compare two transcripts as streams; *one* is reported as recorded, *other* as replayed.
 
     Raises:
         TranscriptFault: one cannot be read.
@@ -112,9 +112,9 @@ def diff(one: Side, other: Side, ignored: tuple[Rule, ...] = ()) -> Verdict:
 
 
 def _pairs(first: Reader, second: Reader) -> Iterator[tuple[_Exchange | None, _Exchange | None]]:
-    """Yield the exchanges of both that have the same place, and then those that only one has.
+    """Yield the pairs of exchanges with the same key, and then those that only one transcript has.
 
-    They are read side by side: what waits for its counterpart is as much as one is ahead of the other.
+    Both are read in step: only the exchanges by which one is ahead of the other are held in memory.
     """
     waiting: tuple[dict[_Place, _Exchange], dict[_Place, _Exchange]] = ({}, {})
     for arrived in zip_longest(_exchanges(first), _exchanges(second)):
@@ -132,7 +132,7 @@ def _pairs(first: Reader, second: Reader) -> Iterator[tuple[_Exchange | None, _E
 
 
 def _exchanges(events: Reader) -> Iterator[tuple[_Place, _Exchange]]:
-    """Yield each request with its answer, and its place among those of its user."""
+    """Yield each request with its answer, and its key."""
     counts: dict[int, int] = {}
     opened: dict[int, tuple[_Place, Request]] = {}
     for event in events:

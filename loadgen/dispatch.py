@@ -1,4 +1,4 @@
-"""Decides where a session runs, and in which mode; whoever starts sessions comes here."""
+"""Chooses the mode and the host of a session; all sessions are started here."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def verify(
 def once(
     run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
 ) -> Once:
-    """Return what replays a run once; see :func:`verify`."""
+    """Return a function that replays a run once; see :func:`verify`."""
     place = replace(spec.place, runtime=spec.place.runtime or manifest.spec.runtime)
     place.check()
     if host is None and place.runtime is Runtime.DOCKER:

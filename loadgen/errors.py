@@ -1,11 +1,11 @@
-"""Everything that can go wrong and is not a bug, as one tree; the branch says at whose door it lies.
+"""All expected errors as one tree; the branch says whose fault it is.
 
 ::
 
     LoadgenError
     ├── UsageError          the command line: exit code 2
-    ├── Interrupted         somebody wanted it to end: exit code 130
-    └── Undetermined        it could not be done, or not be told: exit code 3
+    ├── Interrupted         stopped by the user: exit code 130
+    └── Undetermined        no result could be reached: exit code 3
         ├── MachineFault    this machine: no port, no engine, another Python
         ├── ServerFault     the server under test: did not start, died, stopped answering
         ├── EngineFault     the engine: crashed, refused the recording, lost the tape
@@ -33,7 +33,7 @@ class LoadgenError(Exception):
         self.message = message
         self.advice = advice
         self.code = code
-        """One of the codes of :mod:`loadgen.protocol`, where a verdict is decided on it."""
+        """A code of :mod:`loadgen.protocol`, if a verdict depends on it."""
 
 
 class UsageError(LoadgenError):
@@ -44,7 +44,7 @@ class UsageError(LoadgenError):
 
 
 class Interrupted(LoadgenError):  # noqa: N818 - nobody's fault
-    """It was ended from outside, by Ctrl-C or SIGTERM."""
+    """The command was stopped by Ctrl-C or SIGTERM."""
 
     exit_code = 130
     fault = "interrupted"
@@ -55,7 +55,7 @@ class Undetermined(LoadgenError):  # noqa: N818 - the name of the verdict
 
 
 class MachineFault(Undetermined):
-    """This machine cannot do it."""
+    """This machine lacks something that is needed."""
 
     fault = "machine"
 
@@ -91,7 +91,7 @@ class HarnessFault(Undetermined):
 
 
 def from_event(kind: str, message: str, advice: str) -> LoadgenError:
-    """Return the error of the class *kind*, raised in another process; of an unknown one, the root."""
+    """Rebuild an error raised in another process; an unknown class becomes a :class:`LoadgenError`."""
     known = {one.__name__: one for one in _below(LoadgenError)}
     return known.get(kind, LoadgenError)(message, advice=advice)
 

@@ -58,7 +58,7 @@ def begin(
     scenario: Plan | None = None,
     elsewhere: bool = False,
 ) -> Session:
-    """Look up all that *spec* names, and make the run's folder: *folder*, or a new one under ``runs/``.
+    """Resolve everything that *spec* names, and create the run folder: *folder*, or one under ``runs/``.
 
     A *scenario* that a program made replaces the one that *spec* names. What the server needs is not looked
     up where it runs *elsewhere*, in a container.
@@ -174,7 +174,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
 async def _fire(
     session: Session, mode: Mode, server: RecordedServer, journal: Journal, stop: Stop, emit: Emit
 ) -> SessionEnd:
-    """Send the session's requests; a server that ends ends the session."""
+    """Send the session's requests; if the server exits, the session ends."""
     load = session.spec.load
     until = None if load.shape.duration is None else journal.elapsed + load.shape.duration
 

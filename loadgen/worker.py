@@ -1,12 +1,12 @@
-"""The one entry of every process of loadgen's own that is not a command line.
+"""The entry point of all worker processes: every process that loadgen starts for itself.
 
-``python -m loadgen.worker JOB`` does a job (:mod:`loadgen.core.jobs`), given as JSON, and emits what happens
-(:mod:`loadgen.core.events`) on standard output, an event a line. When its standard input ends, whoever
-started it is gone, and it stops as by Ctrl-C.
+``python -m loadgen.worker JOB`` does a job (:mod:`loadgen.core.jobs`), given as JSON, and emits events
+(:mod:`loadgen.core.events`) on standard output, one per line. When its standard input closes, its parent has
+exited, and it stops as on Ctrl-C.
 
-``python -m loadgen.worker PART [OPTIONS]`` is for a compose file, and prints what a person reads. The parts
-are ``serve`` and ``drive``, with the options of ``loadgen record``, and ``serve-replay`` and
-``drive-replay``, with those of ``loadgen verify``.
+``python -m loadgen.worker PART [OPTIONS]`` is for compose files, and prints text for people. The parts are
+``serve`` and ``drive``, with the options of ``loadgen record``, and ``serve-replay`` and ``drive-replay``,
+with those of ``loadgen verify``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BUG = 70
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what *words* say; return the exit code."""
+    """Run the job or the part that *words* name; return the exit code."""
     if len(words) == 1 and words[0].startswith("{"):
         try:
             job: Job = from_json(words[0], Job)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def do(job: Job) -> int:
 
 
 def become(job: Serve | ServeReplay) -> int:
-    """Become a container's server; return the exit code where that cannot be."""
+    """Replace this process by a container's server; return the exit code if that fails."""
     from loadgen.containers.serve import serve, serve_replay
 
     try:

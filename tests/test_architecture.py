@@ -305,3 +305,20 @@ def test_no_sentence_is_a_protocol(module: Module) -> None:
 def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
     """The test above finds what it is for."""
     assert any(map(reads_a_sentence, ast.walk(ast.parse(decides))))
+
+
+def test_a_class_name_stands_once() -> None:
+    """A class name means one thing in the whole package; the two parts named here may share names inside."""
+    stands: dict[str, list[str]] = {}
+    for name, tree in ALL:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                stands.setdefault(node.name, []).append(name)
+    apart = ("loadgen.traced", "loadgen.client")
+    twice = {
+        name: where
+        for name, where in stands.items()
+        if len(where) > 1 and not all(any(within(one, part) for part in apart) for one in where)
+    }
+    # Of the traced side, and of the vocabulary: the same thing.
+    assert set(twice) <= {"Choice", "Deadlock", "Request"}, twice

@@ -19,8 +19,8 @@ from loadgen.hazards.matrix import Setup, Whose
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loadgen.hazards.matrix import Cell, Matrix
-    from loadgen.hazards.measuring import Trial
+    from loadgen.hazards.matrix import HazardCell, Matrix
+    from loadgen.hazards.measuring import HazardRun
 
 MOST = 1024
 """Virtual users, as for ``loadgen record``."""
@@ -91,7 +91,7 @@ def hazards(
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hazards.matrix import unexpected
-    from loadgen.hazards.measuring import Settings, measure, select
+    from loadgen.hazards.measuring import HazardSettings, measure, select
     from loadgen.hazards.tables import markdown
 
     names = select(_split(only or ""))
@@ -99,7 +99,7 @@ def hazards(
         say(_listing(names))
         return
     expected = None if expect is None else _read(expect)
-    settings = Settings(
+    settings = HazardSettings(
         names=names,
         setups=tuple(_setup(name) for name in _split(setups)),
         concurrency=tuple(_number(text) for text in _split(concurrency)),
@@ -187,7 +187,7 @@ def _listing(names: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Trial, Cell, int, int], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[HazardRun, HazardCell, int, int], None]]:
     """Show on a terminal's stderr how far it is, and what failed last."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -197,7 +197,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Trial, Cell, int, int], None
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def seen(one: Trial, cell: Cell, done: int, of: int) -> None:
+        def seen(one: HazardRun, cell: HazardCell, done: int, of: int) -> None:
             what = "failed" if cell.failed else "identical"
             bar.update(
                 task,

@@ -107,10 +107,10 @@ def stress(
     from loadgen.cli import show_hunts
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
-    from loadgen.hunt.fleet import Here
+    from loadgen.hunt.fleet import LocalFleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid, numbers, seconds
-    from loadgen.hunt.stress import Ended, Until
+    from loadgen.hunt.stress import StopReason, Until
     from loadgen.hunt.stress import stress as call
 
     grid = Grid(
@@ -138,16 +138,16 @@ def stress(
 
         elsewhere = Cluster(cluster, files, tls=tls, keep=keep)
 
-    async def work(stop: Stop) -> Ended:
+    async def work(stop: Stop) -> StopReason:
         if elsewhere is None:
-            return await call(hunt, Here(jobs), until, stop, progress)
+            return await call(hunt, LocalFleet(jobs), until, stop, progress)
         async with elsewhere as fleet:
             return await call(hunt, fleet, until, stop, progress)
 
     with HuntFolder.open(folder, grid, _versions(files)) as hunt:
-        ended = Ended.INTERRUPTED
+        ended = StopReason.INTERRUPTED
         try:
-            with show_hunts.Progress(quiet=quiet or as_json) as progress:
+            with show_hunts.StressProgress(quiet=quiet or as_json) as progress:
                 ended = interruptible(work)
         finally:
             summary = hunt.conclude(ended)
@@ -155,7 +155,7 @@ def stress(
         say(
             show_hunts.summary_json(summary, hunt.path) if as_json else show_hunts.summary(summary, hunt.path)
         )
-    if ended is Ended.INTERRUPTED:
+    if ended is StopReason.INTERRUPTED:
         raise Interrupted("interrupted: finished trials are kept", advice=_go_on(hunt.path))
     raise typer.Exit(summary.judgement.exit_code)
 
@@ -277,10 +277,10 @@ def shrink(
     from loadgen.cli.running import interruptible
     from loadgen.hunt.attach import EXAMPLE, attach, how_often
     from loadgen.hunt.failing import failing
-    from loadgen.hunt.fleet import Here
+    from loadgen.hunt.fleet import LocalFleet
     from loadgen.hunt.folder import first_failure, new_folder
     from loadgen.hunt.grid import seconds
-    from loadgen.hunt.oracle import Oracle, Setting
+    from loadgen.hunt.oracle import Oracle, TrialSettings
     from loadgen.hunt.shrink import Shrunk
     from loadgen.hunt.shrink import shrink as call
     from loadgen.hunt.trial import attribute
@@ -290,8 +290,8 @@ def shrink(
     found = failing(given, manifest, any_failure=any_failure)
     again = VerifySpec()
     folder = new_folder(output, Path("shrunk"))
-    setting = Setting(
-        fleet=Here(jobs),
+    setting = TrialSettings(
+        fleet=LocalFleet(jobs),
         record=manifest.spec,
         verify=again,
         sign=found.sign,
@@ -301,7 +301,7 @@ def shrink(
 
     async def work(stop: Stop) -> tuple[Shrunk, bool]:
         oracle = Oracle(setting, stop, progress)
-        result = await call(found.case, found.head, oracle, progress, confirm, folder / EXAMPLE)
+        result = await call(found.workload, found.head, oracle, progress, confirm, folder / EXAMPLE)
         if result.measured.failures:
             progress.phase("whose fault it is")
             await attribute(folder / EXAMPLE, again)

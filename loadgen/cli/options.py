@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 from typer.main import get_command
 
-from loadgen.core.option import Field, assemble, fields
+from loadgen.core.option import OptionField, assemble, fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ def parse(app: typer.Typer, command: str, words: Sequence[str], kind: type[T]) -
     return assemble(kind, {one.name: context.params.get(_parameter(one)) for one in fields(kind)})
 
 
-def _parameter(field: Field) -> str:
+def _parameter(field: OptionField) -> str:
     """Return the name of the parameter: that of the option, so that two specifications share it."""
     if not field.option.names:
         return field.name
@@ -75,7 +75,7 @@ def _parameter(field: Field) -> str:
     return f"{name}_" if name == "from" else name
 
 
-def _made(field: Field) -> inspect.Parameter:
+def _made(field: OptionField) -> inspect.Parameter:
     option = field.option
     hint: Any
     more: dict[str, Any] = {"help": _help(field), "show_default": False, "metavar": option.metavar}
@@ -96,7 +96,7 @@ def _made(field: Field) -> inspect.Parameter:
     )
 
 
-def _range(field: Field) -> dict[str, Any]:
+def _range(field: OptionField) -> dict[str, Any]:
     def finite(value: float | None) -> float | None:
         if value is not None and not math.isfinite(value):
             raise typer.BadParameter(f"{value} is not a number of seconds.")
@@ -109,7 +109,7 @@ def _range(field: Field) -> dict[str, Any]:
     }
 
 
-def _help(field: Field) -> str:
+def _help(field: OptionField) -> str:
     text = field.option.help
     if field.default in (None, (), False) or "efault" in text:
         return text

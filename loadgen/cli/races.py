@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from loadgen.client.session import Stop
     from loadgen.core.invariants import Invariant
-    from loadgen.hunt.races.folder import Again, Race
+    from loadgen.hunt.races.folder import Race, RecordedRace
     from loadgen.hunt.races.hunting import Hunted, Setting
     from loadgen.hunt.races.trial import Tried
 
@@ -179,7 +179,7 @@ def _again(folder: Path, *, quiet: bool) -> None:
     say(f"it breaks in none of {AGAIN} recordings of the same choices")
 
 
-async def _broken_again(folder: Path, race: Again, *, quiet: bool) -> int:
+async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int:
     import tempfile
 
     from loadgen.hunt.races.hunting import LIMIT, exploring

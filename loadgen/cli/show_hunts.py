@@ -17,15 +17,15 @@ from loadgen.cli.show import COLOUR, shown, width
 from loadgen.core.option import words
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import oracle
-from loadgen.hunt.stress import Watcher
+from loadgen.hunt.stress import StressObserver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from loadgen.hunt.grid import Cell, Trial
-    from loadgen.hunt.summary import Summary, Tally
-    from loadgen.hunt.trial import Result
+    from loadgen.hunt.summary import Summary, TrialCounts
+    from loadgen.hunt.trial import TrialResult
 
 SHOWN = 10
 """Causes, and failing trials, that the terminal shows; summary.json has all."""
@@ -35,7 +35,7 @@ MEANING = (
 )
 
 
-class Progress(LiveView, Watcher):
+class StressProgress(LiveView, StressObserver):
     """Counts and what is under way on a terminal's stderr; elsewhere a line a trial."""
 
     REFRESHED = 4
@@ -58,7 +58,7 @@ class Progress(LiveView, Watcher):
         """See a trial begin."""
         self._running[trial.name] = monotonic()
 
-    def finished(self, trial: Trial, result: Result) -> None:
+    def finished(self, trial: Trial, result: TrialResult) -> None:
         """Tell a trial that is not identical; without a terminal, every one."""
         self._running.pop(trial.name, None)
         self._done += 1
@@ -85,7 +85,7 @@ class Progress(LiveView, Watcher):
         return Group(head, Text(running, style="dim", overflow="ellipsis", no_wrap=True))
 
 
-class Shrinking(oracle.Watcher):
+class Shrinking(oracle.ShrinkObserver):
     """Tells each phase of a shrink, and each smaller case; on a terminal what was tried besides."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -103,7 +103,7 @@ class Shrinking(oracle.Watcher):
         """Tell a phase."""
         self._print(Text(what, style="bold"))
 
-    def tried(self, size: str, measured: oracle.Measured, *, kept: bool) -> None:
+    def tried(self, size: str, measured: oracle.FailureRate, *, kept: bool) -> None:
         """Tell a candidate."""
         told = f"  {size}: {measured.failures} of {measured.trials} failed"
         self._print(Text(told, style="" if kept else "dim").append("; taken" if kept else "", style="green"))
@@ -220,7 +220,7 @@ def _names(cells: Sequence[Cell]) -> list[str]:
     return [*differing, "concurrency"]
 
 
-def _counts(tally: Tally) -> list[Text | str]:
+def _counts(tally: TrialCounts) -> list[Text | str]:
     counts: list[Text | str] = [str(tally.identical)]
     for judgement, count in (
         (Judgement.DIVERGED, tally.diverged),

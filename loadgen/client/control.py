@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BoundaryState:
     """What the boundary says of itself."""
 
     mode: str
@@ -60,7 +60,7 @@ class Control:
         self._url = url
         self._wire = wire
 
-    async def state(self, timeout: float = 10) -> State:  # noqa: ASYNC109 - the transport's own limit
+    async def state(self, timeout: float = 10) -> BoundaryState:  # noqa: ASYNC109 - the transport's own limit
         """Ask how it is.
 
         Raises:
@@ -72,7 +72,7 @@ class Control:
             raise EngineFault(
                 f"the request boundary at {self._url} speaks another protocol than {protocol.VERSION}"
             )
-        return State(
+        return BoundaryState(
             answer["mode"],
             tuple(answer["open"]),
             {int(seq): Departure.from_json(one) for seq, one in answer["diverged"].items()},

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from loadgen.client.control import Control, State
+    from loadgen.client.control import BoundaryState, Control
     from loadgen.client.transport import WireTransport
     from loadgen.core.exchange import Outcome
     from loadgen.core.judge import Judge
@@ -169,7 +169,7 @@ class Refire:
         self._recorded_order.update(b"%d," % recorded.seq)
         self._judge.pair(one.request, recorded, replayed, left)
 
-    async def _state(self, request: Request) -> State:
+    async def _state(self, request: Request) -> BoundaryState:
         try:
             return await self._control.state()
         except httpx.TransportError as error:

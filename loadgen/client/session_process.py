@@ -23,7 +23,7 @@ from loadgen import protocol
 from loadgen.client.plan import plan
 from loadgen.client.scenario import Scenario
 from loadgen.client.session import fire
-from loadgen.core.events import Body, Entry, LeftTape, Story, to_line
+from loadgen.core.events import Entry, EntryBody, LeftTape, Story, to_line
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.transcript import FailedIteration, encode
 
@@ -86,7 +86,7 @@ class Emitting:
         self._emit(Entry(name=name, fields=fields, at=round(self.elapsed, 6), due=due))
 
     def _body(self, digest: str, body: bytes) -> None:
-        self._emit(Body(sha256=digest, base64=base64.b64encode(body).decode()))
+        self._emit(EntryBody(sha256=digest, base64=base64.b64encode(body).decode()))
 
 
 class StopWithInput:

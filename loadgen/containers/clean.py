@@ -1,7 +1,7 @@
-"""Removes what sessions left that were killed before they could: their own containers, networks and volumes.
+"""Removes the containers, networks and volumes that killed sessions left behind.
 
-What belongs to a session that is still alive stays, and so does what was made on another machine that shares
-the engine: only there can be told whether it is still needed.
+Resources of running sessions stay, as do those created from other machines that share the Docker engine:
+only those machines know whether they are still needed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from loadgen.containers.owner import LABEL, abandoned
 
 @dataclass(slots=True)
 class Cleaned:
-    """What was found, each as ``kind name``."""
+    """The resources found, each as ``kind name``."""
 
     removed: list[str] = field(default_factory=list)
     in_use: list[str] = field(default_factory=list)
-    """Of sessions under way, or of another machine."""
+    """Resources of running sessions, or of other machines."""
 
 
 async def clean(*, images: bool) -> Cleaned:
-    """Remove what killed sessions left; with *images*, also the images that were built for any.
+    """Remove what killed sessions left behind; with *images*, also all images built by loadgen.
 
     Raises:
         MachineFault: no Docker engine answers.
@@ -48,7 +48,7 @@ async def clean(*, images: bool) -> Cleaned:
 
 
 def _found(client: Any) -> list[tuple[str, str, dict[str, str], Any]]:
-    """List what sessions made, in an order in which it can be removed."""
+    """List the resources of all sessions, in an order in which they can be removed."""
     ours = {"label": LABEL}
     found = [
         ("container", one.name, one.labels, lambda _, one=one: one.remove(force=True, v=True))

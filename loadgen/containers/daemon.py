@@ -1,6 +1,6 @@
-"""Docker, through its SDK: the one module that imports it, only when it is used.
+"""Docker, through its SDK: the only module that imports the SDK, and only when needed.
 
-The SDK blocks, so every call runs in a thread. Its errors become ours here, with what to do next.
+The SDK blocks, so every call runs in a thread. Its errors are mapped to loadgen's, with advice.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CALL_LIMIT = 60
-"""Seconds that the daemon may take to answer a call."""
+"""Time limit for a call to the daemon."""
 NEEDS = "Docker is needed for --runtime docker; without it, record locally: --runtime local"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a container ended."""
+class ContainerExit:
+    """How a container exited."""
 
     code: int
     out_of_memory: bool
@@ -62,7 +62,7 @@ class Daemon:
         return cls(await to_thread.run_sync(reach))
 
     async def call(self, ask: Callable[[Any], T]) -> T:
-        """Let *ask* talk to the SDK's client, in a thread.
+        """Run *ask* with the SDK's client, in a thread.
 
         Raises:
             MachineFault: Docker refuses, or does not answer.
@@ -75,7 +75,7 @@ class Daemon:
         return await to_thread.run_sync(work)
 
     async def follow(self, ask: Callable[[Any], Iterable[T]], hear: Callable[[T], None]) -> None:
-        """Give *hear* each piece of a stream as it comes."""
+        """Call *hear* with each piece of a stream as it arrives."""
 
         def work(portal: BlockingPortal) -> None:
             for piece in ask(self._client):
@@ -86,7 +86,7 @@ class Daemon:
     # ---- images -----------------------------------------------------------------------------------------
 
     async def image(self, name: str) -> str | None:
-        """Return the id of a local image; none if there is no such."""
+        """Return the id of a local image; None if it does not exist."""
 
         def find(client: Any) -> str | None:
             from docker.errors import ImageNotFound  # noqa: PLC0415
@@ -116,10 +116,10 @@ class Daemon:
         arguments: Mapping[str, str],
         hear: Callable[[str], None],
     ) -> None:
-        """Build an image; *hear* is given each line of what the build says.
+        """Build an image; *hear* receives each line of the build's output.
 
         Raises:
-            MachineFault: it cannot be built; the message has the end of what it said.
+            MachineFault: the build failed; the message quotes the end of its output.
         """
         said: list[str] = []
 
@@ -154,7 +154,7 @@ class Daemon:
     # ---- containers -------------------------------------------------------------------------------------
 
     async def lines(self, container: Any, hear: Callable[[str], None]) -> None:
-        """Give *hear* each line that *container* prints on stdout, until it ends."""
+        """Call *hear* with each line that *container* prints on stdout, until it exits."""
         rest = b""
 
         def take(piece: bytes) -> None:
@@ -165,14 +165,14 @@ class Daemon:
 
         await self.follow(lambda _: container.logs(stream=True, follow=True, stdout=True, stderr=False), take)
 
-    async def wait(self, container: Any) -> Ended:
-        """Wait until *container* has ended, and say how."""
+    async def wait(self, container: Any) -> ContainerExit:
+        """Wait until *container* exits, and return how."""
 
-        def work(_: BlockingPortal) -> Ended:
+        def work(_: BlockingPortal) -> ContainerExit:
             container.client.api.wait(container.id, timeout=None)
             container.reload()
             state = container.attrs["State"]
-            return Ended(state["ExitCode"], bool(state["OOMKilled"]))
+            return ContainerExit(state["ExitCode"], bool(state["OOMKilled"]))
 
         return await _abandonable(work)
 
@@ -189,7 +189,7 @@ class Daemon:
     async def put(
         self, container: Any, folder: str, members: Iterable[tuple[str, Path | None]], owner: int
     ) -> None:
-        """Copy files into *container*: of each, its name below *folder*, and where it is (none: a folder)."""
+        """Copy files into *container*: pairs of a name below *folder* and a path (None: create a folder)."""
 
         def work(_: Any) -> None:
             with tempfile.TemporaryFile() as file:
@@ -210,7 +210,7 @@ class Daemon:
         await self.call(work)
 
     async def get(self, container: Any, path: str, into: Path) -> bool:
-        """Copy a file, or what is in a folder, out of *container* into *into*; say whether it was there."""
+        """Copy a file, or a folder's content, out of *container* into *into*; return whether it existed."""
 
         def work(_: Any) -> bool:
             from docker.errors import NotFound  # noqa: PLC0415
@@ -238,10 +238,9 @@ class Daemon:
 
 
 async def _abandonable(work: Callable[[BlockingPortal], T]) -> T:
-    """Run *work* in a thread that nobody waits for when we are cancelled: what it waits for may take long.
+    """Run *work* in a thread that is abandoned on cancellation, as it may block for long.
 
-    The thread is a daemon of our own. A worker of anyio's that ends after its event loop would keep the
-    interpreter from ending.
+    It is a daemon thread: one of anyio's worker threads would keep the interpreter from exiting.
     """
     result: list[T] = []
     failed: list[BaseException] = []
@@ -266,7 +265,7 @@ async def _abandonable(work: Callable[[BlockingPortal], T]) -> T:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the SDK's errors, and those of what it rests on, into ours."""
+    """Map errors of the SDK and its dependencies to loadgen's."""
     import requests  # noqa: PLC0415
     from docker import errors  # noqa: PLC0415
 
@@ -279,7 +278,7 @@ def _translated() -> Iterator[None]:
 
 
 def _unreachable(error: BaseException) -> MachineFault:
-    """Say why there is no engine: the SDK wraps the reason in texts of other libraries' errors."""
+    """Explain why Docker cannot be reached, from the text of the errors that the SDK wraps."""
     text = str(error)
     if "PermissionError" in text or "Permission denied" in text:
         return MachineFault(
@@ -299,7 +298,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 async def quietly(daemon: Daemon, ask: Callable[[Any], object]) -> bool:
-    """Call, and leave it at that if it fails: for what may be gone already. Say whether it did not."""
+    """Call, ignoring failure, as for something that may be gone already; return whether it succeeded."""
     try:
         await daemon.call(ask)
     except MachineFault:

@@ -1,4 +1,4 @@
-"""Who is to blame when a session in containers went wrong: read from how both ended and what they said."""
+"""Finds whose fault a failed session in containers is, from both exit reports and the driver's error."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.containers.daemon import Ended
-    from loadgen.containers.session import Ends
+    from loadgen.containers.daemon import ContainerExit
+    from loadgen.containers.group import ContainerExits
 
 SIGNALLED = 128
 """Exit codes above this one name the signal that killed the process."""
 
 
-def how(ended: Ended, memory: str, log: Path) -> str:
-    """Say how a container ended, and its last words."""
+def how(ended: ContainerExit, memory: str, log: Path) -> str:
+    """Return the exit report of a container: how it ended, and its last log lines."""
     if ended.out_of_memory:
         what = f"ran out of memory (its limit is {memory})"
     elif ended.code > SIGNALLED:
@@ -32,15 +32,15 @@ def how(ended: Ended, memory: str, log: Path) -> str:
     return "\n  ".join((what, *last_words(log)))
 
 
-def broke(ended: Ended | None) -> bool:
-    """Say whether a server did not leave by itself."""
+def broke(ended: ContainerExit | None) -> bool:
+    """Return whether a server exited abnormally."""
     return ended is not None and bool(ended.code or ended.out_of_memory)
 
 
 def fault(
-    ends: Ends, said: LoadgenError | None, *, phase: str, memory: str, log: Path, driver_log: Path
+    ends: ContainerExits, said: LoadgenError | None, *, phase: str, memory: str, log: Path, driver_log: Path
 ) -> LoadgenError:
-    """Return the error that tells what happened; *said* is what the driver itself could say."""
+    """Return the error to report; *said* is the error that the driver reported, if any."""
     server, driver = ends.server, ends.driver
     if isinstance(said, Interrupted) and server is not None and broke(server):
         said = None  # by us, because of that
@@ -56,7 +56,7 @@ def fault(
         return said
     if driver is None:
         return EngineFault(
-            f"the server to {phase} ended before anyone could talk to it", advice=f"See {log}."
+            f"the server to {phase} exited before the load generator connected", advice=f"See {log}."
         )
     return HarnessFault(
         f"the load generator's container {how(driver, memory, driver_log)}",

@@ -1,6 +1,6 @@
-"""What runs where: the topology and the hardening of the containers, as plain values.
+"""The topology and the hardening of the containers, as plain values.
 
-Both ways to run containers follow it: the Docker SDK reads it, and a test holds ``compose/`` to it.
+Both ways to run containers use it: the Docker SDK reads it, and a test compares ``compose/`` with it.
 
 Recording: server and load generator are two containers on an internal network, which has no way out.
 Replaying: the server has no network at all, and the verifier joins its network namespace to reach its
@@ -16,10 +16,10 @@ from loadgen.core.jobs import ENTRY
 
 HTTP_PORT = 5000
 LIFELINE_PORT = 5001
-"""A server leaves when the connection to this port ends: whoever drives it is gone."""
+"""A server exits when the connection to this port closes: its driver has exited."""
 
 HOME = "/loadgen"
-"""Where the volume is: working directory of the load generator, so its runs are in ``runs/``."""
+"""Mount point of the volume; also the load generator's working directory, so runs are in ``runs/``."""
 TAPE = f"{HOME}/recording.bin"
 """Where a server records, until the load generator moves it into the folder of the run."""
 APP = "/app"
@@ -32,11 +32,11 @@ MEMORY = "512m"
 PIDS = 256
 """Threads and processes of a container; :func:`pids` allows more where the concurrency needs more."""
 PIDS_PER_USER = 3
-"""Of a virtual user: a thread of the server, a traced one of the request, and one that is about to end."""
+"""Threads per virtual user: one of the server, a traced one of the request, and one about to exit."""
 
 NAMES = {"dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "attempts:1"]}
-"""Whom to ask for names on the internal network: nobody, and not for long. Left alone, an older engine passes
-the names that it does not know on to the outside."""
+"""DNS settings of the internal network: no outside resolver, and a short timeout. By default, an older Docker
+engine forwards unknown names to the outside."""
 
 SERVER_ALIAS = "flask-record"
 """Name of the recorded server on its network."""
@@ -45,16 +45,16 @@ RECORDED_AT = f"{SERVER_ALIAS}:{HTTP_PORT}"
 REPLAYED_AT = f"127.0.0.1:{HTTP_PORT}"
 """Where a load generator finds its server."""
 WORKER = ("python", "-m", ENTRY)
-"""What every container runs, with its job; compose/ names a part and options instead of a job."""
+"""The command of every container, followed by its job; compose/ passes a part and options instead."""
 
 
 def pids(concurrency: int) -> int:
-    """Return how many threads a server may have that *concurrency* virtual users use at the same time."""
+    """Return the process limit of a server used by *concurrency* virtual users."""
     return max(PIDS, 64 + PIDS_PER_USER * concurrency)
 
 
 def hardening(*, concurrency: int = 1, memory: str = MEMORY) -> dict[str, Any]:
-    """Return what every container is denied, as the Docker SDK's options."""
+    """Return the restrictions of every container, as options of the Docker SDK."""
     return {
         "user": USER,
         "read_only": True,
@@ -69,7 +69,7 @@ def hardening(*, concurrency: int = 1, memory: str = MEMORY) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A container's part in the whole."""
+    """The role of a container in the topology."""
 
     name: str
     command: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Whose containers they are: labels, by which those of an interrupted session are told from all others."""
+"""Owner labels: they identify the containers that an interrupted session left behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 LABEL = "loadgen.owner"
-"""On everything that a session makes: the process that made it, as ``host/pid/start``."""
+"""Label on all resources of a session: the process that created them, as ``host/pid/start``."""
 
 
 def mine() -> str:
@@ -16,7 +16,7 @@ def mine() -> str:
 
 
 def abandoned(owner: str) -> bool:
-    """Say whether *owner* was a process of this machine that is no more: of another one we cannot know."""
+    """Return whether *owner* was a process of this machine that has exited; other machines' are unknown."""
     host, _, process = owner.rpartition("/")[0].rpartition("/")
     started = owner.rpartition("/")[2]
     if host != platform.node() or not process.isdigit():
@@ -25,7 +25,7 @@ def abandoned(owner: str) -> bool:
 
 
 def _started(process: int) -> str:
-    """Return when a process was started, "" if it is gone: a number may be used again."""
+    """Return the start time of a process, "" if it has exited: process ids are reused."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from loadgen.containers import carry, exits, layout
 from loadgen.containers.daemon import Daemon
+from loadgen.containers.driver_events import DriverEvents
+from loadgen.containers.group import ContainerGroup
 from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
-from loadgen.containers.listener import Listener
-from loadgen.containers.session import Session as Containers
 from loadgen.core.events import Stage
 from loadgen.core.jobs import Drive, Serve
 from loadgen.core.spec import RecordPlace, to_json
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from loadgen.client.session import Stop
-    from loadgen.containers.session import Ends
+    from loadgen.containers.group import ContainerExits
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec
     from loadgen.engine.target import Target
@@ -46,7 +46,7 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     daemon = await Daemon.connect()
     session = begin(spec, folder, emit, elsewhere=True)
     run, manifest = session.run, session.manifest
-    listener = Listener(emit)
+    listener = DriverEvents(emit)
     try:
         manifest.image = await _image(daemon, session, emit)
         run.save(manifest)
@@ -65,7 +65,9 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     return Recorded(run, manifest, listener.end)
 
 
-async def _record(daemon: Daemon, session: Session, inside: RunSpec, listener: Listener, stop: Stop) -> None:
+async def _record(
+    daemon: Daemon, session: Session, inside: RunSpec, listener: DriverEvents, stop: Stop
+) -> None:
     """Run the two containers, and bring out the run whatever comes of it.
 
     Raises:
@@ -73,8 +75,8 @@ async def _record(daemon: Daemon, session: Session, inside: RunSpec, listener: L
     """
     run, manifest = session.run, session.manifest
     memory = session.spec.place.memory or layout.MEMORY
-    ends: Ends | None = None
-    async with Containers(
+    ends: ContainerExits | None = None
+    async with ContainerGroup(
         daemon, manifest.image, concurrency=manifest.concurrency, memory=memory
     ) as containers:
         await containers.network()

@@ -10,9 +10,9 @@ import anyio
 from loadgen.client.session import Stop
 from loadgen.containers import carry, exits, layout
 from loadgen.containers.daemon import Daemon
+from loadgen.containers.driver_events import DriverEvents
+from loadgen.containers.group import ContainerGroup
 from loadgen.containers.image import present
-from loadgen.containers.listener import Listener
-from loadgen.containers.session import Session as Containers
 from loadgen.core.events import Stage
 from loadgen.core.jobs import DriveReplay, ServeReplay
 from loadgen.core.judge import Judge
@@ -49,12 +49,12 @@ async def replay_once(
     daemon = await Daemon.connect()
     image = await _image(daemon, manifest, spec, emit)
     emit(Stage(what="starting containers"))
-    folder, listener = run.new_verification(), Listener(emit)
+    folder, listener = run.new_verification(), DriverEvents(emit)
     log = folder / "server.log"
     memory = spec.place.memory or layout.MEMORY
     limits = {"concurrency": manifest.concurrency, "memory": memory}
     inside = VerifySpec(timeout=spec.timeout, ignore=spec.ignore)
-    async with Containers(daemon, image, **limits) as containers:
+    async with ContainerGroup(daemon, image, **limits) as containers:
         where = carry.inside(run)
         server = await containers.create(layout.FLASK_REPLAY, to_json(ServeReplay(run=where)).decode())
         job = DriveReplay(spec=inside, run=where, address=layout.REPLAYED_AT, watch=watch)

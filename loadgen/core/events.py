@@ -1,7 +1,7 @@
-"""What happens while loadgen works: one stream of events, from wherever a session runs to whoever watches.
+"""Events: one stream that reports progress, from wherever a session runs to its subscribers.
 
-A session is given a function, ``emit``, and calls it with each event. A terminal, a file of JSON lines, the
-host of a container and a hunt are such functions; what one of them raises ends the session.
+A session calls a function, ``emit``, with each event. The terminal, a file of JSON lines, the host of a
+container and a hunt each provide such a function. An exception raised in it ends the session.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", for
 
 
 class Stage(Happened, frozen=True, kw_only=True, tag="stage"):
-    """Something begins."""
+    """A stage of the work begins."""
 
     what: str
 
 
 class Note(Happened, frozen=True, kw_only=True, tag="note"):
-    """Something that the user should know, such as what of a file is not played."""
+    """A notice for the user, such as which requests of a file are not sent."""
 
     line: str
 
 
 class Story(Happened, frozen=True, kw_only=True, tag="story"):
-    """A line that a scenario says."""
+    """A line printed by a scenario."""
 
     line: str
 
@@ -40,17 +40,17 @@ class Figures(Happened, frozen=True, kw_only=True, tag="figures"):
     """The running figures of a session, a few times a second."""
 
     requests: int = 0
-    """How many were issued."""
+    """Requests issued so far."""
     total: int | None = None
-    """How many are expected, where that is known."""
+    """Requests expected in total, if known."""
     elapsed: float = 0.0
     """Seconds since the session began."""
     until: float | None = None
-    """The session begins nothing after this many seconds, where that is known."""
+    """Seconds after which the session starts nothing new, if limited."""
     failures: int = 0
-    """How many got no answer."""
+    """Requests that failed without an answer."""
     statuses: dict[int, int] = {}
-    """How many answers had each status."""
+    """Number of answers by status."""
     p50: float = 0.0
     """Median latency, in seconds."""
     p99: float = 0.0
@@ -73,23 +73,23 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
-    """A session has ended: what became of its iterations."""
+    """A session has ended, with the outcome of its iterations."""
 
     iterations: int = 0
     failed: int = 0
     errors: dict[str, int] = {}
-    """How many iterations each kind of error ended, at each line; in the words of its first time."""
+    """Failed iterations by kind of error and line, worded as the first of each kind."""
     waited: int = 0
-    """With an arrival rate: iterations that were due when no user was free."""
+    """With an arrival rate: iterations that had to wait for a free user."""
     longest_wait: float = 0.0
-    """The longest that one of them waited, in seconds."""
+    """The longest of those waits, in seconds."""
     interrupted: bool = False
-    """Whether it was ended early, on request."""
+    """Whether the session was stopped early, on request."""
     visit: Visit | None = None
     """What came of its clients, where they came through the gateway."""
 
 
-class Body(Happened, frozen=True, kw_only=True, tag="body"):
+class EntryBody(Happened, frozen=True, kw_only=True, tag="body"):
     """A body that the next entry refers to."""
 
     sha256: str
@@ -97,7 +97,7 @@ class Body(Happened, frozen=True, kw_only=True, tag="body"):
 
 
 class Entry(Happened, frozen=True, kw_only=True, tag="entry"):
-    """A line for a transcript, from a session that runs in another process than its journal."""
+    """A transcript line from a session that runs in a different process than its journal."""
 
     name: str
     fields: dict[str, Any]
@@ -109,17 +109,17 @@ class Entry(Happened, frozen=True, kw_only=True, tag="entry"):
 
 
 class LeftTape(Happened, frozen=True, kw_only=True, tag="left_tape"):
-    """A replayed load generator asked for something that was not recorded."""
+    """A replayed load generator made a call that was not recorded."""
 
     code: str
     """One of the codes of :mod:`loadgen.protocol`."""
     why: str
     stack: tuple[str, ...]
-    """The calls that did, innermost first."""
+    """The call stack, innermost first."""
 
 
 class Failed(Happened, frozen=True, kw_only=True, tag="failed"):
-    """It could not be done."""
+    """The job failed."""
 
     kind: str
     """The class of the error in :mod:`loadgen.errors`."""
@@ -127,7 +127,7 @@ class Failed(Happened, frozen=True, kw_only=True, tag="failed"):
     advice: str = ""
 
 
-Event = Stage | Note | Story | Figures | SessionEnd | Body | Entry | LeftTape | Failed
+Event = Stage | Note | Story | Figures | SessionEnd | EntryBody | Entry | LeftTape | Failed
 
 if TYPE_CHECKING:
     Emit = Callable[[Event], None]
@@ -141,10 +141,10 @@ def to_line(event: Event) -> bytes:
 
 
 def from_line(line: bytes) -> Event | None:
-    """Return the event that *line* tells, and nothing where the line is something else, such as a print."""
+    """Decode the event in *line*; None if the line is anything else, such as printed output."""
     return _DECODER.decode(line) if line.startswith(b'{"event":') else None
 
 
 def ignore(event: Event) -> None:
-    """Watch nothing."""
+    """Discard the event."""
     del event

@@ -33,7 +33,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenInvariant:
     """An invariant that does not hold."""
 
     invariant: str
@@ -47,7 +47,7 @@ class Broken:
 class Invariant(Protocol):
     """What must hold of a history."""
 
-    def check(self, history: Sequence[Answered]) -> Broken | None:
+    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
         """Return the first contradiction, in the order of the answers."""
 
 
@@ -74,7 +74,7 @@ class _Valued:
 class Unique(_Valued):
     """No two answers have the same value."""
 
-    def check(self, history: Sequence[Answered]) -> Broken | None:
+    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
         """Return the first value that comes again."""
         seen: dict[str, int] = {}
         for exchange, value in self._values(history):
@@ -82,7 +82,7 @@ class Unique(_Valued):
             if key in seen:
                 name = f"unique {self.path}"
                 message = f"requests {seen[key]} and {exchange.seq} both got {key}"
-                return Broken(name, message, (seen[key], exchange.seq))
+                return BrokenInvariant(name, message, (seen[key], exchange.seq))
             seen[key] = exchange.seq
         return None
 
@@ -91,7 +91,7 @@ class Unique(_Valued):
 class Monotonic(_Valued):
     """Whoever asks when an answer is known gets no smaller value."""
 
-    def check(self, history: Sequence[Answered]) -> Broken | None:
+    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
         """Return the first answer with less than one that was known when it was asked for."""
         known: list[tuple[float, float, int]] = []
         for exchange, value in self._values(history):
@@ -101,7 +101,7 @@ class Monotonic(_Valued):
             if before and value < (most := max(before, key=lambda one: one[1]))[1]:
                 name = f"monotonic {self.path}"
                 message = f"request {exchange.seq} got {value:g}, and request {most[2]} had got {most[1]:g}"
-                return Broken(name, message, (most[2], exchange.seq))
+                return BrokenInvariant(name, message, (most[2], exchange.seq))
             known.append((exchange.answered, value, exchange.seq))
         return None
 
@@ -110,7 +110,7 @@ class Monotonic(_Valued):
 class Conserved(_Valued):
     """All answers have the same value."""
 
-    def check(self, history: Sequence[Answered]) -> Broken | None:
+    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
         """Return the first answer with another value than the first one."""
         first: tuple[int, str] | None = None
         for exchange, value in self._values(history):
@@ -120,7 +120,7 @@ class Conserved(_Valued):
             elif key != first[1]:
                 name = f"conserved {self.path}"
                 message = f"request {first[0]} got {first[1]}, and request {exchange.seq} {key}"
-                return Broken(name, message, (first[0], exchange.seq))
+                return BrokenInvariant(name, message, (first[0], exchange.seq))
         return None
 
 

@@ -1,4 +1,4 @@
-"""Jobs: what a process of loadgen's own is started for, as one line of JSON; see :mod:`loadgen.worker`."""
+"""Jobs for worker processes, each one line of JSON; see :mod:`loadgen.worker`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import msgspec
 from loadgen.core.spec import RunSpec, VerifySpec
 
 ENTRY = "loadgen.worker"
-"""The module that such a process runs: ``python -m loadgen.worker JOB``."""
+"""The module that a worker process runs: ``python -m loadgen.worker JOB``."""
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class Verify(_Job, frozen=True, kw_only=True, tag="verify"):
 
 
 class Fire(_Job, frozen=True, kw_only=True, tag="fire"):
-    """Under the engine: send the requests of a session to a server that is ready."""
+    """Under the engine: send a session's requests to a running server."""
 
     spec: RunSpec
     url: str
@@ -62,7 +62,7 @@ class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
     run: str | None = None
     address: str
     watch: int | None = None
-    """Replay once, and note the calls of this request."""
+    """Replay once, and log the calls of this request."""
 
 
 Job = Record | Verify | Fire | Serve | ServeReplay | Drive | DriveReplay

@@ -1,7 +1,7 @@
-"""Options: how a field of a specification is called on a command line, in a file and in the environment.
+"""Options: the names of a specification's fields on the command line, in files and in the environment.
 
-A field is declared once, in its class, with its :class:`Option`; every command that takes such a value takes
-the option, and what a command line says can be written again from the value.
+A field is declared once, in its class, with its :class:`Option`. Every command that takes such a value takes
+the option, and the command line can be reconstructed from the value.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of the command line; without names it is the argument."""
+    """A command line option; without names, a positional argument."""
 
     names: tuple[str, ...]
     help: str
     metavar: str | None = None
     least: float | None = None
-    """The smallest number that it takes."""
+    """The smallest number allowed."""
     most: float | None = None
     read: Callable[[str], Any] | None = None
-    """Makes the field's value of a text; its ValueError says what is wrong with the text."""
+    """Parses the field's value; raises ValueError with the reason if the text is invalid."""
     write: Callable[[Any], str] = str
-    """Makes a text, which :attr:`read` understands, of the field's value."""
+    """Formats the value so that :attr:`read` can parse it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class OptionField:
     """A field with an option, somewhere in a specification."""
 
     name: str
     """Unique in the specification."""
     option: Option
     kind: type
-    """Of one value: bool, int, float, str or an enumeration."""
+    """Type of a single value: bool, int, float, str or an enumeration."""
     many: bool
     """Whether it takes several values."""
     default: Any
 
 
-def fields(kind: type[msgspec.Struct]) -> Iterator[Field]:
+def fields(kind: type[msgspec.Struct]) -> Iterator[OptionField]:
     """Yield the fields of *kind* that have an option, those of the values inside it included."""
     hints = get_type_hints(kind, include_extras=True)
     for one in msgspec.structs.fields(kind):
@@ -65,10 +65,10 @@ def fields(kind: type[msgspec.Struct]) -> Iterator[Field]:
 
 
 def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
-    """Return the value of *kind* of which the fields *given*, by name, are set; a None was not given.
+    """Build a value of *kind* from the fields *given*, by name; a field that is None was not given.
 
     Raises:
-        UsageError: they contradict each other, or one is out of its range.
+        UsageError: fields contradict each other, or a number is out of range.
     """
     hints = get_type_hints(kind, include_extras=True)
     values = dict[str, Any]()
@@ -103,9 +103,9 @@ def _is_given(given: Mapping[str, Any], name: str) -> bool:
 
 
 def words(value: msgspec.Struct, *, without: frozenset[str] = frozenset()) -> list[str]:
-    """Return the words of a command line that say *value*: first its options, then its argument.
+    """Return *value* as command line words: the options first, then the arguments.
 
-    A field that has its default is left out, as is each of the fields named by *without*.
+    Fields with their default value, and those named in *without*, are left out.
     """
     options, arguments = list[str](), list[str]()
     for field, found in _values(value):
@@ -124,11 +124,11 @@ def words(value: msgspec.Struct, *, without: frozenset[str] = frozenset()) -> li
 
 
 def command(name: str, value: msgspec.Struct, *more: str) -> str:
-    """Return what a shell runs for the command *name* with *value*, and *more* words before its own."""
+    """Return the shell command *name* with *value* as its options, preceded by the words *more*."""
     return shlex.join(("loadgen", name, *more, *words(value)))
 
 
-def _values(value: msgspec.Struct) -> Iterator[tuple[Field, Any]]:
+def _values(value: msgspec.Struct) -> Iterator[tuple[OptionField, Any]]:
     hints = get_type_hints(type(value), include_extras=True)
     for one in msgspec.structs.fields(value):
         found = getattr(value, one.name)
@@ -138,11 +138,11 @@ def _values(value: msgspec.Struct) -> Iterator[tuple[Field, Any]]:
             yield from _values(found)
 
 
-def _field(one: Any, option: Option, hint: Any) -> Field:
+def _field(one: Any, option: Option, hint: Any) -> OptionField:
     many = get_origin(hint) is tuple
     kind = get_args(hint)[0] if many else next(part for part in (*_members(hint),) if part is not NoneType)
     default = one.default if one.default is not msgspec.NODEFAULT else None
-    return Field(one.name, option, kind, many, default)
+    return OptionField(one.name, option, kind, many, default)
 
 
 def _option(hint: Any) -> Option | None:

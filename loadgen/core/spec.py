@@ -1,8 +1,8 @@
-"""The specification of a run: one frozen, validated value that says all of it, with a lossless JSON codec.
+"""The specification of a run: one complete, frozen, validated value with a lossless JSON codec.
 
 The command line, a configuration file, a container, a cluster worker and the trials of a hunt all carry this
-value; nobody rebuilds options from it. A relative path means a file of the current directory of whoever made
-the value; :func:`absolute` makes it mean the same everywhere on that machine.
+value; options are never rebuilt from it. Relative paths refer to the current directory of the process that
+made the value; :func:`absolute` makes them valid everywhere on that machine.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         str,
         Option(
             ("--scenario",),
-            "What a virtual user does: mixed, walkthrough (one user, one iteration), or a scenario of a "
-            "Python file of yours; all of them, by weight, if you name only the file. [default: mixed; for a "
-            "server of yours, routes, which asks for each path that needs no parameters]",
+            "What each virtual user does: mixed, walkthrough (one user, one iteration), or a scenario from a "
+            "Python file; with a file alone, all of its scenarios run, by weight. [default: mixed; for your "
+            "own server routes, which requests each path without parameters]",
             "NAME|FILE[:NAME]",
         ),
     ] = ""
@@ -94,8 +94,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         tuple[str, ...],
         Option(
             ("--host",),
-            "With --from: send the requests to this host only. May be repeated. [default: that of the first "
-            "request]",
+            "With --from: send only the requests to this host. May be repeated. "
+            "[default: the host of the first request]",
             "HOST",
         ),
     ] = ()
@@ -103,8 +103,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "With --from: send the file as it is. Otherwise ids, tokens and cookies of earlier answers are "
-            "carried over.",
+            "With --from: send the file unchanged, without replacing ids, tokens and cookies by those of "
+            "this session's answers.",
         ),
     ] = False
 
@@ -165,24 +165,24 @@ class GatewaySpec(Value, frozen=True, kw_only=True):
 
 
 class Load(Value, frozen=True, kw_only=True):
-    """How much is sent, and when."""
+    """How many requests are sent, and when."""
 
     concurrency: Annotated[
         int | None,
         Option(("--concurrency", "-c"), "Number of virtual users. [default: 8]", least=1, most=1024),
     ] = None
-    """Virtual users; None: as many as the scenario is made for."""
+    """Virtual users; None: the scenario's own default."""
     iterations: Annotated[
         int | None,
         Option(
             ("--iterations", "-n"), "Iterations of each virtual user. [default: 10; with --from, 1]", least=1
         ),
     ] = None
-    """Of each user; None: as many as the scenario is made for, or as there is time for."""
+    """Per user; None: the scenario's own default, or as many as fit into the duration."""
     shape: Shape = AT_ONCE
     seed: Annotated[int, Option(("--seed", "-s"), "Seed of the virtual users' choices.")] = 1
     timeout: Annotated[
-        float, Option(("--timeout",), "Give a request up after this many seconds.", least=0.1)
+        float, Option(("--timeout",), "Time limit for each request, in seconds.", least=0.1)
     ] = 30.0
     fail_if: Annotated[
         tuple[str, ...],
@@ -204,7 +204,7 @@ class Load(Value, frozen=True, kw_only=True):
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
         if shape.rate is not None and shape.duration is None:
-            raise UsageError("--rate needs to know for how long", advice="Add: --duration 30s")
+            raise UsageError("--rate needs a duration", advice="Add one, such as: --duration 30s")
         if shape.duration is not None and self.iterations is not None:
             raise UsageError("--duration and --iterations exclude each other: give one of them")
         if shape.duration is not None and shape.ramp_up >= shape.duration:
@@ -219,14 +219,14 @@ class Place(Value, frozen=True, kw_only=True):
         Runtime | None,
         Option(
             ("--runtime",),
-            "Run server and load generator on this machine, or each in a container of its own.",
+            "Where to run: server and load generator on this machine, or each in its own container.",
         ),
     ] = None
     """None: on this machine, or where the run was recorded."""
     image: Annotated[
         str | None,
         Option(
-            ("--image",), "docker: a prebuilt image, made by compose/Dockerfile. [default: built as needed]"
+            ("--image",), "docker: image to use, built from compose/Dockerfile. [default: built if needed]"
         ),
     ] = None
     memory: Annotated[
@@ -234,10 +234,10 @@ class Place(Value, frozen=True, kw_only=True):
     ] = None
 
     def check(self) -> None:
-        """Refuse what is for containers where there are none.
+        """Refuse container settings without --runtime docker.
 
         Raises:
-            UsageError: it has such a setting, and another runtime.
+            UsageError: a container setting is given with another runtime.
         """
         for field in fields(type(self)) if self.runtime is not Runtime.DOCKER else ():
             if field.kind is not Runtime and getattr(self, field.name) is not None:
@@ -253,7 +253,7 @@ class RecordPlace(Place, frozen=True, kw_only=True):
     ] = None
     requirements: Annotated[
         str | None,
-        Option(("--requirements",), "docker: a requirements file with what your server needs.", "FILE"),
+        Option(("--requirements",), "docker: requirements file to install for your server.", "FILE"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -313,17 +313,17 @@ class Explore(Value, frozen=True, kw_only=True):
 
 
 class RunSpec(Value, frozen=True, kw_only=True):
-    """All of a run that is to be recorded."""
+    """Everything that defines a run to record."""
 
     target: Annotated[
         tuple[str, ...],
         Option(
             (),
-            "A script that serves, module:app, module:factory, or a command: -- python serve.py --flag. "
+            "The server: a script, module:app, module:factory, or a command: -- python serve.py --flag. "
             "Default: the bundled server.",
         ),
     ] = ()
-    """The server, as the user called it: one name, or a command; empty: the bundled one."""
+    """The server as given by the user: a name, or the words of a command; empty: the bundled server."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
     gateway: GatewaySpec = GatewaySpec()
@@ -332,7 +332,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
         str | None,
         Option(
             ("--cwd",),
-            "Directory that the server is started in; TARGET is relative to it. [default: this one]",
+            "Working directory of the server; TARGET is relative to it. [default: the current directory]",
             "DIR",
         ),
     ] = None
@@ -340,8 +340,8 @@ class RunSpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--server-env",),
-            "An environment variable for the server: NAME alone passes ours on. May be repeated. "
-            "The recording keeps it in clear text.",
+            "Environment variable for the server; NAME alone passes on the current value. May be repeated. "
+            "The recording stores it in clear text.",
             "NAME[=VALUE]",
         ),
     ] = ()
@@ -352,10 +352,10 @@ class RunSpec(Value, frozen=True, kw_only=True):
     engine_alone: Annotated[
         bool,
         Option(
-            ("--engine-alone",), "Leave the engine's gaps open, to see what it does without loadgen's help."
+            ("--engine-alone",), "Run the engine without loadgen's fixes, to see what it replays by itself."
         ),
     ] = False
-    """Whether the engine's gaps are left open, as they then are in the replay."""
+    """Whether the engine's gaps stay open, in the recording and in its replay."""
     schedule: Annotated[
         Schedule | None,
         Option(
@@ -370,20 +370,21 @@ class RunSpec(Value, frozen=True, kw_only=True):
         ModeName,
         Option(
             ("--trace",),
-            "What to record for replay: the application from its request boundary inward, the server's whole "
-            "process, or also the client, this load generator. docs/replay-modes.md compares them.",
+            "What to record for replay. boundary: the application, from its request boundary inward. "
+            "process: the whole server process. client: the application and this load generator. "
+            "docs/replay-modes.md compares them.",
         ),
     ] = ModeName.BOUNDARY
     place: RecordPlace = RecordPlace()
     without: tuple[str, ...] = ()
-    """Gaps of the engine that are left open, by name, to show what each of them does."""
+    """Names of engine gaps to leave open, to show the effect of each."""
 
     def __post_init__(self) -> None:
         docker = self.place.runtime is Runtime.DOCKER
         if docker and self.mode is not ModeName.BOUNDARY:
-            raise UsageError(f"the {self.mode} is traced on this machine only: not in containers")
+            raise UsageError(f"the {self.mode} can be traced on this machine only, not in containers")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
-            raise UsageError("--engine-alone is for a server that runs here, traced at its request boundary")
+            raise UsageError("--engine-alone needs a server on this machine, traced at its request boundary")
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
             given = "--user-by" if self.gateway.user_by else "--proxy-for"
             raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
@@ -420,7 +421,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
 
     @property
     def target_name(self) -> str:
-        """The server as the user called it, as one line."""
+        """The server as given by the user, as one line."""
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]
 
     @property
@@ -430,7 +431,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
 
     @property
     def traffic_name(self) -> str:
-        """The traffic as the user called it: a file by its last part."""
+        """The traffic as given by the user, without the folder of a file."""
         match self.traffic:
             case ScenarioTraffic(scenario=name):
                 return name.rpartition("/")[2] if ".py" in name else name or self.default_scenario
@@ -443,12 +444,12 @@ class RunSpec(Value, frozen=True, kw_only=True):
 
     @property
     def public(self) -> RunSpec:
-        """This value as a run folder keeps it: of the server's variables only the names."""
+        """This value as the run folder stores it: without the values of the server's variables."""
         return replace(self, server_env=tuple(one.partition("=")[0] for one in self.server_env))
 
 
 class VerifySpec(Value, frozen=True, kw_only=True):
-    """All of a verification."""
+    """Everything that defines a verification."""
 
     timeout: Annotated[
         float,
@@ -469,8 +470,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--ignore",),
-            "Leave a field out: header:NAME, or json:PATH (json:$.timestamp, json:$..at). May be repeated; "
-            "the verdict lists it.",
+            "Field to leave out of the comparison: header:NAME, or json:PATH (json:$.timestamp, json:$..at). "
+            "May be repeated; the verdict lists it.",
             "RULE",
         ),
     ] = ()
@@ -479,7 +480,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         Option(
             ("--explain",),
             "Replay once more, and show what each call of the first differing request got from the "
-            "recording, and where the request left it.",
+            "recording, and where the request left the tape.",
         ),
     ] = False
     strict: Annotated[
@@ -488,7 +489,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
     ] = False
     mode: Annotated[
         ModeName | None,
-        Option(("--replay",), "Which recording of the run to replay. [default: what was recorded]"),
+        Option(("--replay",), "Which recording of the run to replay. [default: as recorded]"),
     ] = None
     place: Place = Place()
 
@@ -497,10 +498,10 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
 
     def mode_of(self, recorded: ModeName, run: str) -> ModeName:
-        """Return what to replay of *run*, which was *recorded* for a mode.
+        """Return the mode in which to replay *run*, whose recording was made in mode *recorded*.
 
         Raises:
-            UsageError: it has no recording for the mode that is wanted.
+            UsageError: the run has no recording for the requested mode.
         """
         has = {recorded, ModeName.BOUNDARY} if recorded is ModeName.CLIENT else {recorded}
         if self.mode is not None and self.mode not in has:
@@ -558,14 +559,14 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
 
 
 def to_json(value: Any) -> bytes:
-    """Return any value of this code base that is made of such parts as one line of JSON."""
+    """Encode a value made of structs, such as those of this module, as one line of JSON."""
     return msgspec.json.encode(value)
 
 
 def from_json(content: bytes | str, kind: type[T]) -> T:
-    """Return the value of *kind* that :func:`to_json` gave *content* of.
+    """Decode a value of *kind* that :func:`to_json` encoded.
 
     Raises:
-        ValueError: it is not one; the message names the field.
+        ValueError: *content* is not valid; the message names the field.
     """
     return msgspec.json.decode(content, type=kind)

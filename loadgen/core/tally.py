@@ -14,7 +14,7 @@ ERROR = 400
 """The first status that is an error."""
 
 
-class Tally:
+class RequestTally:
     """The running figures of a session."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadgen.core.latency import Histogram
-    from loadgen.core.tally import Tally
+    from loadgen.core.tally import RequestTally
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt,
@@ -47,7 +47,7 @@ class Threshold:
     """In seconds, a number of requests, a percentage, or requests in a second."""
     unit: str
 
-    def measured(self, tally: Tally, seconds: float) -> float:
+    def measured(self, tally: RequestTally, seconds: float) -> float:
         """Return the figure, in the unit of the limit, of a session of *seconds*."""
         if times := _TIMES.fullmatch(self.figure):
             histogram = _histogram(times["which"], tally)
@@ -98,7 +98,7 @@ def parse(text: str) -> Threshold:
     return Threshold(text.strip(), figure, found["operator"], limit, unit)
 
 
-def _histogram(which: str | None, tally: Tally) -> Histogram:
+def _histogram(which: str | None, tally: RequestTally) -> Histogram:
     match which:
         case "corrected":
             return tally.corrected
@@ -109,7 +109,7 @@ def _histogram(which: str | None, tally: Tally) -> Histogram:
     return tally.latency
 
 
-def _count(figure: str, tally: Tally) -> int:
+def _count(figure: str, tally: RequestTally) -> int:
     match figure:
         case "requests":
             return tally.ended

@@ -1,4 +1,4 @@
-"""How a server ended, and what its log says of the engine: the first message, and a crash's last words."""
+"""Reads server logs: the exit code's meaning, the engine's first message, and a crash's last lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAST_WORDS = 12
-"""Lines that are quoted of how a process ended."""
+"""Maximum number of log lines quoted for a process that ended."""
 BEFORE, AFTER = 3, 12
 """Lines that are quoted around the engine's first message."""
 
@@ -49,7 +49,7 @@ def _plain(line: str) -> str:
 
 
 def ending(code: int) -> str:
-    """Say how a process ended, from its exit code; a negative one is that of the signal that killed it."""
+    """Describe an exit code; a negative code is the number of the signal that killed the process."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -59,7 +59,7 @@ def ending(code: int) -> str:
 
 
 def last_words(log: Path) -> list[str]:
-    """Return how a log ends: of a crash the thread that it happened in, else the last lines."""
+    """Return the stack of the crashed thread from a log, or its last lines if there was no crash."""
     tail: deque[str] = deque(maxlen=LAST_WORDS)
     crash: list[str] = []
     thread = False

@@ -1,6 +1,7 @@
-"""Processes under the engine: what they print, how they ended, and that none outlives us.
+"""Processes under the engine: their output, their exit report, and their cleanup.
 
-A liveness pipe, which only we hold open, ends when we do: even ``kill -9`` leaves no orphan.
+Each process watches a liveness pipe that only this process holds open: even after ``kill -9`` there is no
+orphan.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DYING = 1.0
-"""Seconds from a process's last sign of life to its end, as the operating system tells it."""
+"""Seconds to wait for the exit code of a process that seems to have ended."""
 END_LIMIT = 20.0
-"""Seconds that a process may take to end, once it is told to."""
+"""Time limit for a process to exit after it was asked to."""
 
 
 class Traced:
-    """A process; its output goes to its log, except for the events that it may emit on stdout."""
+    """A traced process. Output goes to the log; with ``events=True`` the process emits events on stdout."""
 
     def __init__(self, process: anyio.abc.Process, log: Path) -> None:
         self._process = process
@@ -38,19 +39,19 @@ class Traced:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative where a signal killed it; none if it has not ended, as far as we know."""
+        """The exit code, negative for a signal; None while the process is not known to have exited."""
         return self._process.returncode
 
     @property
     def ended_well(self) -> bool:
-        """Whether it came to its end by itself, and without an error.
+        """Whether the process exited without an error.
 
-        A program that does not catch its interruption ends well: Python cleans up, and dies of the signal.
+        A program that does not catch the interrupt also ends well: Python cleans up, and exits by the signal.
         """
         return self.code == 0 or (self._interrupted and self.code == -signal.SIGINT)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield the lines of its stdout until that ends; an unfinished last one is left out."""
+        """Yield the lines of stdout until it closes, without an unfinished last line."""
         assert self._process.stdout is not None
         rest = b""
         async for chunk in self._process.stdout:
@@ -59,26 +60,26 @@ class Traced:
                 yield line
 
     async def release_input(self) -> None:
-        """Close its standard input."""
+        """Close the process's standard input."""
         assert self._process.stdin is not None
         await self._process.stdin.aclose()
 
     def interrupt(self) -> None:
-        """Ask it to end by itself."""
+        """Ask the process to exit, with SIGINT."""
         self._interrupted = True
         send(self._process, signal.SIGINT)
 
     async def end(self) -> None:
-        """End it at once, if it still runs."""
+        """Kill the process if it still runs."""
         send(self._process, signal.SIGKILL)
         await self._process.wait()
 
     async def ended(self) -> None:
-        """Wait until it has ended."""
+        """Wait for the process to exit."""
         await self._process.wait()
 
     async def exit_report(self, patience: float = DYING) -> str | None:
-        """Say how it ended, and its last words; nothing if it still runs after *patience* seconds."""
+        """Return the exit report: how the process ended and its last log lines; None if it still runs."""
         with anyio.move_on_after(patience):
             await self._process.wait()
         code = self._process.returncode
@@ -90,7 +91,7 @@ class Traced:
 def send(process: anyio.abc.Process, number: signal.Signals) -> None:
     """Send a signal to *process* if it still runs.
 
-    Its own methods would look first whether it has ended, and so take its exit code from who waits for that.
+    Not with its own methods: they poll the process first, and would reap the exit code that a waiter needs.
     """
     if process.returncode is None:
         with suppress(ProcessLookupError):
@@ -107,17 +108,18 @@ async def traced(
     events: bool = True,
     inherited: tuple[int, ...] = (),
 ) -> AsyncIterator[Traced]:
-    """Run a process under the engine; *command* is given the options that tie its life to ours.
+    """Run a process under the engine; *command* receives the options for the liveness pipe.
 
-    With *events* it emits events on stdout, and we hold its stdin. It gets the descriptors *inherited*.
-    Whatever it started in its session ends with it.
+    With *events*, the process emits events on stdout, and its stdin stays open. It inherits the descriptors
+    *inherited*. On exit, all processes of its session are killed.
 
     Raises:
-        RecordingFault: the directory to run it in is gone.
+        RecordingFault: the working directory no longer exists.
     """
     if cwd and not os.path.isdir(cwd):  # noqa: PTH112 - unlike Path's, false for a name that cannot be
         raise RecordingFault(
-            f"the directory that was recorded in is gone: {cwd}", advice="Make it again, or record again."
+            f"the working directory of the recording no longer exists: {cwd}",
+            advice="Create it again, or record again.",
         )
     lifeline, held = os.pipe()
     try:

@@ -30,7 +30,7 @@ SUPPORTED = "0.2.30"
 PACKAGED = Path(__file__).parent.parent
 TRACED = PACKAGED / "traced"
 INSIDE = (PACKAGED / "__init__.py", PACKAGED / "protocol.py")
-"""What else of loadgen is imported inside a traced server."""
+"""Other modules of loadgen that a traced server imports."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """Environment variables that the server gets from ours. The recording keeps all of its environment in clear
@@ -38,16 +38,16 @@ text, so what may hold a secret is not passed on unasked."""
 
 LAUNCHER = "loadgen.traced"
 WHOLE = "loadgen.traced.whole"
-"""The launcher of a server that is traced as a whole."""
+"""The launcher for whole-process tracing."""
 
 FINISHED = b"loadgen\\.finish"
-"""Stands in a recording once for each request that came to its end; see :mod:`loadgen.traced.boundary`."""
+"""Occurs in a recording once per finished request; see :mod:`loadgen.traced.boundary`."""
 READ_TIMEOUT_MS = 100
-"""How long the engine waits at the recording's end for more, in milliseconds."""
+"""Milliseconds that the engine waits for more data at the end of the recording."""
 
 
 def versions() -> dict[str, str]:
-    """Return what a recording depends on: all of it must be the same at replay.
+    """Return the versions that a recording depends on; all must match at replay.
 
     Raises:
         MachineFault: the engine is missing, or is not the build that the boundary was made for.
@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
         installed = "none"
     if installed != SUPPORTED:
         raise MachineFault(
-            f"loadgen {__version__} was made for {PACKAGE} {SUPPORTED}, and found {installed}",
+            f"loadgen {__version__} needs {PACKAGE} {SUPPORTED}, and found {installed}",
             advice=f"Install it: pip install {PACKAGE}=={SUPPORTED}",
         )
     return {
@@ -74,32 +74,32 @@ def versions() -> dict[str, str]:
 
 
 _MUST_MATCH = {
-    "engine": "another engine",
-    "python": "another Python",
-    "boundary": "another request boundary (another loadgen)",
-    "installation": "another installation, to whose files it refers",
+    "engine": "a different engine",
+    "python": "a different Python",
+    "boundary": "a different request boundary (a different loadgen)",
+    "installation": "a different installation, and refers to its files",
 }
 
 
 _CLIENT_MUST_MATCH = {
-    "package": "another loadgen, whose code is part of what is replayed",
-    "libraries": "other libraries, which are part of what is replayed",
+    "package": "a different loadgen, and its code is part of the replay",
+    "libraries": "different libraries, which are part of the replay",
 }
-"""The load generator itself is what a replay of it runs: all of loadgen, and what it is made with."""
+"""A client replay runs the load generator itself, so all of loadgen and its libraries must match."""
 
 
 def check_versions(recorded: Mapping[str, str], *, client: bool = False) -> None:
-    """Refuse a recording that this installation cannot replay; *client*: that of a load generator.
+    """Refuse a recording that this installation cannot replay; *client*: a recording of a load generator.
 
     Raises:
-        RecordingFault: it was made by another engine, Python or boundary.
+        RecordingFault: it was made with a different engine, Python or boundary.
     """
     here = versions()
     must_match = {**_MUST_MATCH, **_CLIENT_MUST_MATCH} if client else _MUST_MATCH
     for name, what in must_match.items():
         if recorded.get(name) != here[name]:
             raise RecordingFault(
-                f"the recording was made with {what}: {recorded.get(name)!r}, and here is {here[name]!r}",
+                f"the recording was made with {what}: {recorded.get(name)!r}, not {here[name]!r}",
                 advice="Verify with the installation that recorded it, or record again.",
             )
 
@@ -135,7 +135,7 @@ CLOSING = {
     "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
     "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
 }
-"""Variables that close gaps of the engine."""
+"""Variables that work around gaps of the engine."""
 _NEEDED = {
     **CLOSING,
     "PYTHONUNBUFFERED": "1",
@@ -168,10 +168,12 @@ def chosen(given: Sequence[str]) -> dict[str, str]:
         name, equals, value = one.partition("=")
         if not name or "\0" in one:
             raise UsageError(
-                f"{one!r} is no environment variable", advice="Give NAME=VALUE, or NAME for ours."
+                f"{one!r} is not an environment variable", advice="Give NAME=VALUE, or NAME to pass it on."
             )
         if name in _NEEDED or name.startswith("RETRACE") or name == "DB_FILE":
-            raise UsageError(f"the server's {name} is loadgen's to set: a replay depends on it")
+            raise UsageError(
+                f"{name} cannot be set for the server: loadgen sets it, and a replay depends on it"
+            )
         if not equals and name not in os.environ:
             raise UsageError(f"the environment variable {name} is not set here", advice=f"Give {name}=VALUE.")
         wanted[name] = value if equals else os.environ[name]
@@ -180,7 +182,7 @@ def chosen(given: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a recorded server was started: its replay is started likewise."""
+    """How a recorded server was started; its replay starts the same way."""
 
     environment: dict[str, str]
     cwd: str
@@ -203,7 +205,7 @@ def recorded_start(recording: Path) -> Start:
 
 
 _PYTHON = (sys.executable, "-P", "-m")
-"""Safe path: what happens to lie in the current directory is not imported in place of the engine."""
+"""-P: files in the current directory are not imported in place of the engine."""
 
 
 def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
@@ -217,7 +219,7 @@ def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def finished(recording: Path) -> int:
-    """Return how many requests *recording* holds to their ends: it is the engine's own, read as bytes."""
+    """Return how many finished requests *recording* holds, by searching its bytes."""
     with recording.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return 0
@@ -226,7 +228,7 @@ def finished(recording: Path) -> int:
 
 
 def empty_recording(path: Path) -> None:
-    """Make the file of a recording: it will hold environment and data, and is for its owner's eyes only."""
+    """Create the file of a recording, readable by its owner only: it will hold environment and data."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 

@@ -1,4 +1,4 @@
-"""What a server that is recorded here has on disk: a database of its own, and its recording."""
+"""The files of a server that is recorded on this machine: its database and its recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def new_database() -> str:
 
 @contextmanager
 def recorded(recording: Path, database: str) -> Iterator[None]:
-    """Make the file of a *recording*; its server's *database* is gone afterwards."""
+    """Create the file of a *recording*; the server's *database* is removed afterwards."""
     empty_recording(recording)
     try:
         yield

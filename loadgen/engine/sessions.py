@@ -1,4 +1,4 @@
-"""What the operating system knows of a server's processes: those of its session, and where they listen."""
+"""The processes of a server's session, and the ports that they listen on, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PROC = Path("/proc")
 _LISTENING = "0A"
 _SESSION = 3
-"""Place of the session's id behind the name of the program, in ``/proc/PID/stat``."""
+"""Index of the session id after the program's name in ``/proc/PID/stat``."""
 
 
 def of_session(leader: int) -> Iterator[int]:
@@ -26,7 +26,7 @@ def of_session(leader: int) -> Iterator[int]:
 
 
 def end_session(leader: int) -> None:
-    """Kill what *leader* started and left behind in its session."""
+    """Kill the processes that *leader* left behind in its session."""
     for process in of_session(leader):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

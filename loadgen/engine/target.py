@@ -1,4 +1,4 @@
-"""The target: which server is under test, and how it is started."""
+"""The target: the server under test, and how it is started."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Target:
     """A server, as arguments of a Python interpreter."""
 
     words: tuple[str, ...]
-    """What the user called it: one name, or a command."""
+    """The target as given by the user: a name, or the words of a command."""
     argv: tuple[str, ...]
-    """As after ``python``: a script, ``-m`` and a module, or ``-c`` and code; and its arguments."""
+    """The arguments after ``python``: a script, ``-m`` and a module, or ``-c`` and code; then its own."""
     folder: str = ""
     """Where the application's code is; empty for the bundled server."""
     import_from: str = ""
-    """What Python puts in front of ``sys.path`` when it is started like this; nothing where it is empty."""
+    """The entry that Python prepends to ``sys.path`` for such a start; empty: none."""
     cwd: str = ""
-    """Directory that it is started in; empty: any."""
+    """Working directory; empty: any."""
 
     @property
     def name(self) -> str:
-        """What the user called it, as one line."""
+        """The target as given by the user, as one line."""
         return shlex.join(self.words) if len(self.words) > 1 else self.words[0]
 
 
@@ -78,7 +78,7 @@ def resolve(
         return _python(words, arguments, here)
     if len(words) == 1 and (colon or "/" in name or not name or elsewhere or not _console_script(name)):
         raise UsageError(
-            f"{name!r} is no target",
+            f"{name!r} is not a target",
             advice="Give a script that serves, such as serve.py; an application, such as package.module:app "
             "or module:create_app; or a command: -- python serve.py --flag. Nothing: the bundled server.",
         )
@@ -120,7 +120,7 @@ def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Tar
 
 
 def _check_interpreter(name: str, *, elsewhere: bool) -> None:
-    """Refuse another Python than the one that runs the server: this one, where the engine is installed."""
+    """Refuse any other Python than this one, which has the engine installed and runs the server."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     wanted = Path(name).name.removeprefix("python")
     if elsewhere or (wanted in {"", "3", version} and ("/" not in name or _in_this_environment(name))):
@@ -138,7 +138,7 @@ def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
     found = _console_script(Path(name).name)
     if found is None or ("/" in name and not _in_this_environment(name)):
         raise UsageError(
-            f"{name} is no command of this Python environment ({sys.prefix})",
+            f"{name} is not a command of this Python environment ({sys.prefix})",
             advice="A command is python with a script or -m and a module, or a console script that is "
             "installed beside loadgen, such as flask, gunicorn or waitress-serve. Nothing else runs under "
             "the engine.",

@@ -50,7 +50,7 @@ class Often(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class HazardCell:
     """What came of the runs of one hazard in one setup at one concurrency."""
 
     runs: int = 0
@@ -74,14 +74,14 @@ class Cell:
             return Often.NEVER
         return Often.ALWAYS if self.failed == self.runs else Often.SOMETIMES
 
-    def __add__(self, other: Cell) -> Cell:
+    def __add__(self, other: HazardCell) -> HazardCell:
         numbers = ("runs", "failed", "untold", "requests", "differing", "broken")
         total = {name: getattr(self, name) + getattr(other, name) for name in numbers}
-        return Cell(**total, message=self.message or other.message)
+        return HazardCell(**total, message=self.message or other.message)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HazardRow:
     """One hazard."""
 
     name: str
@@ -91,7 +91,7 @@ class Row:
     """Why it does not replay, where that is known; for an inherent one, why it cannot."""
     inherent: bool = False
     """Whether it is argued that no engine could make it replay."""
-    cells: dict[Setup, dict[int, Cell]] = field(default_factory=dict)
+    cells: dict[Setup, dict[int, HazardCell]] = field(default_factory=dict)
     """What was measured, by setup and concurrency."""
 
     def fails(self, setup: Setup) -> bool | None:
@@ -122,11 +122,11 @@ class Matrix:
     """What was measured, and on what."""
 
     versions: dict[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[HazardRow, ...]
     skipped: dict[str, str] = field(default_factory=dict)
     """Hazards that were not measured, and why."""
 
-    def cells(self) -> Iterator[tuple[str, Setup, int, Cell]]:
+    def cells(self) -> Iterator[tuple[str, Setup, int, HazardCell]]:
         """Yield each measured cell with where it stands."""
         for row in self.rows:
             for setup, by_concurrency in row.cells.items():
@@ -151,13 +151,13 @@ class Matrix:
         return cls(content["versions"], tuple(map(_row, content["hazards"])), content["skipped"])
 
 
-def _row(content: Mapping[str, Any]) -> Row:
+def _row(content: Mapping[str, Any]) -> HazardRow:
     fields = {key: value for key, value in content.items() if key != "whose"}
     cells = {
-        Setup(setup): {int(concurrency): Cell(**cell) for concurrency, cell in by_concurrency.items()}
+        Setup(setup): {int(concurrency): HazardCell(**cell) for concurrency, cell in by_concurrency.items()}
         for setup, by_concurrency in fields.pop("cells").items()
     }
-    return Row(**fields, cells=cells)
+    return HazardRow(**fields, cells=cells)
 
 
 def unexpected(measured: Matrix, expected: Matrix) -> list[str]:

@@ -14,7 +14,7 @@ from loadgen.core.spec import BUNDLED, Load, RunSpec, ScenarioTraffic, Schedule,
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, UsageError
-from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
+from loadgen.hazards.matrix import HazardCell, HazardRow, Matrix, Setup
 from loadgen.hunt import trial
 from loadgen.store.files import write_json
 from loadgen.store.run_folder import RunFolder
@@ -58,7 +58,7 @@ OPEN = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class HazardSettings:
     """What to measure."""
 
     names: tuple[str, ...]
@@ -75,7 +75,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """What came of it."""
 
     matrix: Matrix
@@ -83,7 +83,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class HazardRun:
     """One run to be made."""
 
     name: str
@@ -117,8 +117,11 @@ def select(wanted: Iterable[str]) -> tuple[str, ...]:
 
 
 async def measure(
-    settings: Settings, folder: Path, stop: Stop, seen: Callable[[Trial, Cell, int, int], None]
-) -> Measured:
+    settings: HazardSettings,
+    folder: Path,
+    stop: Stop,
+    seen: Callable[[HazardRun, HazardCell, int, int], None],
+) -> Measurement:
     """Record and verify each hazard in a run of its own, and keep those that fail in *folder*.
 
     Setting *stop* ends it early, with what was measured until then. *seen* is told each trial, what came of
@@ -144,7 +147,7 @@ async def measure(
                 return
             cell = await _run(one, settings, folder / one.folder)
             at = cells[one.name].setdefault(one.setup, {})
-            at[one.concurrency] = at.get(one.concurrency, Cell()) + cell
+            at[one.concurrency] = at.get(one.concurrency, HazardCell()) + cell
             done += 1
             write_json(folder / "hazards.json", matrix.to_json())
             seen(one, cell, done, len(trials))
@@ -152,31 +155,31 @@ async def measure(
     async with anyio.create_task_group() as workers:
         for _ in range(settings.jobs):
             workers.start_soon(work)
-    return Measured(matrix, stop.requested)
+    return Measurement(matrix, stop.requested)
 
 
-def _row(name: str) -> Row:
+def _row(name: str) -> HazardRow:
     from server_app.hazards import HAZARDS  # noqa: PLC0415
 
     known = HAZARDS[name]
-    return argued(Row(name, known.kind, known.shows))
+    return argued(HazardRow(name, known.kind, known.shows))
 
 
-def argued(row: Row) -> Row:
+def argued(row: HazardRow) -> HazardRow:
     """Return *row* with what is known of why it does not replay."""
     why = INHERENT.get(row.name) or OPEN.get(row.name, "")
     return replace(row, why=why, inherent=row.name in INHERENT)
 
 
-def _trials(settings: Settings) -> Iterator[Trial]:
+def _trials(settings: HazardSettings) -> Iterator[HazardRun]:
     for number in range(1, settings.runs + 1):
         for name in settings.names:
             for setup in settings.setups:
                 for concurrency in settings.concurrency:
-                    yield Trial(name, setup, concurrency, number)
+                    yield HazardRun(name, setup, concurrency, number)
 
 
-async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
+async def _run(one: HazardRun, settings: HazardSettings, folder: Path) -> HazardCell:
     """Run one trial, and drop its folder if all is well."""
     turns = max(1, settings.requests // one.concurrency)
     spec = structs.replace(
@@ -185,7 +188,7 @@ async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
         traffic=ScenarioTraffic(scenario="hazards"),
         load=Load(concurrency=one.concurrency, iterations=turns),
     )
-    plan = trial.Plan(spec, VerifySpec(timeout=settings.timeout))
+    plan = trial.TrialPlan(spec, VerifySpec(timeout=settings.timeout))
     result = await trial.run(plan, folder, limit=LIMIT)
     told = result.judgement is not Judgement.UNDETERMINED
     broken = _broken(folder / trial.RUN)
@@ -193,7 +196,7 @@ async def _run(one: Trial, settings: Settings, folder: Path) -> Cell:
     message = result.message or (f"{broken} answers were not 200 while recording" if broken else "")
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
-    return Cell(
+    return HazardCell(
         runs=1,
         failed=int(failed),
         untold=int(not told),

@@ -9,7 +9,7 @@ from loadgen.hazards.matrix import Whose
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loadgen.hazards.matrix import Cell, Matrix, Row, Setup
+    from loadgen.hazards.matrix import HazardCell, HazardRow, Matrix, Setup
 
 WHOSE = {
     None: "",
@@ -30,7 +30,7 @@ def columns(matrix: Matrix) -> list[tuple[Setup, int]]:
     return sorted({(setup, concurrency) for _, setup, concurrency, _ in matrix.cells()})
 
 
-def cell(row: Row, setup: Setup, concurrency: int) -> str:
+def cell(row: HazardRow, setup: Setup, concurrency: int) -> str:
     """Say in a word what came of a cell."""
     measured = row.cells.get(setup, {}).get(concurrency)
     if measured is None or not measured.runs:
@@ -38,7 +38,7 @@ def cell(row: Row, setup: Setup, concurrency: int) -> str:
     return _failed(measured) if measured.failed else "="
 
 
-def _failed(of: Cell) -> str:
+def _failed(of: HazardCell) -> str:
     parts = (
         f"{of.failed}/{of.runs} runs" if of.runs > 1 else "",
         f"{of.differing}/{of.requests}" if of.differing else "",

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from loadgen.core.option import command
 from loadgen.core.proportion import interval
 from loadgen.core.spec import Load, ScenarioTraffic
-from loadgen.hunt.source import NAME, size, source
+from loadgen.hunt.scenario_text import NAME, scenario_text, size
 from loadgen.hunt.trial import RUN, concluded
 from loadgen.store.files import write_json
 
@@ -74,17 +74,17 @@ def attach(
     fault = cause.fault.value if cause else reasons[0].fault if reasons else "unknown"
     copied = _copy(manifest, spec.target, folder / SERVER) if fault in _ENGINES else ()
     where = copied or tuple(str(Path(one).resolve()) if Path(one).is_file() else one for one in spec.target)
-    case = replace(
+    workload = replace(
         spec,
         target=where,
         traffic=ScenarioTraffic(scenario=f"case.py:{NAME}"),
         load=Load(timeout=spec.load.timeout),
     )
-    commands = [command("record", case.public), command("verify", verify)]
+    commands = [command("record", workload.public), command("verify", verify)]
     often = how_often(shrunk)
     docstring = f"{failing.told}\n\n{often}\n\n    " + "\n    ".join(commands) + "\n"
-    (folder / "case.py").write_text(source(shrunk.case, _quoted(docstring)), encoding="utf-8")
-    before, after = size(shrunk.whole), size(shrunk.case)
+    (folder / "case.py").write_text(scenario_text(shrunk.workload, _quoted(docstring)), encoding="utf-8")
+    before, after = size(shrunk.original), size(shrunk.workload)
     (folder / "README.md").write_text(
         _README.format(
             told=failing.told,
@@ -104,8 +104,8 @@ def attach(
         "failure": failing.told,
         "fault": fault,
         "why": cause.why if cause else "",
-        "before": {"requests": len(shrunk.whole.steps), "users": len(shrunk.whole.users)},
-        "after": {"requests": len(shrunk.case.steps), "users": len(shrunk.case.users)},
+        "before": {"requests": len(shrunk.original.steps), "users": len(shrunk.original.users)},
+        "after": {"requests": len(shrunk.workload.steps), "users": len(shrunk.workload.users)},
         "complete": shrunk.complete,
         **asdict(shrunk.measured),
         "interval": interval(shrunk.measured.failures, shrunk.measured.trials),

@@ -26,7 +26,7 @@ from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, MachineFault, UsageError
 from loadgen.hunt import trial
-from loadgen.hunt.trial import Found, Plan, Result
+from loadgen.hunt.trial import TrialCause, TrialPlan, TrialResult
 
 try:
     from distributed import Client, KilledWorker, Security, get_worker
@@ -135,7 +135,7 @@ class Cluster:
             _compare(worker, found, self._versions)
         return len(offering)
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan* on a worker, and bring its files here unless it was identical.
 
         Raises:
@@ -159,7 +159,7 @@ class Cluster:
             archive.extractall(folder, filter="data")
         return replace(result, folder=str(folder))
 
-    async def _submit(self, plan: Plan, limit: float) -> tuple[Result, bytes] | None:
+    async def _submit(self, plan: TrialPlan, limit: float) -> tuple[TrialResult, bytes] | None:
         """Return a trial's result and files; none if it lost several workers."""
         future: Future = self._client.submit(
             _try,
@@ -173,7 +173,7 @@ class Cluster:
             resources={RESOURCE: 1},
         )
         try:
-            made: tuple[Result, bytes] = await future
+            made: tuple[TrialResult, bytes] = await future
         except KilledWorker:
             return None
         except CancelledError as error:
@@ -228,13 +228,13 @@ def _security(address: str, tls: Tls | None) -> Security | None:
     )
 
 
-def _poison(plan: Plan) -> Result:
+def _poison(plan: TrialPlan) -> TrialResult:
     what = "it lost several workers, one after the other, also without other trials beside it"
     why = "Either it kills them, or their machines run out of memory: try it on one machine."
-    return Result(
+    return TrialResult(
         judgement=Judgement.UNDETERMINED,
         message=what,
-        causes=(Found("machine", "lost its workers", what, why, 0),),
+        causes=(TrialCause("machine", "lost its workers", what, why, 0),),
         command=plan.command,
     )
 
@@ -243,8 +243,8 @@ def _poison(plan: Plan) -> Result:
 
 
 def _try(
-    plan: Plan, wanted: Mapping[str, str], sources: Mapping[str, str], limit: float, *, keep: bool
-) -> tuple[Result, bytes]:
+    plan: TrialPlan, wanted: Mapping[str, str], sources: Mapping[str, str], limit: float, *, keep: bool
+) -> tuple[TrialResult, bytes]:
     """Make one trial on this worker; return its result, and its files unless it was identical."""
     worker: Worker = get_worker()
     _compare(worker.address, versions(sources), wanted)  # it may have joined later
@@ -265,9 +265,9 @@ def _key(worker: Worker) -> str:
     return key
 
 
-async def _while_wanted(plan: Plan, folder: Path, limit: float, worker: Worker, key: str) -> Result:
+async def _while_wanted(plan: TrialPlan, folder: Path, limit: float, worker: Worker, key: str) -> TrialResult:
     """Make the trial; end it as soon as its result is not wanted any more."""
-    result: list[Result] = []
+    result: list[TrialResult] = []
     error: list[Exception] = []
 
     async def ask(scope: anyio.CancelScope) -> None:

@@ -1,14 +1,14 @@
-"""What failed in a run: the sign to know the failure again by, and the request to begin with."""
+"""What failed in a run: the failure's signature, and the request to start shrinking from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadgen.core.case import Case, read
 from loadgen.core.verdict import Judgement
+from loadgen.core.workload import Workload, read
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
-from loadgen.hunt.oracle import Sign
+from loadgen.hunt.oracle import FailureSignature
 from loadgen.hunt.trial import concluded, kind
 from loadgen.store.manifest import State
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 FAULTS = frozenset({EngineFault.fault, ServerFault.fault, "unknown"})
-"""At whose door it must lie that a verdict cannot be reached, for a smaller case to show it."""
+"""Faults for which shrinking makes sense when a run is undetermined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
     """A run that failed."""
 
-    case: Case
-    sign: Sign
+    workload: Workload
+    sign: FailureSignature
     head: int | None
-    """The first request that differed; none if that is not known."""
+    """The first request that differed; None if unknown."""
     told: str
     """What failed, in a sentence."""
 
 
 def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing:
-    """Return what failed in *run*; *any_failure* says that whatever differs is as good.
+    """Return what failed in *run*; with *any_failure*, any divergence counts as the same failure.
 
     Raises:
-        UsageError: nothing did, or it was not verified, or a smaller case would not show it.
+        UsageError: nothing failed, the run was not verified, or shrinking would not help.
         TranscriptFault: its transcript is damaged.
     """
     verdict = concluded(run.path)
     if verdict is None:
         if manifest.result.state is State.FAILED:
-            sign = Sign(Judgement.UNDETERMINED, frozenset(), FAULTS)
-            return Failing(_case(run), sign, None, manifest.result.error)
+            sign = FailureSignature(Judgement.UNDETERMINED, frozenset(), FAULTS)
+            return Failing(_workload(run), sign, None, manifest.result.error)
         raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
     match verdict.judgement:
         case Judgement.DIVERGED:
@@ -53,9 +53,13 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             reasons = [one for one in verdict.reasons if one.fault in FAULTS]
             if not reasons:
                 told = "; ".join(one.message for one in verdict.reasons)
-                raise UsageError(f"what befell {run.path} is no matter of its requests: {told}")
-            sign = Sign(Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons))
-            return Failing(_case(run), sign, None, reasons[0].message)
+                raise UsageError(
+                    f"{run.path} cannot be shrunk: its failure does not depend on the requests: {told}"
+                )
+            sign = FailureSignature(
+                Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons)
+            )
+            return Failing(_workload(run), sign, None, reasons[0].message)
     raise UsageError(
         f"{run.path} is identical: there is nothing to shrink",
         advice="If it fails now and then: loadgen verify --replays 5, or loadgen stress.",
@@ -66,15 +70,15 @@ def _diverged(run: RunFolder, verdict: Verdict, *, any_failure: bool) -> Failing
     heads = [one.first for one in verdict.causes]
     kinds = frozenset() if any_failure else frozenset(map(kind, (*heads, *verdict.divergences)))
     if not heads:
-        sign = Sign(Judgement.DIVERGED, kinds)
-        return Failing(_case(run), sign, None, "the server served in another order")
+        sign = FailureSignature(Judgement.DIVERGED, kinds)
+        return Failing(_workload(run), sign, None, "the server served in another order")
     told = verdict.causes[0].headline
-    return Failing(_case(run), Sign(Judgement.DIVERGED, kinds), heads[0].seq, told)
+    return Failing(_workload(run), FailureSignature(Judgement.DIVERGED, kinds), heads[0].seq, told)
 
 
-def _case(run: RunFolder) -> Case:
+def _workload(run: RunFolder) -> Workload:
     with run.read() as events:
-        case = read(events)
-    if not case.steps:
+        workload = read(events)
+    if not workload.steps:
         raise TranscriptFault(f"{run.transcript} has no request: there is nothing to shrink")
-    return case
+    return workload

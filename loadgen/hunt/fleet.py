@@ -1,4 +1,4 @@
-"""Where trials run: a fleet takes so many at a time, and gives back what came of each."""
+"""Fleets: where trials run, several at a time."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from loadgen.hunt import trial
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.hunt.trial import Plan, Result
+    from loadgen.hunt.trial import TrialPlan, TrialResult
 
 
 class Fleet(Protocol):
-    """A place for trials."""
+    """Runs trials, up to :attr:`slots` at a time."""
 
     slots: int
-    """How many it is given at a time."""
+    """Maximum number of concurrent trials."""
     name: str
-    """What a summary calls it."""
+    """Name of the fleet in a summary."""
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan*, see :func:`loadgen.hunt.trial.run`; *folder* keeps its files unless it was identical.
 
         Raises:
@@ -28,13 +28,13 @@ class Fleet(Protocol):
         """
 
 
-class Here:
+class LocalFleet:
     """This machine."""
 
     def __init__(self, jobs: int) -> None:
         self.slots = jobs
         self.name = f"here, {jobs} at a time"
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan* in *folder*."""
         return await trial.run(plan, folder, limit=limit)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.summary import summarise
-from loadgen.hunt.trial import RUN, Result
+from loadgen.hunt.trial import RUN, TrialResult
 from loadgen.store.files import link_latest, new_folder_like, write_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class HuntFolder:
         self.path = path
         self.grid = grid
         self.versions = dict(versions)
-        self.results: dict[str, Result] = {}
+        self.results: dict[str, TrialResult] = {}
         """Of every finished trial, by its name."""
         self.command = ["loadgen", *sys.argv[1:]]
         self._unnamed = False
@@ -107,13 +107,13 @@ class HuntFolder:
                 if self._unnamed:
                     self.path.parent.rmdir()  # if it is empty
 
-    def add(self, name: str, result: Result) -> None:
+    def add(self, name: str, result: TrialResult) -> None:
         """Keep the result of a finished trial."""
         line = json.dumps({"trial": name, **result.to_json()}) + "\n"
         os.write(self._file, line.encode())
         self.results[name] = result
 
-    def place(self, name: str) -> Path:
+    def trial_folder(self, name: str) -> Path:
         """Return an empty place for a trial's files: what an interrupted one left is removed."""
         path = self.path / "trials" / name
         shutil.rmtree(path, ignore_errors=True)
@@ -139,7 +139,7 @@ class HuntFolder:
             try:
                 fields = json.loads(line)
                 name = fields.pop("trial")
-                self.results[name] = Result.from_json(fields)
+                self.results[name] = TrialResult.from_json(fields)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordingFault(
                     f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or begin anew."

@@ -12,7 +12,7 @@ from msgspec import structs, to_builtins
 from loadgen.core.pacing import parse_duration
 from loadgen.core.spec import RunSpec, Runtime, ScenarioTraffic, VerifySpec, absolute
 from loadgen.errors import UsageError
-from loadgen.hunt.trial import Plan
+from loadgen.hunt.trial import TrialPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Trial:
     """Unique in its hunt; the name of its folder."""
     cell: Cell
     seed: int
-    plan: Plan
+    plan: TrialPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +89,13 @@ class Grid:
     def __len__(self) -> int:
         return len(self.cells) * len(self.seeds)
 
-    def _plan(self, cell: Cell, seed: int) -> Plan:
+    def _plan(self, cell: Cell, seed: int) -> TrialPlan:
         spec = self.record
         load = structs.replace(spec.load, concurrency=cell.concurrency, seed=seed)
         traffic = ScenarioTraffic(scenario=cell.scenario) if cell.scenario else spec.traffic
         runtime = Runtime(cell.runtime) if cell.runtime else spec.place.runtime
         place = structs.replace(spec.place, runtime=runtime)
-        return Plan(structs.replace(spec, load=load, traffic=traffic, place=place), self.verify)
+        return TrialPlan(structs.replace(spec, load=load, traffic=traffic, place=place), self.verify)
 
     def _name(self, cell: Cell, seed: int) -> str:
         parts = [cell.runtime] if len(self.runtimes) > 1 else []

@@ -1,8 +1,8 @@
-"""The oracle of a shrink: does this case still fail? It is recorded and verified until that can be told.
+"""The oracle of a shrink: does this workload still fail? It is tried until the answer is clear.
 
-A failure that was seen is real, but a pass may be luck. So a candidate is taken for failing, or for passing,
-by a sequential test of its rate of failure, compared to that of the case it was made from. Either answer is
-wrong for about one of eight candidates at the border, and for far fewer where the rates are far apart.
+A failure is real, but a pass may be luck. So a sequential test of the failure rate decides, relative to the
+rate of the workload that the candidate was made from. Each answer is wrong for about one in eight candidates
+at the border, and for far fewer where the rates are far apart.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from msgspec.structs import replace
 from loadgen.core.proportion import Sequential
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
 from loadgen.core.verdict import Judgement
-from loadgen.hunt.source import NAME, size, source
-from loadgen.hunt.trial import LIMIT, Plan
+from loadgen.hunt.scenario_text import NAME, scenario_text, size
+from loadgen.hunt.trial import LIMIT, TrialPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from loadgen.client.session import Stop
-    from loadgen.core.case import Case
+    from loadgen.core.workload import Workload
     from loadgen.hunt.fleet import Fleet
-    from loadgen.hunt.trial import Result
+    from loadgen.hunt.trial import TrialResult
 
 WRONGLY = 0.12
 HALF = 0.5
@@ -42,17 +42,17 @@ MOST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """By what a failure is known again, so that a case does not turn into one of another."""
+class FailureSignature:
+    """Identifies a failure, so that shrinking does not drift to a different one."""
 
     judgement: Judgement
     kinds: frozenset[str]
-    """The kinds of its causes, one of which a failure must have; empty: any will do."""
+    """The kinds of its causes, at least one of which a failure must have; empty: any."""
     faults: frozenset[str] = frozenset()
-    """Where it cannot be told: at whose door it lies."""
+    """For an undetermined result: whose fault it may be."""
 
-    def shown_by(self, result: Result) -> bool:
-        """Say whether *result* is such a failure."""
+    def shown_by(self, result: TrialResult) -> bool:
+        """Return whether *result* is this failure."""
         if result.judgement is not self.judgement:
             return False
         if self.judgement is Judgement.DIVERGED:
@@ -61,8 +61,8 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How often a case failed."""
+class FailureRate:
+    """How often a workload failed."""
 
     failures: int
     trials: int
@@ -73,38 +73,38 @@ class Measured:
         return self.failures / self.trials if self.trials else 0.0
 
 
-class Watcher:
-    """What a caller may want to see while it happens; by default nothing."""
+class ShrinkObserver:
+    """Receives progress; does nothing by default."""
 
     def phase(self, what: str) -> None:
-        """See that *what* begins."""
+        """The phase *what* starts."""
 
-    def tried(self, size: str, measured: Measured, *, kept: bool) -> None:
-        """See a candidate of that size judged, and whether it is the case to go on from."""
+    def tried(self, size: str, measured: FailureRate, *, kept: bool) -> None:
+        """A candidate of *size* was judged; *kept*: shrinking continues from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class TrialSettings:
     """How candidates are tried."""
 
     fleet: Fleet
     record: RunSpec
     """What the run was recorded with; its traffic and its load are replaced by those of a candidate."""
     verify: VerifySpec
-    sign: Sign
+    sign: FailureSignature
     folder: Path
-    """Where they are tried; all in it is removed again."""
+    """Working folder; its content is removed."""
     seconds: float | None = None
-    """How long to go on."""
+    """Time limit for the whole shrink."""
 
 
 class Oracle:
-    """Judges candidates; remembers each."""
+    """Judges candidates, and caches the answers."""
 
-    def __init__(self, setting: Setting, stop: Stop, watcher: Watcher) -> None:
+    def __init__(self, setting: TrialSettings, stop: Stop, observer: ShrinkObserver) -> None:
         self._setting = setting
         self._stop = stop
-        self._watcher = watcher
+        self._observer = observer
         self._deadline = None if setting.seconds is None else monotonic() + setting.seconds
         self._known: dict[str, bool] = {}
         self._rates = WELL
@@ -112,7 +112,7 @@ class Oracle:
         self.candidates = 0
 
     def is_over(self) -> bool:
-        """Say whether there is no more time: what is asked from now on is not tried, and passes."""
+        """Return whether time is up: from then on, candidates count as passing without a trial."""
         return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
 
     def expect(self, rate: float) -> None:
@@ -122,35 +122,35 @@ class Oracle:
         else:
             self._rates = max(rate, HARDLY) * NEARLY[0], max(rate, HARDLY) * NEARLY[1]
 
-    async def fails(self, case: Case) -> bool:
+    async def fails(self, workload: Workload) -> bool:
         """Say whether *case* still fails."""
-        if not case.steps or self.is_over():
+        if not workload.steps or self.is_over():
             return False
-        text = source(case, "A candidate.")
+        text = scenario_text(workload, "A candidate.")
         if text not in self._known:
             test = Sequential(*self._rates, WRONGLY, WRONGLY)
             measured = await self.measure(
-                case, lambda: test.answer is not None, lambda failed: test.see(failed=failed), most=MOST
+                workload, lambda: test.answer is not None, lambda failed: test.see(failed=failed), most=MOST
             )
             answer = bool(test.answer)
             if not answer and self.is_over():
                 return False
             self._known[text] = answer
             self.candidates += 1
-            self._watcher.tried(size(case), measured, kept=answer)
+            self._observer.tried(size(workload), measured, kept=answer)
             if answer:
                 self.expect(measured.rate)
         return self._known[text]
 
     async def measure(
         self,
-        case: Case,
+        workload: Workload,
         enough: Callable[[], bool],
         see: Callable[[bool], None],
         *,
         most: int,
         keep: Path | None = None,
-    ) -> Measured:
+    ) -> FailureRate:
         """Try *case* until it is *enough*, or *most* times; the files of its first failure go to *keep*.
 
         Raises:
@@ -159,11 +159,11 @@ class Oracle:
         work = self._setting.folder / "candidate"
         work.mkdir(parents=True, exist_ok=True)
         file = work / "case.py"
-        file.write_text(source(case, "A candidate."), encoding="utf-8")
+        file.write_text(scenario_text(workload, "A candidate."), encoding="utf-8")
         spec = self._setting.record
-        load = Load(concurrency=len(case.users), iterations=1, timeout=spec.load.timeout)
+        load = Load(concurrency=len(workload.users), iterations=1, timeout=spec.load.timeout)
         traffic = ScenarioTraffic(scenario=f"{file}:{NAME}")
-        plan = Plan(replace(spec, load=load, traffic=traffic), self._setting.verify)
+        plan = TrialPlan(replace(spec, load=load, traffic=traffic), self._setting.verify)
         begun = failures = trials = 0
         kept = False
         errors: list[Exception] = []
@@ -197,4 +197,4 @@ class Oracle:
         shutil.rmtree(work, ignore_errors=True)
         if errors:
             raise errors[0]
-        return Measured(failures, trials)
+        return FailureRate(failures, trials)

@@ -1,4 +1,4 @@
-"""Stress: make the trials of a grid, several at a time, until they are done or there is reason to stop."""
+"""Stress: run the trials of a grid, several at a time, until all are done or a stop condition is met."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from loadgen.hunt.fleet import Fleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Trial
-    from loadgen.hunt.trial import Result
+    from loadgen.hunt.trial import TrialResult
 
 
-class Ended(enum.StrEnum):
+class StopReason(enum.StrEnum):
     """Why a hunt ended."""
 
     ALL = "all trials are made"
@@ -33,39 +33,41 @@ class Ended(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """When to stop before all trials are made, and what to keep."""
+    """When to stop early, and what to keep."""
 
     failure: bool = False
     """Stop at the first trial that diverged, and drop what is under way."""
     seconds: float | None = None
-    """Begin no trial after so many seconds; what is under way is finished."""
+    """Start no trial after this many seconds; trials in progress are finished."""
     keep: bool = False
     """Keep the files of identical trials, too."""
     limit: float = LIMIT
-    """Seconds that each command of a trial may take."""
+    """Time limit for each trial's record or replay step, in seconds."""
 
 
-class Watcher:
-    """What a caller may want to see while it happens; by default nothing."""
+class StressObserver:
+    """Receives progress; does nothing by default."""
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
-        """See that *done* of *trials* are made already, and the others will be, by *fleet*."""
+        """The hunt starts: *done* of *trials* are finished already; *fleet* runs the rest."""
 
     def started(self, trial: Trial) -> None:
-        """See a trial begin."""
+        """A trial starts."""
 
-    def finished(self, trial: Trial, result: Result) -> None:
-        """See what came of it."""
+    def finished(self, trial: Trial, result: TrialResult) -> None:
+        """A trial has finished."""
 
 
-async def stress(hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> Ended:
-    """Make the trials of *hunt* that are not made yet; setting *stop* ends it after those under way.
+async def stress(
+    hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
+) -> StopReason:
+    """Run the remaining trials of *hunt*; setting *stop* ends it after the trials in progress.
 
     Raises:
         LoadgenError: no trial can be made: the commands refuse their arguments, or the fleet is lost.
     """
-    work = _Work(hunt, fleet, until, stop, watcher)
-    watcher.begin(len(hunt.grid), len(hunt.results), fleet.name)
+    work = _Work(hunt, fleet, until, stop, observer)
+    observer.begin(len(hunt.grid), len(hunt.results), fleet.name)
     async with anyio.create_task_group() as group:
         for _ in range(fleet.slots):
             group.start_soon(work.keep_trying, group.cancel_scope)
@@ -77,15 +79,17 @@ async def stress(hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watch
 class _Work:
     """What the tasks of one hunt share."""
 
-    def __init__(self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, watcher: Watcher) -> None:
+    def __init__(
+        self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
+    ) -> None:
         self._hunt = hunt
         self._fleet = fleet
         self._until = until
         self._stop = stop
-        self._watcher = watcher
+        self._observer = observer
         self._deadline = monotonic() + until.seconds if until.seconds is not None else None
         self._open: Iterator[Trial] = (one for one in hunt.grid.trials() if one.name not in hunt.results)
-        self.ended = Ended.ALL
+        self.ended = StopReason.ALL
         self.error: Exception | None = None
 
     async def keep_trying(self, everybody: anyio.CancelScope) -> None:
@@ -98,24 +102,26 @@ class _Work:
                 everybody.cancel()
                 return
             if self._until.failure and result.judgement is Judgement.DIVERGED:
-                self.ended = Ended.FOUND
+                self.ended = StopReason.FOUND
                 everybody.cancel()
 
     def _next(self) -> Trial | None:
         if self._stop.requested:
-            self.ended = Ended.INTERRUPTED
+            self.ended = StopReason.INTERRUPTED
             return None
         trial = next(self._open, None)
         if trial is not None and self._deadline is not None and monotonic() >= self._deadline:
-            self.ended = Ended.TIME
+            self.ended = StopReason.TIME
             return None
         return trial
 
-    async def _make(self, trial: Trial) -> Result:
-        self._watcher.started(trial)
+    async def _make(self, trial: Trial) -> TrialResult:
+        self._observer.started(trial)
         finished = False
         try:
-            result = await self._fleet.run(trial.plan, self._hunt.place(trial.name), limit=self._until.limit)
+            result = await self._fleet.run(
+                trial.plan, self._hunt.trial_folder(trial.name), limit=self._until.limit
+            )
             finished = True
         finally:
             if not finished:  # what it left tells nothing, and it is made again
@@ -124,5 +130,5 @@ class _Work:
             self._hunt.discard(trial.name)
             result = replace(result, folder="")
         self._hunt.add(trial.name, result)
-        self._watcher.finished(trial, result)
+        self._observer.finished(trial, result)
         return result

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.hunt.grid import Cell, Grid, Trial
-    from loadgen.hunt.trial import Found, Result
+    from loadgen.hunt.trial import TrialCause, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class TrialCounts:
     """What came of some trials."""
 
     identical: int
@@ -43,7 +43,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FailureKind:
     """What several trials failed of."""
 
     fault: str
@@ -56,11 +56,11 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedTrial:
     """One trial that was not identical."""
 
     trial: Trial
-    result: Result
+    result: TrialResult
 
     @property
     def run(self) -> str:
@@ -74,10 +74,10 @@ class Summary:
 
     grid: Grid
     ended: str
-    total: Tally
-    cells: tuple[tuple[Cell, Tally], ...]
-    kinds: tuple[Kind, ...]
-    failures: tuple[Failure, ...]
+    total: TrialCounts
+    cells: tuple[tuple[Cell, TrialCounts], ...]
+    kinds: tuple[FailureKind, ...]
+    failures: tuple[FailedTrial, ...]
     requests: int
     """Requests of all trials."""
     ratio: float | None
@@ -109,11 +109,11 @@ class Summary:
         }
 
 
-def summarise(grid: Grid, results: Mapping[str, Result], ended: str) -> Summary:
+def summarise(grid: Grid, results: Mapping[str, TrialResult], ended: str) -> Summary:
     """Return what *results*, by the trials' names, tell of *grid*."""
     trials = list(grid.trials())
     made = [(trial, results[trial.name]) for trial in trials if trial.name in results]
-    failed = [Failure(trial, one) for trial, one in made if one.judgement is not Judgement.IDENTICAL]
+    failed = [FailedTrial(trial, one) for trial, one in made if one.judgement is not Judgement.IDENTICAL]
     ratios = [one.sessions[1] / one.sessions[0] for _, one in made if one.sessions and one.sessions[0]]
     return Summary(
         grid,
@@ -130,21 +130,21 @@ def summarise(grid: Grid, results: Mapping[str, Result], ended: str) -> Summary:
     )
 
 
-def _tally(results: list[Result], planned: int) -> Tally:
+def _tally(results: list[TrialResult], planned: int) -> TrialCounts:
     count = Counter(one.judgement for one in results)
-    return Tally(
+    return TrialCounts(
         count[Judgement.IDENTICAL], count[Judgement.DIVERGED], count[Judgement.UNDETERMINED], planned
     )
 
 
-def _kinds(failures: list[Failure]) -> tuple[Kind, ...]:
+def _kinds(failures: list[FailedTrial]) -> tuple[FailureKind, ...]:
     """Gather what the failures have in common, the most frequent first."""
-    found: dict[tuple[str, str], dict[str, Found]] = {}
+    found: dict[tuple[str, str], dict[str, TrialCause]] = {}
     for failure in failures:
         for cause in failure.result.causes:
             found.setdefault((cause.fault, cause.kind), {}).setdefault(failure.trial.name, cause)
     kinds = []
     for (fault, what), members in found.items():
         first, cause = next(iter(members.items()))
-        kinds.append(Kind(fault, what, first, cause.headline, cause.why, tuple(members)))
+        kinds.append(FailureKind(fault, what, first, cause.headline, cause.why, tuple(members)))
     return tuple(sorted(kinds, key=lambda kind: -len(kind.trials)))

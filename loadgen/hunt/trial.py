@@ -8,7 +8,7 @@ verify`` do. Their results are read from the files that they leave::
         record.jsonl        what happened, see loadgen.core.events; record.log what went wrong
         verify.jsonl, verify.log
 
-What cannot be told is undetermined, with its message; a trial raises only what would befall every other one.
+A trial without an answer is undetermined, with a message; it raises only errors that all trials would hit.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 RUN = "run"
 """The name of the run folder in a trial's folder."""
 LIMIT = 600.0
-"""Seconds that each of the two commands may take."""
+"""Time limit for each of the two commands, in seconds."""
 GRACE = 25.0
-"""Seconds that a command which is asked to end may take to clean up, before it is killed."""
+"""Grace period in seconds for a command to clean up after SIGTERM, before it is killed."""
 ATTRIBUTING = 3
-"""Replays that tell a value which is not on the tape from a race."""
+"""Number of replays; separates races from values that are missing on the tape."""
 LAST_WORDS = 3
 """Lines of its log that the message of a command which failed unexpectedly quotes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """What to try."""
 
     record: RunSpec
@@ -73,7 +73,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TrialCause:
     """One cause of a divergence, see :class:`loadgen.core.diagnosis.Cause`, or why it cannot be told."""
 
     fault: str
@@ -86,13 +86,13 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What came of one trial."""
+class TrialResult:
+    """The result of one trial."""
 
     judgement: Judgement
     message: str = ""
     """The first of the causes, in a sentence."""
-    causes: tuple[Found, ...] = ()
+    causes: tuple[TrialCause, ...] = ()
     """Why it is not identical; of what differs, the first in the server's order first."""
     requests: int = 0
     """Requests that were recorded."""
@@ -117,7 +117,7 @@ class Result:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Result:
+    def from_json(cls, content: Mapping[str, Any]) -> TrialResult:
         """Return the result that :meth:`to_json` gave *content* of.
 
         Raises:
@@ -125,14 +125,14 @@ class Result:
         """
         fields = dict(content)
         fields["judgement"] = Judgement(fields["judgement"])
-        fields["causes"] = tuple(Found(**one) for one in fields["causes"])
+        fields["causes"] = tuple(TrialCause(**one) for one in fields["causes"])
         if fields["sessions"] is not None:
             recorded, replayed = fields["sessions"]
             fields["sessions"] = (float(recorded), float(replayed))
         return cls(**fields)
 
 
-async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
+async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialResult:
     """Try *plan* in *folder*, which must not exist or be empty, and return what came of it.
 
     Cancelled, it ends the processes that it started, cleanly if they let it, before it returns. Should this
@@ -144,7 +144,7 @@ async def run(plan: Plan, folder: Path, *, limit: float = LIMIT) -> Result:
     """
     folder.mkdir(parents=True, exist_ok=True)
     recording = await work(Record(spec=plan.record, folder=str(folder / RUN)), folder, limit)
-    result = Result(
+    result = TrialResult(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
         record_seconds=recording.seconds,
@@ -186,23 +186,25 @@ async def attribute(folder: Path, verify: VerifySpec, *, limit: float = LIMIT) -
     await work(Verify(spec=again, run=str(folder / RUN)), folder, limit)
 
 
-def _because(result: Result, *causes: Found) -> Result:
+def _because(result: TrialResult, *causes: TrialCause) -> TrialResult:
     return replace(result, causes=causes, message=causes[0].headline if causes else "")
 
 
-def _causes(verdict: Verdict) -> Iterator[Found]:
+def _causes(verdict: Verdict) -> Iterator[TrialCause]:
     """Yield why *verdict* is not identical."""
     for one in verdict.causes:
-        yield Found(one.fault.value, kind(one.first), one.headline, one.why, one.count + one.consequences)
+        yield TrialCause(
+            one.fault.value, kind(one.first), one.headline, one.why, one.count + one.consequences
+        )
     if not verdict.causes and verdict.order is not None:
-        yield Found("unknown", "server order differs", str(verdict.order.differences[0]), "", 0)
+        yield TrialCause("unknown", "server order differs", str(verdict.order.differences[0]), "", 0)
     for reason in verdict.reasons:
         yield _reason(reason.fault, reason.message)
 
 
-def _reason(fault: str, message: str) -> Found:
+def _reason(fault: str, message: str) -> TrialCause:
     first, *rest = message.split("\n", 1)
-    return Found(fault, numberless(first), first, "".join(rest), 0)
+    return TrialCause(fault, numberless(first), first, "".join(rest), 0)
 
 
 def kind(head: Divergence) -> str:
@@ -238,7 +240,7 @@ class _Ended:
     events: Path
     log: Path
 
-    def failure(self) -> Found:
+    def failure(self) -> TrialCause:
         """Say why it failed, in its own words where it had any."""
         if self.failed is not None and self.code is not None:
             error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)

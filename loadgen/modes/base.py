@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 START_LIMIT = 60.0
-"""Seconds that a server may take until it is ready."""
+"""Time limit for a server to become ready, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a recorded server did, as far as that can be seen."""
+    """What a recorded server did, as far as it can be observed."""
 
     order: list[int]
-    """``n`` where request *n* entered, ``-n`` where it finished; empty where nothing can tell."""
+    """``n`` where request *n* entered, ``-n`` where it finished; empty if unknown."""
     database: bool
-    """Whether it made a database where it was told to."""
+    """Whether it created its database."""
 
 
 class RecordedServer(Protocol):
@@ -64,7 +64,7 @@ class RecordedServer(Protocol):
         """Wait until it has ended, for whatever reason."""
 
     async def exit_report(self) -> str | None:
-        """Say how it ended, and its last words; None while it runs."""
+        """Return how it exited, and its last log lines; None while it runs."""
 
 
 class BoundaryServer(RecordedServer, Protocol):

@@ -150,7 +150,7 @@ class _Client:
     async def __aiter__(self) -> AsyncIterator[Timed]:
         async for line in self._process.lines():
             match happened.from_line(line):
-                case happened.Body(sha256=digest, base64=body):
+                case happened.EntryBody(sha256=digest, base64=body):
                     self._bodies[digest] = base64.b64decode(body)
                 case happened.Entry(name=name, fields=fields, at=at, due=due):
                     event = decode({"event": name, **fields}, self._bodies.pop)

@@ -16,7 +16,7 @@ import anyio
 import httpx
 
 from loadgen import protocol
-from loadgen.client.control import Control, State
+from loadgen.client.control import BoundaryState, Control
 from loadgen.client.transport import WireTransport
 from loadgen.core.spec import Schedule
 from loadgen.engine import retrace
@@ -79,7 +79,7 @@ class LocalServer:
             ServerFault: the server ended, or its application does not serve.
             EngineFault: what answers is not a boundary in *mode*.
         """
-        answers = list[State | Exception]()
+        answers = list[BoundaryState | Exception]()
 
         async def ask() -> None:
             try:
@@ -98,9 +98,9 @@ class LocalServer:
             await self.ended()  # its children may hold the socket open
             waiting.cancel_scope.cancel()
         match answers:
-            case [State() as state] if state.mode == mode:
+            case [BoundaryState() as state] if state.mode == mode:
                 return
-            case [State() as state]:
+            case [BoundaryState() as state]:
                 raise EngineFault(f"the server to {mode} is in {state.mode} mode")
             case [EngineFault() as fault]:
                 raise fault

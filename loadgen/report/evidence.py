@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from loadgen.core.spec import ModeName
 from loadgen.core.transcript import Run
 from loadgen.errors import LoadgenError
-from loadgen.report.tables import Side, Tables
+from loadgen.report.tables import SessionAnswers, Tables
 from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Evidence:
     path: Path
     verification: Verification | None
     tables: Tables
-    recorded: Side
-    replayed: Side | None
+    recorded: SessionAnswers
+    replayed: SessionAnswers | None
     started: str = ""
     notices: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
     """Read everything that a report on *run* and *verification* shows."""
     verdict = verification.verdict if verification else None
     tables = Tables(masker, close=[one.seq for one in verdict.divergences] if verdict else [])
-    evidence = Evidence(manifest, run.path, verification, tables, Side(), None)
+    evidence = Evidence(manifest, run.path, verification, tables, SessionAnswers(), None)
     evidence.recorded = _side(evidence, run.transcript, run.bodies, "recording")
     if verification is not None and (verification.path / "transcript.jsonl").is_file():
         evidence.replayed = _side(
@@ -88,8 +88,8 @@ def learn(run: RunFolder, verification: Verification, masker: Masker) -> None:
                 masker.event(event)
 
 
-def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> Side:
-    side = Side()
+def _side(evidence: Evidence, path: Path, bodies: Path, name: str) -> SessionAnswers:
+    side = SessionAnswers()
     try:
         with read_transcript(path, bodies) as events:
             for event in events:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadgen.report.tables import Side
+    from loadgen.report.tables import SessionAnswers
 
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 BUCKETS = 42
@@ -43,7 +43,7 @@ def histogram(sides: Sequence[Sequence[int]]) -> dict[str, Any]:
     return {"edges": [round(edge / 1000, 4) for edge in edges], "counts": counts}
 
 
-def rate(sides: Sequence[Side]) -> dict[str, Any]:
+def rate(sides: Sequence[SessionAnswers]) -> dict[str, Any]:
     """Count answers by second of the session; each side ends with its last answer."""
     ends = [
         [done for done, status in zip(side.done, side.status, strict=True) if status > 0] for side in sides

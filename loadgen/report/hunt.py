@@ -16,7 +16,7 @@ from loadgen.report.page import asset, fill, icon, policy
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from loadgen.hunt.summary import Failure, Kind, Summary, Tally
+    from loadgen.hunt.summary import FailedTrial, FailureKind, Summary, TrialCounts
 
 STYLES = ("page.css", "hunt.css")
 _HEADLINES = {
@@ -98,7 +98,7 @@ def _cell_name(runtime: str, scenario: str, concurrency: int) -> str:
     return ", ".join(part for part in (runtime, scenario, f"concurrency {concurrency}") if part)
 
 
-def _tally(tally: Tally) -> str:
+def _tally(tally: TrialCounts) -> str:
     counts = "".join(f"<td>{count}</td>" for count in (tally.identical, tally.diverged, tally.undetermined))
     if not tally.identical + tally.diverged:
         return f"{counts}<td>not known</td><td></td>"
@@ -109,7 +109,7 @@ def _tally(tally: Tally) -> str:
     return f"{counts}<td>{low:.1%} to {high:.1%}</td><td>{drawn}</td>"
 
 
-def _causes(kinds: Sequence[Kind]) -> str:
+def _causes(kinds: Sequence[FailureKind]) -> str:
     if not kinds:
         return ""
     told = "".join(map(_cause, kinds))
@@ -119,7 +119,7 @@ def _causes(kinds: Sequence[Kind]) -> str:
     )
 
 
-def _cause(kind: Kind) -> str:
+def _cause(kind: FailureKind) -> str:
     what, first, why = map(escape, (kind.what, kind.headline, kind.why))
     fault = f'<span class="fault" data-fault="{escape(kind.fault)}">{escape(kind.fault)}</span>'
     where = f"<span>in {len(kind.trials)} trials: {escape(_some(kind.trials))}</span>"
@@ -129,7 +129,7 @@ def _cause(kind: Kind) -> str:
     return f'<article class="cause">{top}<h2>{what}</h2><dl>{rows}</dl></article>'
 
 
-def _failures(failures: Sequence[Failure], reports: Collection[str]) -> str:
+def _failures(failures: Sequence[FailedTrial], reports: Collection[str]) -> str:
     if not failures:
         return ""
     told = "".join(
@@ -144,7 +144,7 @@ def _failures(failures: Sequence[Failure], reports: Collection[str]) -> str:
     )
 
 
-def _link(failure: Failure, reports: Collection[str]) -> str:
+def _link(failure: FailedTrial, reports: Collection[str]) -> str:
     name = escape(failure.trial.name)
     if failure.trial.name not in reports:
         return name

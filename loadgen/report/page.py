@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadgen.core.masking import Masker
     from loadgen.core.verdict import Divergence
     from loadgen.report.evidence import Evidence
-    from loadgen.report.story import Story
+    from loadgen.report.story import RunStory
     from loadgen.report.wording import Told
 
 STYLES = ("vendor/uPlot.min.css", "page.css")
@@ -69,7 +69,7 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     return fill("page.html", parts)
 
 
-def model(evidence: Evidence, story: Story, masker: Masker, *, version: str) -> dict[str, Any]:
+def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) -> dict[str, Any]:
     """Return the page's data."""
     verification = evidence.verification
     verdict = verification.verdict if verification else None

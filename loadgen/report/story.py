@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RunStory:
     """A headline, and what a reader needs to believe it."""
 
     tone: str
@@ -29,36 +29,38 @@ class Story:
     reasons: tuple[Reason, ...] = ()
 
 
-def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> Story:
+def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> RunStory:
     """Word the headline for *manifest*'s run of *requests* and *verification*."""
     verdict = verification.verdict if verification else None
     result = manifest.result
     told = failing(result.totals, is_builtin=is_builtin(manifest.spec.traffic))
     if verdict is not None:
-        return Story(
+        return RunStory(
             verdict.judgement.value,
             wording.title(verdict),
             " ".join(filter(None, (wording.lead(verdict, masker), told))),
             verdict.reasons,
         )
     if verification is not None:
-        return Story(
+        return RunStory(
             "undetermined",
             "Undetermined",
             f"Verification {verification.number} has no verdict: {verification.problem}.",
             (Reason("harness", verification.problem, "Verify again: loadgen verify"),),
         )
     if result.state is State.COMPLETE:
-        return Story(
+        return RunStory(
             "unverified",
             "Not verified yet",
             f"{count(requests, 'request')} recorded, {manifest.concurrency} at a time. "
             "Whether a replay gives the same answers has not been asked." + (f" {told}" if told else ""),
         )
     if result.state is State.MASKED:
-        return Story("unverified", "Masked copy", f"{count(requests, 'request')} can be read. {result.error}")
+        return RunStory(
+            "unverified", "Masked copy", f"{count(requests, 'request')} can be read. {result.error}"
+        )
     why = result.error or "it was interrupted before its recording was complete"
-    return Story(
+    return RunStory(
         "failed",
         "Recording failed" if result.state is State.FAILED else "Recording unfinished",
         f"{count(requests, 'request')} of it can be read. It cannot be verified.",

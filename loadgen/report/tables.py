@@ -38,7 +38,7 @@ NONE = -1
 
 
 @dataclass(slots=True)
-class Side:
+class SessionAnswers:
     """The answers of one session, by request: column entry *n* - 1 is request *n*."""
 
     sent: list[int] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Tables:
     def __init__(self, masker: Masker, close: Sequence[int]) -> None:
         self._masker = masker
         self._close = frozenset(close[:CLOSELY])
-        self._held: dict[int, tuple[bytes, Side]] = {}
+        self._held: dict[int, tuple[bytes, SessionAnswers]] = {}
         self._shown = 0
         self.words = Interned()
         self.pairs = Interned()
@@ -117,7 +117,7 @@ class Tables:
             key: [] for key in ("user", "method", "target", "headers", "body")
         }
 
-    def add(self, side: Side, event: Event, at: float | None, due: float | None = None) -> None:
+    def add(self, side: SessionAnswers, event: Event, at: float | None, due: float | None = None) -> None:
         """Add what *event*, lived at *at*, says to *side*; the first side's requests are the page's."""
         match event:
             case Request():
@@ -164,10 +164,10 @@ class Tables:
         }
 
     @staticmethod
-    def _time(side: Side, at: float | None) -> int:
+    def _time(side: SessionAnswers, at: float | None) -> int:
         return NONE if at is None else max(0, round((at - (side.began or 0.0)) * 1e6))
 
-    def _request(self, side: Side, request: Request) -> None:
+    def _request(self, side: SessionAnswers, request: Request) -> None:
         if len(self.requests["user"]) < request.seq:
             columns = self.requests
             columns["user"].append(request.user)
@@ -184,7 +184,7 @@ class Tables:
         masked = self._masker.headers(headers)
         return self.header_lists.number(tuple(self.pairs.number(pair) for pair in masked))
 
-    def _answer(self, side: Side, seq: int, body: bytes) -> None:
+    def _answer(self, side: SessionAnswers, seq: int, body: bytes) -> None:
         """Keep an answer's body; the two of a divergence are shown from where they begin to differ."""
         if seq not in self._close:
             side.body[seq - 1] = self._body(body, 0, NORMAL)

@@ -1,4 +1,4 @@
-"""The application's code: digests of it, so that a verdict can tell whether it changed since."""
+"""Digests of the application's code, so that a verdict can report whether the code has changed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from loadgen.engine.target import Target
 
 LIMIT = 5000
-"""Files that are looked at; code beyond that is not an application's own."""
+"""Maximum number of files; a folder with more is not an application's own code."""
 _NOT_ITS_OWN = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 def sources(target: Target) -> dict[str, str]:
-    """Return the digest of each Python file and template of *target*, by its absolute path."""
+    """Return the digests of the Python files and templates of *target*, by absolute path."""
     if target.name == BUNDLED:
         import server_app  # noqa: PLC0415 - only where it is the target
 
@@ -32,14 +32,14 @@ def sources(target: Target) -> dict[str, str]:
 
 
 def client_sources(file: Path | None) -> dict[str, str]:
-    """Return the digest of each file that the requests come from: *file*, and its imports beside it."""
+    """Return the digests of the files that define the requests: *file*, and its imports beside it."""
     if file is None:
         return {}
     return _digests(dict.fromkeys((file, *_imported(file.resolve().parent))))
 
 
 def _imported(folder: Path) -> Iterator[Path]:
-    """Yield the files in *folder* that this process has imported modules from, but for loadgen's own."""
+    """Yield the files in *folder* of modules that this process has imported, except loadgen's own."""
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file is None or name.partition(".")[0] in {"loadgen", "__main__"}:
@@ -56,13 +56,13 @@ def _digests(paths: Iterable[Path]) -> dict[str, str]:
             break
         try:
             found[str(path)] = digest(path)
-        except OSError:  # it is not there to be imported either
+        except OSError:  # a file that cannot be read cannot be imported either
             continue
     return found
 
 
 def changed(recorded: Mapping[str, str]) -> list[str] | None:
-    """Return the recorded files that are not what they were; none if no file was looked at."""
+    """Return the recorded files whose content differs now; None if no digests were recorded."""
     if not recorded:
         return None
     return [path for path, sha in recorded.items() if not _is(Path(path), sha)]

@@ -1,4 +1,4 @@
-"""Files and folders: read only if they are regular, written whole or not at all, numbered without a race."""
+"""Files and folders: only regular files are read, writes are atomic, numbering is free of races."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 LARGEST = 64 << 20
-"""Bytes of the largest file that is read into memory at once."""
+"""Maximum size in bytes of a file that is read into memory."""
 
 
 def open_regular(path: Path) -> BufferedReader:
     """Open the file at *path* for reading.
 
-    A named pipe in its place would block for ever, and a device may have no end: both are refused.
+    Named pipes and devices are refused: reading them could block or never end.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
@@ -64,7 +64,7 @@ def digest(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write *content* beside *path* and rename, so that no reader sees half of it."""
+    """Write *content* to a temporary file and rename it to *path*: readers never see a partial file."""
     beside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         beside.write_bytes(content)
@@ -76,17 +76,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write *content* as JSON, indented, as a whole."""
+    """Write *content* as indented JSON, atomically."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def numbered(parent: Path) -> list[int]:
-    """Return the numbers of the folders in *parent* that are named by one, ascending."""
+    """Return the numbers of the numbered folders in *parent*, ascending."""
     return sorted(int(path.name) for path in parent.glob("*") if path.name.isdecimal() and path.is_dir())
 
 
 def new_numbered(parent: Path) -> Path:
-    """Make the next numbered folder in *parent*, which is made if need be, and return it.
+    """Create the next numbered folder in *parent*, and *parent* if needed; return it.
 
     Raises:
         OSError: it cannot be made.
@@ -103,7 +103,7 @@ def new_numbered(parent: Path) -> Path:
 
 
 def new_folder_like(path: Path, mode: int = 0o777) -> Path:
-    """Make a new folder called *path*, or *path* with ``-2``, ``-3`` and so on, and return it.
+    """Create a new folder called *path*, or *path* with ``-2``, ``-3`` and so on; return it.
 
     Raises:
         OSError: it cannot be made.
@@ -126,10 +126,10 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def link_latest(path: Path) -> None:
-    """Let ``latest`` beside the folder *path* point to it."""
+    """Point the link ``latest`` beside the folder *path* to it."""
     latest = path.parent / LATEST
     if latest.is_dir() and not latest.is_symlink():
-        return  # a folder that somebody called so
+        return  # a folder that a user named "latest"
     beside = latest.with_name(f".{LATEST}-{os.getpid()}")
     beside.unlink(missing_ok=True)
     beside.symlink_to(path.name)

@@ -1,7 +1,7 @@
-"""The journal: writes a transcript through structlog, line by line, as things happen.
+"""The journal: writes a transcript through structlog, line by line, as events happen.
 
-It is the one owner of order: only it gives sequence numbers, and it appends each line, flushed, before the
-event loop can run anything else. What was written survives the death of this process.
+It alone assigns sequence numbers, and appends and flushes each line before the event loop can run anything
+else. Lines that were written survive a crash of this process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 
 from loadgen.core import transcript
 from loadgen.core.exchange import Failure, Headers, Request, Response
-from loadgen.core.tally import Tally
+from loadgen.core.tally import RequestTally
 from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ _NOT_LIVED = (transcript.Run, transcript.Order, transcript.End)
 
 
 def _line(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
-    """Serialise one event, its name first: a transcript is read by people too."""
+    """Serialise one event with its name first, for readability."""
     del logger, method
     return _encode({"event": event.pop("event"), **event})
 
 
 ORDER_PIECE = 1000
-"""Steps of the server's order in one line."""
+"""Number of steps of the server's order per line."""
 
 
 class Journal:
@@ -57,7 +57,7 @@ class Journal:
         self._sent: dict[int, float] = {}
         self._first, self._last = math.inf, 0.0
         self.requests = 0
-        self.tally = Tally()
+        self.tally = RequestTally()
         self._due: dict[int, float] = {}
 
     def __enter__(self) -> Self:
@@ -95,18 +95,18 @@ class Journal:
 
     @property
     def corrected(self) -> Histogram:
-        """As :attr:`latency`, but from when a request was due, where that was before it was sent."""
+        """Like :attr:`latency`, but measured from when a request was due, if it was sent late."""
         return self.tally.corrected
 
     @property
     def open_requests(self) -> int:
-        """How many requests have no answer yet."""
+        """Number of requests without an answer so far."""
         return len(self._sent)
 
     def write(self, event: transcript.Event, at: float | None = None, **more: float) -> float:
         """Append one event and return its time, in seconds since the journal was opened.
 
-        *at* is that time where the event was lived elsewhere, and is only written down here.
+        *at* overrides the time, for an event that happened in another process.
         """
         at = self.elapsed if at is None else at
         if not isinstance(event, _NOT_LIVED):
@@ -124,16 +124,16 @@ class Journal:
         body: bytes,
         due: float | None = None,
     ) -> Request:
-        """Number a request and write it down, before it is sent; *due* is when it should have been.
+        """Number a request and write it, before it is sent; *due* is its scheduled time.
 
-        Number, time and line belong together: nothing in here awaits, so no other request comes between.
+        Number, time and line are taken together: nothing here awaits, so no other request can intervene.
         """
         request = Request(self.requests + 1, user, method, target, headers, body)
         self.resume(request, due)
         return request
 
     def resume(self, request: Request, due: float | None = None, at: float | None = None) -> None:
-        """Write down a request that was numbered in an earlier run, or elsewhere."""
+        """Write a request that already has a number, from an earlier run or another process."""
         self.requests += 1
         if due is None:
             self._sent[request.seq] = self.write(request, at)
@@ -142,7 +142,7 @@ class Journal:
             self._due[request.seq] = due
 
     def complete(self, outcome: Response | Failure, at: float | None = None) -> None:
-        """Write down how a request ended."""
+        """Write the outcome of a request."""
         at = self.write(outcome, at)
         sent = self._sent.pop(outcome.seq)
         due = self._due.pop(outcome.seq, sent)

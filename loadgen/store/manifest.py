@@ -1,7 +1,7 @@
-"""The manifest of a run, ``run.json``: what was to be recorded, with what, and what came of it.
+"""The manifest of a run, ``run.json``: its specification, its environment and its result.
 
-Format ``loadgen-run/2``. It is sealed: what a verdict rests on, the digests of code above all, cannot be
-altered or lost unnoticed. It is rewritten as its state changes, from ``recording`` to ``complete`` or
+Format ``loadgen-run/2``. A seal detects any change or loss of what verdicts depend on, above all the
+digests of code. The file is rewritten as its state changes, from ``recording`` to ``complete`` or
 ``failed``.
 """
 
@@ -25,14 +25,14 @@ NAME = "run.json"
 
 
 class State(enum.StrEnum):
-    """How far a run is."""
+    """The state of a run."""
 
     RECORDING = "recording"
-    """It is under way, or whoever recorded it was killed."""
+    """In progress, or the recording process was killed."""
     COMPLETE = "complete"
     FAILED = "failed"
     MASKED = "masked"
-    """A copy for reading, without its secrets: it cannot be verified."""
+    """A copy for reading with its secrets removed; it cannot be verified."""
 
 
 class _Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -40,16 +40,16 @@ class _Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Started(_Part, kw_only=True):
-    """How the server was started, in the terms of where it ran: this machine, or its container."""
+    """How the server was started, with paths of the machine or container that it ran in."""
 
     argv: tuple[str, ...] = ()
-    """As after ``python``."""
+    """The arguments after ``python``."""
     folder: str = ""
     """Where the application's code is; empty for the bundled server."""
     cwd: str = ""
-    """Directory that it was started in, and is replayed in; empty: any."""
+    """Working directory, for recording and replay; empty: any."""
     database: str = ""
-    """Where its database was; it must not exist when the run is verified."""
+    """Path of its database; it must not exist when the run is verified."""
 
 
 class Spread(_Part, kw_only=True):
@@ -97,23 +97,23 @@ class Totals(_Part, kw_only=True):
     """With an arrival rate: latency from when requests were due."""
     corrected_p99_ms: float | None = None
     waited: int | None = None
-    """With an arrival rate: how many iterations waited for a user."""
+    """With an arrival rate: number of iterations that waited for a free user."""
     longest_wait_ms: float | None = None
     visit: Visit | None = None
     """What came of the clients, where they came through the gateway."""
 
 
 class Result(_Part, kw_only=True):
-    """What came of a session; made where it ran, and carried from there whole."""
+    """The result of a session, made where the session ran."""
 
     state: State = State.RECORDING
     error: str = ""
     """Why it failed."""
     versions: dict[str, str] = msgspec.field(default_factory=dict)
-    """What must be the same for a recording to be replayed."""
+    """Versions that must match for a replay."""
     started: Started = msgspec.field(default_factory=Started)
     database_used: bool = False
-    """Whether the server made its database."""
+    """Whether the server created its database."""
     totals: Totals | None = None
     """None until the session has ended."""
     files: dict[str, str] = msgspec.field(default_factory=dict)
@@ -129,29 +129,29 @@ class Manifest(_Part, kw_only=True):
     command: tuple[str, ...] = ()
     """The command line that recorded it."""
     spec: RunSpec
-    """All of it that was asked for; concurrency and iterations are what they came to."""
+    """The complete specification; concurrency and iterations are the values actually used."""
     image: str = ""
-    """The image of its containers, where there were any."""
+    """The image of its containers; empty for a local run."""
     sources: dict[str, str] = msgspec.field(default_factory=dict)
-    """SHA-256 of each file of the application's code, by its path; empty where that was not looked at."""
+    """SHA-256 of each file of the application's code, by path; empty if not computed."""
     client_sources: dict[str, str] = msgspec.field(default_factory=dict)
-    """The same of the scenario, where it is from a file, and of the requests that were played."""
+    """The same for the scenario or traffic file."""
     result: Result = msgspec.field(default_factory=Result)
 
     @property
     def concurrency(self) -> int:
-        """How many virtual users there were."""
+        """Number of virtual users."""
         assert self.spec.load.concurrency is not None
         return self.spec.load.concurrency
 
     @property
     def requests(self) -> int | None:
-        """How many requests were recorded, if the session has ended."""
+        """Number of recorded requests; None until the session has ended."""
         return None if self.result.totals is None else self.result.totals.requests
 
     @property
     def seconds(self) -> float | None:
-        """How long the session took, if it has ended."""
+        """Duration of the session; None until it has ended."""
         return None if self.result.totals is None else self.result.totals.seconds
 
     def to_json(self) -> dict[str, Any]:
@@ -161,16 +161,16 @@ class Manifest(_Part, kw_only=True):
 
     @classmethod
     def from_json(cls, content: Any) -> Manifest:
-        """Return the manifest that :meth:`to_json` gave *content* of.
+        """Decode a manifest from the output of :meth:`to_json`.
 
         Raises:
-            ValueError: it is not one; the message names the field.
+            ValueError: *content* is not valid; the message names the field.
         """
         return msgspec.convert(content, cls, str_keys=True)
 
 
 def write(path: Path, manifest: Manifest) -> None:
-    """Write *manifest* to *path*, sealed, as a whole."""
+    """Write *manifest* to *path*, sealed and atomically."""
     sealed.write(path, manifest.to_json())
 
 
@@ -187,6 +187,6 @@ def read(path: Path) -> Manifest:
         raise RecordingFault(f"{path} is damaged: {error}", advice="Record again: loadgen record") from error
     if manifest.to_json() != content:
         raise RecordingFault(
-            f"{path} is damaged: it does not say what loadgen writes", advice="Record again: loadgen record"
+            f"{path} is damaged: loadgen would write it differently", advice="Record again: loadgen record"
         )
     return manifest

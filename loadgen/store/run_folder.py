@@ -7,8 +7,8 @@
                             all of this (see loadgen.store.sealed); see loadgen.store.manifest
         transcript.jsonl    see loadgen.core.transcript; large bodies in bodies/<sha256>
         recording.bin       the engine's tape, of the server
-        client.bin          that of the load generator, where it was traced
-        server.log          what the server printed; client.log what a traced load generator did
+        client.bin          the tape of the load generator, if it was traced
+        server.log          output of the server; client.log output of a traced load generator
         schedule.jsonl      of an explored run, who ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PARENT = Path("runs")
 _PRIVATE = 0o700
-"""What was asked and answered is for its owner's eyes only, as the recording is."""
+"""Requests, answers and recordings are readable by their owner only."""
 LARGEST_BODY = 1 << 30
-"""Bytes of the largest body that is read back: it is read into memory before its digest can be checked."""
+"""Maximum size of a body that is read back: it must fit into memory for its digest to be checked."""
 
 
 class RunFolder:
@@ -56,7 +56,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, wanted: Path | None, name: str) -> RunFolder:
-        """Make a new, empty run folder: *wanted*, or one called like *name* under ``runs/``.
+        """Create a new run folder: *wanted*, or one named after *name* under ``runs/``.
 
         Raises:
             UsageError: *wanted* exists and is not empty, or cannot be made.
@@ -88,7 +88,9 @@ class RunFolder:
         path = given or DEFAULT_PARENT / LATEST
         file = path / manifests.NAME
         if not os.path.isfile(file):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
-            what = f"{path} is no run folder: it has no run.json" if given else "there is no run in runs/ yet"
+            what = (
+                f"{path} is not a run folder: it has no run.json" if given else "there is no run in runs/ yet"
+            )
             raise UsageError(what, advice="Record one: loadgen record")
         return cls(path.resolve() if given is None else path), manifests.read(file)
 
@@ -97,11 +99,11 @@ class RunFolder:
         manifests.write(self.path / manifests.NAME, manifest)
 
     def make_latest(self) -> None:
-        """Let ``latest`` beside this folder point to it."""
+        """Point the link ``latest`` beside this folder to it."""
         files.link_latest(self.path)
 
     def is_latest(self) -> bool:
-        """Say whether it is what commands take when no run is named."""
+        """Return whether commands use this run by default."""
         return (DEFAULT_PARENT / LATEST).resolve() == self.path.resolve()
 
     def digests(self) -> dict[str, str]:
@@ -110,9 +112,9 @@ class RunFolder:
         return {path.name: digest(path) for path in (self.transcript, self.recording, *sometimes)}
 
     def check_recording(self, manifest: Manifest, recording: Path | None = None) -> None:
-        """Refuse a recording that is not, to the bit, what was recorded; the engine itself does not check.
+        """Refuse a recording that has changed in any bit; the engine does not check this itself.
 
-        By default it is that of the server.
+        The default *recording* is the server's.
 
         Raises:
             RecordingFault: the run is not complete, or its recording is missing, empty or changed.
@@ -146,7 +148,7 @@ class RunFolder:
             )
 
     def transcript_unchanged(self, manifest: Manifest) -> bool:
-        """Say whether the transcript is, to the bit, what was recorded.
+        """Return whether the transcript is unchanged, bit for bit.
 
         Raises:
             TranscriptFault: it cannot be read.
@@ -203,7 +205,7 @@ def _unreadable(transcript: Path, error: OSError) -> TranscriptFault:
 
 
 def _claim(folder: Path) -> bool:
-    """Say whether an empty *folder* is ours from now on: another recording may have been given it, too."""
+    """Claim an empty *folder*; return False if another recording claimed it first."""
     try:
         (folder / "run.json").touch(exist_ok=False)
     except FileExistsError:

@@ -1,8 +1,8 @@
-"""JSON files that carry a digest over their own content, so that no damage to them goes unnoticed.
+"""JSON files that contain a digest of their own content, so that damage is detected.
 
-The seal is the SHA-256 of everything else in the file, written canonically: keys sorted, no spaces.
-Indentation and the order of keys may change; keys and values may not. It detects damage and careless edits.
-It is not a signature: whoever changes a file on purpose can seal it again.
+The seal is the SHA-256 of the rest of the file in canonical form: keys sorted, no spaces. Indentation and the
+order of keys may change; keys and values may not. It detects damage and careless edits. It is not a
+signature: anybody who edits a file deliberately can seal it again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DAMAGED = "The file was changed or damaged. Restore it, or record again: loadge
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *content* with its seal, in place of one that it may have."""
+    """Return *content* with a new seal, replacing any previous one."""
     bare = {key: value for key, value in content.items() if key != SEAL}
     return {**bare, SEAL: _seal(bare)}
 
@@ -65,7 +65,7 @@ def read(path: Path, wanted: str) -> dict[str, Any]:
         fits = False
     if not fits:
         raise RecordingFault(
-            f"{path} is not what was written: its content does not fit its seal", advice=_DAMAGED
+            f"{path} is not what was written: its content does not match its seal", advice=_DAMAGED
         )
     return content
 
@@ -76,7 +76,7 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def _check_format(path: Path, content: Mapping[str, Any], wanted: str) -> None:
-    """Refuse a file of another version of the format, and say which loadgen made it."""
+    """Refuse a different format or version, and name the loadgen version that made the file."""
     found = content.get("format")
     if found == wanted:
         return

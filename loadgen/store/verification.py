@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One verification of a run, as its folder has it."""
+    """One verification of a run, read from its folder."""
 
     number: int
     of: int
     path: Path
     verdict: Verdict | None
-    """``None`` if there is none that can be read."""
+    """None if there is no readable verdict."""
     problem: str = ""
-    """Why there is none."""
+    """Why there is no verdict."""
 
 
 def verifications(run: Path) -> dict[int, Path]:

@@ -75,7 +75,7 @@ def test_options_reach_whom_they_are_for(
         (["stress", "--cluster", "tls://x:1"], 2, "--tls-ca"),
         (["stress", "--cluster", "tls://x:1", "--tls-ca", "mine"], 2, "all three"),
         (["shrink"], 2, "no run in runs/"),
-        (["shrink", "nosuch"], 2, "nosuch is no run folder"),
+        (["shrink", "nosuch"], 2, "nosuch is not a run folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

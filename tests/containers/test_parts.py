@@ -11,9 +11,9 @@ import pytest
 
 from loadgen.client.plan import plan
 from loadgen.containers import attached, carry, exits, image, layout, owner
-from loadgen.containers.daemon import Ended
-from loadgen.containers.listener import Listener
-from loadgen.containers.session import Ends
+from loadgen.containers.daemon import ContainerExit
+from loadgen.containers.driver_events import DriverEvents
+from loadgen.containers.group import ContainerExits
 from loadgen.core.events import Event, Failed, SessionEnd, Stage, Story, to_line
 from loadgen.core.spec import FileTraffic, RunSpec, ScenarioTraffic, Traffic
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
@@ -55,7 +55,7 @@ def test_what_is_emitted_is_heard() -> None:
         Failed(kind="ServerFault", message="three", advice="four"),
     )
     seen = list[Event]()
-    listener = Listener(seen.append)
+    listener = DriverEvents(seen.append)
     for line in ("noise", "[]", *(to_line(event).decode() for event in events)):
         listener.hear(line)
     assert tuple(seen) == events
@@ -67,14 +67,30 @@ def test_what_is_emitted_is_heard() -> None:
 @pytest.mark.parametrize(
     ("ends", "kind", "words"),
     [
-        (Ends(Ended(137, out_of_memory=True), Ended(3, out_of_memory=False)), ServerFault, "out of memory"),
-        (Ends(Ended(137, out_of_memory=False), Ended(3, out_of_memory=False)), ServerFault, "SIGKILL"),
-        (Ends(Ended(1, out_of_memory=False), None), ServerFault, "exit code 1"),
-        (Ends(Ended(0, out_of_memory=False), Ended(137, out_of_memory=False)), HarnessFault, "SIGKILL"),
-        (Ends(Ended(0, out_of_memory=False), None), EngineFault, "before anyone could talk to it"),
+        (
+            ContainerExits(ContainerExit(137, out_of_memory=True), ContainerExit(3, out_of_memory=False)),
+            ServerFault,
+            "out of memory",
+        ),
+        (
+            ContainerExits(ContainerExit(137, out_of_memory=False), ContainerExit(3, out_of_memory=False)),
+            ServerFault,
+            "SIGKILL",
+        ),
+        (ContainerExits(ContainerExit(1, out_of_memory=False), None), ServerFault, "exit code 1"),
+        (
+            ContainerExits(ContainerExit(0, out_of_memory=False), ContainerExit(137, out_of_memory=False)),
+            HarnessFault,
+            "SIGKILL",
+        ),
+        (
+            ContainerExits(ContainerExit(0, out_of_memory=False), None),
+            EngineFault,
+            "exited before the load generator connected",
+        ),
     ],
 )
-def test_blame(tmp_path: Path, ends: Ends, kind: type[LoadgenError], words: str) -> None:
+def test_blame(tmp_path: Path, ends: ContainerExits, kind: type[LoadgenError], words: str) -> None:
     """The container that did not leave by itself is to blame, with the end of its log."""
     (tmp_path / "log").write_text("last words\n")
     error = exits.fault(
@@ -86,7 +102,7 @@ def test_blame(tmp_path: Path, ends: Ends, kind: type[LoadgenError], words: str)
 
 def test_a_driver_that_we_interrupted_is_not_quoted(tmp_path: Path) -> None:
     """It was ended because its server was gone: that is what is told."""
-    ends = Ends(Ended(137, out_of_memory=False), Ended(130, out_of_memory=False))
+    ends = ContainerExits(ContainerExit(137, out_of_memory=False), ContainerExit(130, out_of_memory=False))
     error = exits.fault(
         ends,
         Interrupted("interrupted"),

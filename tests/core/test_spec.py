@@ -111,7 +111,7 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"load": {"shape": Shape(None, 0, 5.0)}}, "--rate needs to know for how long"),
+        ({"load": {"shape": Shape(None, 0, 5.0)}}, "--rate needs a duration"),
         ({"load": {"shape": Shape(5.0), "iterations": 3}}, "exclude each other"),
         ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must end before"),
         ({"load": {"timeout": float("inf")}}, "--timeout"),

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from loadgen.core.exchange import Failure, Response
 from loadgen.core.latency import Histogram
-from loadgen.core.tally import Tally
+from loadgen.core.tally import RequestTally
 from loadgen.core.threshold import parse
 
 
-def tally() -> Tally:
+def tally() -> RequestTally:
     """Return 100 requests: 40 in 10 ms, 8 of them errors, and 60 that timed out after 1 s."""
-    made = Tally()
+    made = RequestTally()
     for number in range(40):
         status = 200 if number >= 8 else 404 if number >= 5 else 503
         made.add(Response(number, status, ()), 0.01, 0.02)
@@ -99,5 +99,5 @@ def test_what_is_no_threshold(text: str, says: str) -> None:
 def test_no_requests() -> None:
     """Of nothing, every figure is 0."""
     for text in ("p99>1s", "failed>1%", "rate>1/s", "status_5xx>0"):
-        assert parse(text).measured(Tally(), 0) == 0
-    assert not Tally().mostly_fails
+        assert parse(text).measured(RequestTally(), 0) == 0
+    assert not RequestTally().mostly_fails

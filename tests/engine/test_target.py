@@ -149,7 +149,7 @@ def test_a_folder_is_no_script(here: Path) -> None:
 )
 def test_anything_else_is_refused(here: Path, name: str) -> None:
     """What is neither script nor application is refused with an example of both."""
-    with pytest.raises(UsageError, match="is no target") as caught:
+    with pytest.raises(UsageError, match="is not a target") as caught:
         resolve(name)
     assert "serve.py" in caught.value.advice
     assert "module:app" in caught.value.advice

@@ -16,7 +16,7 @@ import pytest
 from loadgen.cli.main import record_spec, verify_spec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
-from loadgen.hunt.trial import Plan, Result, run
+from loadgen.hunt.trial import TrialPlan, TrialResult, run
 from tests.engine.test_command_line import gone, servers_of, wait_for_requests
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.engine
 SMALL = ("-c", "2", "-n", "2")
 
 
-def tried(folder: Path, *record: str, verify: tuple[str, ...] = (), limit: float = 120) -> Result:
+def tried(folder: Path, *record: str, verify: tuple[str, ...] = (), limit: float = 120) -> TrialResult:
     """Run one trial, of what the words of the two commands say."""
-    return anyio.run(partial(run, Plan(record_spec(record), verify_spec(verify)), folder, limit=limit))
+    return anyio.run(partial(run, TrialPlan(record_spec(record), verify_spec(verify)), folder, limit=limit))
 
 
 def script(path: Path, source: str) -> str:
@@ -44,7 +44,7 @@ def test_identical(tmp_path: Path) -> None:
     assert (result.requests, result.diverged, result.message, result.causes) == (20, 0, "", ())
     assert result.command == "loadgen record --concurrency 2 --iterations 2 --seed 3; loadgen verify"
     assert result.sessions is not None
-    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert TrialResult.from_json(json.loads(json.dumps(result.to_json()))) == result
     assert (tmp_path / "trial" / "run" / "verify" / "1" / "verdict.json").exists()
 
 

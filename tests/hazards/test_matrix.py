@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from loadgen.hazards.matrix import Cell, Matrix, Often, Row, Setup, Whose, unexpected
+from loadgen.hazards.matrix import HazardCell, HazardRow, Matrix, Often, Setup, Whose, unexpected
 
-SAME = Cell(runs=2, requests=96)
-FLAKY = Cell(runs=2, failed=1, requests=96, differing=3, message="an answer")
-BAD = Cell(runs=2, failed=2, requests=96, differing=96, message="an answer")
+SAME = HazardCell(runs=2, requests=96)
+FLAKY = HazardCell(runs=2, failed=1, requests=96, differing=3, message="an answer")
+BAD = HazardCell(runs=2, failed=2, requests=96, differing=96, message="an answer")
 
 
-def row(*measured: Cell | None, inherent: bool = False) -> Row:
+def row(*measured: HazardCell | None, inherent: bool = False) -> HazardRow:
     """Return a row measured in the setups, in their order, at one concurrency."""
     cells = {setup: {8: cell} for setup, cell in zip(Setup, measured, strict=False) if cell is not None}
-    return Row("one", "values", "shows one", inherent=inherent, cells=cells)
+    return HazardRow("one", "values", "shows one", inherent=inherent, cells=cells)
 
 
-def matrix(**cells: Cell) -> Matrix:
+def matrix(**cells: HazardCell) -> Matrix:
     """Return a matrix with one cell a hazard."""
-    rows = (Row(name, "values", "", cells={Setup.PARALLEL: {8: cell}}) for name, cell in cells.items())
+    rows = (HazardRow(name, "values", "", cells={Setup.PARALLEL: {8: cell}}) for name, cell in cells.items())
     return Matrix({"python": "3.11"}, tuple(rows))
 
 
@@ -40,11 +40,11 @@ def matrix(**cells: Cell) -> Matrix:
         (SAME, SAME, BAD, Whose.ENGINE),
         (BAD, None, SAME, Whose.CLOSED),
         (BAD, None, None, None),
-        (BAD, Cell(), None, None),
+        (BAD, HazardCell(), None, None),
     ],
 )
 def test_whose_it_is(
-    alone: Cell | None, parallel: Cell | None, turns: Cell | None, whose: Whose | None
+    alone: HazardCell | None, parallel: HazardCell | None, turns: HazardCell | None, whose: Whose | None
 ) -> None:
     """It follows from which setup fails; without a measurement of loadgen nothing does."""
     assert row(alone, parallel, turns).whose is whose
@@ -58,9 +58,9 @@ def test_inherent_is_argued_and_measured() -> None:
 
 def test_cells_add_up() -> None:
     """Runs of one cell are counted together, and the first failure is the one that is told."""
-    total = SAME + FLAKY + Cell(runs=1, failed=1, untold=1, message="it is stuck")
-    assert total == Cell(runs=5, failed=2, untold=1, requests=192, differing=3, message="an answer")
-    assert [cell.often for cell in (SAME, total, BAD, Cell())] == [
+    total = SAME + FLAKY + HazardCell(runs=1, failed=1, untold=1, message="it is stuck")
+    assert total == HazardCell(runs=5, failed=2, untold=1, requests=192, differing=3, message="an answer")
+    assert [cell.often for cell in (SAME, total, BAD, HazardCell())] == [
         Often.NEVER,
         Often.SOMETIMES,
         Often.ALWAYS,
@@ -92,9 +92,9 @@ def test_a_damaged_matrix_is_an_error(damage: dict[str, Any]) -> None:
         (FLAKY, BAD, []),
         (BAD, SAME, ["one, parallel, 8 at a time: none of 2 runs failed, all expected to"]),
         (BAD, FLAKY, []),
-        (Cell(), SAME, ["one, parallel, 8 at a time: not in what is expected"]),
+        (HazardCell(), SAME, ["one, parallel, 8 at a time: not in what is expected"]),
     ],
 )
-def test_expectations(before: Cell, now: Cell, told: list[str]) -> None:
+def test_expectations(before: HazardCell, now: HazardCell, told: list[str]) -> None:
     """What never failed must not fail, what always did must not pass; in between there is no telling."""
     assert unexpected(matrix(one=now), matrix(one=before, other=SAME)) == told

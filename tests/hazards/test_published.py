@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.hazards.matrix import Cell, Matrix, Often, Row, Setup, Whose
+from loadgen.hazards.matrix import HazardCell, HazardRow, Matrix, Often, Setup, Whose
 from loadgen.hazards.measuring import INHERENT, OPEN
 from loadgen.hazards.tables import cell, markdown
 from server_app.hazards import HAZARDS
@@ -47,16 +47,16 @@ def test_every_failure_has_its_reason(published: Matrix) -> None:
 @pytest.mark.parametrize(
     ("measured", "told"),
     [
-        (Cell(), "-"),
-        (Cell(runs=3, requests=144), "="),
-        (Cell(runs=1, failed=1, requests=48, differing=3), "3/48"),
-        (Cell(runs=3, failed=2, requests=144, differing=30), "2/3 runs, 30/144"),
-        (Cell(runs=1, failed=1, untold=1), "lost"),
-        (Cell(runs=3, failed=3, untold=1, requests=96, differing=9), "3/3 runs, 9/96, 1 lost"),
-        (Cell(runs=1, failed=1, requests=48, broken=2), "2 broken"),
-        (Cell(runs=1, failed=1, requests=48), "order"),
+        (HazardCell(), "-"),
+        (HazardCell(runs=3, requests=144), "="),
+        (HazardCell(runs=1, failed=1, requests=48, differing=3), "3/48"),
+        (HazardCell(runs=3, failed=2, requests=144, differing=30), "2/3 runs, 30/144"),
+        (HazardCell(runs=1, failed=1, untold=1), "lost"),
+        (HazardCell(runs=3, failed=3, untold=1, requests=96, differing=9), "3/3 runs, 9/96, 1 lost"),
+        (HazardCell(runs=1, failed=1, requests=48, broken=2), "2 broken"),
+        (HazardCell(runs=1, failed=1, requests=48), "order"),
     ],
 )
-def test_cells_in_a_word(measured: Cell, told: str) -> None:
+def test_cells_in_a_word(measured: HazardCell, told: str) -> None:
     """A cell says at which rate it failed, of answers and of runs."""
-    assert cell(Row("one", "", "", cells={Setup.TURNS: {8: measured}}), Setup.TURNS, 8) == told
+    assert cell(HazardRow("one", "", "", cells={Setup.TURNS: {8: measured}}), Setup.TURNS, 8) == told

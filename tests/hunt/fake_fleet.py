@@ -9,32 +9,36 @@ import anyio
 import anyio.lowlevel
 
 from loadgen.core.verdict import Judgement
-from loadgen.hunt.trial import Found, Plan, Result
+from loadgen.hunt.trial import TrialCause, TrialPlan, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-IDENTICAL = Result(judgement=Judgement.IDENTICAL, requests=10, sessions=(2.0, 1.0))
-TOKEN = Found("application", "POST /x/N: body:$.token differs", "request 3 (POST /x/1): ...", "because", 2)
-DIVERGED = Result(
+IDENTICAL = TrialResult(judgement=Judgement.IDENTICAL, requests=10, sessions=(2.0, 1.0))
+TOKEN = TrialCause(
+    "application", "POST /x/N: body:$.token differs", "request 3 (POST /x/1): ...", "because", 2
+)
+DIVERGED = TrialResult(
     judgement=Judgement.DIVERGED, requests=10, diverged=2, causes=(TOKEN,), message="request 3 …"
 )
-LOST = Result(judgement=Judgement.UNDETERMINED, causes=(Found("engine", "crashed", "crashed", "", 0),))
+LOST = TrialResult(
+    judgement=Judgement.UNDETERMINED, causes=(TrialCause("engine", "crashed", "crashed", "", 0),)
+)
 
 
 @dataclass
 class FakeFleet:
     """Answers each plan by *outcome*; remembers what it was asked, and how much at a time."""
 
-    outcome: Callable[[Plan], Result | Exception]
+    outcome: Callable[[TrialPlan], TrialResult | Exception]
     slots: int = 2
     name: str = "a fake"
-    asked: list[Plan] = field(default_factory=list)
+    asked: list[TrialPlan] = field(default_factory=list)
     most: int = 0
     _open: int = 0
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Leave a file, and return or raise the outcome."""
         folder.mkdir(parents=True)
         (folder / "made").touch()
@@ -48,9 +52,9 @@ class FakeFleet:
         outcome = self.outcome(plan)
         if isinstance(outcome, Exception):
             raise outcome
-        return Result.from_json({**outcome.to_json(), "folder": str(folder), "command": plan.command})
+        return TrialResult.from_json({**outcome.to_json(), "folder": str(folder), "command": plan.command})
 
 
-def seed(plan: Plan) -> int:
+def seed(plan: TrialPlan) -> int:
     """Return the seed of a trial."""
     return plan.record.load.seed

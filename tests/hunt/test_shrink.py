@@ -14,16 +14,16 @@ import anyio.lowlevel
 import pytest
 
 from loadgen.client.session import Stop
-from loadgen.core.case import Case, read
 from loadgen.core.exchange import Request, Response
 from loadgen.core.spec import RunSpec, ScenarioTraffic, VerifySpec
 from loadgen.core.verdict import Judgement
+from loadgen.core.workload import Workload, read
 from loadgen.errors import Undetermined, UsageError
-from loadgen.hunt import source as writing
-from loadgen.hunt.oracle import Oracle, Setting, Sign, Watcher
+from loadgen.hunt import scenario_text as writing
+from loadgen.hunt.oracle import FailureSignature, Oracle, ShrinkObserver, TrialSettings
+from loadgen.hunt.scenario_text import scenario_text
 from loadgen.hunt.shrink import Shrunk, shrink
-from loadgen.hunt.source import source
-from loadgen.hunt.trial import Found, Plan, Result
+from loadgen.hunt.trial import TrialCause, TrialPlan, TrialResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 JSON = (("Content-Type", "application/json"),)
 KIND = "POST /items/N/reserve: body:$.ticket differs"
-SIGN = Sign(Judgement.DIVERGED, frozenset({KIND}))
+SIGN = FailureSignature(Judgement.DIVERGED, frozenset({KIND}))
 
 
 class Shop:
@@ -72,7 +72,7 @@ async def run_case(text: str) -> Shop:
     return shop
 
 
-def shopping(users: int, rounds: int, rng: Random) -> Case:
+def shopping(users: int, rounds: int, rng: Random) -> Workload:
     """Return a session in which, once, two users reserved the same item at the same time."""
     events: list[object] = []
     seq = 0
@@ -111,7 +111,7 @@ class CaseFleet:
     name: str = "here"
     made: list[Path] = field(default_factory=list)
 
-    async def run(self, plan: Plan, folder: Path, *, limit: float) -> Result:
+    async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try one candidate."""
         assert isinstance(plan.record.traffic, ScenarioTraffic)
         file = plan.record.traffic.scenario.removesuffix(f":{writing.NAME}")
@@ -119,39 +119,43 @@ class CaseFleet:
         assert plan.record.target == ("serve.py",)
         folder.mkdir()
         if not self.chance(shop):
-            return Result(judgement=Judgement.IDENTICAL)
-        cause = Found("application", KIND, "it differs", "", 1)
-        return Result(judgement=Judgement.DIVERGED, causes=(cause,), folder=str(folder))
+            return TrialResult(judgement=Judgement.IDENTICAL)
+        cause = TrialCause("application", KIND, "it differs", "", 1)
+        return TrialResult(judgement=Judgement.DIVERGED, causes=(cause,), folder=str(folder))
 
 
 def shrunk(
-    tmp_path: Path, case: Case, fleet: CaseFleet, head: int | None = None, stop: Stop | None = None
+    tmp_path: Path, workload: Workload, fleet: CaseFleet, head: int | None = None, stop: Stop | None = None
 ) -> Shrunk:
-    setting = Setting(
+    setting = TrialSettings(
         fleet=fleet,
         record=RunSpec(target=("serve.py",)),
         verify=VerifySpec(),
         sign=SIGN,
         folder=tmp_path / "work",
     )
-    watcher = Watcher()
-    oracle = Oracle(setting, stop or Stop(), watcher)
-    return anyio.run(partial(shrink, case, head, oracle, watcher, 20, tmp_path / "example"))
+    observer = ShrinkObserver()
+    oracle = Oracle(setting, stop or Stop(), observer)
+    return anyio.run(partial(shrink, workload, head, oracle, observer, 20, tmp_path / "example"))
 
 
 @pytest.mark.parametrize("guided", [True, False])
 def test_two_reservations_are_what_is_left(tmp_path: Path, guided: bool) -> None:  # noqa: FBT001
     """The item and the two requests that overlapped remain, by two users; and the file runs."""
-    case = shopping(6, 12, Random(1))
-    conflict = [step.seq for step in case.steps if "/reserve" in str(step.path) and step.user == 3]
-    result = shrunk(tmp_path, case, CaseFleet(), conflict[0] if guided else None)
-    assert len(result.whole.steps) == 78
-    assert (len(result.case.steps), result.case.users, result.complete) == (3, result.case.users, True)
-    assert len(result.case.users) == 2
+    workload = shopping(6, 12, Random(1))
+    conflict = [step.seq for step in workload.steps if "/reserve" in str(step.path) and step.user == 3]
+    result = shrunk(tmp_path, workload, CaseFleet(), conflict[0] if guided else None)
+    assert len(result.original.steps) == 78
+    assert (len(result.workload.steps), result.workload.users, result.complete) == (
+        3,
+        result.workload.users,
+        True,
+    )
+    assert len(result.workload.users) == 2
     assert (result.measured.failures, result.measured.trials) == (20, 20)
     assert (tmp_path / "example").is_dir()
     assert not list((tmp_path / "work").iterdir())
-    shop = anyio.run(run_case, source(result.case, "What is left."))
+    shop = anyio.run(run_case, scenario_text(result.workload, "What is left."))
     assert shop.conflicts == 1
     assert [target for _, target, _ in shop.asked] == ["/items", "/items/1/reserve", "/items/1/reserve"]
     assert {json for *_, json in shop.asked} == {None}
@@ -162,7 +166,7 @@ def test_luck_is_told_from_a_pass(tmp_path: Path) -> None:
     rng = Random(7)
     fleet = CaseFleet(lambda shop: shop.conflicts > 0 and rng.random() < 0.67)
     result = shrunk(tmp_path, shopping(6, 12, Random(1)), fleet)
-    assert len(result.case.steps) <= 6
+    assert len(result.workload.steps) <= 6
     assert 0.5 <= result.measured.rate < 1
 
 
@@ -184,7 +188,7 @@ def test_stopped_it_keeps_what_it_has(tmp_path: Path) -> None:
 
     result = shrunk(tmp_path, shopping(6, 12, Random(1)), CaseFleet(chance), stop=stop)
     assert not result.complete
-    assert 3 <= len(result.case.steps) <= 78
+    assert 3 <= len(result.workload.steps) <= 78
 
 
 def test_what_the_commands_refuse_is_raised(tmp_path: Path) -> None:
@@ -199,16 +203,16 @@ def test_what_the_commands_refuse_is_raised(tmp_path: Path) -> None:
 
 def test_the_whole_session_can_be_sent_again() -> None:
     """A file of all requests sends them all, in an order that the session allows, with this time's ids."""
-    case = shopping(5, 6, Random(3))
-    shop = anyio.run(run_case, source(case, "All."))
-    assert len(shop.asked) == len(case.steps)
+    workload = shopping(5, 6, Random(3))
+    shop = anyio.run(run_case, scenario_text(workload, "All."))
+    assert len(shop.asked) == len(workload.steps)
     assert shop.conflicts >= 1
 
 
 def test_a_user_that_fails_lets_the_others_go() -> None:
     """Where an answer lacks what another request needs, nobody waits for ever."""
-    case = shopping(5, 6, Random(3))
-    text = source(case, "All.").replace('user.http.post("/items"', 'user.http.get("/nothing"', 1)
+    workload = shopping(5, 6, Random(3))
+    text = scenario_text(workload, "All.").replace('user.http.post("/items"', 'user.http.get("/nothing"', 1)
 
     async def within_time() -> None:
         with anyio.fail_after(60):
@@ -235,7 +239,7 @@ def test_odd_requests_are_written_as_they_are(request_: Request) -> None:
         asked.append((arguments, named))
 
     module: dict[str, Any] = {}
-    exec(compile(source(read([request_]), "One."), "case.py", "exec"), module)
+    exec(compile(scenario_text(read([request_]), "One."), "case.py", "exec"), module)
     user: Any = SimpleNamespace(id=0, http=SimpleNamespace(get=partial(take, "GET"), request=take))
     anyio.run(module[writing.NAME].run, user)
     ((method, target), named) = asked[0]

@@ -14,7 +14,7 @@ from loadgen.client.session import Stop
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.folder import HuntFolder
 from loadgen.hunt.grid import Grid
-from loadgen.hunt.stress import Ended, Until, Watcher, stress
+from loadgen.hunt.stress import StopReason, StressObserver, Until, stress
 from tests.hunt.fake_fleet import DIVERGED, IDENTICAL, LOST, FakeFleet, seed
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
     from loadgen.core.verdict import Judgement
     from loadgen.hunt.grid import Trial
-    from loadgen.hunt.trial import Plan, Result
+    from loadgen.hunt.trial import TrialPlan, TrialResult
 
 GRID = Grid(concurrency=(1, 8), seeds=tuple(range(1, 6)))
 VERSIONS = {"loadgen": "1"}
 
 
-def hunt(path: Path, fleet: FakeFleet, until: Until | None = None, stop: Stop | None = None) -> Ended:
+def hunt(path: Path, fleet: FakeFleet, until: Until | None = None, stop: Stop | None = None) -> StopReason:
     """Hunt in *path*, or go on there."""
     with HuntFolder.open(path, GRID, VERSIONS) as folder:
-        work = partial(stress, folder, fleet, until or Until(), stop or Stop(), Watcher())
+        work = partial(stress, folder, fleet, until or Until(), stop or Stop(), StressObserver())
         ended = anyio.run(work)
         folder.conclude(ended)
         return ended
@@ -42,14 +42,14 @@ def found(path: Path) -> Any:
     return json.loads((path / "summary.json").read_text())
 
 
-def third_diverges(plan: Plan) -> Result:
+def third_diverges(plan: TrialPlan) -> TrialResult:
     return {3: DIVERGED, 4: LOST}.get(seed(plan), IDENTICAL)
 
 
 def test_all_are_made_and_counted(tmp_path: Path) -> None:
     """Each trial once, no more at a time than the fleet takes; the cells add up, with their intervals."""
     fleet = FakeFleet(third_diverges, slots=3)
-    assert hunt(tmp_path, fleet) is Ended.ALL
+    assert hunt(tmp_path, fleet) is StopReason.ALL
     assert len(fleet.asked) == len(set(fleet.asked)) == 10
     assert fleet.most == 3
     summary = found(tmp_path)
@@ -79,7 +79,7 @@ def test_the_files_of_failures_are_kept(tmp_path: Path) -> None:
 def test_until_failure(tmp_path: Path) -> None:
     """The first divergence ends it, not what cannot be told; what was under way leaves nothing."""
     fleet = FakeFleet(lambda plan: {1: LOST, 3: DIVERGED}.get(seed(plan), IDENTICAL))
-    assert hunt(tmp_path, fleet, Until(failure=True)) is Ended.FOUND
+    assert hunt(tmp_path, fleet, Until(failure=True)) is StopReason.FOUND
     assert found(tmp_path)["diverged"] == 1
     assert {path.name for path in (tmp_path / "trials").iterdir()} == {"c1-s1", "c8-s1", "c1-s3"}
 
@@ -87,7 +87,7 @@ def test_until_failure(tmp_path: Path) -> None:
 def test_time_is_up(tmp_path: Path) -> None:
     """Nothing is begun without time; nothing made is undetermined."""
     fleet = FakeFleet(third_diverges)
-    assert hunt(tmp_path, fleet, Until(seconds=0)) is Ended.TIME
+    assert hunt(tmp_path, fleet, Until(seconds=0)) is StopReason.TIME
     assert (fleet.asked, found(tmp_path)["verdict"]) == ([], "undetermined")
 
 
@@ -95,17 +95,17 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """After an interruption and a torn line, the rest is made, and the whole is told as if in one go."""
     stop = Stop()
 
-    def interrupt(plan: Plan) -> Result:
+    def interrupt(plan: TrialPlan) -> TrialResult:
         stop.requested = seed(plan) == 2
         return third_diverges(plan)
 
     first = FakeFleet(interrupt)
-    assert hunt(tmp_path, first, stop=stop) is Ended.INTERRUPTED
+    assert hunt(tmp_path, first, stop=stop) is StopReason.INTERRUPTED
     with (tmp_path / "trials.jsonl").open("a") as file:
         file.write('{"trial": "c1-s5", "judg')
     (tmp_path / "trials" / "c1-s5").mkdir(parents=True)  # what a killed one left
     second = FakeFleet(third_diverges)
-    assert hunt(tmp_path, second) is Ended.ALL
+    assert hunt(tmp_path, second) is StopReason.ALL
     assert 0 < len(first.asked) < 10
     assert sorted(map(str, (*first.asked, *second.asked))) == sorted(str(one.plan) for one in GRID.trials())
     once = tmp_path / "once"
@@ -161,11 +161,11 @@ def test_the_watcher_sees_each_trial(tmp_path: Path) -> None:
     """Progress is told as it happens: every trial begins once and ends once."""
     seen: list[tuple[str, Judgement | None]] = []
 
-    class Seeing(Watcher):
+    class Seeing(StressObserver):
         def started(self, trial: Trial) -> None:
             seen.append((trial.name, None))
 
-        def finished(self, trial: Trial, result: Result) -> None:
+        def finished(self, trial: Trial, result: TrialResult) -> None:
             seen.append((trial.name, result.judgement))
 
     with HuntFolder.open(tmp_path, GRID, VERSIONS) as folder:

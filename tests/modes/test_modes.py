@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.core.events import Body, Entry, LeftTape, SessionEnd, ignore, to_line
+from loadgen.core.events import Entry, EntryBody, LeftTape, SessionEnd, ignore, to_line
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.transcript import Event, FailedIteration, Run
@@ -108,10 +108,10 @@ def lived(*story: tuple[Event, float], outcome: bool = True) -> list[bytes]:
     """Return the lines of a client that emits *story*."""
     from loadgen.core.transcript import encode
 
-    lines: list[Body | Entry | SessionEnd] = []
+    lines: list[EntryBody | Entry | SessionEnd] = []
 
     def keep(digest: str, body: bytes) -> None:
-        lines.append(Body(sha256=digest, base64=base64.b64encode(body).decode()))
+        lines.append(EntryBody(sha256=digest, base64=base64.b64encode(body).decode()))
 
     for event, at in story:
         name, fields = encode(event, keep)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.report.figures import histogram, percentiles, rate
-from loadgen.report.tables import Side, differ_from, excerpt
+from loadgen.report.tables import SessionAnswers, differ_from, excerpt
 
 LATENCIES = st.lists(st.integers(0, 10**8), max_size=60)
 
@@ -35,7 +35,7 @@ def test_percentiles_are_answers_in_order(latencies: list[int]) -> None:
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
 def test_rate_adds_up(ends: list[int]) -> None:
     """Rates times their width are all answers, in some fifty points at most twice."""
-    found = rate([Side(sent=[0] * len(ends), done=ends, status=[200] * len(ends))])
+    found = rate([SessionAnswers(sent=[0] * len(ends), done=ends, status=[200] * len(ends))])
     total = sum(value * found["width"] for value in found["rates"][0] if value) if found["at"] else len(ends)
     assert abs(total - len(ends)) < 0.01 * len(ends) + 0.5
     assert len(found["at"]) <= 110

@@ -147,13 +147,13 @@ def test_what_is_saved_is_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["missing", "empty folder", "file"])
 def test_no_run_folder_is_a_usage_error(tmp_path: Path, what: str) -> None:
-    """A path that is no run folder is the user's mistake, and is told with what to do."""
+    """A path that is not a run folder is reported as the user's mistake, with advice."""
     path = tmp_path / "x"
     if what == "empty folder":
         path.mkdir()
     elif what == "file":
         path.write_text("x")
-    with pytest.raises(UsageError, match="is no run folder") as caught:
+    with pytest.raises(UsageError, match="is not a run folder") as caught:
         RunFolder.open(path)
     assert caught.value.advice == "Record one: loadgen record"
 

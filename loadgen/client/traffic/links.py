@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from loadgen.client.traffic.call import COOKIE, Bound, Call, Jar
 from loadgen.client.traffic.slots import TELLING, cookies, slots
-from loadgen.core.case import LIKELY, Origin, likelihood
 from loadgen.core.exchange import Request
 from loadgen.core.masking import MASK
+from loadgen.core.workload import LIKELY, Origin, likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

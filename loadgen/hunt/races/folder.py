@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.hunt.races.narrowing import Narrowed
-    from loadgen.hunt.races.trial import Broken
+    from loadgen.hunt.races.trial import RaceFailure
 
 FORMAT = "loadgen-race/1"
 ABOUT, SCRIPT = "race.json", "script.jsonl"
@@ -62,7 +62,7 @@ def write(
     folder: Path,
     spec: RunSpec,
     invariants: Sequence[tuple[str, str]],
-    broken: Sequence[Broken],
+    broken: Sequence[RaceFailure],
     narrowed: Narrowed,
     replays: tuple[int, int],
     code: str,
@@ -120,7 +120,7 @@ def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: 
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RecordedRace:
     """A race to look for in other code."""
 
     spec: RunSpec
@@ -129,7 +129,7 @@ class Again:
     script: Path
 
 
-def read(folder: Path) -> Again:
+def read(folder: Path) -> RecordedRace:
     """Return what was found in *folder*.
 
     Raises:
@@ -141,7 +141,7 @@ def read(folder: Path) -> Again:
             raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
         spec = from_json(json.dumps(content["spec"]), RunSpec)
         invariants = tuple((str(kind), str(text)) for kind, text in content["invariants"])
-        return Again(spec, invariants, frozenset(content["race"]["kinds"]), folder / SCRIPT)
+        return RecordedRace(spec, invariants, frozenset(content["race"]["kinds"]), folder / SCRIPT)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} holds no race that was found: {error}", advice="Give the folder of a loadgen races."

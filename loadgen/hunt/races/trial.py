@@ -31,7 +31,7 @@ SERVER_ERRORS = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class RaceFailure:
     """Something that must not happen."""
 
     kind: str
@@ -45,7 +45,7 @@ class Broken:
 class Tried:
     """What came of a trial."""
 
-    broken: tuple[Broken, ...]
+    broken: tuple[RaceFailure, ...]
     entries: tuple[schedules.Entry, ...]
     requests: int
     run: Path
@@ -82,7 +82,7 @@ async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], 
 
 def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
     """Return what broke in *run*."""
-    broken: list[Broken] = []
+    broken: list[RaceFailure] = []
     asked: dict[int, tuple[Request, float]] = {}
     history: list[Answered] = []
     with run.read() as reader:
@@ -95,19 +95,19 @@ def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
                     history.append(Answered(event.seq, at, float(place), event.status, event.body))
                     if event.status in SERVER_ERRORS:
                         what = f"{event.status} on {request.method} {numberless(request.target)}"
-                        broken.append(Broken(what, f"request {event.seq}: {what}", event.seq))
+                        broken.append(RaceFailure(what, f"request {event.seq}: {what}", event.seq))
                 case Failure():
                     request, _ = asked[event.seq]
                     what = f"{event.kind} on {request.method} {numberless(request.target)}"
-                    broken.append(Broken(what, f"request {event.seq}: {what}", event.seq))
+                    broken.append(RaceFailure(what, f"request {event.seq}: {what}", event.seq))
                 case FailedIteration():
-                    broken.append(Broken(numberless(str(event)), event.message, event.seq))
+                    broken.append(RaceFailure(numberless(str(event)), event.message, event.seq))
     with run.schedule.open(encoding="utf-8") as lines:
         entries = schedules.parse(lines)
     dead = [entry for entry in entries if isinstance(entry, schedules.Deadlock)]
-    broken = [*(Broken(f"deadlock at {one.places}", f"deadlock: {one}", 0) for one in dead), *broken]
+    broken = [*(RaceFailure(f"deadlock at {one.places}", f"deadlock: {one}", 0) for one in dead), *broken]
     for invariant in invariants:
         found = invariant.check(history)
         if found is not None:
-            broken.append(Broken(found.invariant, found.message, found.seqs[-1]))
+            broken.append(RaceFailure(found.invariant, found.message, found.seqs[-1]))
     return Tried(tuple(broken), tuple(entries), len(asked), run.path)

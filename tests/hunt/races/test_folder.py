@@ -11,7 +11,7 @@ from loadgen.core.spec import RunSpec
 from loadgen.errors import UsageError
 from loadgen.hunt.races.folder import read, story, write
 from loadgen.hunt.races.narrowing import Narrowed, Pair
-from loadgen.hunt.races.trial import Broken, Tried
+from loadgen.hunt.races.trial import RaceFailure, Tried
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ STOP = Choice("line", FIRST + 4, 3, FIRST + 1, "app.py:4 hit", 2)
 def narrowed(
     path: Path, *choices: Choice, pair: Pair | None = None, dead: Deadlock | None = None
 ) -> Narrowed:
-    broken = (Broken("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
+    broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
     tried = Tried(broken, (*choices, *((dead,) if dead else ())), 2, path / "run")
     return Narrowed(tried, choices, pair, 9, repeats=True)
 

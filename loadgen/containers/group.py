@@ -1,6 +1,6 @@
-"""The containers of one session, a server and whoever drives it, their volume and network; then all are gone.
+"""The containers of one session: a server and its driver, with their volume and network.
 
-Whatever is made is noted before it is started, and removed in reverse, shielded from a cancellation.
+Every resource is registered before it is started, and removed in reverse order, shielded from cancellation.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loadgen.client.session import Stop
-    from loadgen.containers.daemon import Daemon, Ended
+    from loadgen.containers.daemon import ContainerExit, Daemon
     from loadgen.containers.layout import Service
 
 CLEAN_UP_LIMIT = 60.0
-"""Seconds that removing everything may take."""
+"""Time limit for removing all resources."""
 LEAVE_LIMIT = 25.0
-"""Seconds that a server that was told to leave may take."""
+"""Time limit for a server to exit after it was asked to."""
 BEREFT_LIMIT = 3.0
-"""Seconds that one of the two may take to notice by itself that the other is gone."""
+"""Grace period for a container to notice that its peer exited."""
 POLL = 0.1
 
 
 @dataclass(slots=True)
-class Ends:
-    """How the two containers ended; none: it never ran, or had to be removed."""
+class ContainerExits:
+    """How the two containers exited; None: never started, or removed while running."""
 
-    server: Ended | None = None
-    driver: Ended | None = None
+    server: ContainerExit | None = None
+    driver: ContainerExit | None = None
 
 
-class Session:
-    """Makes containers of *image*, and removes them."""
+class ContainerGroup:
+    """Creates the containers of one session from one image, and removes them."""
 
     def __init__(self, daemon: Daemon, image: str, **limits: Any) -> None:
         self._daemon = daemon
@@ -62,7 +62,7 @@ class Session:
                 await quietly(self._daemon, remove)
 
     async def network(self) -> None:
-        """Make the network on which a server is recorded; nothing beyond it can be reached."""
+        """Create the internal network for recording, without access to the outside."""
 
         def make(client: Any) -> None:
             client.networks.create(self._name, driver="bridge", internal=True, labels=self._labels)
@@ -71,7 +71,7 @@ class Session:
         self._made.append(lambda client: client.networks.get(self._name).remove())
 
     async def create(self, service: Service, *arguments: str, joined: Any = None) -> Any:
-        """Make the container of *service*, not started yet; *joined* is the one whose network it shares."""
+        """Create the container of *service*, not started; it shares the network of *joined*, if given."""
         name = f"{self._name}-{service.name}"
         if joined is not None:
             network: dict[str, Any] = {"network_mode": f"container:{joined.id}"}
@@ -96,25 +96,25 @@ class Session:
                 log_config={
                     "Type": "json-file",
                     "Config": {},
-                },  # so that it can be read, whatever the default
+                },  # readable, whatever the daemon's default driver
                 **network,
                 **layout.hardening(**self._limits),
             )
 
-        # Noted first: a name that was never taken does no harm when it is removed.
+        # Registered first: removing a container that was never created does no harm.
         self._made.append(lambda client: client.containers.get(name).remove(force=True, v=True))
         return await self._daemon.call(make)
 
     async def _hold(self, driver: Any) -> None:
-        """Hold the standard input of *driver*: when we are gone, it ends, and so does the session."""
+        """Hold the standard input of *driver* open: if this process dies, driver and session end."""
         held = await self._daemon.call(lambda _: driver.attach_socket(params={"stdin": 1, "stream": 1}))
         self._made.append(lambda _: held.close())
 
-    async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop) -> Ends:
-        """Run both to their ends; *hear* each line of the driver, and let *stop* end it early.
+    async def run(self, server: Any, driver: Any, hear: Callable[[str], None], stop: Stop) -> ContainerExits:
+        """Run both containers until they exit; *hear* receives each line of the driver, *stop* ends it early.
 
         Raises:
-            MachineFault: Docker cannot start them, or is gone.
+            MachineFault: Docker cannot start them, or stopped answering.
         """
         try:
             return await _Watch(self._daemon, server, driver).run(self._hold, hear, stop)
@@ -123,19 +123,19 @@ class Session:
 
 
 class _Watch:
-    """Watches a server and its driver until both have ended."""
+    """Watches a server and its driver until both have exited."""
 
     def __init__(self, daemon: Daemon, server: Any, driver: Any) -> None:
         self._daemon = daemon
         self._server = server
         self._driver = driver
-        self._ends = Ends()
+        self._ends = ContainerExits()
         self._server_ended = anyio.Event()
         self._heard = False
 
     async def run(
         self, hold: Callable[[Any], Awaitable[None]], hear: Callable[[str], None], stop: Stop
-    ) -> Ends:
+    ) -> ContainerExits:
         await self._daemon.call(lambda _: self._server.start())
         async with anyio.create_task_group() as watching:
             watching.start_soon(self._watch_server)
@@ -148,7 +148,7 @@ class _Watch:
                 if not self._server_ended.is_set():
                     raise
                 watching.cancel_scope.cancel()
-                return self._ends  # a server that has ended has no network to join: that is why
+                return self._ends  # the driver could not start because the server's network is gone with it
             watching.start_soon(self._watch_stop, stop)
 
             def listen(line: str) -> None:
@@ -161,7 +161,7 @@ class _Watch:
                 with anyio.move_on_after(limit):
                     await self._server_ended.wait()
                 if not self._server_ended.is_set():
-                    # The driver ended before the server knew that there was one.
+                    # The driver exited before it connected to the server.
                     await quietly(self._daemon, lambda _: self._server.kill("SIGINT"))
             watching.cancel_scope.cancel()
         return self._ends
@@ -169,15 +169,15 @@ class _Watch:
     async def _watch_server(self) -> None:
         self._ends.server = await self._daemon.wait(self._server)
         self._server_ended.set()
-        # Its address is gone with it: what is under way would wait for its whole time limit.
+        # Its address is gone with it: pending requests would run into their time limit.
         await anyio.sleep(BEREFT_LIMIT)
         while self._ends.driver is None:
             await self._interrupt_driver()
             await anyio.sleep(POLL)
 
     async def _watch_stop(self, stop: Stop) -> None:
-        # A flag is all that a signal can set. A first process of a container that has no handlers yet ignores
-        # signals, so the driver is left alone until it has spoken.
+        # A signal handler can only set a flag. PID 1 of a container ignores signals until it has handlers, so
+        # wait until the driver has printed something.
         while not (stop.requested and self._heard and await self._interrupt_driver()):  # noqa: ASYNC110
             await anyio.sleep(POLL)
 

@@ -1,4 +1,4 @@
-"""Listens to a load generator in a container: passes its events on, and keeps how it ended."""
+"""The events of a load generator in a container: forwarded, with its result or error kept."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from loadgen.core.events import Emit
 
 
-class Listener:
-    """Takes the lines that a container prints."""
+class DriverEvents:
+    """Decodes the lines that the driver's container prints."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -20,7 +20,7 @@ class Listener:
         self.error: errors.LoadgenError | None = None
 
     def hear(self, line: str) -> None:
-        """Take one line; one that is not an event is left out."""
+        """Handle one line; lines that are not events are ignored."""
         event = from_line(line.encode())
         match event:
             case None:

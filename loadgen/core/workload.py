@@ -1,11 +1,11 @@
-"""A case: requests of a recorded run with what each depends on, so that some can be left out.
+"""A workload: the requests of a recorded run and their dependencies, so that some can be removed.
 
-Two things tie a request to earlier ones. *Order*: it was sent when certain answers had been seen, and while
-others were still awaited; a case keeps both, whatever is left out, so that what overlapped still can.
-*Values*: an id or a token in a request usually comes from an earlier answer, and is another one as soon as
-requests are left out. Such values are found by what they are and where they are, and become references.
+A request depends on earlier ones in two ways. *Order*: it was sent after some answers had arrived and while
+others were still pending. A workload preserves both when requests are removed, so that requests that
+overlapped still can. *Values*: an id or a token in a request usually comes from an earlier answer, and
+changes when requests are removed. Such values are recognised by form and context, and become references.
 
-Links are a guess, and need not be right: a case counts only once it has been recorded, and failed.
+References are guesses, and may be wrong: a reduced workload counts only once it has been recorded and failed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 NEVER = 10**12
-"""Place of an answer that never came."""
+"""Index of an answer that never came."""
 SCALARS = 500
-"""Values of one answer that are looked at."""
+"""Number of values examined in one answer."""
 PROVIDERS = 8
-"""Answers, the first ones, that are looked at as the origin of one value."""
+"""Number of answers, the earliest, considered as the origin of a value."""
 TELLING = 8
-"""Characters that make a text too particular to be in two places by chance."""
+"""Length from which a text is unlikely to occur twice by chance."""
 LIKELY = 3
-"""Points that make an answer the origin of a value; see likelihood."""
+"""Score from which an answer counts as the origin of a value; see :func:`likelihood`."""
 _OF_THE_CLIENT = frozenset(
     {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "cookie"}
 )
-"""Headers that an httpx client sets by itself; its cookies are those that the server sets this time."""
+"""Headers that httpx sets itself; cookies are those that the server sets in the new session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Ref:
     """A value of an earlier answer."""
 
     seq: int
-    """The request whose answer has it."""
+    """The request whose answer contains the value."""
     path: tuple[str | int, ...]
-    """Where in the answer's JSON it is."""
+    """Path of the value in the answer's JSON."""
     literal: str | int
-    """What it was in the recorded run."""
+    """The value in the recorded run."""
 
 
 Text = tuple[str | Ref, ...]
@@ -56,8 +56,8 @@ Key = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One request of a case."""
+class WorkloadStep:
+    """One request of a workload."""
 
     seq: int
     """Its number in the recorded run."""
@@ -65,40 +65,40 @@ class Step:
     method: str
     path: Text
     query: tuple[Text, ...]
-    """Its pieces, as between ``&``."""
+    """The parts of the query, split at ``&``."""
     headers: tuple[tuple[str, Text], ...]
-    """Those that the client would not set by itself."""
+    """Headers that the client would not set by itself."""
     body: bytes
-    """As it was; empty if there was none, or if it is JSON."""
+    """The recorded body; empty if there was none, or if it is in :attr:`json`."""
     json: Json
-    """The body, if it is JSON as httpx writes it; else none."""
+    """The body, if it is JSON in httpx's own format; else None."""
     sent: int
-    """Its place among the events of the run."""
+    """Index of the request among the events of the run."""
     answered: int
-    """The place of its answer."""
+    """Index of its answer among the events of the run."""
 
     def refs(self) -> Iterator[Ref]:
-        """Yield the values that it takes from other answers."""
+        """Yield the references to earlier answers."""
         for text in (self.path, *self.query, *(value for _, value in self.headers)):
             yield from (piece for piece in text if isinstance(piece, Ref))
         yield from (value for _, value in _leaves(self.json) if isinstance(value, Ref))
 
 
 Part = tuple[str, int, Key]
-"""Something that can be left out of a step: ``header``, ``query``, ``json`` or ``wait``; its step; which."""
+"""A removable part of a step: its kind (``header``, ``query``, ``json``, ``wait``), the step, its key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Workload:
     """Requests of several virtual users, in the order in which they were issued."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[WorkloadStep, ...]
     free: frozenset[tuple[int, int]] = frozenset()
-    """Pairs of which the first no longer waits for the answer to the second."""
+    """Pairs (a, b): request a no longer waits for the answer to request b."""
 
     @property
     def users(self) -> list[int]:
-        """The virtual users that have any."""
+        """The virtual users with at least one request."""
         return sorted({step.user for step in self.steps})
 
     @property
@@ -106,8 +106,8 @@ class Case:
         """The requests' numbers."""
         return frozenset(step.seq for step in self.steps)
 
-    def only(self, seqs: AbstractSet[int]) -> Case:
-        """Return the case with these requests, and those whose answers they take values from."""
+    def only(self, seqs: AbstractSet[int]) -> Workload:
+        """Keep only these requests, and those whose answers they take values from."""
         by_seq = {step.seq: step for step in self.steps}
         wanted, more = set[int](), list(seqs)
         while more:
@@ -117,42 +117,42 @@ class Case:
                 more += [ref.seq for ref in by_seq[seq].refs()]
         return replace(self, steps=tuple(step for step in self.steps if step.seq in wanted))
 
-    def without(self, seqs: AbstractSet[int]) -> Case:
-        """Return the case without these requests: others take the recorded value in place of theirs."""
+    def without(self, seqs: AbstractSet[int]) -> Workload:
+        """Remove these requests; references to their answers become the recorded values."""
         return replace(
             self, steps=tuple(_unlinked(step, seqs) for step in self.steps if step.seq not in seqs)
         )
 
-    def around(self, seq: int, margin: int) -> Case:
-        """Return the case with the request *seq*, those that overlapped with it, and *margin* more before."""
+    def around(self, seq: int, margin: int) -> Workload:
+        """Keep request *seq*, the requests that overlapped with it, and *margin* more before those."""
         (center,) = (step for step in self.steps if step.seq == seq)
         near = [step for step in self.steps if step.sent < center.answered and step.answered > center.sent]
         first = min(step.sent for step in near)
         before = [step for step in self.steps if step.sent < first][-margin:] if margin else []
         return self.only({step.seq for step in (*near, *before)})
 
-    def meeting(self, seq: int) -> Case:
-        """Return the case with the request *seq*, and those that were under way when it was sent."""
+    def meeting(self, seq: int) -> Workload:
+        """Keep request *seq*, and the requests in flight when it was sent."""
         (center,) = (step for step in self.steps if step.seq == seq)
         return self.only({step.seq for step in self.steps if step.sent <= center.sent < step.answered})
 
-    def in_sequence(self) -> Case:
-        """Return the case with all requests by one user, one after the other, as they were issued."""
-        return Case(tuple(replace(step, user=0) for step in self.steps))
+    def in_sequence(self) -> Workload:
+        """Let one user send all requests, one after the other, in order of issue."""
+        return Workload(tuple(replace(step, user=0) for step in self.steps))
 
-    def merged(self, user: int, into: int) -> Case:
-        """Return the case with the requests of *user* made by another one, in the order of issue."""
+    def merged(self, user: int, into: int) -> Workload:
+        """Let the user *into* also send the requests of *user*, in order of issue."""
         return replace(
             self,
             steps=tuple(replace(step, user=into) if step.user == user else step for step in self.steps),
         )
 
     def waits(self) -> dict[int, list[int]]:
-        """Return which answers of other users each request waits for: no more than order needs."""
+        """Return the other users' answers that each request waits for: the minimum that keeps the order."""
         found: dict[int, list[int]] = {}
         for step in self.steps:
             past = [one for one in self.steps if one.answered < step.sent]
-            # What was answered before another of them was sent is waited for by waiting for that one.
+            # Waiting for the latest one implies waiting for everything answered before it was sent.
             latest = max((one.sent for one in past), default=0)
             wanted = {one.seq for one in past if one.user != step.user and one.answered > latest}
             freed = {other for seq, other in self.free if seq == step.seq}
@@ -162,7 +162,7 @@ class Case:
         return found
 
     def parts(self) -> list[Part]:
-        """Return what can be left out of its requests, the waits last."""
+        """Return the removable parts of all requests, the waits last."""
         found: list[Part] = []
         for step in self.steps:
             found += [("header", step.seq, (at,)) for at in range(len(step.headers))]
@@ -174,20 +174,20 @@ class Case:
             found += [("wait", seq, (other,)) for other in others if other not in values[seq]]
         return found
 
-    def less(self, parts: Iterable[Part]) -> Case:
-        """Return the case without these parts."""
+    def less(self, parts: Iterable[Part]) -> Workload:
+        """Remove these parts."""
         gone = set(parts)
         free = {(seq, int(key[0])) for kind, seq, key in gone if kind == "wait"}
         steps = tuple(
             _less(step, {(kind, key) for kind, seq, key in gone if seq == step.seq}) for step in self.steps
         )
-        return Case(steps, self.free | free)
+        return Workload(steps, self.free | free)
 
 
-def read(events: Iterable[object]) -> Case:
-    """Return the case that is all of a transcript."""
+def read(events: Iterable[object]) -> Workload:
+    """Return the whole transcript as a workload."""
     sent: dict[int, tuple[int, Request]] = {}
-    steps: dict[int, Step] = {}
+    steps: dict[int, WorkloadStep] = {}
     origins: _Origins = {}
     for place, event in enumerate(events):
         match event:
@@ -199,13 +199,13 @@ def read(events: Iterable[object]) -> Case:
                 steps[event.seq] = replace(steps[event.seq], answered=place)
                 for path, value in _scalars(event):
                     if isinstance(value, str) and _says(request, value):
-                        continue  # the client's own, given back
+                        continue  # the client sent it first, and got it back
                     known = origins.setdefault(value, [])
                     if len(known) < PROVIDERS:
                         known.append(Origin(request, event.status, path))
             case Failure():
                 steps[event.seq] = replace(steps[event.seq], answered=NEVER)
-    return Case(tuple(steps.values()))
+    return Workload(tuple(steps.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +223,14 @@ class Origin:
 
     @property
     def place(self) -> str:
-        """The path that was asked for."""
+        """The path of the request."""
         return self.request.target.partition("?")[0].rstrip("/")
 
 
 _Origins = dict[str | int, list[Origin]]
 
 
-def _step(request: Request, place: int, origins: _Origins) -> Step:
+def _step(request: Request, place: int, origins: _Origins) -> WorkloadStep:
     path, _, query = request.target.partition("?")
     pieces: list[str | Ref] = []
     behind = ""
@@ -245,7 +245,7 @@ def _step(request: Request, place: int, origins: _Origins) -> Step:
         for name, value in request.headers
         if name.lower() not in _OF_THE_CLIENT and not (name.lower() == "content-type" and content is not None)
     )
-    return Step(
+    return WorkloadStep(
         request.seq,
         request.user,
         request.method,
@@ -260,7 +260,7 @@ def _step(request: Request, place: int, origins: _Origins) -> Step:
 
 
 def _json(request: Request) -> Json:
-    """Return the body of *request* if it is JSON and httpx would write it so; else none."""
+    """Return the body of *request* if it is JSON that httpx would format identically; else None."""
     kinds = [value for name, value in request.headers if name.lower() == "content-type"]
     if kinds != ["application/json"]:
         return None
@@ -304,7 +304,7 @@ def _link(
     key: str = "",
     behind: str = "",
 ) -> Ref | None:
-    """Return the answer that *value* most likely comes from; *key* or *behind* say where it stands."""
+    """Return a reference to the most likely origin of *value*; *key* or *behind* give its context."""
     seen = origins.get(value, [])
     if isinstance(value, str) and value.isdecimal():
         seen = [*seen, *origins.get(int(value), [])]
@@ -316,7 +316,7 @@ def _link(
 
 
 def likelihood(origin: Origin, value: str | int, request: Request, key: str, behind: str) -> int:
-    """Tell how likely *value* comes from *origin*: a number is in many answers by chance, a token is not."""
+    """Score how likely *value* comes from *origin*: numbers recur by chance, tokens do not."""
     is_id = origin.key.lower() in {"id", "uuid", "key", "slug"} or origin.key.lower().endswith("id")
     telling = isinstance(value, str) and len(value) >= TELLING and not value.isdecimal()
     if not (is_id or telling or (key and key == origin.key and isinstance(value, str))):
@@ -368,7 +368,7 @@ def _leaves(content: Json, path: Key = ()) -> Iterator[tuple[Key, Json]]:
 
 
 def _keys(content: Json, path: Key = ()) -> Iterator[Key]:
-    """Yield where the keys of objects are."""
+    """Yield the paths of all object keys."""
     if isinstance(content, dict):
         for name, value in content.items():
             yield (*path, name)
@@ -385,8 +385,8 @@ def _joined(pieces: list[str | Ref]) -> Text:
     return tuple(found)
 
 
-def _unlinked(step: Step, gone: AbstractSet[int]) -> Step:
-    """Return *step* with the recorded values in place of those that come from *gone* requests."""
+def _unlinked(step: WorkloadStep, gone: AbstractSet[int]) -> WorkloadStep:
+    """Return *step* with references to *gone* requests replaced by the recorded values."""
 
     def plain(value: Json) -> Json:
         match value:
@@ -411,7 +411,7 @@ def _unlinked(step: Step, gone: AbstractSet[int]) -> Step:
     )
 
 
-def _less(step: Step, gone: AbstractSet[tuple[str, Key]]) -> Step:
+def _less(step: WorkloadStep, gone: AbstractSet[tuple[str, Key]]) -> WorkloadStep:
     if not gone:
         return step
     content = None if ("json", ()) in gone else _pruned(step.json, gone, ())

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.case import NEVER, Case, Ref, read
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.workload import NEVER, Ref, Workload, read
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -25,14 +25,14 @@ def answer(seq: int, body: object, status: int = 200) -> Response:
     return Response(seq, status, JSON, json.dumps(body).encode())
 
 
-def refs(case: Case) -> dict[int, list[tuple[int, tuple[str | int, ...]]]]:
+def refs(workload: Workload) -> dict[int, list[tuple[int, tuple[str | int, ...]]]]:
     """Return where each step takes its values from."""
-    return {step.seq: [(ref.seq, ref.path) for ref in step.refs()] for step in case.steps}
+    return {step.seq: [(ref.seq, ref.path) for ref in step.refs()] for step in workload.steps}
 
 
 def test_ids_come_from_the_answer_that_made_them() -> None:
     """An id in a path comes from the resource before it, one in a body from the resource its key names."""
-    case = read(
+    workload = read(
         [
             ask(1, 0, "POST", "/users", {"name": "x"}),
             answer(1, {"id": 7, "name": "x"}, 201),
@@ -43,16 +43,16 @@ def test_ids_come_from_the_answer_that_made_them() -> None:
             ask(4, 1, "GET", "/posts/7"),
         ]
     )
-    assert refs(case) == {1: [], 2: [(1, ("id",))], 3: [(1, ("id",))], 4: [(2, ("id",))]}
-    assert case.steps[1].json == {"user_id": Ref(1, ("id",), 7), "count": 7}
-    assert case.steps[2].path == ("/users/", Ref(1, ("id",), "7"), "/posts")
-    assert case.steps[2].query == (("after=7",),)
+    assert refs(workload) == {1: [], 2: [(1, ("id",))], 3: [(1, ("id",))], 4: [(2, ("id",))]}
+    assert workload.steps[1].json == {"user_id": Ref(1, ("id",), 7), "count": 7}
+    assert workload.steps[2].path == ("/users/", Ref(1, ("id",), "7"), "/posts")
+    assert workload.steps[2].query == (("after=7",),)
 
 
 def test_tokens_come_from_where_they_were_seen_first() -> None:
     """A text too particular for chance is a reference wherever it stands; one of the client's own is not."""
     token = "tok-5f3a9c"
-    case = read(
+    workload = read(
         [
             ask(1, 0, "POST", "/login", {"name": "ann"}),
             answer(1, {"auth": {"token": token}, "name": "ann"}),
@@ -62,27 +62,27 @@ def test_tokens_come_from_where_they_were_seen_first() -> None:
         ]
     )
     path = (1, ("auth", "token"))
-    assert refs(case) == {1: [], 2: [path, path], 3: [path, path]}
-    assert case.steps[1].headers == (("Authorization", ("Bearer ", Ref(1, path[1], token))),)
+    assert refs(workload) == {1: [], 2: [path, path], 3: [path, path]}
+    assert workload.steps[1].headers == (("Authorization", ("Bearer ", Ref(1, path[1], token))),)
 
 
 def test_what_was_not_answered_yet_gives_nothing() -> None:
     """A value is taken from answers that were seen before the request was sent."""
-    case = read([ask(1, 0, "POST", "/users"), ask(2, 1, "GET", "/users/7"), answer(1, {"id": 7})])
-    assert refs(case) == {1: [], 2: []}
+    workload = read([ask(1, 0, "POST", "/users"), ask(2, 1, "GET", "/users/7"), answer(1, {"id": 7})])
+    assert refs(workload) == {1: [], 2: []}
 
 
 def test_bodies_that_httpx_would_write_otherwise_stay_bytes() -> None:
     """A body is JSON only where nothing is lost by it; and failures and forms are kept as they are."""
     odd = Request(1, 0, "POST", "/x", JSON, b'{"a": 1}')
     form = Request(2, 0, "POST", "/x", (("Content-Type", "application/x-www-form-urlencoded"),), b"a=1")
-    case = read([odd, Failure(1, "ReadTimeout", ""), form])
-    assert [(step.json, step.body) for step in case.steps] == [(None, b'{"a": 1}'), (None, b"a=1")]
-    assert case.steps[0].headers == (("Content-Type", ("application/json",)),)
-    assert [step.answered for step in case.steps] == [NEVER, NEVER]
+    workload = read([odd, Failure(1, "ReadTimeout", ""), form])
+    assert [(step.json, step.body) for step in workload.steps] == [(None, b'{"a": 1}'), (None, b"a=1")]
+    assert workload.steps[0].headers == (("Content-Type", ("application/json",)),)
+    assert [step.answered for step in workload.steps] == [NEVER, NEVER]
 
 
-def crossing() -> Case:
+def crossing() -> Workload:
     """Return a case in which 3 and 4 overlap, and both wait for 1 and 2."""
     return read(
         [
@@ -102,12 +102,12 @@ def crossing() -> Case:
 
 def test_waits_are_those_that_order_needs() -> None:
     """Nobody waits for what another answer, or the user's own past, has waited for."""
-    case = crossing()
-    assert case.waits() == {1: [], 2: [], 3: [2], 4: [1, 2], 5: [3, 4]}
-    assert case.only({4}).seqs == {2, 4}
-    assert case.only({4}).waits() == {2: [], 4: [2]}
-    assert case.without({2}).waits() == {1: [], 3: [], 4: [1], 5: [3, 4]}
-    assert case.without({2}).steps[1].path == ("/items/2/reserve",)
+    workload = crossing()
+    assert workload.waits() == {1: [], 2: [], 3: [2], 4: [1, 2], 5: [3, 4]}
+    assert workload.only({4}).seqs == {2, 4}
+    assert workload.only({4}).waits() == {2: [], 4: [2]}
+    assert workload.without({2}).waits() == {1: [], 3: [], 4: [1], 5: [3, 4]}
+    assert workload.without({2}).steps[1].path == ("/items/2/reserve",)
 
 
 def test_what_overlapped_is_kept_together() -> None:
@@ -129,16 +129,16 @@ def test_users_can_be_merged() -> None:
 
 def test_parts_can_be_left_out() -> None:
     """Headers, pieces of the query, keys of a body at any depth, the body, and waits without values."""
-    case = crossing().only({3, 4})
-    parts = case.parts()
+    workload = crossing().only({3, 4})
+    parts = workload.parts()
     assert ("json", 2, ("more", "x")) in parts
     assert [part for part in parts if part[0] == "wait"] == []
-    less = case.less(
+    less = workload.less(
         [("header", 3, (0,)), ("query", 3, (1,)), ("json", 2, ("more", "x")), ("json", 2, ("name",))]
     )
     assert less.steps[0].json == {"more": {"y": 2}}
     assert (less.steps[1].headers, less.steps[1].query) == ((), (("fast=1",),))
-    assert case.less([("json", 2, ())]).steps[0].json is None
+    assert workload.less([("json", 2, ())]).steps[0].json is None
     freed = crossing().less([("wait", 5, (3,))])
     assert freed.waits()[5] == [4]
     assert ("wait", 5, (4,)) in freed.parts()
@@ -162,23 +162,23 @@ def test_order_is_never_lost(data: st.DataObject) -> None:
             open_.remove(one)
             events.append(answer(one[1], {}))
     whole = read(events)
-    case = whole.only(set(data.draw(st.lists(st.integers(1, max(seq, 1))))))
-    waits = case.waits()
+    workload = whole.only(set(data.draw(st.lists(st.integers(1, max(seq, 1))))))
+    waits = workload.waits()
     past: dict[int, set[int]] = {}
     last: dict[int, int] = {}
-    for step in case.steps:
+    for step in workload.steps:
         direct = {*waits[step.seq], *([last[step.user]] if step.user in last else [])}
         past[step.seq] = direct.union(*(past[one] for one in direct))
         last[step.user] = step.seq
-        assert past[step.seq] == {one.seq for one in case.steps if one.answered < step.sent}
+        assert past[step.seq] == {one.seq for one in workload.steps if one.answered < step.sent}
 
 
 def test_keys_that_cannot_be_written_are_no_origin() -> None:
     """A value behind a key that would need escaping stays literal."""
-    case = read(
+    workload = read(
         [ask(1, 0, "POST", "/a"), answer(1, {"it's": {"id": "abcdefgh"}}), ask(2, 0, "GET", "/abcdefgh")]
     )
-    assert refs(case) == {1: [], 2: []}
+    assert refs(workload) == {1: [], 2: []}
 
 
 @pytest.mark.parametrize("seqs", [set(), {9}])

@@ -6,10 +6,10 @@ import json
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-from loadgen.core.case import Ref
+from loadgen.core.workload import Ref
 
 if TYPE_CHECKING:
-    from loadgen.core.case import Case, Json, Step, Text
+    from loadgen.core.workload import Json, Text, Workload, WorkloadStep
 
 NAME = "shrunk"
 """The scenario's name in its file."""
@@ -39,16 +39,16 @@ _WITH_BODY = frozenset({"post", "put", "patch"})
 _WITHOUT = frozenset({"get", "head", "options", "delete"})
 
 
-def source(case: Case, docstring: str) -> str:
+def scenario_text(workload: Workload, docstring: str) -> str:
     """Return the text of a file with the scenario :data:`NAME` that sends the requests of *case*."""
-    waits = case.waits()
+    waits = workload.waits()
     awaited = {seq for others in waits.values() for seq in others}
-    used = {ref.seq for step in case.steps for ref in step.refs()}
-    number = {step.seq: at for at, step in enumerate(case.steps, 1)}
+    used = {ref.seq for step in workload.steps for ref in step.refs()}
+    number = {step.seq: at for at, step in enumerate(workload.steps, 1)}
     functions = []
-    for at, user in enumerate(case.users):
+    for at, user in enumerate(workload.users):
         lines = []
-        for step in (one for one in case.steps if one.user == user):
+        for step in (one for one in workload.steps if one.user == user):
             mine = number[step.seq]
             lines += [f"await answered[{number[other]}].wait()" for other in waits[step.seq]]
             lines.append((f"answers[{mine}] = " if step.seq in used else "") + _call(step, number))
@@ -67,19 +67,19 @@ def source(case: Case, docstring: str) -> str:
         users="\n\n\n".join(functions),
         concurrency=len(users),
         name=NAME,
-        summary=f"Send {size(case)}.",
+        summary=f"Send {size(workload)}.",
         body=(_GUARDED if awaited else _BODY).format(call=call),
     )
 
 
-def size(case: Case) -> str:
+def size(workload: Workload) -> str:
     """Say how large *case* is."""
-    requests, users = len(case.steps), len(case.users)
+    requests, users = len(workload.steps), len(workload.users)
     told = f"{requests} request{'' if requests == 1 else 's'} by {users} virtual user"
     return told + ("" if users == 1 else "s")
 
 
-def _call(step: Step, number: dict[int, int]) -> str:
+def _call(step: WorkloadStep, number: dict[int, int]) -> str:
     """Return the expression that sends one request."""
     target = _text(step.path, number)
     if step.query:
@@ -102,7 +102,7 @@ def _call(step: Step, number: dict[int, int]) -> str:
     return f"await user.http.{method}({', '.join(arguments)})"
 
 
-def _content(step: Step) -> bool:
+def _content(step: WorkloadStep) -> bool:
     return step.json is not None or bool(step.body)
 
 
