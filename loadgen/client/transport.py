@@ -40,7 +40,7 @@ class WireTransport(httpx.AsyncBaseTransport):
         url, extensions = request.url, request.extensions
         limits = extensions.get("timeout", {})
         try:
-            target = extensions.get("target") or url.raw_path
+            target = extensions.get("target", url.raw_path)
             raw = request_bytes(request.method, target, headers, body)
             wire = self.wire(url)
             return await wire.send(

@@ -401,7 +401,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
         if self.schedule in {Schedule.TURNS, Schedule.EXPLORE} and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
-                f"--schedule {self.schedule} is loadgen's, and the engine alone knows no turns",
+                f"--schedule {self.schedule} is a feature of loadgen: the engine alone schedules no threads",
                 advice=f"Leave out --schedule, or {option}.",
             )
 

@@ -354,6 +354,7 @@ def test_the_json_shape() -> None:
             for rule in RULES
         ],
         "before_application": 0,
+        "asked": None,
         "run": "r1",
         "runtime": "",
         "replay": "boundary",

@@ -11,6 +11,8 @@ import anyio
 import pytest
 
 from loadgen.client.session import Stop
+from loadgen.core.spec import to_json
+from loadgen.core.verdict import Judgement
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.folder import HuntFolder
 from loadgen.hunt.grid import Grid
@@ -20,7 +22,6 @@ from tests.hunt.fake_fleet import DIVERGED, IDENTICAL, LOST, FakeFleet, seed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadgen.core.verdict import Judgement
     from loadgen.hunt.grid import Trial
     from loadgen.hunt.trial import TrialPlan, TrialResult
 
@@ -50,7 +51,7 @@ def test_all_are_made_and_counted(tmp_path: Path) -> None:
     """Each trial once, no more at a time than the fleet takes; the cells add up, with their intervals."""
     fleet = FakeFleet(third_diverges, slots=3)
     assert hunt(tmp_path, fleet) is StopReason.ALL
-    assert len(fleet.asked) == len(set(fleet.asked)) == 10
+    assert len(fleet.asked) == len({to_json(plan) for plan in fleet.asked}) == 10
     assert fleet.most == 3
     summary = found(tmp_path)
     assert (summary["verdict"], summary["identical"], summary["diverged"]) == ("diverged", 6, 2)

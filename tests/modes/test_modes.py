@@ -50,6 +50,7 @@ class FakeProcess:
 
     def __init__(self, lines: Sequence[bytes], how: str = "exit code 0", *, hangs: bool = False) -> None:
         self.ended_well = how == "exit code 0"
+        self.code = 0 if self.ended_well else 1
         self.log = "its log"
         self._lines, self._how, self._hangs = lines, how, hangs
 
