@@ -12,7 +12,6 @@ import pytest
 
 from loadgen.client.session import Stop
 from loadgen.core.spec import to_json
-from loadgen.core.verdict import Judgement
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.folder import HuntFolder
 from loadgen.hunt.grid import Grid
@@ -22,6 +21,7 @@ from tests.hunt.fake_fleet import DIVERGED, IDENTICAL, LOST, FakeFleet, seed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadgen.core.verdict import Judgement
     from loadgen.hunt.grid import Trial
     from loadgen.hunt.trial import TrialPlan, TrialResult
 
