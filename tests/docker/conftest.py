@@ -156,7 +156,7 @@ class Loadgen:
         """Return the manifest of the only run, which must have failed and must have its server's log."""
         (run,) = (path for path in (self.folder / "runs").iterdir() if not path.is_symlink())
         manifest: dict[str, Any] = json.loads((run / "run.json").read_text())
-        assert manifest["state"] == "failed"
+        assert manifest["result"]["state"] == "failed"
         assert (run / "server.log").is_file()
         return manifest
 

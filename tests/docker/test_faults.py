@@ -81,7 +81,7 @@ def test_a_server_killed_while_recording(loadgen: Loadgen) -> None:
     assert code == 3
     assert "server to record was killed by SIGKILL" in err
     manifest = loadgen.failed_run()
-    assert "SIGKILL" in manifest["error"]
+    assert "SIGKILL" in manifest["result"]["error"]
     assert (loadgen.folder / "runs" / manifest["id"] / "transcript.jsonl").stat().st_size
 
 
