@@ -140,7 +140,8 @@ class Loadgen:
         return command
 
     def record(self, *arguments: str) -> Command:
-        return self.start("record", "--runtime", "docker", *arguments)
+        traffic = () if {"--scenario", "--from"} & {*arguments} else ("--scenario", "mixed")
+        return self.start("record", "--runtime", "docker", *traffic, *arguments)
 
     def verify(self, *arguments: str) -> Command:
         return self.start("verify", "--runtime", "docker", *arguments)
