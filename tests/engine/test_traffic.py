@@ -121,7 +121,7 @@ def test_a_recorded_log_in_works_on_an_empty_database(tmp_path: Path) -> None:
     assert code == 4, out + err
     assert statuses(tmp_path / "two") == {200: 16, 403: 16, 401: 16, 404: 16}
     assert "fail-if    failed>50%: it is 75%" in out
-    assert re.search(r"^  succeeded16; p50 .* max [\d.]+ ms$", out, re.MULTILINE)
+    assert re.search(r"^  succeeded 16; p50 .* max [\d.]+ ms$", out, re.MULTILINE)
     assert "warning    48 of 64 requests failed (401: 16, 403: 16, 404: 16)" in out
     code, out, err = run(tmp_path, "verify", "two")
     assert code == 0, out + err

@@ -102,11 +102,11 @@ def test_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
     program = f"""
         import anyio, signal, pathlib
         from loadgen.core.spec import Load, RunSpec
-        from loadgen.hunt.trial import Plan, run
+        from loadgen.hunt.trial import TrialPlan, run
 
         async def main():
             async with anyio.create_task_group() as group:
-                plan = Plan(RunSpec(load=Load(concurrency=2, iterations=100000)))
+                plan = TrialPlan(RunSpec(load=Load(concurrency=2, iterations=100000)))
                 group.start_soon(run, plan, pathlib.Path({trial!r}))
                 with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                     async for _ in signals:
