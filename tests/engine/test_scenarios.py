@@ -64,7 +64,7 @@ def test_the_example_list_of_curl_commands_and_an_exported_har(tmp_path: Path) -
     assert run(tmp_path, "export", "one", "--har", "calls.har")[0] == 0
     code, out, err = run(tmp_path, "record", "--from", "calls.har", "--verbatim", "--run", "two")
     assert code == 0, out + err
-    assert "(masked)" in err, "the cookies, which an export masks"
+    assert "3 requests with (masked)" in err, "the cookies, which an export masks"
     assert run(tmp_path, "verify", "two")[0] == 0
 
     def sent(name: str) -> list[list[tuple[str, str, bytes]]]:
