@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from loadgen import record as recording
 from loadgen import verify as verifying
 from loadgen.core.spec import ModeName, Runtime
@@ -66,8 +64,7 @@ def once(
     run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
 ) -> Once:
     """Return a function that replays a run once; see :func:`verify`."""
-    place = replace(spec.place, runtime=spec.place.runtime or manifest.spec.runtime)
-    place.check()
+    place = spec.place_of(manifest.spec.runtime, manifest.id)
     if host is None and place.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
 

@@ -44,6 +44,8 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     given = chosen(spec.server_env)
     emit(Stage(what="looking for Docker"))
     daemon = await Daemon.connect()
+    if spec.place.image is not None:
+        await present(daemon, spec.place.image, emit)  # or nothing is begun
     session = begin(spec, folder, emit, elsewhere=True)
     run, manifest = session.run, session.manifest
     listener = DriverEvents(emit)

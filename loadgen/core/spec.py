@@ -219,7 +219,8 @@ class Place(Value, frozen=True, kw_only=True):
         Runtime | None,
         Option(
             ("--runtime",),
-            "Where to run: server and load generator on this machine, or each in its own container.",
+            "Where to run: server and load generator on this machine, or each in its own container. "
+            "[default: local; a run is replayed where it was recorded]",
         ),
     ] = None
     """None: on this machine, or where the run was recorded."""
@@ -511,6 +512,21 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
+
+    def place_of(self, recorded: Runtime, run: str) -> Place:
+        """Return where to replay *run*, which was recorded in *recorded*.
+
+        Raises:
+            UsageError: another runtime was asked for; interpreter and paths would be others there.
+        """
+        if self.place.runtime not in {None, recorded}:
+            raise UsageError(
+                f"{run} was recorded with --runtime {recorded}, and is replayed there",
+                advice="Leave out --runtime, or record the server there.",
+            )
+        place = replace(self.place, runtime=recorded)
+        place.check()
+        return place
 
 
 def is_builtin(traffic: Traffic) -> bool:

@@ -17,9 +17,7 @@ may wait. Then the order of steps is the order of execution, and a replay that f
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from concurrent.futures import _base as futures_base
@@ -32,7 +30,8 @@ from retracesoftware.proxy.typeutils import modify
 from loadgen import protocol
 from loadgen.traced import explore, settings
 from loadgen.traced.installing import unseen
-from loadgen.traced.tape import Diverged, LiveLock, OrderedBindings, TapeTurns
+from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
+from loadgen.traced.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,54 +39,15 @@ if TYPE_CHECKING:
 _TRACED = "internal"
 """Where the engine's gate is while a thread runs the application's own code."""
 
-_BLOCKED = 1.0
-"""Seconds without a move after which the thread whose turn it is counts as waiting off the tape."""
 _LONGEST = 5.0
-"""Seconds after which a turn ends in any case."""
-
-
-class Turn:
-    """The right to run traced code, while recording with ``turns``."""
-
-    def __init__(self) -> None:
-        self._held = LiveLock()
-        self._owner: int | None = None
-        self._now = time.monotonic
-        self._say = sys.stderr.write
-
-    def enter(self) -> None:
-        """Wait for this thread's turn, unless it has it."""
-        me = get_ident()
-        if self._owner == me:
-            return
-        began, seen = self._now(), None
-        while not self._held.acquire(True, _BLOCKED):
-            owner = self._owner
-            frame = sys._current_frames().get(owner) if owner is not None else None
-            place = None if frame is None else (id(frame), frame.f_lasti)
-            if owner is not None and ((seen == (owner, place)) or self._now() - began > _LONGEST):
-                # It waits for what is not on the tape (an import's lock, say), perhaps for this thread.
-                self._say(
-                    "loadgen: a thread waits for something that loadgen does not record (an import that "
-                    "another thread makes, or C code of a library); others ran on meanwhile, in an order "
-                    "that is not recorded. A replay may differ here.\n"
-                )
-                break
-            seen = (owner, place)
-        self._owner = me
-
-    def leave(self) -> None:
-        """Let another thread run, if this one had the turn."""
-        if self._owner == get_ident():
-            self._owner = None
-            self._held.release()
+"""Seconds after which a replay that waits for a lock looks whether anybody can still give it back."""
 
 
 def install(system: Any) -> None:
     """Have every thread that waits do so on the tape."""
     schedule, records = settings.CURRENT.schedule, system.retrace_mode == "record"
     if records and schedule == "turns":
-        turn = Turn()
+        turn = Turn(partial(system.disable_for, unwrap_args=False))
         _take_turns(system, turn.enter, turn.leave, turn.leave)
     if schedule == "explore":
         chosen = explore.install(system)

@@ -1,0 +1,134 @@
+"""The right to run traced code: while recording with ``turns``, one thread has it at a time.
+
+Whoever waits for something that is not on the tape (an import's lock, C code of a library) would keep the
+turn for ever, perhaps from the very thread that it waits for. Such an owner loses it, and that is said, since
+the order of what runs from then on is not recorded. A process that is merely slow, on a busy machine or with
+much to compute, is not such an owner: the kernel knows the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _thread import get_ident, get_native_id
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from loadgen.traced.tape import LiveLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STALLED: Final = 1.0
+"""Seconds between two looks at an owner: one that neither moved nor computed between them has stalled."""
+LONGEST: Final = 10.0
+"""Seconds that the process may compute in one turn while others wait: an owner may wait by asking again and
+again, for what another thread would have to do."""
+
+
+class Seen(NamedTuple):
+    """An owner, as another thread sees it that waits."""
+
+    tenure: int
+    """Which turn of the process it is."""
+    frame: int
+    instruction: int
+    """What it is about to do."""
+    where: str
+    """File and line of that."""
+
+
+def at_rest() -> bool:
+    """Return whether no thread of this process but the calling one runs, or would if it were let."""
+    mine = str(get_native_id())
+    tasks = os.listdir("/proc/self/task")  # noqa: PTH208 - a path costs more, while all wait
+    return not any(_runs(task) for task in tasks if task != mine)
+
+
+def _runs(task: str) -> bool:
+    try:
+        file = os.open(f"/proc/self/task/{task}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # it has ended
+    try:
+        return os.read(file, 512).rpartition(b") ")[2][:1] == b"R"
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+class Turn:
+    """Whose turn it is to run traced code.
+
+    Args:
+        off_the_tape: Makes a function one that may be called while traced code runs, and is not recorded.
+    """
+
+    def __init__(self, off_the_tape: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self._at_rest: Callable[[], bool] = off_the_tape(at_rest)
+        self._computed: Callable[[], float] = off_the_tape(time.process_time)
+        self._say: Callable[[str], object] = off_the_tape(sys.stderr.write)
+        self._free = LiveLock()
+        """Taken while somebody has the turn: who waits for the turn waits for this."""
+        self._guard = LiveLock()
+        """Held for the moments in which the owner changes: one that has stalled may go on just then."""
+        self._owner: int | None = None
+        self._tenure = 0
+        self._began = 0.0
+
+    def enter(self) -> None:
+        """Wait for this thread's turn, unless it has it."""
+        if self._owner == get_ident():
+            return
+        seen: Seen | None = None
+        while not self._free.acquire(True, STALLED):
+            before, seen = seen, self._look()
+            if seen is not None and self._is_lost(before, seen) and self._take_from(seen):
+                return
+        with self._guard:
+            self._give_to_me()
+
+    def leave(self) -> None:
+        """Let another thread run, if this one has the turn."""
+        if self._owner != get_ident():
+            return
+        with self._guard:
+            if self._owner == get_ident():
+                self._owner = None
+                self._free.release()
+
+    def _look(self) -> Seen | None:
+        with self._guard:
+            owner, tenure = self._owner, self._tenure
+        frame = None if owner is None else sys._current_frames().get(owner)
+        if owner is None:
+            return None
+        if frame is None:
+            return Seen(tenure, 0, 0, "")
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        return Seen(tenure, id(frame), frame.f_lasti, where)
+
+    def _is_lost(self, before: Seen | None, seen: Seen) -> bool:
+        if before is None or before.tenure != seen.tenure:
+            return False
+        if before == seen and self._at_rest():
+            return True
+        return self._computed() - self._began > LONGEST
+
+    def _take_from(self, seen: Seen) -> bool:
+        with self._guard:
+            if self._owner is None or self._tenure != seen.tenure:
+                return False  # it went on by itself
+            self._give_to_me()
+        self._say(
+            "loadgen: a thread waits for something that loadgen does not record (an import that another "
+            f"thread makes, or C code of a library){seen.where and ', at ' + seen.where}; others ran on "
+            "meanwhile, in an order that is not recorded. A replay may differ here.\n"
+        )
+        return True
+
+    def _give_to_me(self) -> None:
+        self._owner = get_ident()
+        self._tenure += 1
+        self._began = self._computed()
