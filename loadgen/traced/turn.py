@@ -26,7 +26,7 @@ LONGEST: Final = 10.0
 again, for what another thread would have to do."""
 
 
-class Seen(NamedTuple):
+class OwnerState(NamedTuple):
     """An owner, as another thread sees it that waits."""
 
     tenure: int
@@ -81,7 +81,7 @@ class Turn:
         """Wait for this thread's turn, unless it has it."""
         if self._owner == get_ident():
             return
-        seen: Seen | None = None
+        seen: OwnerState | None = None
         while not self._free.acquire(True, STALLED):
             before, seen = seen, self._look()
             if seen is not None and self._is_lost(before, seen) and self._take_from(seen):
@@ -98,25 +98,25 @@ class Turn:
                 self._owner = None
                 self._free.release()
 
-    def _look(self) -> Seen | None:
+    def _look(self) -> OwnerState | None:
         with self._guard:
             owner, tenure = self._owner, self._tenure
         frame = None if owner is None else sys._current_frames().get(owner)
         if owner is None:
             return None
         if frame is None:
-            return Seen(tenure, 0, 0, "")
+            return OwnerState(tenure, 0, 0, "")
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        return Seen(tenure, id(frame), frame.f_lasti, where)
+        return OwnerState(tenure, id(frame), frame.f_lasti, where)
 
-    def _is_lost(self, before: Seen | None, seen: Seen) -> bool:
+    def _is_lost(self, before: OwnerState | None, seen: OwnerState) -> bool:
         if before is None or before.tenure != seen.tenure:
             return False
         if before == seen and self._at_rest():
             return True
         return self._computed() - self._began > LONGEST
 
-    def _take_from(self, seen: Seen) -> bool:
+    def _take_from(self, seen: OwnerState) -> bool:
         with self._guard:
             if self._owner is None or self._tenure != seen.tenure:
                 return False  # it went on by itself
