@@ -7,8 +7,12 @@ import functools
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 PURE = {
@@ -32,6 +36,7 @@ ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.eng
 Module = tuple[str, ast.Module]
 
 
+@functools.cache
 def modules(package: str) -> list[Module]:
     """Return name and syntax tree of every module of *package*."""
     found = []
@@ -43,6 +48,7 @@ def modules(package: str) -> list[Module]:
     return found
 
 
+@functools.cache
 def imports(tree: ast.Module) -> set[str]:
     """Return the modules that *tree* imports, anywhere in it, each as far as the import names one."""
     found: set[str] = set()
@@ -71,7 +77,7 @@ def rank(name: str) -> int:
 
 def named(tree: ast.Module) -> set[str]:
     """Return the modules of the package that *tree* names in strings, but not in its prose."""
-    known = {name for name, _ in ALL}
+    known = {name for name, _ in modules("loadgen")}
     return {
         node.value
         for node in ast.walk(tree)
@@ -84,9 +90,10 @@ def named(tree: ast.Module) -> set[str]:
 @functools.cache
 def graph() -> dict[str, set[str]]:
     """Return who knows whom: imports wherever they stand, those for annotations, and names in strings."""
-    known = {name for name, _ in ALL}
+    known = {name for name, _ in modules("loadgen")}
     return {
-        name: ((imports(tree) | (named(tree) - {*ENTRIES})) & known) - {name, "loadgen"} for name, tree in ALL
+        name: ((imports(tree) | (named(tree) - {*ENTRIES})) & known) - {name, "loadgen"}
+        for name, tree in modules("loadgen")
     }
 
 
@@ -103,55 +110,71 @@ def circles(edges: dict[str, set[str]]) -> list[set[str]]:
     return [group for at, group in enumerate(found) if group and group not in found[:at]]
 
 
-def ids(module: Module) -> str:
-    return module[0]
+def traced() -> list[Module]:
+    return [one for one in modules("loadgen") if within(one[0], "loadgen.traced")]
 
 
-ALL = modules("loadgen")
-TRACED = [one for one in ALL if within(one[0], "loadgen.traced")]
-OUTSIDE = [one for one in ALL if not within(one[0], "loadgen.traced")]
+def outside() -> list[Module]:
+    return [one for one in modules("loadgen") if not within(one[0], "loadgen.traced")]
 
 
-@pytest.mark.parametrize("module", [one for one in ALL if within(one[0], "loadgen.core")], ids=ids)
-def test_the_core_is_pure(module: Module) -> None:
+def core() -> list[Module]:
+    return [one for one in modules("loadgen") if within(one[0], "loadgen.core")]
+
+
+def offenders(among: list[Module], find: Callable[[Module], object]) -> dict[str, object]:
+    """Return what *find* finds in each module of *among* where it finds anything."""
+    return {module[0]: found for module in among if (found := find(module))}
+
+
+def test_the_core_is_pure() -> None:
     """The core imports itself, the errors, and what of the standard library neither acts nor asks."""
-    foreign = {
-        name
-        for name in imports(module[1])
-        if name.partition(".")[0] not in PURE
-        and not within(name, "loadgen.core")
-        and name not in {"loadgen.errors", "loadgen.protocol", "loadgen"}
-    }
-    assert not foreign
+
+    def foreign(module: Module) -> set[str]:
+        return {
+            name
+            for name in imports(module[1])
+            if name.partition(".")[0] not in PURE
+            and not within(name, "loadgen.core")
+            and name not in {"loadgen.errors", "loadgen.protocol", "loadgen"}
+        }
+
+    assert not offenders(core(), foreign)
 
 
-@pytest.mark.parametrize("module", [one for one in ALL if within(one[0], "loadgen.core")], ids=ids)
-def test_the_core_opens_nothing(module: Module) -> None:
+def test_the_core_opens_nothing() -> None:
     """The core neither opens files nor asks the user: what needs no import is held to the same rule."""
-    called = {
-        node.func.id
-        for node in ast.walk(module[1])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    assert not called & {"open", "input", "exec", "eval", "__import__"}
+
+    def acts(module: Module) -> set[str]:
+        called = {
+            node.func.id
+            for node in ast.walk(module[1])
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        return called & {"open", "input", "exec", "eval", "__import__"}
+
+    assert not offenders(core(), acts)
 
 
-@pytest.mark.parametrize("module", TRACED, ids=ids)
-def test_traced_imports_stdlib_and_engine_only(module: Module) -> None:
+def test_traced_imports_stdlib_and_engine_only() -> None:
     """What runs inside the server brings nothing along that the application does not have."""
-    foreign = {
-        name
-        for name in imports(module[1])
-        if name.partition(".")[0] not in sys.stdlib_module_names | {"retracesoftware"}
-        and not within(name, "loadgen.traced")
-        and name != "loadgen.protocol"
-    }
-    assert not foreign
+    allowed = sys.stdlib_module_names | {"retracesoftware"}
+
+    def foreign(module: Module) -> set[str]:
+        return {
+            name
+            for name in imports(module[1])
+            if name.partition(".")[0] not in allowed
+            and not within(name, "loadgen.traced")
+            and name != "loadgen.protocol"
+        }
+
+    assert not offenders(traced(), foreign)
 
 
 def test_the_protocol_imports_nothing() -> None:
     """Both sides of the boundary share it, so it brings nothing along, not even from the standard library."""
-    (protocol,) = (tree for name, tree in ALL if name == "loadgen.protocol")
+    (protocol,) = (tree for name, tree in modules("loadgen") if name == "loadgen.protocol")
     assert not imports(protocol)
 
 
@@ -170,10 +193,13 @@ def test_the_package_root_imports_nothing() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("module", modules("server_app"), ids=ids)
-def test_the_server_app_shares_http_only(module: Module) -> None:
+def test_the_server_app_shares_http_only() -> None:
     """The bundled server is a server like any other: it knows nothing of what tests it."""
-    assert not {name for name in imports(module[1]) if within(name, "loadgen") or "retrace" in name}
+
+    def ours(module: Module) -> set[str]:
+        return {name for name in imports(module[1]) if within(name, "loadgen") or "retrace" in name}
+
+    assert not offenders(modules("server_app"), ours)
 
 
 @pytest.mark.parametrize(
@@ -190,19 +216,22 @@ def test_the_server_app_shares_http_only(module: Module) -> None:
 )
 def test_one_adapter_per_library(library: str, home: str) -> None:
     """Only its adapter imports a foreign library, and maps its errors."""
-    users = {name for name, tree in ALL if any(within(one, library) for one in imports(tree))}
+    users = {name for name, tree in modules("loadgen") if any(within(one, library) for one in imports(tree))}
     assert not {name for name in users if not within(name, home)}
 
 
-@pytest.mark.parametrize("module", OUTSIDE, ids=ids)
-def test_imports_point_inward(module: Module) -> None:
+def test_imports_point_inward() -> None:
     """Each part knows those further in; nobody knows who uses it. The graph has every kind of edge."""
-    name, _ = module
-    if name == "loadgen":  # what it has for scenario files is imported when it is asked for: see above
-        return
-    inner = graph()[name]
-    assert not {one for one in inner if not within(one, "loadgen.traced") and rank(one) > rank(name)}
-    assert not {one for one in inner if within(one, "loadgen.traced")}, "it runs inside the server"
+
+    def outward(module: Module) -> set[str]:
+        name, _ = module
+        if name == "loadgen":  # what it has for scenario files is imported when it is asked for: see above
+            return set()
+        return {
+            one for one in graph()[name] if within(one, "loadgen.traced") or rank(one) > rank(name)
+        }  # what is traced runs inside the server: nobody outside imports it
+
+    assert not offenders(outside(), outward)
 
 
 def test_there_are_no_circles() -> None:
@@ -224,7 +253,7 @@ def test_a_part_that_nobody_placed_is_an_error() -> None:
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_entry_is_named_once(entry: str) -> None:
     """The name of what another process is started with stands in one place."""
-    assert {name for name, tree in OUTSIDE if entry in named(tree)} == {ENTRIES[entry]}
+    assert {name for name, tree in outside() if entry in named(tree)} == {ENTRIES[entry]}
 
 
 def test_modes_and_hosts_are_chosen_in_one_place() -> None:
@@ -234,29 +263,30 @@ def test_modes_and_hosts_are_chosen_in_one_place() -> None:
     assert users == {"loadgen.dispatch"}
 
 
-@pytest.mark.parametrize("module", OUTSIDE, ids=ids)
-def test_only_the_command_line_prints(module: Module) -> None:
+def test_only_the_command_line_prints() -> None:
     """Renderers return text; only the command line prints, so that results can be piped."""
-    name, tree = module
-    if within(name, "loadgen.cli") or name in {"loadgen.worker", "loadgen.client.session_process"}:
-        return  # the latter two are processes, which emit events
-    prints = [
-        node.lineno
-        for node in ast.walk(tree)
-        if (isinstance(node, ast.Name) and node.id == "print")
-        or (
-            isinstance(node, ast.Attribute)
-            and node.attr in {"stdout", "stderr"}
-            and ast.unparse(node.value) == "sys"
-        )
-    ]
-    assert not prints
+
+    def prints(module: Module) -> list[int]:
+        name, tree = module
+        if within(name, "loadgen.cli") or name in {"loadgen.worker", "loadgen.client.session_process"}:
+            return []  # the latter two are processes, which emit events
+        return [
+            node.lineno
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.Name) and node.id == "print")
+            or (
+                isinstance(node, ast.Attribute)
+                and node.attr in {"stdout", "stderr"}
+                and ast.unparse(node.value) == "sys"
+            )
+        ]
+
+    assert not offenders(outside(), prints)
 
 
-@pytest.mark.parametrize("module", ALL, ids=ids)
-def test_every_module_states_its_rule(module: Module) -> None:
+def test_every_module_states_its_rule() -> None:
     """A module's docstring says what it is for."""
-    assert ast.get_docstring(module[1])
+    assert not offenders(modules("loadgen"), lambda module: not ast.get_docstring(module[1]))
 
 
 SENTENCES = frozenset({"why", "message", "evidence", "advice", "headline", "lead", "problem"})
@@ -289,10 +319,13 @@ def reads_a_sentence(node: ast.AST) -> bool:
     return False
 
 
-@pytest.mark.parametrize("module", ALL, ids=ids)
-def test_no_sentence_is_a_protocol(module: Module) -> None:
+def test_no_sentence_is_a_protocol() -> None:
     """Whose fault it is, and what a verdict is, is decided on codes: never on how a sentence begins."""
-    assert not [node.lineno for node in ast.walk(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
+
+    def decides(module: Module) -> list[int]:
+        return [node.lineno for node in ast.walk(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
+
+    assert not offenders(modules("loadgen"), decides)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +343,7 @@ def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
 def test_a_class_name_stands_once() -> None:
     """A class name means one thing in the whole package; the two parts named here may share names inside."""
     stands: dict[str, list[str]] = {}
-    for name, tree in ALL:
+    for name, tree in modules("loadgen"):
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 stands.setdefault(node.name, []).append(name)

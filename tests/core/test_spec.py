@@ -6,7 +6,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.cli.main import record_spec, verify_spec
@@ -75,7 +75,6 @@ def test_json_is_lossless(spec: RunSpec) -> None:
     assert from_json(to_json(spec), RunSpec) == spec
 
 
-@settings(deadline=None, max_examples=25)
 @given(run_specs())
 def test_a_command_line_says_the_same(spec: RunSpec) -> None:
     """The words of a specification, read by the command line's own parser, are that specification."""

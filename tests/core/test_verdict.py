@@ -82,7 +82,7 @@ VERDICT = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VERDICT)
 def test_a_verdict_survives_its_file(verdict: Verdict) -> None:
     """What is read is what was written, causes, rules and facts included."""

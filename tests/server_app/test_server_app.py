@@ -398,6 +398,7 @@ def drive(server: Server, number: int, start: threading.Barrier) -> list[Answer]
     return answers
 
 
+@pytest.mark.slow
 def test_32_clients_at_once(tmp_path: Path) -> None:
     """Under contention every write is stored once, every read is consistent, and nothing fails.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.client.raw_server import RawServer
 
 pytestmark = [
+    pytest.mark.slow,  # a process for each command
     pytest.mark.anyio,
     pytest.mark.skipif(
         shutil.which("curl") is None or shutil.which("bash") is None, reason="curl is not installed"
