@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
+
+from loadgen.engine.proc import stat_of
 
 LABEL = "loadgen.owner"
 """Label on all resources of a session: the process that created them, as ``host/pid/start``."""
@@ -26,9 +27,5 @@ def abandoned(owner: str) -> bool:
 
 def _started(process: int) -> str:
     """Return the start time of a process, "" if it has exited: process ids are reused."""
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    state, *fields = stat.rpartition(")")[2].split()
-    return "" if state == "Z" else fields[18]
+    stat = stat_of(process)
+    return "" if stat is None or stat.state == "Z" else stat.started

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 
 import anyio
 
+from loadgen.engine.proc import stat_of
 from loadgen.engine.sessions import listening, of_session
 
 INTERVAL = 0.5
@@ -18,8 +16,6 @@ LOOKS = 4
 server may open other ports first, such as one for its figures, and then import for long: that computes."""
 BUSY = 0.2
 """Share of a processor from which a process counts as computing."""
-_TIMES = slice(11, 13)
-"""Places of user and system time behind the name of the program, in ``/proc/PID/stat``."""
 
 
 async def settled_elsewhere(leader: int, port: int) -> None:
@@ -35,9 +31,5 @@ async def settled_elsewhere(leader: int, port: int) -> None:
 
 def _computed(leader: int) -> float:
     """Return the seconds that the processes of a session have computed."""
-    ticks = 0
-    for process in of_session(leader):
-        with suppress(OSError, ValueError, IndexError):
-            fields = Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[_TIMES]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    stats = map(stat_of, of_session(leader))
+    return sum(stat.computed for stat in stats if stat is not None)

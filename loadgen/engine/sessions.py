@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from loadgen.engine.proc import PROC, stat_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PROC = Path("/proc")
 _LISTENING = "0A"
-_SESSION = 3
-"""Index of the session id after the program's name in ``/proc/PID/stat``."""
 
 
 def of_session(leader: int) -> Iterator[int]:
     """Yield the processes of the session that *leader* began, whether it still runs or not."""
-    for process in _PROC.iterdir():
-        with suppress(OSError, ValueError, IndexError):
-            if int((process / "stat").read_text().rpartition(")")[2].split()[_SESSION]) == leader:
-                yield int(process.name)
+    for entry in PROC.iterdir():
+        stat = stat_of(int(entry.name)) if entry.name.isdigit() else None
+        if stat is not None and stat.session == leader:
+            yield int(entry.name)
 
 
 def end_session(leader: int) -> None:
@@ -37,9 +35,9 @@ def listening(leader: int) -> list[int]:
     ports = set[int]()
     for process in of_session(leader):
         with suppress(OSError):
-            held = {str(one.readlink()) for one in (_PROC / str(process) / "fd").iterdir()}
+            held = {str(one.readlink()) for one in (PROC / str(process) / "fd").iterdir()}
             for table in ("tcp", "tcp6"):
-                for line in (_PROC / str(process) / "net" / table).read_text().splitlines()[1:]:
+                for line in (PROC / str(process) / "net" / table).read_text().splitlines()[1:]:
                     local, state, inode = (line.split()[place] for place in (1, 3, 9))
                     if state == _LISTENING and f"socket:[{inode}]" in held:
                         ports.add(int(local.rpartition(":")[2], 16))

@@ -1,0 +1,33 @@
+"""What the kernel says of a process: the fields of ``/proc/PID/stat``, named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+
+
+class ProcessStat(NamedTuple):
+    """One process, at one moment. Source: proc_pid_stat(5)."""
+
+    state: str
+    """One letter: R is running, S sleeping, Z a zombie."""
+    session: int
+    """The process that began its session."""
+    computed: float
+    """Seconds of processor time that it has used."""
+    started: str
+    """When it was started, in the kernel's ticks: tells it from a later process of the same number."""
+
+
+def stat_of(process: int) -> ProcessStat | None:
+    """Return what the kernel says of *process*; None if there is none."""
+    try:
+        text = (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # a program's name may have spaces and brackets
+    ticks = int(fields[11]) + int(fields[12])
+    return ProcessStat(fields[0], int(fields[3]), ticks / os.sysconf("SC_CLK_TCK"), fields[19])
