@@ -22,8 +22,10 @@ from tests.engine.test_command_line import run, start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [  # without importing it: the inner loop collects this file, too
+pytestmark = [
+    pytest.mark.once,
     pytest.mark.engine,
+    # Without importing it: the inner loop collects this file, too.
     pytest.mark.skipif(find_spec("distributed") is None, reason="needs distributed"),
 ]
 DASK = str(Path(sys.executable).parent / "dask")

@@ -19,7 +19,7 @@ from loadgen.store.run_folder import read_transcript
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 
 def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:

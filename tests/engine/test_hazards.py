@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.test_command_line import run, start
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 PUBLISHED = Path(__file__).parents[2] / "docs" / "hazards.json"
 SOME = ("uuid4", "imported_secret", "object_id")
 """Of each outcome, at least one that comes out in every run as it does in any."""

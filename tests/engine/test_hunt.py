@@ -16,7 +16,7 @@ import pytest
 
 from tests.engine.test_command_line import run, start, wait_for_requests
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "rare_fault"
 
 

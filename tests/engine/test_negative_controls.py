@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from loadgen.store.manifest import Manifest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 SERVER = """
     import os, sqlite3, time

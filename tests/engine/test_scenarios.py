@@ -12,7 +12,7 @@ from loadgen.core.transcript import FailedIteration
 from loadgen.store.run_folder import RunFolder, read_transcript
 from tests.engine.test_command_line import run
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

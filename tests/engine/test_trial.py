@@ -22,7 +22,7 @@ from tests.engine.test_command_line import gone, servers_of, wait_for_requests
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 SMALL = ("-c", "2", "-n", "2")
 
 
