@@ -206,21 +206,15 @@ def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open *path* for writing beside it: it is replaced when all is written, or not touched.
+    """Open *path*, which the user named, for writing: it is replaced when all is written, or not touched.
 
     Raises:
         UsageError: it cannot be written there.
     """
-    beside = path.parent / f".{path.name}.part"
+    from loadgen.store import files
+
     try:
-        file = beside.open("wb")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Name another file.") from error
-    try:
-        with file:
+        with files.replacing(path) as file:
             yield file
-        beside.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", advice="Name another file.") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -211,10 +210,10 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[HazardRun, HazardCell, int, 
 
 def table(matrix: Matrix, kept: Path) -> str:
     """Render the matrix for a terminal."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from loadgen.cli.console import TextConsole
     from loadgen.cli.show import shown
     from loadgen.hazards.tables import LEGEND, WHOSE, cell, columns
 
@@ -225,10 +224,9 @@ def table(matrix: Matrix, kept: Path) -> str:
     for row in matrix.rows:
         whose = Text(WHOSE[row.whose], style=_COLOUR.get(row.whose, ""))
         grid.add_row(row.name, *(cell(row, *each) for each in at), whose)
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=160)
+    console = TextConsole(width=160)
     console.print(grid)
-    assert isinstance(console.file, StringIO)
-    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    lines = console.text().splitlines()
     lines += [f"{name:<24}not measured: {why}" for name, why in matrix.skipped.items()]
     lines += ["", LEGEND, f"runs that failed: {shown(kept)}"]
     return "\n".join(lines)

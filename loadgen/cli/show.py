@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.cli.console import TextConsole
 from loadgen.core.location import own_call
 from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
@@ -114,7 +113,7 @@ def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
 def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
     """Tell a verdict, with what a reader needs to believe it, and to act on it."""
     found = result.verdict
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
+    console = TextConsole()
     console.print(_headline(found))
     console.print(_facts(result, manifest))
     _print_reasons(console, found)
@@ -130,8 +129,7 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
         step = found.order.differences[0]
         console.print(Text("\nserver order", style="bold"))
         console.print(_sides(((step.field, step.recorded, step.replayed),)))
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+    return console.text()
 
 
 def _headline(found: Verdict) -> Text:
@@ -252,7 +250,7 @@ def _sides(
 
 def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
     """Tell how two transcripts differ; differences that follow from one another are told once."""
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
+    console = TextConsole()
     console.print(_headline(found))
     facts = Table.grid(padding=(0, 2))
     for name, path in zip("AB", found.facts.compared_with or (), strict=False):
@@ -271,8 +269,7 @@ def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
             console.print(f"and {len(members) - 1} more that follow from it, or are alike")
     if len(groups) > SHOWN:
         console.print(f"\n… and {len(groups) - SHOWN} more kinds of difference: --json shows all")
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+    return console.text()
 
 
 def diff_json(found: Verdict) -> str:
@@ -286,11 +283,6 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def width() -> int:
-    """Return how wide a result may be."""
-    return Console().width if sys.stdout.isatty() else 120
 
 
 def cleaned(result: Cleaned) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from io import StringIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,8 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.cli.console import TextConsole
 from loadgen.cli.live import LiveView
-from loadgen.cli.show import COLOUR, shown, width
+from loadgen.cli.show import COLOUR, shown
 from loadgen.core.option import words
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import oracle
@@ -136,7 +135,7 @@ def shrunk_json(content: Mapping[str, Any]) -> str:
 
 def summary(found: Summary, folder: Path) -> str:
     """Tell what a hunt has found, what that excludes, and how to see each failure again."""
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=width())
+    console = TextConsole()
     console.print(_headline(found))
     console.print(_facts(found, folder))
     console.print()
@@ -157,8 +156,7 @@ def summary(found: Summary, folder: Path) -> str:
         console.print(Text(f"  {failure.result.command}"), soft_wrap=True)
     if len(found.failures) > SHOWN or len(found.kinds) > SHOWN:
         console.print(f"… and more in {shown(folder / 'summary.json')}")
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+    return console.text()
 
 
 def summary_json(found: Summary, folder: Path) -> str:

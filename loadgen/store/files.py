@@ -6,13 +6,13 @@ import errno
 import json
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import BufferedReader
+    from io import BufferedReader, BufferedWriter
     from pathlib import Path
 
 LATEST = "latest"
@@ -63,16 +63,28 @@ def digest(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write *content* to a temporary file and rename it to *path*: readers never see a partial file."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
+@contextmanager
+def replacing(path: Path) -> Iterator[BufferedWriter]:
+    """Open a temporary file that becomes *path* when all is written: readers never see a partial file.
+
+    Raises:
+        OSError: it cannot be written; *path* is as it was.
+    """
+    beside = path.parent / f".{path.name}-{os.getpid()}.part"
     try:
-        beside.write_bytes(content)
+        with beside.open("wb") as file:
+            yield file
         beside.replace(path)
     except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace what is at *path* by *content*, atomically."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
