@@ -23,6 +23,7 @@ import server_app
 
 NAMES = {0: "identical", 1: "diverged", 3: "undetermined"}
 KINDS = ("harmless", "bug", "unreached")
+LOAD = ("--scenario", "mixed")
 
 
 def loadgen(*arguments: str) -> tuple[int, Any]:
@@ -52,7 +53,7 @@ def record(folder: Path, options: argparse.Namespace) -> list[str]:
             runs.append(str(folder / f"{concurrency}-{number}"))
             plan = ("-c", str(concurrency), "-n", str(options.iterations), "--seed", str(number))
             code, said = loadgen(
-                "record", "shop.app:create_app", "--cwd", str(folder), *plan, "--run", runs[-1]
+                "record", "shop.app:create_app", "--cwd", str(folder), *plan, "--run", runs[-1], *LOAD
             )
             if code:
                 sys.exit(f"the recording failed: {said}")
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--concurrency", "-c", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--iterations", "-n", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--only", default="", help="changes whose names have this word")
     parser.add_argument("--json", type=Path, help="write what came of each change into this file")
     options = parser.parse_args()
@@ -103,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="loadgen-changed-") as name:
         package = copied(Path(name))
         runs = record(Path(name), options)
-        for kind in KINDS:
+        for kind in options.kinds:
             for change in (one for one in changes[kind] if options.only in one["name"]):
                 verdicts, said = tried(package, change, runs)
                 matrix.update({(kind, verdict): times for verdict, times in verdicts.items()})

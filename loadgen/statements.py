@@ -18,6 +18,12 @@ _ENDS = re.compile(r"\s*(commit|end|rollback|abort)\b", re.IGNORECASE)
 _ASKS = re.compile(r"\s*(explain|show|describe)\b", re.IGNORECASE)
 _SETS = re.compile(r"\s*set\s+(session\s+|local\s+)?(?!.*\brole\b)", re.IGNORECASE)
 _PRAGMA = re.compile(r"\s*pragma\s+[\w.]+\s*(\(\s*[\w.'\"]*\s*\))?\s*;?\s*$", re.IGNORECASE)
+_OF_THE_CONNECTION = re.compile(
+    r"\s*pragma\s+(foreign_keys|busy_timeout|cache_size|synchronous|temp_store|recursive_triggers|query_only|"
+    r"case_sensitive_like|defer_foreign_keys|read_uncommitted|mmap_size|threads)\s*[=(]",
+    re.IGNORECASE,
+)
+"""Settings of SQLite that end with the connection."""
 _CHANGES = frozenset(
     {"nextval", "setval", "pg_notify", "lo_create", "lo_unlink", "set_config", "pg_terminate_backend",
      "load_extension", "dblink_exec", "query_to_xml", "pg_sleep"}
@@ -28,7 +34,7 @@ _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, 
 
 def parse(statement: str) -> Statement:
     """Return what *statement* does; what cannot be parsed is an effect on everything."""
-    if _BEGINS.match(statement) or _SETS.match(statement):
+    if _BEGINS.match(statement) or _SETS.match(statement) or _OF_THE_CONNECTION.match(statement):
         return Statement(Kind.STEP, None, None)
     if _ENDS.match(statement):
         return Statement(Kind.ENDS, None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from loadgen.core.alignment import align
-from loadgen.core.classification import Classifier
+from loadgen.core.classification import Classifier, table
 from loadgen.core.comparison import ignoring
 from loadgen.core.conclusion import concluded, counting_replay
 from loadgen.core.events import Stage
@@ -89,7 +89,9 @@ async def replay_once(
     replaying = Replaying(
         run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
-    replaying.align = watch is None and not (spec.strict or spec.explain) and aligns(manifest)
+    rows = table(spec.calls)
+    if watch is None and not (spec.strict or spec.explain) and aligns(manifest):
+        replaying.align = rows
     replaying.facts = Facts(
         run=manifest.id,
         runtime=manifest.spec.runtime.value,
@@ -113,7 +115,7 @@ async def replay_once(
         facts=replaying.facts,
     )
     if replaying.asked is not None:
-        verdict = settled(verdict, align(replaying.asked, Classifier(parse)), replaying.targets)
+        verdict = settled(verdict, align(replaying.asked, Classifier(parse, rows)), replaying.targets)
     sealed.write(replaying.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, replaying.folder)
 

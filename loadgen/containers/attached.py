@@ -26,6 +26,7 @@ from loadgen.modes.base import START_LIMIT, Served
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from loadgen.core.classification import Row
     from loadgen.modes.base import Session
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
@@ -136,10 +137,10 @@ class AttachedHost:
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
     ) -> AsyncIterator[AttachedServer]:
         """Drive the replayed server."""
-        del run, manifest, log, aligned  # whoever started it has them
+        del run, manifest, log, align  # whoever started it has them
         async with self._attached("replay") as server:
             yield server
 

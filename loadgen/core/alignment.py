@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loadgen.core.classification import Asked, Classified, Kind, Statement, may_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 START_UP = -1
 """Stands for the number of a request where it is what the application did before it served."""
@@ -30,21 +30,31 @@ class Outcome(enum.StrEnum):
     UNDETERMINED = "undetermined"
 
 
+class How(enum.StrEnum):
+    """How a call is not as it was."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    MOVED = "moved"
+    REPEATED = "repeated"
+    UNANSWERED = "unanswered"
+    """Asked, and never recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One call that is not as it was."""
 
-    how: str
-    """``added``, ``removed``, ``moved``, ``repeated``, ``unanswered``."""
+    how: How
     kind: str
     """What the call is: effect, read, ..."""
-    call: str
+    recorded: str = ""
+    """The recorded call; empty where there was none."""
+    replayed: str = ""
+    """The call of the running code; empty where it makes none."""
     where: str = ""
     """The line that asks, where the running code does."""
-
-    def to_json(self) -> dict[str, str]:
-        """Return it as it is written into ``verdict.json``."""
-        return {"how": self.how, "kind": self.kind, "call": self.call, "where": self.where}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,10 @@ class Aligned:
     changes: tuple[Change, ...] = ()
     left: bool = False
     """Whether it ended at a question without an answer."""
+    ran: tuple[str, ...] = ()
+    """The statements that it ran while recording, without their arguments."""
+    runs: tuple[str, ...] = ()
+    """Those that it runs now."""
 
 
 @dataclass(slots=True)
@@ -76,43 +90,19 @@ class Alignment:
             for (kind, how), count in sorted(counted.items())
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as it is written into ``verdict.json``."""
-        changed = [one for one in self.requests if one.changes or one.outcome is not Outcome.SAME]
-        totals = Counter(
-            (one.how, one.kind, _plain(one.call)) for request in self.requests for one in request.changes
-        )
-        return {
-            "summary": self.summary(),
-            "calls": [
-                {"how": how, "kind": kind, "call": call, "times": times}
-                for (how, kind, call), times in totals.most_common(_LISTED)
-            ],
-            "requests": [
-                {
-                    "seq": one.seq,
-                    "outcome": one.outcome.value,
-                    "why": one.why,
-                    "changes": [change.to_json() for change in one.changes[:_LISTED]],
-                }
-                for one in changed[:_LISTED]
-            ],
-        }
 
-
-_LISTED = 200
-"""Requests, and calls of each, that are listed; all are counted."""
 _WORDS = {
-    "added": "more", "removed": "fewer", "moved": "moved", "repeated": "repeated",
-    "unanswered": "without an answer",
+    How.ADDED: "more", How.REMOVED: "fewer", How.CHANGED: "changed", How.MOVED: "moved",
+    How.REPEATED: "repeated", How.UNANSWERED: "without an answer",
 }  # fmt: skip
-_KINDS = {"ambient": "clock or chance call", "ends": "end of transaction"}
-_HANDLE = re.compile(r"#\d+")
+_KINDS = {"ambient": "clock or chance call", "ends": "end of a transaction"}
+_HANDLE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|#\d+""")
+"""A handle, or a text, which may look like it."""
 
 
 def _plain(shown: str) -> str:
     """Return a call without the handles, which are the recording's own."""
-    return _HANDLE.sub("#", shown)
+    return _HANDLE.sub(lambda found: "#" if found[0][0] == "#" else found[0], shown)
 
 
 def align(told: Mapping[str, Mapping[str, Any]], classify: Callable[[Asked], Classified]) -> Alignment:
@@ -137,6 +127,22 @@ class _Made:
     where: str
     why: str = ""
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the call may be one of those that were recorded, by what is shown of it."""
+        return self.how not in ("unanswered", "supposed", "instead")
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it has no recorded answer: what the replay supposed to be an effect may be none."""
+        supposed = self.how in ("supposed", "instead") and self.call.kind not in (Kind.EFFECT, Kind.STEP)
+        return self.how in ("unanswered", "other") or supposed
+
+    @property
+    def change(self) -> How | None:
+        """How it is not as it was; None if it is."""
+        return How.UNANSWERED if self.unanswered else _HOW.get(self.how)
+
 
 class _Request:
     def __init__(self, seq: int, told: Mapping[str, Any], classify: Callable[[Asked], Classified]) -> None:
@@ -146,53 +152,66 @@ class _Request:
         }
         self.made: list[_Made] = []
         for how, index, brief, where, *why in told["ops"]:
-            call = self.recorded[index] if index is not None else classify(Asked(*brief))
+            call = classify(Asked(*brief)) if brief else self.recorded[index]
             self.made.append(_Made(how, index, call, where, why[0] if why else ""))
         self.left = told["left"] == "call"
 
     def aligned(self) -> Aligned:
         changes = self._changes()
+        ran = tuple(_statements(self.recorded.values()))
+        runs = tuple(_statements(one.call for one in self.made))
         if not changes and not self.left:
-            return Aligned(self.seq, Outcome.SAME)
+            return Aligned(self.seq, Outcome.SAME, ran=ran, runs=runs)
         problem = self._effects() or self._unanswered() or self._reads()
         if problem is None and self.left:
             problem = Outcome.UNDETERMINED, "the replay could not go on", "(nothing)", "(nothing)", ""
         if problem is None:
-            return Aligned(self.seq, Outcome.SAME, changes=changes)
+            return Aligned(self.seq, Outcome.SAME, changes=changes, ran=ran, runs=runs)
         outcome, why, recorded, replayed, where = problem
-        return Aligned(self.seq, outcome, why, recorded, replayed, where, changes, self.left)
+        return Aligned(
+            self.seq, outcome, why, recorded, replayed, where, changes, left=self.left, ran=ran, runs=runs
+        )
 
     def _effects(self) -> tuple[Outcome, str, str, str, str] | None:
         """Compare the effects, one after the other, as far as the request came."""
-        before = [(_plain(call.asked.shown), "") for call in _effective(list(self.recorded.values()))]
-        made = [one for one in self.made if one.how != "unanswered"]
-        after = [(_plain(one.call.asked.shown), one.where) for one in _effective_made(made)]
-        last = self.made[-1] if self.left and self.made and self.made[-1].how == "unanswered" else None
-        if last is not None and last.call.kind is Kind.EFFECT:
-            after.append((_plain(last.call.asked.shown), last.where))
-        for at, (here, where) in enumerate(after):
-            there = before[at][0] if at < len(before) else "(nothing)"
-            if here != there:
-                what = "an effect more" if at >= len(before) else "another effect"
-                return Outcome.DIVERGED, what, there, here, where
+        before = [_plain(call.asked.shown) for call in _effective(list(self.recorded.values()))]
+        after = _effective_made(self.made)
+        # What stands in for a recorded call, or for none, is never the same, even if it is shown alike.
+        same = [_plain(one.call.asked.shown) if one.is_recorded else "" for one in after]
+        for at, one in enumerate(after):
+            there = before[at] if at < len(before) else ""
+            if there and same[at] == there:
+                continue
+            here, where, rest = _plain(one.call.asked.shown), one.where, same[at:]
+            if not there or (there in rest and here not in before[at:]):
+                return Outcome.DIVERGED, "an effect more", "(nothing)", here, where
+            if same[at] in before[at:] and there not in rest and not self.left:
+                return Outcome.DIVERGED, "an effect less", there, "(nothing)", ""
+            return Outcome.DIVERGED, "another effect", there, here, where
         if not self.left and len(after) < len(before):
-            return Outcome.DIVERGED, "an effect less", before[len(after)][0], "(nothing)", ""
+            return Outcome.DIVERGED, "an effect less", before[len(after)], "(nothing)", ""
         return None
 
     def _unanswered(self) -> tuple[Outcome, str, str, str, str] | None:
-        taken = {one.index for one in self.made}
         for one in self.made:
-            if one.how == "unanswered":
-                why = one.why or "it was never recorded in this request"
-                left = (
-                    call.asked.shown
-                    for index, call in self.recorded.items()
-                    if index not in taken and call.asked.name == one.call.asked.name
-                )
-                there = next(left, "")
+            if one.unanswered:
+                why = one.why or _WHY.get(one.how, "it was never recorded in this request")
+                there = self._replaced(one)
                 why += f"; recorded, and not asked now: {there}" if there else ""
                 return Outcome.UNDETERMINED, why, there or "(nothing)", one.call.asked.shown, one.where
         return None
+
+    def _replaced(self, asked: _Made) -> str:
+        """Return the recorded call that *asked* seems to stand for: the first that is not asked any more."""
+        if asked.index is not None:
+            return self.recorded[asked.index].asked.shown
+        taken = {one.index for one in self.made}
+        left = (
+            call.asked.shown
+            for index, call in self.recorded.items()
+            if index not in taken and call.asked.name == asked.call.asked.name
+        )
+        return next(left, "")
 
     def _reads(self) -> tuple[Outcome, str, str, str, str] | None:
         """Find a read that was given what it may not have been given where it stands now."""
@@ -215,23 +234,39 @@ class _Request:
         return None
 
     def _changes(self) -> tuple[Change, ...]:
-        """Return what is added, removed, moved and repeated; steps go with what they belong to."""
+        """Return what is added, removed, changed, moved and repeated; steps go with what they belong to."""
         changes = []
         taken = {one.index for one in self.made if one.index is not None}
         for one in self.made:
-            kind, shown = one.call.kind, one.call.asked.shown
-            if one.how in _HOW and (kind is not Kind.STEP or one.how == "unanswered"):
-                changes.append(Change(_HOW[one.how], kind.value, shown, one.where))
+            how, kind, shown = one.change, one.call.kind, one.call.asked.shown
+            if how is None or (kind is Kind.STEP and how is not How.UNANSWERED):
+                continue
+            before = shown if how is How.MOVED else ""
+            if how in (How.CHANGED, How.UNANSWERED):
+                before = self._replaced(one)
+            changes.append(Change(how, kind.value, before, shown, one.where))
         if not self.left:
             changes += [
-                Change("removed", call.kind.value, call.asked.shown)
+                Change(How.REMOVED, call.kind.value, call.asked.shown)
                 for index, call in self.recorded.items()
                 if index not in taken and call.kind is not Kind.STEP
             ]
         return tuple(changes)
 
 
-_HOW = {"ambient": "added", "moved": "moved", "repeat": "repeated", "unanswered": "unanswered"}
+_WHY = {"other": "it was asked of an object that was made, or used before, in another way"}
+_HOW = {
+    "ambient": How.ADDED, "moved": How.MOVED, "repeat": How.REPEATED, "unanswered": How.UNANSWERED,
+    "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED,
+}  # fmt: skip
+"""How each answer that a replay gave differs from the recording; the rest are as they were."""
+
+
+def _statements(calls: Iterable[Classified]) -> Iterator[str]:
+    """Yield the statements among *calls* that read or write."""
+    for call in calls:
+        if call.is_statement and call.kind in (Kind.READ, Kind.EFFECT):
+            yield " ".join(call.asked.text.split())
 
 
 def _ends(statement: Statement) -> bool:

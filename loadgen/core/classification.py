@@ -7,8 +7,8 @@
 - A *step* belongs to what was asked already, and asks nothing new: a cursor, its rows, a connection.
 - *Ambient* is what each process is told of time, chance and itself.
 
-The first row that a callable's name matches counts; what none matches is an effect, until its user says that
-it is something else. Of statements it is told from what they say, by a parser.
+The first row that a callable's name matches counts, a user's own first; what none matches is an effect.
+What a statement is, a parser tells from what it says.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from loadgen.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Kind(enum.StrEnum):
@@ -34,8 +36,11 @@ class Kind(enum.StrEnum):
     """Told by its statement: stands in the table only."""
 
 
-TABLE: tuple[tuple[str, Kind], ...] = (
-    (r"loadgen\..*", Kind.AMBIENT),
+Row = tuple[str, Kind]
+"""A pattern, which the whole name of a callable matches, and what such a call is."""
+
+TABLE: tuple[Row, ...] = (
+    (r"loadgen\..*|gc\..*", Kind.AMBIENT),
     (r"time\..*|_thread\..*|threading\..*|resource\.getrusage|_locale\..*", Kind.AMBIENT),
     (r"_?random\..*|Random\..*|_uuid\..*|.*datetime\.(now|utcnow|today)", Kind.AMBIENT),
     (r"posix\.(urandom|getrandom|get(p|pp|u|eu|g|eg)id|getpgid|uname|times|getloadavg)", Kind.AMBIENT),
@@ -100,6 +105,7 @@ class Classified:
 
     asked: Asked
     statement: Statement
+    is_statement: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -108,11 +114,10 @@ class Classified:
 
 
 class Classifier:
-    """Classifies calls by the table, a user's own rows before it, and statements by a *parser*."""
+    """Classifies calls by the rows of a table, and statements by a *parser*."""
 
-    def __init__(self, parser: Parser, own: Mapping[str, str] | None = None) -> None:
-        rows: Sequence[tuple[str, Kind]] = [(name, Kind(kind)) for name, kind in (own or {}).items()]
-        self._rows = [(re.compile(name), kind) for name, kind in (*rows, *TABLE)]
+    def __init__(self, parser: Parser, rows: Sequence[Row] = TABLE) -> None:
+        self._rows = [(re.compile(name), kind) for name, kind in rows]
         self._parser = parser
         self._names: dict[str, Kind] = {}
         self._statements: dict[str, Statement] = {}
@@ -130,7 +135,29 @@ class Classifier:
         statement = self._statements.get(asked.text)
         if statement is None:
             statement = self._statements[asked.text] = self._parser(asked.text)
-        return Classified(asked, statement)
+        return Classified(asked, statement, is_statement=True)
+
+
+def table(own: Iterable[str] = ()) -> tuple[Row, ...]:
+    """Return the table behind a user's *own* rows, each given as ``PATTERN=KIND``.
+
+    Raises:
+        UsageError: one of them is no such row.
+    """
+    rows = []
+    for text in own:
+        pattern, equals, kind = text.rpartition("=")
+        if not equals or not pattern or kind not in list(Kind):
+            raise UsageError(
+                f"--call {text}: it is not PATTERN=KIND",
+                advice=f"A kind is one of: {', '.join(Kind)}. Such as: --call 'mydriver\\.query=read'",
+            )
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"--call {text}: {pattern!r} is no regular expression: {error}") from error
+        rows.append((pattern, Kind(kind)))
+    return (*rows, *TABLE)
 
 
 def may_change(effect: Statement, read: Statement) -> bool:

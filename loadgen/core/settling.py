@@ -6,6 +6,8 @@ And a request that asks what was never recorded has no answer to compare: that s
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,19 @@ from loadgen import protocol
 from loadgen.core.alignment import START_UP, Aligned, Alignment, Outcome
 from loadgen.core.comparison import Difference
 from loadgen.core.departure import Departure
-from loadgen.core.verdict import CallDifference, Divergence, Judgement, Reason, Undecided, Verdict
+from loadgen.core.verdict import (
+    CallDifference,
+    Divergence,
+    Judgement,
+    Reason,
+    Route,
+    Runs,
+    Undecided,
+    Verdict,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from loadgen.core.exchange import Request
 
@@ -45,8 +56,10 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
     ended = not any(one.left for one in alignment.requests)
     order, steps = (verdict.order, verdict.order_steps) if ended else (None, None)
     undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
-    # Where only the order of those that left is why the judge doubts, these are the reason.
-    reasons = (*verdict.reasons, *_reasons(undecided))
+    # A question that stopped the start is why there is nothing else.
+    first = any(one.seq == START_UP for one in unknown)
+    asked = _reasons(undecided)
+    reasons = (*asked, *verdict.reasons) if first else (*verdict.reasons, *asked)
     whole = verdict.compared == verdict.requests > 0
     if divergences or order:
         judgement = Judgement.DIVERGED
@@ -62,7 +75,9 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         calls=tuple(_calls(alignment))[:KEPT],
         order=order,
         order_steps=steps,
-        facts=replace(verdict.facts, asked=tuple(alignment.summary())),
+        facts=replace(
+            verdict.facts, asked=tuple(alignment.summary()), routes=tuple(_routes(alignment, requests))
+        ),
     )
 
 
@@ -114,9 +129,38 @@ def _reasons(undecided: Iterable[Undecided]) -> list[Reason]:
 
 
 def _calls(alignment: Alignment) -> Iterable[CallDifference]:
-    """Return the calls that differ: what is added, removed, repeated and moved."""
+    """Return the calls that differ."""
     for request in alignment.requests:
         for one in request.changes:
-            recorded = one.call if one.how in ("removed", "moved") else ""
-            replayed = "" if one.how == "removed" else one.call
-            yield CallDifference(max(request.seq, 0), one.kind, recorded, replayed, one.where)
+            yield CallDifference(
+                max(request.seq, 0), one.kind, one.recorded, one.replayed, one.where, one.how.value
+            )
+
+
+def _routes(alignment: Alignment, requests: Mapping[int, Request]) -> Iterator[Route]:
+    """Yield the routes that run another number of statements, as far as their requests came to their ends."""
+    found: dict[tuple[str, str], list[Aligned]] = {}
+    for one in alignment.requests:
+        if (asked := requests.get(one.seq)) is not None and not one.left:
+            path = _NUMBER.sub("N", asked.target.partition("?")[0])
+            found.setdefault((asked.method, path), []).append(one)
+    for (method, path), members in found.items():
+        if any(len(one.ran) != len(one.runs) for one in members):
+            recorded, replayed = _runs([one.ran for one in members]), _runs([one.runs for one in members])
+            yield Route(method, path, len(members), recorded, replayed)
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def _runs(each: Sequence[tuple[str, ...]]) -> Runs:
+    """Return how many statements requests ran, and whether what varies is the repetition of one of them."""
+    totals = [len(one) for one in each]
+    least, most = min(totals), max(totals)
+    if least == most:
+        return Runs(least, most)
+    counts = [Counter(one) for one in each]
+    varying = {text for one in counts for text in one if len({other[text] for other in counts}) > 1}
+    if len(varying) > 1:
+        return Runs(least, most)
+    return Runs(least, most, least - min(one[next(iter(varying))] for one in counts))

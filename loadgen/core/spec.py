@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from loadgen.core import threshold
+from loadgen.core.classification import table
 from loadgen.core.option import Option, fields
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
 from loadgen.errors import UsageError
@@ -488,6 +489,15 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         bool,
         Option(("--strict",), "Of changed code, too, take any call that differs for a divergence."),
     ] = False
+    calls: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--call",),
+            "What a call of a driver is, for changed code: a pattern of its full name, and effect, read, "
+            "statement, ends, step or ambient. May be repeated; comes before loadgen's own table.",
+            "PATTERN=KIND",
+        ),
+    ] = ()
     mode: Annotated[
         ModeName | None,
         Option(("--replay",), "Which recording of the run to replay. [default: as recorded]"),
@@ -497,6 +507,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
+        table(self.calls)
 
     def mode_of(self, recorded: ModeName, run: str) -> ModeName:
         """Return the mode in which to replay *run*, whose recording was made in mode *recorded*.

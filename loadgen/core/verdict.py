@@ -1,6 +1,6 @@
 """The verdict: what was found, as one value that goes into ``verdict.json`` and comes out of it unchanged.
 
-Format ``loadgen-verdict/2``. The JSON object has the fields of :class:`Verdict`, with those of its
+Format ``loadgen-verdict/3``. The JSON object has the fields of :class:`Verdict`, with those of its
 :class:`Facts` beside them, ``judgement`` as ``verdict``, and the server's order as one object. Each cause
 has a ``headline`` for readers; it follows from the rest. :meth:`Verdict.from_json` takes exactly what
 :meth:`Verdict.to_json` gives: anything else is damage, and is never guessed at.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 T = TypeVar("T")
-FORMAT = "loadgen-verdict/2"
+FORMAT = "loadgen-verdict/3"
 LISTED = 50
 """Requests that a cause lists; all are counted."""
 
@@ -85,6 +85,30 @@ class CallDifference:
     """The replayed one; empty where it was left out."""
     at: str = ""
     """``file:line in function: text``."""
+    how: str = ""
+    """One of :class:`loadgen.core.alignment.How`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How many statements a request of a route runs."""
+
+    least: int
+    most: int
+    fixed: int | None = None
+    """How many of them do not vary, where all others are one statement that is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route whose requests run another number of statements than they did."""
+
+    method: str
+    path: str
+    """With N for each number in it."""
+    requests: int
+    recorded: Runs
+    replayed: Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +273,8 @@ class Facts:
     watched: Watched | None = None
     asked: tuple[str, ...] | None = None
     """How many calls of changed code differ, by kind, in words; ``None`` where calls were not aligned."""
+    routes: tuple[Route, ...] = ()
+    """Routes that run another number of statements than they did."""
     replays: tuple[OneOf, ...] = ()
     compared_with: tuple[str, str] | None = None
     """The names of two transcripts that were compared without a replay."""

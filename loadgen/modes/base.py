@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loadgen.client.plan import Plan
     from loadgen.client.session import Stop
     from loadgen.client.transport import WireTransport
+    from loadgen.core.classification import Row
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.judge import Terms
     from loadgen.core.spec import ModeName, RunSpec
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 START_LIMIT = 60.0
 """Time limit for a server to become ready, in seconds."""
+ALIGNMENT = "alignment.json"
+"""File beside the log: what a server asked whose start failed at a question without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,12 @@ class Host(Protocol):
     """Whether its replays run the code of today, so that calls may be aligned."""
 
     def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
     ) -> AbstractAsyncContextManager[BoundaryServer]:
         """Run the recording of *run* in a fresh process that has no database, and print to *log*.
 
-        With *aligned*, its calls are matched by what they ask, and not by their places.
+        With *align*, the table of calls, they are matched by what they ask, and not by their places. A start
+        that fails leaves what was asked in ``alignment.json`` beside the log.
         """
 
 

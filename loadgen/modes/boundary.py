@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadgen.client.replay import Refire
 from loadgen.client.scenario import Scenario
@@ -14,6 +15,7 @@ from loadgen.core.judge import BOUNDARY
 from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Watched
 from loadgen.errors import EngineFault, LoadgenError
+from loadgen.modes.base import ALIGNMENT
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -52,8 +54,16 @@ class BoundaryMode:
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
         """Replay the server, and send the transcript's requests again."""
         one = replaying
-        one.align = one.align and self._host.aligns
-        async with self._host.replay(one.run, one.manifest, one.log, aligned=one.align) as server:
+        if not self._host.aligns:
+            one.align = ()
+        try:
+            await self._replay(one, events, journal)
+        finally:
+            if one.align and one.asked is None:
+                one.asked = asked_before_it_served(one.log.with_name(ALIGNMENT))
+
+    async def _replay(self, one: Replaying, events: Reader, journal: Journal) -> None:
+        async with self._host.replay(one.run, one.manifest, one.log, align=one.align) as server:
             refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
             if one.watch is not None:
                 await server.control.watch(one.watch)
@@ -78,6 +88,17 @@ class BoundaryMode:
                         watched = Watched(one.watch, await server.control.watched())
                         one.facts = replace(one.facts, watched=watched)
                 one.client_order_same = refire.client_order_same
+
+
+def asked_before_it_served(report: Path) -> dict[str, Any] | None:
+    """Return what a server asked whose start failed at a call without an answer; None if none did."""
+    try:
+        told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise EngineFault(f"{report} cannot be read: {error}") from error
+    return told
 
 
 async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:

@@ -26,11 +26,12 @@ from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.sessions import listening
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
-from loadgen.modes.base import START_LIMIT, Served
+from loadgen.modes.base import ALIGNMENT, START_LIMIT, Served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from loadgen.core.classification import Row
     from loadgen.core.spec import RunSpec
     from loadgen.modes.base import Session
     from loadgen.store.manifest import Manifest
@@ -164,7 +165,7 @@ class LocalHost:
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
     ) -> AsyncIterator[LocalServer]:
         """Run the recording in a fresh process that has no database."""
         started = manifest.result.started
@@ -175,8 +176,10 @@ class LocalHost:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            how = ["--aligned"] if aligned else []
-            options = [*listen, *_options(manifest.spec, started.folder), *how]
+            options = [*listen, *_options(manifest.spec, started.folder)]
+            if align:
+                report = log.with_name(ALIGNMENT).resolve()
+                options += ["--aligned", json.dumps(align), "--alignment", str(report)]
             options += exploration(manifest.spec, run.schedule.resolve())
             return retrace.replay_command(run.recording.resolve(), options)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from loadgen.core.classification import Row
     from loadgen.core.events import Emit
     from loadgen.core.judge import Judge
     from loadgen.core.transcript import Event, Reader
@@ -38,8 +39,8 @@ class Replaying:
     emit: Emit
     watch: int | None = None
     """The request whose calls are noted, where the mode can tell them."""
-    align: bool = False
-    """Whether the code changed, so that its calls are to be matched by what they ask."""
+    align: tuple[Row, ...] = ()
+    """The table of calls, where the code changed, so that they are to be matched by what they ask."""
     asked: dict[str, Any] | None = None
     """What each request asked, where calls were aligned, as the boundary reports it."""
     targets: dict[int, Request] = field(default_factory=dict)

@@ -29,14 +29,18 @@ def main(argv: list[str]) -> None:
         "--import-from", metavar="DIR", help="put first on sys.path; a replay has the recorded one"
     )
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
-    parser.add_argument("--aligned", action="store_true", help="match calls by what they ask")
+    parser.add_argument(
+        "--aligned", type=json.loads, default=[], metavar="JSON", help="match calls by what they ask"
+    )
+    parser.add_argument("--alignment", default="", metavar="FILE", help="report of a start-up that failed")
     parser.add_argument("--engine-alone", action="store_true", help="leave all of them open")
     options = parser.parse_args(argv[:split])
 
     settings.CURRENT.socket_fd = options.socket_fd
     settings.CURRENT.health_path = options.health_path
     settings.CURRENT.application = options.application
-    settings.CURRENT.aligned = options.aligned
+    settings.CURRENT.aligned = tuple((pattern, kind) for pattern, kind in options.aligned)
+    settings.CURRENT.alignment = options.alignment
     settings.CURRENT.schedule = options.schedule
     settings.CURRENT.explore = options.explore
     settings.CURRENT.without = gaps.ALL if options.engine_alone else frozenset(options.without)

@@ -3,7 +3,13 @@
 The tape is read ahead to the end of each request, whose calls are kept with what they gave. A call of the
 running code is given the result of the recorded call that asked the same: the next such call if there is one,
 else one that was passed over, else, if it is no effect, one that was made before.
-A question that this request never asked has no answer: the request ends there, and the others go on.
+What this request never asked:
+
+- an effect is answered with the success that such an effect had while recording, best of all the one in whose
+  place it stands, so that the request goes on to show what else it does;
+- a step, such as to connect, with what the same step gave in another request;
+- a clock or the like by :mod:`loadgen.traced.ambient`;
+- any other question has no answer: the request ends there, and the others go on.
 
 What is *the same question* is told by the callable, its arguments, and the state of the objects among them.
 An object's state is the question that made it, and what it was asked since (:mod:`loadgen.traced.states`), so
@@ -16,11 +22,13 @@ the recorded steps: one that passes steps over, or asks again, holds nobody up.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
-from retracesoftware import utils
+from retracesoftware import functional, stream, utils
 from retracesoftware.stream import _is_bind_open
 from retracesoftware.stream.reader import ExpectedBindMarker
 
@@ -28,7 +36,8 @@ from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.described import plain, shown, site_of
-from loadgen.traced.states import States, is_effect, is_external, pairs
+from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
+from loadgen.traced.states import States, handleless, is_external, pairs, receiver
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
 from loadgen.traced.watch import application_line
 
@@ -45,12 +54,18 @@ _LOCK = "loadgen.lock"
 """The name of a lock that is waited for, among the calls."""
 _PATIENCE = 20.0
 """Seconds that a thread waits for its recorded place while nothing moves: a changed order of locks."""
+_FRESH = 1 << 40
+"""The first handle of objects that an answer from elsewhere makes: no recording has that many."""
+_ROWS = re.compile(
+    r".*\.(?:fetch\w*|__next__|__iter__|description|rowcount|lastrowid|recv\w*|read\w*|ntuples|getvalue|status\w*)$"
+)
+"""Steps that give what was asked for: the answer to a question, though they are none."""
 
 
 class Step:
     """One step of a logical thread on the tape."""
 
-    __slots__ = ("at", "body", "call", "effect", "end", "key", "kind", "taken", "value")
+    __slots__ = ("at", "body", "call", "end", "key", "kind", "taken", "value")
 
     def __init__(self, kind: str, at: int) -> None:
         self.kind, self.at, self.end = kind, at, at
@@ -58,7 +73,6 @@ class Step:
         self.body: list[Any] = []
         self.call: Any = None
         self.key: Any = None
-        self.effect = False
         self.taken = False
 
 
@@ -77,6 +91,8 @@ class Lane:
         self.raw: deque[tuple[int, Any]] = deque()
         self.steps: list[Step] = []
         self.by_key: dict[Any, list[int]] = {}
+        self.effects: list[int] = []
+        """Which of the steps are effects, or ends of transactions."""
         self.at = 0
         self.next = _NEVER
         self.begun = thread >= settings.FIRST_THREAD
@@ -87,6 +103,8 @@ class Lane:
         """Why it has left the tape: for its ``request``, or for a ``call``."""
         self.straight = True
         """Whether it has made the recorded calls only, one after the other."""
+        self.supposed = set[int | None]()
+        """Live objects that ran what this request did not while recording: they may answer from elsewhere."""
         self.feeds: list[deque[Any]] = []
         self.owner: int | None = None
         self.states = states
@@ -110,13 +128,21 @@ class AlignedTape(TapeTurns):
             on_end_of_stream=on_end_of_stream,
         )  # fmt: skip
         self.lanes: dict[int, Lane] = {}
-        self.ambient = Ambient()
+        self.kinds = Kinds(settings.CURRENT.aligned)
+        self.ambient = Ambient(self.kinds)
         self.started = False
         self._count = 0
         self.recorded: dict[int, str] = {}
         """What made each recorded object, by its handle."""
         self.live: dict[int, str] = {}
         """What made each live object, by the number that it has here."""
+        self._steps: dict[Any, Step] = {}
+        """A step of each key: what it gave is what the same step gives elsewhere."""
+        self._effects: dict[Any, Step] = {}
+        """The last effect of each callable, and of each callable and verb."""
+        self._fresh = _FRESH
+        self.shared = set[int]()
+        """Handles of objects that were there before it served: they are nobody's own."""
         self._sleepers: list[LiveLock] = []
         self._advance_later: Lane | None = None
 
@@ -158,13 +184,29 @@ class AlignedTape(TapeTurns):
         new = [(step, other) for other in self.lanes.values() for step in self._parse(other)]
         new.sort(key=lambda one: one[0].at)
         for step, other in new:  # in the order of the tape: an object may be made by one and used by another
+            if other.thread < settings.FIRST_THREAD:
+                self.shared |= {item[1] for item in step.body if _is_bind_open(item)}
+                self.shared |= {step.value} if step.kind == "BIND" else set()
             if step.kind == "BIND":
                 self.recorded[step.value] = "new"
             elif step.kind == "CALL":
                 step.key = other.states.recorded(step.call, step.body)
-                step.effect = is_effect(step.call)
                 other.by_key.setdefault(step.key, []).append(len(other.steps))
+                self._sort(step, other)
             other.steps.append(step)
+
+    def _sort(self, step: Step, lane: Lane) -> None:
+        """Keep what a step may be an answer to, in another request, too."""
+        kind = self.kinds(step.call)
+        if kind in (EFFECT, ENDS):
+            lane.effects.append(len(lane.steps))
+        if kind == AMBIENT:
+            self.ambient.read_ahead(_name(step.call), step.body)
+        elif kind == STEP:
+            self._steps.setdefault(step.key, step)
+        elif kind == EFFECT and _succeeded(step.body):
+            name = _name(step.call)
+            self._effects[name] = self._effects[name, verb_of(step.call)] = step
 
     def _parse(self, lane: Lane) -> list[Step]:
         """Return the new steps of a lane that are there to their ends."""
@@ -409,25 +451,98 @@ class AlignedTape(TapeTurns):
         if index is not None:
             self._serve(lane, index, how, described)
             lane.states.asked(described, key)
+            if self.kinds.named(name) == STATEMENT:
+                lane.supposed.discard(receiver(described))
             return
         answer = self.ambient.answer(name, described, lambda: utils.try_unwrap_apply(function, *args))
-        if answer is None:
+        if answer is not None:
+            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.feeds.append(deque(["RESULT", answer[0]]))
+        elif not self._supposed(lane, described, key):
             self._unanswered(lane, described, "")
-            return
-        lane.journal.append(["ambient", None, _brief(described), ""])
-        lane.feeds.append(deque(["RESULT", answer[0]]))
+
+    def _supposed(self, lane: Lane, described: Any, key: Any) -> bool:
+        """Answer what this request never asked as it was answered elsewhere; return whether that was."""
+        kind, on = self.kinds(described), receiver(described)
+        if kind == STEP and (on in lane.supposed or not _ROWS.match(_name(described))):
+            step = self._steps.get(key)
+            if step is None or not self._feed_elsewhere(lane, step, described):
+                return False
+            lane.journal.append(["supposed", None, _brief(described), ""])
+            if self.kinds.named(_name(described)) == STATEMENT and on is not None:
+                lane.supposed.add(on)
+            lane.states.asked(described, key)
+            return True
+        if kind != EFFECT:
+            return False
+        name, verb = _name(described), verb_of(described)
+        index = next(
+            (
+                n for n in lane.effects
+                if not lane.steps[n].taken
+                and _name(lane.steps[n].call) == name
+                and verb_of(lane.steps[n].call) == verb
+                and _succeeded(lane.steps[n].body)
+            ),
+            None,
+        )  # fmt: skip
+        if index is not None:
+            step = lane.steps[index]
+            alike = handleless(step.call) == handleless(described)
+            self._serve(lane, index, "other" if alike else "instead", described)
+        else:
+            found = self._effects.get((name, verb)) or self._effects.get(name)
+            if found is None or not self._feed_elsewhere(lane, found, described):
+                return False
+            step = found
+            lane.journal.append(["supposed", None, _brief(described), application_line()])
+        lane.straight = False
+        if on is not None:
+            lane.supposed.add(on)
+        lane.states.asked(described, step.key)
+        return True
+
+    def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> bool:
+        """Feed what another request's *step* gave, with objects of its own; not where it needs others."""
+        if not _succeeded(step.body):
+            return False
+        bindings, known = AlignedBindings.current, dict(pairs(step.call, described))
+        made = dict[int, int]()
+        missing = []
+
+        def fresh(handle: int) -> int:
+            self._fresh += 1
+            made[handle] = self._fresh
+            self.recorded[self._fresh] = self.recorded.get(handle, "new")
+            return self._fresh
+
+        def renamed(one: Any) -> Any:
+            if not isinstance(one, stream.Binding):
+                return one
+            if one.handle in known and one.handle not in made:
+                bindings.unify(fresh(one.handle), known[one.handle])
+            if one.handle in made:
+                return stream.Binding(made[one.handle])
+            if one.handle not in self.shared:
+                missing.append(one.handle)
+            return one
+
+        rename = functional.walker(renamed)
+        body = [(item[0], fresh(item[1])) if _is_bind_open(item) else rename(item) for item in step.body]
+        if not missing:
+            lane.feeds.append(deque(body))
+        return not missing
 
     def _match(self, lane: Lane, key: Any, described: Any, name: str) -> tuple[int | None, str]:
         known = lane.by_key.get(key, ())
         if self.ambient.knows(name):
             return self._match_ambient(lane, known, described)
         ahead = next((one for one in known if one >= lane.at and not lane.steps[one].taken), None)
-        if is_effect(described):
+        if self.kinds(described) in (EFFECT, ENDS):
             behind = next((one for one in known if one < lane.at and not lane.steps[one].taken), None)
             return (ahead, "same") if ahead is not None else (behind, "moved")
-        effects = [n for n, step in enumerate(lane.steps) if step.effect]
-        barrier = next((n for n in effects if n >= lane.at and not lane.steps[n].taken), len(lane.steps))
-        done = max((n for n in effects if lane.steps[n].taken), default=-1)
+        barrier = next((n for n in lane.effects if n >= lane.at and not lane.steps[n].taken), len(lane.steps))
+        done = max((n for n in lane.effects if lane.steps[n].taken), default=-1)
         if ahead is not None and ahead < barrier:
             return ahead, "same"
         before = [one for one in known if one < barrier]
@@ -459,8 +574,9 @@ class AlignedTape(TapeTurns):
         ]
         if not forward or passed:
             lane.straight = False
-        where = "" if forward and not passed else application_line()
-        lane.journal.append([how if not step.taken or how == "repeat" else "repeat", index, "", where])
+        where = "" if forward and not passed and how == "same" else application_line()
+        brief = "" if how in ("same", "moved", "repeat") else _brief(described)
+        lane.journal.append([how if not step.taken or how == "repeat" else "repeat", index, brief, where])
         bindings = AlignedBindings.current
         for recorded, live in pairs(step.call, described):
             bindings.unify(recorded, live)
@@ -499,6 +615,9 @@ class AlignedTape(TapeTurns):
         where = application_line()
         lane.journal.append(["unanswered", None, _brief(described), where, why])
         self.leave()
+        if lane.thread < settings.FIRST_THREAD and settings.CURRENT.alignment:
+            with open(settings.CURRENT.alignment, "w") as report:  # noqa: PTH123 - as little as can be
+                json.dump(self.told(), report)
         because = f": {why}" if why else ""
         what = f"the recording has no answer to the call {shown(described)}{because}"
         raise Diverged(protocol.QUESTION_NOT_RECORDED, what)
@@ -555,6 +674,7 @@ class AlignedBindings(OrderedBindings):
         self._bindings[value.index] = obj
         if not self._source.started:
             self._source.recorded[value.index] = f"first {value.index}"
+            self._source.shared.add(value.index)
         self._number(obj, self._source.recorded.get(value.index, "new"))
 
     def _number(self, obj: object, made: str) -> None:
@@ -578,15 +698,17 @@ def _name(described: Any) -> str:
     return described if isinstance(described, str) else str(described[0])
 
 
+def _succeeded(body: list[Any]) -> bool:
+    """Whether a call returned, and nothing that it called back made a call."""
+    at, tags = 0, list[str]()
+    while at < len(body):
+        if not _is_bind_open(body[at]):
+            tags.append(str(body[at]))
+            at += _VALUES.get(tags[-1], 0)
+        at += 1
+    return tags[-1:] == ["RESULT"] and set(tags) <= {"RESULT", "CALLBACK", "CALLBACK_RESULT"}
+
+
 def _brief(described: Any) -> list[str]:
     """Return the name of a call, its first text, and all of it as text."""
-    text = ""
-    if not isinstance(described, str):
-        for part in described[1:]:
-            if isinstance(part, str):
-                text = part
-                break
-            if isinstance(part, bytes):
-                text = part.decode("latin-1")
-                break
-    return [_name(described), text, shown(described)]
+    return [_name(described), text_of(described), shown(described)]

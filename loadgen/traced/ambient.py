@@ -13,7 +13,10 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from retracesoftware import functional, stream
+
 from loadgen.traced.described import NUMBER
+from loadgen.traced.kinds import AMBIENT, Kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,23 +48,29 @@ _fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
 class Ambient:
     """What a process is told of time and chance beyond its recording."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, kinds: Kinds, seed: int = 0) -> None:
+        self._kinds = kinds
         self._chance = random.Random(seed)
         self._random, self._bits = self._chance.random, self._chance.getrandbits
         self._last: dict[str, Any] = {}
+        self._first: dict[str, Any] = {}
         self._asked: dict[str, int] = {}
         self._ahead = 0.0
         self._started = {name: read() for name, read in _live.items() if name in _CLOCKS}
 
-    @staticmethod
-    def knows(name: str) -> bool:
+    def knows(self, name: str) -> bool:
         """Whether a call is an ambient one."""
-        return bool(_AMBIENT.match(name))
+        return bool(_AMBIENT.match(name)) or self._kinds.named(name) == AMBIENT
 
     def saw(self, name: str, body: list[Any]) -> None:
         """Note what a recorded call gives."""
-        if len(body) > 1 and body[-2] == "RESULT" and _AMBIENT.match(name):
+        if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and _is_plain(body[-1]):
             self._last[name], self._asked[name] = body[-1], 0
+
+    def read_ahead(self, name: str, body: list[Any]) -> None:
+        """Note what a recorded call will give: nobody may have been given anything yet."""
+        if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and _is_plain(body[-1]):
+            self._first[name] = body[-1]
 
     def answer(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
         """Return the answer to a question that was not recorded, as a tuple of it; None if there is none.
@@ -70,8 +79,13 @@ class Ambient:
         """
         if _FREE.match(name):
             return (None,)
-        if not _AMBIENT.match(name):
+        if not self.knows(name):
             return None
+        told = self._told(name, described, live) if _AMBIENT.match(name) else None
+        known = self._last if name in self._last else self._first
+        return told if told is not None or name not in known else (known[name],)
+
+    def _told(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
         short = name.rpartition(".")[2]
         numbers = [
             one if isinstance(one, int) else float(one[1])
@@ -139,6 +153,15 @@ class Ambient:
 
     def _sleep(self, seconds: float) -> None:
         self._ahead += seconds
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether no object of the tape is in *value*."""
+    if isinstance(value, (int, float, str, bytes)):
+        return True
+    found = []
+    functional.walker(lambda one: found.append(one) if isinstance(one, stream.Binding) else one)(value)
+    return not found
 
 
 _OF_A_TIME = frozenset({"gmtime", "localtime", "ctime"})

@@ -271,8 +271,8 @@ def shown_value(part: Any) -> str:  # noqa: PLR0911
         return repr(part)
     tag, *rest = part
     if tag in (TEXT, BYTES):
-        size, head, _ = rest
-        return f"{head!r}... ({size} {'characters' if tag == TEXT else 'bytes'})"
+        size, head, all_of_it = rest
+        return f"{head!r}... ({size} {'characters' if tag == TEXT else 'bytes'}, {all_of_it.hex()[:8]})"
     if tag in (TUPLE, LIST):
         inner = ", ".join(map(shown_value, rest))
         return f"[{inner}]" if tag == LIST else f"({inner}{',' if len(rest) == 1 else ''})"

@@ -33,8 +33,11 @@ class Settings:
     explore: dict[str, Any] = field(default_factory=dict)
     """With the schedule ``explore``: what chooses, and where; see :mod:`loadgen.traced.explore`."""
 
-    aligned: bool = False
-    """Whether a replay matches calls by what they ask: its code is not what was recorded."""
+    aligned: tuple[tuple[str, str], ...] = ()
+    """The table of calls, where a replay matches them by what they ask: its code is not what was recorded."""
+
+    alignment: str = ""
+    """File for what such a replay asked, where it ends before it serves."""
 
     without: frozenset[str] = frozenset()
     """Workarounds of :mod:`loadgen.traced.gaps` left out, to show what the engine does without them."""

@@ -29,31 +29,8 @@ _BEGINS_ANEW = re.compile(
     r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
 )
 """Calls after which what an object was asked before does not count."""
-
-_READS = re.compile(
-    r"[\s(]*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*[\s(]*(select|show|explain|values|describe|table|with)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_WRITES = re.compile(
-    r"\b(?:insert|update|delete|merge|into|for\s+update|for\s+share|nextval|setval)\b", re.IGNORECASE
-)
 _EXECUTES = re.compile(r".*\.(?:execute|executemany|executescript|callproc|exec_params|exec_|send_query\w*)$")
-_EFFECTS = re.compile(
-    r".*\.(?:send|sendall|sendmsg|sendto|sendfile|commit|rollback|write|writelines|writev|pwrite|truncate)$|"
-    r"posix\.(?:mkdir|rmdir|unlink|remove|rename|replace|link|symlink|chmod|chown|utime|truncate|ftruncate|"
-    r"kill|killpg|fork|forkpty|posix_spawn\w*|system|mkfifo|mknod)$|"
-    r"_posixsubprocess\.fork_exec$"
-)
-
-
-def is_effect(described: Any) -> bool:
-    """Guess whether a call changes something outside; it is judged by those who know SQL better."""
-    name = described if isinstance(described, str) else str(described[0])
-    if _EXECUTES.match(name):
-        text = next((one for one in described[1:] if isinstance(one, (str, bytes))), "")
-        statement = text.decode("latin-1") if isinstance(text, bytes) else text
-        return not _READS.match(statement) or bool(_WRITES.search(statement))
-    return bool(_EFFECTS.match(name))
+"""Calls that run a statement, whatever their object ran before."""
 
 
 def is_external(described: Any) -> bool:
@@ -61,6 +38,11 @@ def is_external(described: Any) -> bool:
     return isinstance(described, tuple) and (
         described[:1] == (EXTERNAL,) or any(is_external(part) for part in described)
     )
+
+
+def handleless(described: Any) -> Any:
+    """Return a call without what tells one object of the tape from another."""
+    return _keyed((described,) if isinstance(described, str) else same(described), lambda _: "")
 
 
 def digest(*parts: object) -> str:
@@ -99,6 +81,8 @@ class _Side:
 
     def key(self, described: Any) -> str:
         described = (described,) if isinstance(described, str) else same(described)
+        if _EXECUTES.match(described[0]):  # whatever the cursor was used for before
+            return digest(_keyed(described, lambda handle: self.made.get(handle, "new")))
         return digest(_keyed(described, self.state))
 
     def asked(self, described: Any, key: str) -> None:

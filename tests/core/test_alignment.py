@@ -15,6 +15,7 @@ CALLS = {
     "user": (EXECUTE, "SELECT * FROM users"),
     "post": (EXECUTE, "SELECT * FROM posts"),
     "insert": (EXECUTE, "INSERT INTO posts (a) VALUES (?)"),
+    "begin": (EXECUTE, "BEGIN"),
     "rename": (EXECUTE, "UPDATE users SET name = ?"),
     "commit": ("sqlite3.Connection.commit", ""),
     "rollback": ("sqlite3.Connection.rollback", ""),
@@ -31,7 +32,10 @@ def call(name: str) -> list[str]:
 
 
 def aligned(recorded: str, made: list[Any], *, left: str = "") -> Any:
-    """Align one request; *made* has places of recorded calls, and ``(how, call)`` for others."""
+    """Align one request; *made* has places of recorded calls, and ``(how, call)`` for others.
+
+    A third item there is the place of the recorded call in whose stead it was answered.
+    """
     names = recorded.split()
     ops: list[Any] = []
     next_one = 0
@@ -42,7 +46,7 @@ def aligned(recorded: str, made: list[Any], *, left: str = "") -> Any:
             ops.append([how, one, "", "app.py:1"])
             next_one = max(next_one, one + 1)
         else:
-            ops.append([one[0], None, call(one[1]), "app.py:2"])
+            ops.append([one[0], one[2] if one[2:] else None, call(one[1]), "app.py:2"])
     told = {"recorded": [[at, *call(name)] for at, name in enumerate(names)], "ops": ops, "left": left}
     return align({"7": told}, Classifier(parse)).requests[0]
 
@@ -77,6 +81,15 @@ SAME, DIVERGED, UNDETERMINED = Outcome
         ("post insert post", [1, 2], SAME),
         ("send", [], DIVERGED),
         ("rows user", [1], SAME),
+        ("insert commit", [("instead", "rename", 0), 1], DIVERGED),
+        ("insert commit", [("instead", "insert", 0), 1], DIVERGED),
+        ("insert commit", [("other", "insert", 0), 1], UNDETERMINED),
+        ("insert commit", [0, ("supposed", "insert"), 1], DIVERGED),
+        ("insert commit", [0, ("supposed", "begin"), 1], SAME),
+        ("insert commit", [0, ("supposed", "user"), 1], UNDETERMINED),
+        ("insert user commit", [("instead", "post", 1), 0, 2], UNDETERMINED),
+        ("insert commit", [1, ("unanswered", "user")], DIVERGED),
+        ("insert commit", [("supposed", "begin"), ("unanswered", "rename")], DIVERGED),
     ],
 )
 def test_what_is_the_same(recorded: str, made: list[Any], outcome: Outcome) -> None:
@@ -93,6 +106,56 @@ def test_a_question_that_was_never_recorded() -> None:
     assert other.outcome is DIVERGED
     assert "INSERT" in other.recorded
     assert "UPDATE" in other.replayed
+
+
+@pytest.mark.parametrize(
+    ("recorded", "made", "why", "before", "after"),
+    [
+        ("insert commit", [0], "an effect less", "commit", ""),
+        ("insert rename commit", [1, 2], "an effect less", "INSERT", ""),
+        ("insert commit", [0, ("supposed", "rename"), 1], "an effect more", "", "UPDATE"),
+        ("insert commit", [0, 1, ("supposed", "rename")], "an effect more", "", "UPDATE"),
+        ("insert commit", [("instead", "rename", 0), 1], "another effect", "INSERT", "UPDATE"),
+        ("insert rename", [1, 0], "another effect", "INSERT", "UPDATE"),
+        ("", [("supposed", "begin"), ("unanswered", "rename")], "an effect more", "", "UPDATE"),
+    ],
+)
+def test_an_effect_that_differs_is_named(
+    recorded: str, made: list[Any], why: str, before: str, after: str
+) -> None:
+    """It is the one that is missing, or more, and not what stands in its place now."""
+    one = aligned(recorded, made, left="call" if made[-1] == ("unanswered", "rename") else "")
+    assert (one.outcome, one.why) == (DIVERGED, why)
+    assert before in one.recorded
+    assert after in one.replayed
+    assert ("(nothing)" in one.recorded, "(nothing)" in one.replayed) == (not before, not after)
+
+
+def test_arguments_that_look_like_handles_differ() -> None:
+    """``#5`` in a text is a text: only an object's number may be another."""
+    shown = "execute(#{handle}, 'INSERT INTO a VALUES (?)', ('#{text}',))"
+    told: dict[str, Any] = {
+        "recorded": [[0, EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=1, text=5)]],
+        "ops": [["ambient", None, [EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=2, text=6)], ""]],
+        "left": "",
+    }
+    assert align({"1": told}, Classifier(parse)).requests[0].outcome is DIVERGED
+    told["ops"][0][2][2] = shown.format(handle=2, text=5)
+    assert align({"1": told}, Classifier(parse)).requests[0].outcome is SAME
+
+
+def test_the_changes_of_a_request_have_both_sides() -> None:
+    """A call that stands for another is shown beside it; what is left out, or more, stands alone."""
+    one = aligned("user insert commit", [("instead", "rename", 1), 2, ("supposed", "insert")])
+    assert [(each.how, bool(each.recorded), bool(each.replayed)) for each in one.changes] == [
+        ("changed", True, True),
+        ("added", False, True),
+        ("removed", True, False),
+    ]
+    assert one.ran == ("SELECT * FROM users", "INSERT INTO posts (a) VALUES (?)")
+    assert one.runs == ("UPDATE users SET name = ?", "INSERT INTO posts (a) VALUES (?)")
+    asked = aligned("user", [("unanswered", "post")], left="call")
+    assert (asked.changes[0].how, "users" in asked.changes[0].recorded) == ("unanswered", True)
 
 
 def test_a_request_that_could_not_go_on_is_undetermined() -> None:
@@ -112,4 +175,3 @@ def test_the_summary_counts_by_kind() -> None:
     }
     found = align(told, Classifier(parse))
     assert found.summary() == ["2 clock or chance calls more", "2 reads fewer"]
-    assert found.to_json()["calls"][0]["times"] == 2

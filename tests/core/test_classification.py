@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from loadgen.core.classification import Asked, Classifier, Kind, may_change
+from loadgen.core.classification import Asked, Classifier, Kind, may_change, table
+from loadgen.errors import UsageError
 from loadgen.statements import parse
 
 
-def kind(name: str, text: str = "", shown: str = "", own: dict[str, str] | None = None) -> Kind:
+def kind(name: str, text: str = "", shown: str = "", own: tuple[str, ...] = ()) -> Kind:
     """Classify one call."""
-    return Classifier(parse, own)(Asked(name, text, shown)).kind
+    return Classifier(parse, table(own))(Asked(name, text, shown)).kind
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def kind(name: str, text: str = "", shown: str = "", own: dict[str, str] | None 
         ("SELECT nextval('ids')", Kind.EFFECT),
         ("CREATE TABLE a (b)", Kind.EFFECT),
         ("PRAGMA journal_mode = WAL", Kind.EFFECT),
+        ("PRAGMA foreign_keys = ON", Kind.STEP),
         ("something that nobody can parse (", Kind.EFFECT),
         ("SELECT 1; DELETE FROM users", Kind.EFFECT),
         ("BEGIN IMMEDIATE", Kind.STEP),
@@ -49,6 +51,7 @@ def test_statements(statement: str, expected: Kind) -> None:
     [
         ("time.time", Kind.AMBIENT),
         ("Random.random", Kind.AMBIENT),
+        ("gc.collect", Kind.AMBIENT),
         ("sqlite3.Cursor.fetchall", Kind.STEP),
         ("sqlite3.Connection.commit", Kind.ENDS),
         ("sqlite3.Connection.__exit__", Kind.ENDS),
@@ -77,7 +80,17 @@ def test_files_are_told_by_their_mode() -> None:
 
 def test_a_users_own_row_comes_first() -> None:
     """A user says of their own driver what its calls are."""
-    assert kind("mydriver.lookup", own={r"mydriver\.lookup": "read"}) is Kind.READ
+    assert kind("mydriver.lookup", own=(r"mydriver\.lookup=read",)) is Kind.READ
+    assert kind("mydriver.run", "select 1", own=(r"mydriver\.run=statement",)) is Kind.READ
+    assert kind("time.time", own=("time.*=read", "time.time=effect")) is Kind.READ
+    assert kind("mydriver.a=b", own=("mydriver.a=b=step",)) is Kind.STEP
+
+
+@pytest.mark.parametrize("row", ["mydriver", "mydriver=reads", "=read", "(=read", "mydriver="])
+def test_a_row_that_is_none_is_an_error(row: str) -> None:
+    """A row that cannot be meant is named, with what may stand there."""
+    with pytest.raises(UsageError, match="--call"):
+        table((row,))
 
 
 def test_what_may_change_what() -> None:

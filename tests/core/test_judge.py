@@ -355,6 +355,7 @@ def test_the_json_shape() -> None:
         ],
         "before_application": 0,
         "asked": None,
+        "routes": [],
         "run": "r1",
         "runtime": "",
         "replay": "boundary",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from loadgen.core.alignment import Aligned, Alignment, Change, Outcome
+import pytest
+
+from loadgen.core.alignment import START_UP, Aligned, Alignment, Change, How, Outcome
 from loadgen.core.comparison import Difference
 from loadgen.core.exchange import Request
 from loadgen.core.settling import settled as settle
-from loadgen.core.verdict import Divergence, Judgement, Verdict
+from loadgen.core.verdict import CallDifference, Divergence, Judgement, Reason, Route, Runs, Verdict
 
 ASKED = {seq: Request(seq, 1, "GET", f"/{seq}", ()) for seq in (7, 8)}
 
@@ -28,11 +30,11 @@ def settled(*requests: Aligned, differing: tuple[int, ...] = (), order: bool = F
 
 def test_the_same_answers_and_effects_are_identical() -> None:
     """Reads that differ are listed, and no more."""
-    change = Change("removed", "read", "select 1")
+    change = Change(How.REMOVED, "read", "select 1")
     verdict = settled(Aligned(7, Outcome.SAME, changes=(change,)))
     assert verdict.judgement is Judgement.IDENTICAL
     assert verdict.facts.asked == ("1 read fewer",)
-    assert verdict.calls[0].recorded == "select 1"
+    assert verdict.calls == (CallDifference(7, "read", "select 1", "", "", "removed"),)
 
 
 def test_another_effect_is_a_divergence_behind_equal_answers() -> None:
@@ -54,3 +56,50 @@ def test_a_question_without_an_answer_is_no_divergence() -> None:
 def test_another_order_without_a_request_that_left_is_a_divergence() -> None:
     """The server's order is judged as ever where all requests came to their ends."""
     assert settled(order=True).judgement is Judgement.DIVERGED
+
+
+def test_a_start_that_asked_something_new_comes_first() -> None:
+    """It is why nothing was served, so the reason that nothing was compared stands behind it."""
+    reason = Reason("server", "it did not start")
+    verdict = Verdict(Judgement.UNDETERMINED, (reason,), requests=2)
+    asked = Aligned(START_UP, Outcome.UNDETERMINED, "why", "", "select 2", "app.py:3", left=True)
+    found = settle(verdict, Alignment([asked]), ASKED)
+    assert (found.judgement, found.reasons[1]) == (Judgement.UNDETERMINED, reason)
+    assert "before it served: select 2, at app.py:3" in found.reasons[0].message
+
+
+def test_another_effect_of_a_start_that_failed_is_a_divergence() -> None:
+    """What is known of a start counts, even if it served nothing."""
+    verdict = Verdict(Judgement.UNDETERMINED, (Reason("server", "it did not start"),), requests=2)
+    asked = Aligned(START_UP, Outcome.DIVERGED, "another effect", "create a", "create b", "app.py:3")
+    found = settle(verdict, Alignment([asked]), ASKED)
+    assert (found.judgement, found.diverged) == (Judgement.DIVERGED, 1)
+
+
+ONE, MANY = "select * from users", "select * from posts where user = ?"
+
+
+@pytest.mark.parametrize(
+    ("ran", "runs", "expected"),
+    [
+        ([1, 1], [3, 6], Route("GET", "/N", 2, Runs(2, 2), Runs(4, 7, 1))),
+        ([1, 1], [1, 1], None),
+        ([2, 5], [0, 0], Route("GET", "/N", 2, Runs(3, 6, 1), Runs(1, 1))),
+        ([1, 1], [0, 1], Route("GET", "/N", 2, Runs(2, 2), Runs(1, 2, 1))),
+    ],
+)
+def test_statements_of_a_route_are_counted(ran: list[int], runs: list[int], expected: Route | None) -> None:
+    """A route that runs another number of statements is named; 1 + N is told from a number that varies."""
+    found = settled(
+        *(
+            Aligned(seq, Outcome.SAME, ran=(ONE, *[MANY] * before), runs=(ONE, *[MANY] * after))
+            for seq, before, after in zip(ASKED, ran, runs, strict=True)
+        )
+    )
+    assert found.facts.routes == ((expected,) if expected else ())
+
+
+def test_a_request_that_left_does_not_count_for_its_route() -> None:
+    """How many statements it would have run is not known."""
+    left = Aligned(7, Outcome.UNDETERMINED, "why", left=True, ran=(ONE, MANY), runs=(ONE,))
+    assert settled(left).facts.routes == ()

@@ -81,10 +81,11 @@ class Bench:
         host: Host | None = None,
         mode: ModeName = ModeName.BOUNDARY,
         strict: bool = True,
+        calls: tuple[str, ...] = (),
     ) -> Verified:
         """Replay ``<path>/<run>`` once; unless *strict*, changed code has its calls aligned."""
         folder, manifest = RunFolder.open(self.path / run)
-        spec = VerifySpec(timeout=timeout, strict=strict)
+        spec = VerifySpec(timeout=timeout, strict=strict, calls=calls)
         return anyio.run(replay_once, folder, manifest, MODES[mode](host or self.host), spec, ignore)
 
     def conclude(self, mode: ModeName, run: str = "run", *, timeout: float = 60) -> Verified:

@@ -30,6 +30,7 @@ from tests.engine.conftest import Bench, visiting
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from loadgen.core.classification import Row
     from loadgen.store.manifest import Manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.once]
@@ -419,7 +420,7 @@ class LiveHost(LocalHost):
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, aligned: bool = False
+        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
     ) -> AsyncIterator[Any]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

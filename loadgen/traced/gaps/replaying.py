@@ -16,7 +16,7 @@ from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 def follow_the_tape_in_turns() -> None:
     """Replace the stock dispatcher; see :mod:`loadgen.traced.tape` for the three reasons."""
-    by_asking = settings.CURRENT.aligned
+    by_asking = bool(settings.CURRENT.aligned)
     engine_io._ThreadDemuxSource = AlignedTape if by_asking else TapeTurns
     engine_io._ReplayBindingState = AlignedBindings if by_asking else OrderedBindings
 

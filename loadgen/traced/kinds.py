@@ -1,0 +1,76 @@
+"""What a call is, by the table that the verifier hands over: its patterns, and a guess at statements.
+
+The guess decides what a call may be given. What it means for the verdict is judged by the verifier, which has
+a parser.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from loadgen.traced.described import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EFFECT, READ, ENDS, STEP, AMBIENT, STATEMENT = "effect", "read", "ends", "step", "ambient", "statement"
+
+_COMMENTS = r"[\s(]*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*[\s(]*"
+_CHANGES = r"insert|update|delete|merge|into|for\s+share|nextval|setval"
+_GUESSES = tuple(
+    (re.compile(_COMMENTS + pattern, re.IGNORECASE | re.DOTALL), kind)
+    for pattern, kind in (
+        (r"(?:begin|start\s+transaction|savepoint|release)\b", STEP),
+        (r"set\s+(?!.*\brole\b)", STEP),
+        (r"(?:commit|end|rollback|abort)\b", ENDS),
+        (r"pragma\s+[\w.]+\s*(?:\([^)]*\))?\s*;?\s*$", READ),
+        (
+            r"pragma\s+(?!journal_mode|user_version|application_id|auto_vacuum|page_size|encoding)\w+\s*=",
+            STEP,
+        ),
+        (rf"(?:select|show|explain|values|describe|table|with)\b(?!.*\b(?:{_CHANGES})\b)", READ),
+    )
+)
+_TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
+
+
+class Kinds:
+    """Says what a call is."""
+
+    def __init__(self, rows: Iterable[tuple[str, str]]) -> None:
+        self._rows = [(re.compile(pattern), kind) for pattern, kind in rows]
+        self._names: dict[str, str] = {}
+
+    def named(self, name: str) -> str:
+        """Return what a callable of this name is."""
+        kind = self._names.get(name)
+        if kind is None:
+            kind = next((kind for row, kind in self._rows if row.fullmatch(name)), EFFECT)
+            self._names[name] = kind
+        return kind
+
+    def __call__(self, described: Any) -> str:
+        """Return what a call is; a statement is taken for what it seems to be."""
+        name = described if isinstance(described, str) else str(described[0])
+        kind = self.named(name)
+        if name == "_io.open":
+            return EFFECT if _TO_WRITE.search(shown(described)) else READ
+        return guess(text_of(described)) if kind == STATEMENT else kind
+
+
+def guess(statement: str) -> str:
+    """Return what a statement seems to be."""
+    return next((kind for pattern, kind in _GUESSES if pattern.match(statement)), EFFECT)
+
+
+def text_of(described: Any) -> str:
+    """Return the first text among the arguments of a call: of a statement, the statement."""
+    parts = () if isinstance(described, str) else described[1:]
+    text = next((one for one in parts if isinstance(one, (str, bytes))), "")
+    return text.decode("latin-1") if isinstance(text, bytes) else text
+
+
+def verb_of(described: Any) -> str:
+    """Return the first word of a statement, in lower case."""
+    return next(iter(text_of(described).split(None, 1)), "").lower()

@@ -1,0 +1,76 @@
+"""What a call seems to be, inside the server: by the table that the verifier hands over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadgen.core.classification import TABLE, Kind
+from loadgen.statements import parse
+from loadgen.traced.ambient import Ambient
+from loadgen.traced.kinds import Kinds, guess, verb_of
+
+KINDS = Kinds((("mydriver\\.ask", "read"), *((name, kind.value) for name, kind in TABLE)))
+
+STATEMENTS = (
+    "SELECT * FROM users WHERE id = ?",
+    "/* a comment */ select 1",
+    "(SELECT 1) UNION (SELECT 2)",
+    "WITH a AS (SELECT 1) SELECT * FROM a",
+    "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone",
+    "INSERT INTO users (name) VALUES (?) RETURNING *",
+    "UPDATE users SET name = ?",
+    "SELECT nextval('ids')",
+    "CREATE TABLE a (b)",
+    "BEGIN IMMEDIATE",
+    "SAVEPOINT a",
+    "SET search_path TO a",
+    "COMMIT",
+    "ROLLBACK TO a",
+    "PRAGMA table_info(users)",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_mode = WAL",
+)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_statement_is_guessed_as_the_parser_takes_it(statement: str) -> None:
+    """The guess decides what a call may get: of what is common, it is what the verdict is judged by."""
+    assert guess(statement) == parse(statement).kind.value
+
+
+@pytest.mark.parametrize(
+    ("described", "kind"),
+    [
+        ("time.time", "ambient"),
+        (("mydriver.ask", "a"), "read"),
+        (("what.nobody.knows", 1), "effect"),
+        (("sqlite3.Cursor.execute", ("#", 1), "select 1"), "read"),
+        (("psycopg.Cursor.execute", ("#", 1), b"delete from a"), "effect"),
+        (("_io.open", "a", "r"), "read"),
+        (("_io.open", "a", "ab"), "effect"),
+        (("sqlite3.Connection.commit", ("#", 1)), "ends"),
+    ],
+)
+def test_calls(described: Any, kind: str) -> None:
+    """The verifier's table counts, with a user's rows before it; what it does not know is an effect."""
+    assert KINDS(described) == Kind(kind)
+
+
+def test_the_verb_of_a_call() -> None:
+    """Effects stand in for those of the same verb; what is no statement has none."""
+    assert verb_of(("e", ("#", 1), "  INSERT\ninto a")) == "insert"
+    assert verb_of("posix.getpid") == ""
+
+
+def test_an_ambient_call_without_an_answer_gets_what_another_got() -> None:
+    """What its user called ambient stands still, at the last value; before it, at the first to come."""
+    ambient = Ambient(Kinds((("mydriver.now", "ambient"), ("a", "read"))))
+    assert ambient.answer("mydriver.now", "mydriver.now", list) is None
+    ambient.read_ahead("mydriver.now", ["RESULT", 5])
+    ambient.read_ahead("mydriver.now", ["RESULT", 6])
+    assert ambient.answer("mydriver.now", "mydriver.now", list) == (5,)
+    ambient.saw("mydriver.now", ["RESULT", 7])
+    assert ambient.answer("mydriver.now", "mydriver.now", list) == (7,)
+    assert ambient.answer("a", "a", list) is None
