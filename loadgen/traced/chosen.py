@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import LiveLock
+from loadgen.traced.turn import at_rest, lost
 from loadgen.traced.waiting import WaitGraph, told
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ChosenTurn:
         self._frame = sys._getframe
         self._ident = _thread.get_ident
         self._start = _thread.start_new_thread
+        self._at_rest = at_rest
         self._say = sys.stderr.write
         self._alarm = LiveLock()
         self._alarm.acquire()
@@ -467,9 +469,7 @@ class ChosenTurn:
         elif not self._outside and now - self._since > OFF_THE_TAPE:
             frame = self._frames().get(self._threads[owner].ident)
             seen = (owner, self._threads[owner].steps, id(frame), frame and frame.f_lasti)
-            if seen == self._seen:
-                self._say(
-                    "loadgen: a thread waits off the tape, and lost its turn: its order is not recorded\n"
-                )
+            if seen == self._seen and self._at_rest():
+                self._say(lost(self._place(frame)))
                 self._give_up(owner, "off")
             self._seen = seen

@@ -38,6 +38,16 @@ class OwnerState(NamedTuple):
     """File and line of that."""
 
 
+def lost(where: str) -> str:
+    """Return what is said of a thread that lost its turn *where* it waits, a file and a line, or ""."""
+    at = f", at {where}" if where else ""
+    return (
+        "loadgen: a thread waits for something that loadgen does not record (an import that another thread "
+        f"makes, or C code of a library){at}; others ran on meanwhile, in an order that is not recorded. A "
+        "replay may differ here.\n"
+    )
+
+
 def at_rest() -> bool:
     """Return whether no thread of this process but the calling one runs, or would if it were let."""
     mine = str(get_native_id())
@@ -121,11 +131,7 @@ class Turn:
             if self._owner is None or self._tenure != seen.tenure:
                 return False  # it went on by itself
             self._give_to_me()
-        self._say(
-            "loadgen: a thread waits for something that loadgen does not record (an import that another "
-            f"thread makes, or C code of a library){seen.where and ', at ' + seen.where}; others ran on "
-            "meanwhile, in an order that is not recorded. A replay may differ here.\n"
-        )
+        self._say(lost(seen.where))
         return True
 
     def _give_to_me(self) -> None:
