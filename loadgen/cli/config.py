@@ -26,9 +26,10 @@ PREFIX = "LOADGEN_"
 OWN_FILE = "loadgen.toml"
 PROJECT_FILE = "pyproject.toml"
 PRECEDENCE = (
-    "Every option can be set elsewhere, too. What is found first counts: the command line; the environment "
-    f"({PREFIX}RECORD_CONCURRENCY=16); {OWN_FILE} in this directory ([record] concurrency = 16, or without a "
-    f"section for every command that has the option); {PROJECT_FILE} ([tool.loadgen.record]); the default."
+    "Every option can also be set in the environment or in a file. Precedence: the command line; the "
+    f"environment ({PREFIX}RECORD_CONCURRENCY=16); {OWN_FILE} in this directory ([record] concurrency = "
+    f"16, or outside a section for every command that has the option); {PROJECT_FILE} ([tool.loadgen.record]); the "
+    "default."
 )
 _TYPES: Mapping[type, tuple[str, tuple[type, ...]]] = {
     bool: ("true or false", (bool,)),

@@ -26,14 +26,18 @@ Masks = Annotated[
         "--mask",
         metavar="RULE",
         help="Mask a field: header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME. "
-        "May be repeated. Authorization and cookies always are.",
+        "Authorization and cookies are always masked. May be repeated.",
         show_default=False,
     ),
 ]
 Number = Annotated[
     int | None,
     typer.Option(
-        "--verification", min=1, metavar="N", help="Which one. [default: the latest]", show_default=False
+        "--verification",
+        min=1,
+        metavar="N",
+        help="Number of the verification of the run. [default: the latest]",
+        show_default=False,
     ),
 ]
 Junit = Annotated[
@@ -65,13 +69,16 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The file to write. [default: report.html in the run]", show_default=False
+            "--output",
+            "-o",
+            help="The file to write. [default: report.html in the run folder]",
+            show_default=False,
         ),
     ] = None,
     verification: Number = None,
     mask: Masks = None,
 ) -> None:
-    """Write one HTML file about a run and its latest verification; it needs no network. Prints its path."""
+    """Write one self-contained HTML file about a run and its latest verification, and print its path."""
     from loadgen.cli.output import say
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import gather

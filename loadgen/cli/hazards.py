@@ -39,53 +39,54 @@ def register(app: typer.Typer) -> None:
 def hazards(
     only: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="These hazards or kinds of them only.", show_default=False),
+        typer.Option(metavar="NAME,...", help="Only these hazards, or kinds of hazards.", show_default=False),
     ] = None,
     setups: Annotated[
         str,
         typer.Option(
             metavar="SETUP,...",
-            help="alone: the engine by itself; parallel: its gaps closed; turns: and one thread at a time.",
+            help="alone: only the engine; parallel: with workarounds; turns: one thread at a time too.",
         ),
     ] = ",".join(Setup),
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", metavar="N,...", help="Virtual users.")
+        str, typer.Option("--concurrency", "-c", metavar="N,...", help="Numbers of virtual users.")
     ] = "1,8",
     requests: Annotated[int, typer.Option(min=1, help="Requests to each hazard in each run.")] = 24,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each hazard, setup and concurrency.")] = 1,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Runs at a time. [default: CPUs]", show_default=False),
+        typer.Option(
+            "--jobs", "-j", min=1, help="Number of runs at a time. [default: CPUs]", show_default=False
+        ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer until a replay counts as stuck.")
+        float, typer.Option(min=0.1, help="Seconds without an answer after which a replay counts as hung.")
     ] = 10.0,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            help="Where runs that fail are kept. [default: a new folder in runs/]", show_default=False
-        ),
+        typer.Option(help="Folder for runs that fail. [default: a new one in runs/]", show_default=False),
     ] = None,
     expect: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A matrix saved by --json: exit 1 if this one contradicts it.",
+            help="Compare with a matrix saved by --json, and exit with 1 if they contradict each other.",
             show_default=False,
         ),
     ] = None,
     summary: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Append the matrix as Markdown, for a page.", show_default=False),
+        typer.Option(metavar="FILE", help="Append the matrix to this file as Markdown.", show_default=False),
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the hazards and exit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the matrix only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as JSON.")] = False,
 ) -> None:
-    """Record and verify the bundled server's hazards: endpoints with one source of nondeterminism each.
+    """Measure which sources of nondeterminism (clocks, threads, files, ...) replay identically.
 
-    Each runs in a server of its own, at each concurrency, with the engine alone and with loadgen. Exits with
-    0 if the matrix was measured, whatever is in it; with --expect, with 1 if it contradicts what is expected.
+    Each hazard is an endpoint of the bundled server, recorded and verified in a separate server, at each
+    concurrency, with the engine alone and with loadgen's workarounds. The exit code is 0 if everything could
+    be measured, and 1 if the result contradicts --expect.
     """
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible

@@ -34,7 +34,8 @@ JOBS = max(1, (os.cpu_count() or 1) // 2)
 TlsFile = Annotated[
     Path | None,
     typer.Option(
-        help="For a tls:// cluster: the authority's certificate, ours, and our key, in PEM files.",
+        help="For a tls:// cluster, all three, as PEM files: the certificate of the authority (ca), our own "
+        "certificate (cert), and its key.",
         exists=True,
         dir_okay=False,
         show_default=False,
@@ -45,39 +46,53 @@ TlsFile = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
     grid = taking(record=RunSpec, verify=VerifySpec, without=OWN)
-    app.command(short_help="Record and verify many times: how often is it identical?")(grid(stress))
-    app.command(short_help="Find the smallest case of a run that failed.")(shrink)
+    app.command(short_help="Record and verify many times; report the failure rate.")(grid(stress))
+    app.command(short_help="Reduce a failing run to its smallest failing case.")(shrink)
 
 
 def stress(
     record: RunSpec,
     verify: VerifySpec,
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", metavar="LIST", help="Virtual users: 8, or 1,2,4,8.")
+        str,
+        typer.Option(
+            "--concurrency", "-c", metavar="LIST", help="Numbers of virtual users to try: 8, or 1,2,4,8."
+        ),
     ] = "1,2,4,8,16,32",
     seeds: Annotated[
-        str, typer.Option("--seeds", metavar="LIST", help="Seeds, a trial each: 1..20, or 3,7.")
+        str, typer.Option("--seeds", metavar="LIST", help="Seeds, one trial each: 1..20, or 3,7.")
     ] = "1..20",
     scenario: Annotated[
         list[str] | None,
-        typer.Option("--scenario", help="As for loadgen record. May be repeated.", show_default=False),
+        typer.Option(
+            "--scenario",
+            metavar="NAME|FILE[:NAME]",
+            help="As for loadgen record. May be repeated.",
+            show_default=False,
+        ),
     ] = None,
     runtime: Annotated[
         list[str] | None,
-        typer.Option("--runtime", help="local, or docker. May be repeated.", show_default=False),
+        typer.Option(
+            "--runtime", metavar="local|docker", help="Where to run. May be repeated.", show_default=False
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Trials at a time.")] = JOBS,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=1024, help="Number of trials at a time.")
+    ] = JOBS,
     until_failure: Annotated[
         bool, typer.Option("--until-failure", help="Stop at the first trial that diverges.")
     ] = False,
     time_budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Begin no trial after 90s, 10m, 1h.", show_default=False),
+        typer.Option(
+            metavar="TIME", help="Start no trial after this time (90s, 10m, 1h).", show_default=False
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="Where to keep it; one that was interrupted goes on. [default: a new one in stress/]",
+            help="Output folder; an existing one is resumed. [default: a new one in stress/]",
             show_default=False,
         ),
     ] = None,
@@ -85,24 +100,26 @@ def stress(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Make the trials on a Dask cluster: tcp://scheduler:8786, or tls://scheduler:8786.",
+            help="Run the trials on a Dask cluster: tcp://scheduler:8786, or tls://scheduler:8786.",
             show_default=False,
         ),
     ] = None,
     tls_ca: TlsFile = None,
     tls_cert: TlsFile = None,
     tls_key: TlsFile = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the files of identical trials, too.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the files of identical trials too, not only of failures.")
+    ] = False,
     trial_limit: Annotated[
-        str, typer.Option(metavar="TIME", help="Give up a trial's recording, or its replay, after this.")
+        str, typer.Option(metavar="TIME", help="Time limit for each trial's record or replay step.")
     ] = "10m",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the summary only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Record and verify again and again, and tell how often the replay was identical.
+    """Record and verify many times, and report how often the replay was identical (95 % confidence).
 
-    Every combination of concurrency, scenario and runtime is tried with every seed, each trial in processes
-    of its own. All other options of loadgen record and loadgen verify may be given, and go to each trial.
+    Every combination of concurrency, scenario and runtime is tried with every seed, each trial in separate
+    processes. Other options of loadgen record and loadgen verify are passed to each trial.
     """
     from loadgen.cli import show_hunts
     from loadgen.cli.output import say
@@ -242,35 +259,41 @@ def shrink(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="A run that failed, or the folder of a loadgen stress. Default: the latest run in runs/.",
+            help="A run that failed verify, or a folder of loadgen stress. Default: the latest run in runs/.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Where to write it. [default: a new folder in shrunk/]", show_default=False
+            "--output", "-o", help="Output folder. [default: a new one in shrunk/]", show_default=False
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Trials at a time.")] = JOBS,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=1024, help="Number of trials at a time.")
+    ] = JOBS,
     time_budget: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Take what was found after 90s, 10m, 1h, and measure it.", show_default=False
+            metavar="TIME",
+            help="Stop searching after this time (90s, 10m, 1h), and measure the smallest case so far.",
+            show_default=False,
         ),
     ] = None,
     confirm: Annotated[
-        int, typer.Option(min=1, max=1000, help="Try the result so often, to tell how often it fails.")
+        int,
+        typer.Option(min=1, max=1000, help="Number of trials of the result, to measure its failure rate."),
     ] = 20,
     any_failure: Annotated[
-        bool, typer.Option("--any", help="Go on from any divergence, not only from those of RUN's kinds.")
+        bool, typer.Option("--any", help="Accept any divergence, not only the kinds that RUN shows.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Find the fewest requests and virtual users that still fail as a run did, by trying.
+    """Reduce a run that failed verify to the fewest requests and virtual users that still fail.
 
-    It writes a scenario file that shows the failure, an example, and a README with the commands.
+    It records and verifies smaller and smaller cases. The result is a scenario file that shows the failure, a
+    recorded example, and a README with the commands.
     """
     from loadgen.cli import show_hunts
     from loadgen.cli.output import say

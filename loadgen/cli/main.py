@@ -36,11 +36,17 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?\n\n"
-    "loadgen record runs virtual users against a server under the record/replay engine; loadgen verify "
-    "replays the recording, re-fires the same requests, and compares every answer.",
-    epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, identical; 1 diverged; 2 usage; 3 undetermined, or "
-    "it could not be done; 4 a condition of record --fail-if holds; 70 a bug in loadgen; 130 interrupted.",
+    help="Record a WSGI server under concurrent load, replay it without its database, and compare every "
+    "answer.\n\n"
+    "loadgen record starts a Flask, waitress or gunicorn server under a record/replay engine, sends it "
+    "requests, and stores every request and answer in a run folder. loadgen verify replays that run: it "
+    "sends the same requests to the code as it is now, while databases, clocks and other services answer "
+    "from the recording.\n\n"
+    "Try it on the bundled server: loadgen record && loadgen verify. Then on your own: loadgen record "
+    "serve.py",
+    epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, or identical; 1 diverged, or a race was found; 2 "
+    "wrong usage; 3 undetermined, or failed; 4 a condition of record --fail-if holds; 70 a bug in loadgen; 130 "
+    "interrupted.",
 )
 
 
@@ -62,20 +68,21 @@ def _options(
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 
 
-@app.command(short_help="Record a session: virtual users against a server under the engine.")
+@app.command(short_help="Start a server, send it requests, and record both.")
 @taking(spec=RunSpec)
 def record(
     spec: RunSpec,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run. [default: a new one in runs/]", show_default=False),
+        typer.Option(help="Folder to record into. [default: a new one in runs/]", show_default=False),
     ] = None,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """Run virtual users against a server under the engine, and record all of it.
+    """Start a server under the record/replay engine, send it requests, and record everything.
 
-    The server is started for the run, on a free port, with an empty database at $DB_FILE.
+    The server runs on a free port, and finds the path of an empty database in $DB_FILE. The requests come
+    from virtual users (--scenario), a file (--from), or any program (--client, --listen).
     """
     recorded(spec, run, quiet=quiet, as_json=as_json)
 
@@ -105,7 +112,7 @@ def recorded(
         raise typer.Exit(THRESHOLD)
 
 
-@app.command(short_help="Replay a recorded run, ask again, and compare every answer.")
+@app.command(short_help="Replay a run, send its requests again, compare every answer.")
 @taking(spec=VerifySpec)
 def verify(
     spec: VerifySpec,
@@ -120,7 +127,8 @@ def verify(
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer.
 
-    It is replayed where it was recorded: on this machine, or in containers.
+    The replay needs no database and no other service. It runs where the run was recorded: on this machine,
+    with the code as it is now, or in containers. Exit code 0: identical; 1: diverged; 3: undetermined.
     """
     verified(spec, run, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
 
@@ -159,7 +167,9 @@ def diff(
     other: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
     ignore: Annotated[
         list[str] | None,
-        typer.Option("--ignore", metavar="RULE", help="As for loadgen verify.", show_default=False),
+        typer.Option(
+            "--ignore", metavar="RULE", help="As for loadgen verify. May be repeated.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
 ) -> None:
@@ -184,11 +194,11 @@ hunts.register(app)
 races.register(app)
 
 
-@app.command(short_help="Remove what killed runs left in Docker.")
+@app.command(short_help="Remove what killed runs left behind in Docker.")
 def clean(
     images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
 ) -> None:
-    """Remove containers, networks and volumes that killed runs left in Docker; only loadgen's own."""
+    """Remove loadgen's containers, networks and volumes that killed runs left behind in Docker."""
     import anyio
 
     from loadgen.cli import show

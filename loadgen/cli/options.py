@@ -88,7 +88,7 @@ def _made(field: OptionField) -> inspect.Parameter:
     else:
         hint = field.kind | None
         if field.kind in {int, float}:
-            more |= _range(field)
+            more |= _range(field) | {"metavar": option.metavar or ("N" if field.kind is int else "SECONDS")}
     default = False if field.kind is bool else None
     made = typer.Option(*option.names, **more) if option.names else typer.Argument(**more)
     return inspect.Parameter(

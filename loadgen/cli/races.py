@@ -39,45 +39,54 @@ def register(app: typer.Typer) -> None:
 
 def races(
     record: RunSpec,
-    budget: Annotated[str, typer.Option(metavar="TIME", help="Begin no trial after 90s, 10m, 1h.")] = "5m",
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="Start no trial after this time (90s, 10m, 1h).")
+    ] = "5m",
     iterations: Annotated[
         int, typer.Option("--iterations", "-n", min=1, help="Iterations of each virtual user in a trial.")
     ] = 2,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Trials at a time.")] = JOBS,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=64, help="Number of trials at a time.")
+    ] = JOBS,
     unique: Annotated[
         list[str] | None,
-        typer.Option(metavar=_PATH, help="No two answers may have the same value.", show_default=False),
+        typer.Option(
+            metavar=_PATH,
+            help="Broken if two answers have the same value, such as an id.",
+            show_default=False,
+        ),
     ] = None,
     monotonic: Annotated[
         list[str] | None,
         typer.Option(
-            metavar=_PATH, help="Whoever asks later may not get a smaller value.", show_default=False
+            metavar=_PATH, help="Broken if a later request gets a smaller value.", show_default=False
         ),
     ] = None,
     conserved: Annotated[
         list[str] | None,
-        typer.Option(metavar=_PATH, help="All answers must have the same value.", show_default=False),
+        typer.Option(metavar=_PATH, help="Broken if two answers have different values.", show_default=False),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where to keep what is found. [default: a new one in races/]", show_default=False),
+        typer.Option(help="Output folder. [default: a new one in races/]", show_default=False),
     ] = None,
     again: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Make the choices of a race again, with the code of now.",
+            help="Record the schedule of a race that was found again, with the code as it is now.",
             show_default=False,
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Record many short sessions, each under another choice of who runs, until something breaks.
+    """Record many short sessions, each with a different thread schedule, until the application breaks.
 
-    Broken are: a failed assertion of the scenario, an answer 5xx, a request without an answer, a deadlock,
-    and an invariant that does not hold. What is found is replayed, cut down, and explained. That nothing was
-    found is no proof that there is nothing.
+    It breaks if an assertion of the scenario fails, an answer is 5xx, a request gets no answer, threads
+    deadlock, or --unique, --monotonic or --conserved does not hold. The failure is then replayed, reduced to
+    the fewest thread switches, and explained by its lines. Finding nothing does not prove that there are no
+    races. Exit code 1: a race was found.
     """
     from msgspec.structs import replace
 

@@ -70,9 +70,9 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
         str,
         Option(
             ("--scenario",),
-            "What each virtual user does: mixed, walkthrough (one user, one iteration), or a scenario from a "
-            "Python file; with a file alone, all of its scenarios run, by weight. [default: mixed; for your "
-            "own server routes, which requests each path without parameters]",
+            "What each virtual user does: a scenario of a Python file (FILE.py alone: all of its scenarios, "
+            "by weight), or a built-in one: mixed, walkthrough, routes. [default: mixed; for your own server "
+            "routes, which requests each path that needs no parameters]",
             "NAME|FILE[:NAME]",
         ),
     ] = ""
@@ -86,8 +86,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         str,
         Option(
             ("--from",),
-            "Send the requests of a HAR file, a list of curl commands, a Postman collection, an OpenAPI "
-            "document, or a recorded run (its folder), instead of running a scenario.",
+            "Send the requests of a file instead of running a scenario: HAR, curl commands, a Postman "
+            "collection, an OpenAPI document, or the folder of a recorded run.",
             "FILE|RUN",
         ),
     ]
@@ -104,8 +104,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "With --from: send the file unchanged, without replacing ids, tokens and cookies by those of "
-            "this session's answers.",
+            "With --from: send the file unchanged. By default, ids, tokens and cookies from earlier answers "
+            "are replaced by those of this session.",
         ),
     ] = False
 
@@ -117,8 +117,8 @@ class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
         str,
         Option(
             ("--client",),
-            "Run this command as the client, and record all that it sends. {url} in it, and $LOADGEN_URL, "
-            "are where it finds the server.",
+            "Run this command as the client, such as 'pytest tests/api', and record every request that it "
+            "sends. {url} in the command and $LOADGEN_URL in its environment hold the server's address.",
             "COMMAND",
         ),
     ]
@@ -131,8 +131,8 @@ class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
         str,
         Option(
             ("--listen",),
-            "Record whoever sends requests to this address, until Ctrl-C or for --duration. A PORT alone "
-            "is open to this machine only.",
+            "Record all requests sent to this address, until Ctrl-C or for --duration. With PORT alone, only "
+            "this machine can connect.",
             "[HOST:]PORT",
         ),
     ]
@@ -149,17 +149,17 @@ class GatewaySpec(Value, frozen=True, kw_only=True):
         str | None,
         Option(
             ("--user-by",),
-            "With --client or --listen: requests with the same header:NAME, or cookie:NAME, are of one "
-            "virtual user. [default: a user is a lane of open connections]",
-            "PLACE",
+            "With --client or --listen: requests with the same value of this field belong to one virtual "
+            "user. [default: connections are assigned to users]",
+            "header:NAME|cookie:NAME",
         ),
     ] = None
     proxy_for: Annotated[
         tuple[str, ...],
         Option(
             ("--proxy-for",),
-            "With --client or --listen: also take requests that a client sends to this host through "
-            "http_proxy. May be repeated.",
+            "With --client or --listen: also accept requests to this host from clients that use http_proxy. "
+            "May be repeated.",
             "HOST[:PORT]",
         ),
     ] = ()
@@ -189,8 +189,8 @@ class Load(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--fail-if",),
-            "End with exit code 4 if this holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', 'rate<50/s'. May "
-            "be repeated.",
+            "Exit with code 4 if this condition holds: 'p99>200ms', 'failed>1%', 'status_5xx>0', "
+            "'rate<50/s'. May be repeated.",
             "CONDITION",
         ),
     ] = ()
@@ -221,14 +221,14 @@ class Place(Value, frozen=True, kw_only=True):
         Option(
             ("--runtime",),
             "Where to run: server and load generator on this machine, or each in its own container. "
-            "[default: local; a run is replayed where it was recorded]",
+            "[default: local; verify: where the run was recorded]",
         ),
     ] = None
     """None: on this machine, or where the run was recorded."""
     image: Annotated[
         str | None,
         Option(
-            ("--image",), "docker: image to use, built from compose/Dockerfile. [default: built if needed]"
+            ("--image",), "docker: existing image, made with compose/Dockerfile. [default: built if needed]"
         ),
     ] = None
     memory: Annotated[
@@ -283,23 +283,26 @@ class Explore(Value, frozen=True, kw_only=True):
         str,
         Option(
             ("--strategy",),
-            "explore: who runs next: random[:CHANCE], pct[:DEPTH], pause[:DEPTH], none. [default: pct:3]",
+            "With --schedule explore: how to choose the thread that runs next: random[:CHANCE], pct[:DEPTH], "
+            "pause[:DEPTH], none. docs/races.md explains them. [default: pct:3]",
         ),
     ] = "pct:3"
     points: Annotated[
         Points,
         Option(
             ("--points",),
-            "explore: where in the application's own code threads may be switched: lines, every line; calls, "
-            "only where CPython with its GIL can; or none. [default: lines]",
+            "Where in the application's own code an explored schedule may switch threads: at all lines; only "
+            "at calls, where CPython with its GIL can; or none. [default: lines]",
         ),
     ] = Points.LINES
     schedule_seed: Annotated[
-        int, Option(("--schedule-seed",), "explore: seed of the strategy's choices.")
+        int, Option(("--schedule-seed",), "With --schedule explore: seed of the strategy's choices.")
     ] = 1
     script: Annotated[
         str | None,
-        Option(("--script",), "explore: make the choices of this schedule.jsonl again.", "FILE"),
+        Option(
+            ("--script",), "With --schedule explore: make the choices of this schedule.jsonl again.", "FILE"
+        ),
     ] = None
     measured: dict[str, int] = {}
     """Steps of each kind of request, as measured before."""
@@ -321,15 +324,18 @@ class RunSpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             (),
-            "The server: a script, module:app, module:factory, or a command: -- python serve.py --flag. "
-            "Default: the bundled server.",
+            "The server to record: a script (serve.py), an application or factory (module:app), or a command "
+            "after -- (-- gunicorn shop:app). Default: the bundled demo server.",
+            "TARGET",
         ),
     ] = ()
     """The server as given by the user: a name, or the words of a command; empty: the bundled server."""
     load: Load = Load()
     traffic: Traffic = ScenarioTraffic()
     gateway: GatewaySpec = GatewaySpec()
-    health_path: Annotated[str, Option(("--health-path",), "Path served outside the recording.")] = "/health"
+    health_path: Annotated[
+        str, Option(("--health-path",), "Path of health checks, which are answered but not recorded.")
+    ] = "/health"
     cwd: Annotated[
         str | None,
         Option(
@@ -342,19 +348,24 @@ class RunSpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--server-env",),
-            "Environment variable for the server; NAME alone passes on the current value. May be repeated. "
-            "The recording stores it in clear text.",
+            "Set an environment variable for the server; NAME alone passes on the current value. The "
+            "recording stores it in clear text. May be repeated.",
             "NAME[=VALUE]",
         ),
     ] = ()
     stacks: Annotated[
-        bool, Option(("--stacks",), "Record each call's stack, for verify --explain: slower, twice the size.")
+        bool,
+        Option(
+            ("--stacks",),
+            "Record the stack of each call, for verify --explain. Slower, and twice the size.",
+        ),
     ] = False
     """Whether the engine records the stack of every call."""
     engine_alone: Annotated[
         bool,
         Option(
-            ("--engine-alone",), "Run the engine without loadgen's fixes, to see what it replays by itself."
+            ("--engine-alone",),
+            "Run the engine without loadgen's workarounds, to see what it replays by itself.",
         ),
     ] = False
     """Whether the engine's gaps stay open, in the recording and in its replay."""
@@ -362,9 +373,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
         Schedule | None,
         Option(
             ("--schedule",),
-            "How the server's threads run while recording: turns, one at a time, switching where they wait; "
-            "parallel, as in production: races in memory happen, and may replay differently; or explore, in "
-            "turns that a strategy gives, to find races. [default: turns]",
+            "How the server's threads run while recording. turns: one at a time, switching where they wait, "
+            "so that races in memory replay. parallel: as in production; races in memory may replay "
+            "differently. explore: one at a time, switched by --strategy, to find races. [default: turns]",
         ),
     ] = None
     explore: Explore = Explore()
@@ -372,9 +383,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
         ModeName,
         Option(
             ("--trace",),
-            "What to record for replay. boundary: the application, from its request boundary inward. "
-            "process: the whole server process. client: the application and this load generator. "
-            "docs/replay-modes.md compares them.",
+            "What to record for replay. boundary: the application, to which verify sends the requests again. "
+            "process: the whole server process, with its sockets. client: the application and the load "
+            "generator. docs/replay-modes.md compares them.",
         ),
     ] = ModeName.BOUNDARY
     place: RecordPlace = RecordPlace()
@@ -455,15 +466,13 @@ class VerifySpec(Value, frozen=True, kw_only=True):
 
     timeout: Annotated[
         float,
-        Option(
-            ("--timeout",), "Seconds without an answer after which the replay counts as stuck.", least=0.1
-        ),
+        Option(("--timeout",), "Seconds without an answer after which the replay counts as hung.", least=0.1),
     ] = 30.0
     replays: Annotated[
         int,
         Option(
             ("--replays",),
-            "Number of replays; separates flaky differences from stable ones.",
+            "Number of replays, to separate flaky differences from stable ones.",
             least=1,
             most=100,
         ),
@@ -472,8 +481,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--ignore",),
-            "Field to leave out of the comparison: header:NAME, or json:PATH (json:$.timestamp, json:$..at). "
-            "May be repeated; the verdict lists it.",
+            "Leave a field out of the comparison: header:NAME, or json:PATH (json:$.timestamp, json:$..at). "
+            "The verdict lists the rule. May be repeated.",
             "RULE",
         ),
     ] = ()
@@ -481,13 +490,17 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         bool,
         Option(
             ("--explain",),
-            "Replay once more, and show what each call of the first differing request got from the "
-            "recording, and where the request left the tape.",
+            "After a divergence, replay once more and show what each call of the first differing request got "
+            "from the recording, and at which line it differed.",
         ),
     ] = False
     strict: Annotated[
         bool,
-        Option(("--strict",), "Of changed code, too, take any call that differs for a divergence."),
+        Option(
+            ("--strict",),
+            "Report any differing call as a divergence, even if the code has changed. By default, changed "
+            "code may read differently.",
+        ),
     ] = False
     calls: Annotated[
         tuple[str, ...],
@@ -500,7 +513,10 @@ class VerifySpec(Value, frozen=True, kw_only=True):
     ] = ()
     mode: Annotated[
         ModeName | None,
-        Option(("--replay",), "Which recording of the run to replay. [default: as recorded]"),
+        Option(
+            ("--replay",),
+            "Which recording of the run to replay: see record --trace. [default: as recorded]",
+        ),
     ] = None
     place: Place = Place()
 
