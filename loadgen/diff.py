@@ -49,7 +49,7 @@ def side(given: Path) -> DiffSide:
     path = given / "transcript.jsonl" if given.is_dir() else given
     if not path.is_file():
         raise UsageError(
-            f"there is no transcript at {given}",
+            f"{given} has no transcript",
             advice="Give a run (runs/latest), one of its verifications (runs/latest/verify/1) or a file.",
         )
     return DiffSide(str(given), path, RunFolder(path.parent).bodies)

@@ -160,9 +160,9 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     ended = sum(step < 0 for step in served.order)
     if (whole := retrace.finished(run.recording)) < ended:
         raise RecordingFault(
-            f"the recording holds {whole} of the {ended} requests that were served: the "
+            f"the recording contains {whole} of the {ended} requests that were served: the "
             "engine did not write all of it",
-            advice="Is the disk full, or a limit on file sizes in force?",
+            advice="Check free disk space and limits on file sizes.",
         )
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
@@ -202,7 +202,7 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
     except httpx.TransportError as error:
         how = await server.exit_report() or f"{type(error).__name__}: {error}"
         raise ServerFault(
-            f"the recorded server is gone after {journal.requests} requests: {how}",
+            f"the recorded server ended after {journal.requests} requests: {how}",
             advice=f"See {run.log}. The transcript so far is kept.",
         ) from error
 

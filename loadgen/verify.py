@@ -60,13 +60,13 @@ async def verify(manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit) -
     mode = spec.mode_of(manifest.spec.mode, manifest.id)
     if spec.explain and manifest.spec.engine_alone:
         raise UsageError(
-            "this run is of the engine alone: it takes loadgen's own replay to see what each call got",
+            "this run was recorded by the engine alone, and --explain needs loadgen's own replay",
             advice="Leave out --explain, or record again without --engine-alone.",
         )
     replayed = [await once() for _ in range(spec.replays)]
     verified = conclude(manifest, replayed)
     if spec.explain and verified.verdict.causes and mode is ModeName.BOUNDARY:
-        emit(Stage(what="replaying once more, to explain"))
+        emit(Stage(what="replaying once more to explain"))
         replayed.append(await once(watch=verified.verdict.causes[0].first.seq))
         verified = conclude(manifest, replayed)
     return verified
@@ -147,13 +147,13 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
     if not events.ended:
         torn = " in the middle of a line" if events.torn else ""
         raise TranscriptFault(
-            f"{events.name} was cut short{torn} after {events.requests} requests: it has no end",
+            f"{events.name} is truncated{torn} after {events.requests} requests: the end record is missing",
             advice="Record again: loadgen record",
         )
     replaying.whole = True
     if not unchanged:
         raise TranscriptFault(
-            f"{events.name} is not what was recorded: it was changed (SHA-256 differs)",
+            f"{events.name} was changed after the recording (its SHA-256 differs)",
             advice="Restore the file, or record again.",
         )
 

@@ -28,8 +28,8 @@ PROJECT_FILE = "pyproject.toml"
 PRECEDENCE = (
     "Every option can also be set in the environment or in a file. Precedence: the command line; the "
     f"environment ({PREFIX}RECORD_CONCURRENCY=16); {OWN_FILE} in this directory ([record] concurrency = "
-    f"16, or outside a section for every command that has the option); {PROJECT_FILE} ([tool.loadgen.record]); the "
-    "default."
+    f"16, or outside a section for every command that has the option); {PROJECT_FILE} "
+    "([tool.loadgen.record]); the default."
 )
 _TYPES: Mapping[type, tuple[str, tuple[type, ...]]] = {
     bool: ("true or false", (bool,)),
@@ -117,7 +117,7 @@ class Options:
             for name, table in sections.items():
                 where = f"{file}, [{'.'.join((*section, name))}]"
                 if name not in self._commands:
-                    raise UsageError(f"{where}: there is no command {name!r}", advice=self._these(None))
+                    raise UsageError(f"{where}: unknown command {name!r}", advice=self._these(None))
                 yield from self._table(command, table, where, name)
 
     def _table(
@@ -132,7 +132,7 @@ class Options:
                 if name in self._commands[one]
             ]
             if not options:
-                raise UsageError(f"{where}: there is no option {key!r}", advice=self._these(of))
+                raise UsageError(f"{where}: unknown option {key!r}", advice=self._these(of))
             if not any(option.fits(value) for option in options):
                 raise UsageError(f"{where}: {key} = {value!r} is not {options[0].wanted}")
             if of in {None, command} and name in self._commands[command]:
@@ -149,8 +149,8 @@ class Options:
                 continue
             if variable not in options:
                 raise UsageError(
-                    f"the environment variable {variable} sets no option of {command}",
-                    advice=f"There are: {', '.join(options)}.",
+                    f"the environment variable {variable} does not match an option of {command}",
+                    advice=f"The variables are: {', '.join(options)}.",
                 )
             option = self._commands[command][options[variable]]
             value = _words(variable, text) if option.kind is list else text
@@ -162,8 +162,8 @@ class Options:
     def _these(self, command: str | None) -> str:
         if command is None:
             every = dict.fromkeys(name for options in self._commands.values() for name in options)
-            return f"There are: {', '.join(every)}; and one section a command: {', '.join(self._commands)}."
-        return f"There are: {', '.join(self._commands[command])}."
+            return f"The options are: {', '.join(every)}. The sections are: {', '.join(self._commands)}."
+        return f"The options are: {', '.join(self._commands[command])}."
 
 
 def of_command_line(arguments: Sequence[str], app: typer.Typer) -> dict[str, dict[str, Any]]:
@@ -191,7 +191,7 @@ def _read(path: Path, section: Sequence[str]) -> dict[str, Any]:
     for name in section:
         content = content.get(name, {}) if isinstance(content, dict) else content
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: {'.'.join(section)} is no table")
+        raise UsageError(f"{path}: {'.'.join(section)} is not a table")
     return content
 
 

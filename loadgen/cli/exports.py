@@ -165,7 +165,9 @@ def write_verdict(
 
     found = find_verification(run.path, number)
     if found is None:
-        raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
+        raise UsageError(
+            f"{run.path} was never verified", advice=f"Verify it first: loadgen verify {run.path}"
+        )
     masker = Masker(parse(mask))
     if found.verdict is None or found.verdict.judgement is not Judgement.IDENTICAL:
         learn(run, found, masker)
@@ -178,7 +180,7 @@ def write_verdict(
                 text.write(to_markdown(run, manifest, found, masker))
         except OSError as error:
             raise UsageError(
-                f"cannot write {summary}: {error.strerror}", advice="Name another file."
+                f"cannot write {summary}: {error.strerror}", advice="Give another file."
             ) from error
 
 
@@ -224,4 +226,4 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with files.replacing(path) as file:
             yield file
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Name another file.") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Give another file.") from error

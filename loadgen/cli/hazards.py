@@ -134,10 +134,10 @@ def _new(wanted: Path | None) -> Path:
         used = any(path.iterdir())
     except OSError as error:
         raise UsageError(
-            f"cannot make the folder {path}: {error.strerror}", advice="Name another: --folder DIR"
+            f"cannot create the folder {path}: {error.strerror}", advice="Give another one: --folder DIR"
         ) from error
     if used:
-        raise UsageError(f"{path} is not empty", advice="Name another: --folder DIR")
+        raise UsageError(f"{path} is not empty", advice="Give another one: --folder DIR")
     return path
 
 
@@ -147,13 +147,15 @@ def _split(text: str) -> list[str]:
 
 def _setup(name: str) -> Setup:
     if name not in set(Setup):
-        raise UsageError(f"there is no setup {name!r}", advice=f"There are: {', '.join(Setup)}.")
+        raise UsageError(f"unknown setup {name!r}", advice=f"The setups are: {', '.join(Setup)}.")
     return Setup(name)
 
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MOST:
-        raise UsageError(f"--concurrency: {text!r} is no number from 1 to {MOST}", advice="As in: -c 1,8")
+        raise UsageError(
+            f"--concurrency: {text!r} is not a number from 1 to {MOST}", advice="Example: -c 1,8"
+        )
     return int(text)
 
 
@@ -166,7 +168,7 @@ def _read(path: Path) -> Matrix:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no matrix of hazards: {error}", advice="Save one: loadgen hazards --json > FILE"
+            f"{path} is not a matrix of hazards: {error}", advice="Save one: loadgen hazards --json > FILE"
         ) from error
 
 
@@ -176,7 +178,7 @@ def _append(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}", advice="Name another file: --summary FILE"
+            f"cannot write {path}: {error.strerror}", advice="Give another file: --summary FILE"
         ) from error
 
 

@@ -45,8 +45,8 @@ app = typer.Typer(
     "Try it on the bundled server: loadgen record && loadgen verify. Then on your own: loadgen record "
     "serve.py",
     epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, or identical; 1 diverged, or a race was found; 2 "
-    "wrong usage; 3 undetermined, or failed; 4 a condition of record --fail-if holds; 70 a bug in loadgen; 130 "
-    "interrupted.",
+    "wrong usage; 3 undetermined, or failed; 4 a condition of record --fail-if holds; 70 a bug in loadgen; "
+    "130 interrupted.",
 )
 
 
@@ -212,7 +212,9 @@ def _text(word: str) -> str:
     try:
         word.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{word!r} is not in UTF-8", advice="Rename it, or name it otherwise.") from None
+        raise UsageError(
+            f"{word!r} is not valid UTF-8", advice="Rename the file, or use another name."
+        ) from None
     return word
 
 

@@ -118,7 +118,7 @@ def races(
         raise Undetermined(f"no trial could be recorded: {hunted.why}")
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
     if race is None and hunted.seconds < setting.seconds and setting.most is None:
-        raise Interrupted("interrupted: nothing was found until then")
+        raise Interrupted("interrupted: nothing was found")
     raise typer.Exit(0 if race is None else 1)
 
 

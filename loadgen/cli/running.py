@@ -40,7 +40,10 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
                         scope.cancel()
                         break
                     stop.requested = True
-                    print("loadgen: finishing what is under way (again to stop at once)", file=sys.stderr)
+                    print(
+                        "loadgen: finishing requests in progress (interrupt again to stop at once)",
+                        file=sys.stderr,
+                    )
             for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
                 signal.signal(number, signal.SIG_IGN)
 

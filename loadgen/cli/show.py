@@ -47,8 +47,9 @@ def recorded(result: Recorded) -> str:
     manifest, totals, end = result.manifest, result.totals, result.end
     rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
     statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
+    requests = wording.count(totals.requests, "request")
     lines = [
-        f"recorded   {totals.requests} requests, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
+        f"recorded   {requests}, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
         f"speed      {rate}; {_latency(totals)}",
         *_outcomes(totals),
         *_open_load(manifest, totals),
@@ -61,7 +62,7 @@ def recorded(result: Recorded) -> str:
         if one.holds:
             lines.append(f"fail-if    {one.text}: it is {one.measured}")
     if end.interrupted:
-        lines.append("interrupted: what was recorded until then is complete and can be verified")
+        lines.append("interrupted: the part recorded so far is complete and can be verified")
     if end.failed:
         lines.append(f"failed     {end.failed} of {end.iterations} iterations:")
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
@@ -74,7 +75,7 @@ def _clients(visit: Visit | None) -> list[str]:
     if visit is None:
         return []
     code = "" if visit.exit_code is None else f"; the command ended with exit code {visit.exit_code}"
-    lines = [f"client     {visit.connections} connections{code}"]
+    lines = [f"client     {wording.count(visit.connections, 'connection')}{code}"]
     lines += [f"refused    {count} x {why}, not recorded" for why, count in visit.refused.items()]
     lines += [f"left       {count} x {when}" for when, count in visit.left.items()]
     return lines
@@ -101,7 +102,7 @@ def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
     """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
     if not (rate := manifest.spec.load.shape.rate):
         return []
-    late = "each was begun when it was due"
+    late = "each started when it was due"
     if totals.waited:
         late = f"{totals.waited} were due when no user was free, and waited up to {totals.longest_wait_ms} ms"
     return [
@@ -135,7 +136,7 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
 def _headline(found: Verdict) -> Text:
     head = Text(found.judgement.value.upper(), style=COLOUR[found.judgement])
     told = [wording.lead(found, wording.OPEN), wording.capital(wording.at_fault(found))]
-    what = "  ".join(one if one.endswith(".") else f"{one}." for one in told if one)
+    what = " ".join(one if one.endswith(".") else f"{one}." for one in told if one)
     return head.append(f"  {what}", style="not bold default")
 
 
@@ -200,7 +201,7 @@ def _explained(first: Divergence, found: Verdict) -> Group:
     if seen and seen.calls:
         last = seen.calls[-WATCHED:]
         of = f", the last {len(last)} of {seen.count}" if seen.count > len(last) else ""
-        parts.append(Text(f"\nwhat its calls got from the recording{of}:"))
+        parts.append(Text(f"\nresults of its calls, from the recording{of}:"))
         calls = Table(box=None, padding=(0, 2), pad_edge=False, show_header=False)
         calls.add_column(overflow="fold", ratio=3)
         calls.add_column(overflow="fold", ratio=2)
@@ -208,14 +209,16 @@ def _explained(first: Divergence, found: Verdict) -> Group:
             calls.add_row(Text(f"  {_placed(call.at)}"), Text(call.got or "(nothing)", style="green"))
         parts.append(calls)
     if first.left is None:
-        parts.append(Text("\nit did not leave the tape: it took every recorded step, and answered otherwise"))
+        parts.append(
+            Text("\nit did not leave the tape: it took every recorded step, and answered differently")
+        )
         return Group(*parts)
     if first.stack:
         parts.append(Text("\nwhere it left the tape, innermost call first:"))
         parts += [Text(f"  {call}") for call in first.stack]
     if seen:
         further = seen.left_over[:WATCHED]
-        parts.append(Text("\nwhat the recording has further, call by call:"))
+        parts.append(Text("\nthe next calls in the recording:"))
         parts += [Text(f"  {one}", style="green") for one in further] or [Text("  (nothing)")]
     if said := found.facts.engine_log:
         parts.append(Text(f"\nserver.log, from line {said.first}:"))
@@ -266,7 +269,7 @@ def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
         rows = tuple(wording.sides(difference, wording.OPEN) for difference in one.differences)
         console.print(_sides(rows, names=("A", "B")))
         if len(members) > 1:
-            console.print(f"and {len(members) - 1} more that follow from it, or are alike")
+            console.print(f"and {len(members) - 1} more of the same kind")
     if len(groups) > SHOWN:
         console.print(f"\n… and {len(groups) - SHOWN} more kinds of difference: --json shows all")
     return console.text()
@@ -289,7 +292,7 @@ def cleaned(result: Cleaned) -> str:
     """Tell what was removed, and what was not."""
     lines = [f"removed    {what}" for what in result.removed]
     lines += [f"in use     {what}" for what in result.in_use]
-    return "\n".join(lines or ["nothing to clean"])
+    return "\n".join(lines or ["nothing to remove"])
 
 
 def manifest_json(result: Recorded) -> str:

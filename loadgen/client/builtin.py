@@ -126,6 +126,6 @@ def find(name: str) -> Scenario:
             return one
     known = ", ".join(one.name for one in SCENARIOS)
     raise UsageError(
-        f"there is no scenario {name!r}",
-        advice=f"The built-in ones are: {known}. Your own: --scenario file.py, or file.py:name.",
+        f"unknown scenario {name!r}",
+        advice=f"The built-in ones are: {known}. For your own: --scenario file.py, or file.py:name.",
     )

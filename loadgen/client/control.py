@@ -70,7 +70,7 @@ class Control:
         answer = await self._get(protocol.STATE, timeout)
         if not isinstance(answer, dict) or answer.get("protocol") != protocol.VERSION:
             raise EngineFault(
-                f"the request boundary at {self._url} speaks another protocol than {protocol.VERSION}"
+                f"the request boundary at {self._url} does not speak protocol {protocol.VERSION}"
             )
         return BoundaryState(
             answer["mode"],
@@ -123,5 +123,5 @@ class Control:
             raise EngineFault(
                 f"the server at {self._url} runs without the request boundary: "
                 f"asked for its {name}, it answered {answer.status_code}",
-                advice="Its server is not one that loadgen knows: Flask's own, waitress, or gunicorn.",
+                advice="loadgen supports Flask's own server, waitress and gunicorn.",
             ) from error

@@ -24,7 +24,9 @@ from loadgen.core.spec import (
 )
 from loadgen.errors import UsageError
 
-BRING = "Your own traffic: --scenario file.py, or --from a HAR file, curl commands, Postman, OpenAPI."
+BRING = (
+    "To send your own: --scenario file.py, --client COMMAND, or --from FILE (HAR, curl, Postman, OpenAPI)."
+)
 
 if TYPE_CHECKING:
     from loadgen.client.traffic.call import Call
@@ -48,7 +50,7 @@ def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
             return Visitors(traffic), []
         case FileTraffic(file=name) if Path(name).is_dir():
             if traffic.hosts:
-                raise UsageError(f"--host has no meaning with --from {name}: a run is of one server")
+                raise UsageError(f"--host has no meaning with --from {name}: a run has only one server")
             return rerun(Path(name)), []
         case FileTraffic(file=name):
             calls, notes = read_traffic(traffic)
@@ -74,8 +76,8 @@ def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:
         return spec, []
     name = spec.default_scenario
     if name == FOREIGN and spec.mode is ModeName.PROCESS:
-        raise UsageError(f"there is no traffic for {spec.target_name}", advice=BRING)
-    notes = [f"{spec.target_name}: its paths that need no parameters are asked for. {BRING}"]
+        raise UsageError(f"loadgen has no requests for {spec.target_name}", advice=BRING)
+    notes = [f"{spec.target_name}: requesting each path that needs no parameters. {BRING}"]
     return replace(spec, traffic=ScenarioTraffic(scenario=name)), notes if name == FOREIGN else []
 
 

@@ -115,7 +115,7 @@ class Refire:
             try:
                 self._order = await self._control.order()
             except httpx.TransportError as error:
-                raise EngineFault(f"the replay server stopped answering at the end: {error}") from error
+                raise EngineFault(f"the replayed server stopped answering at the end: {error}") from error
         return self._order
 
     async def _send(self, one: _Sent) -> None:
@@ -149,12 +149,11 @@ class Refire:
             state = await self._state(one.request)
             if state.tape and state.tape["idle"] < MOVING:
                 raise HarnessFault(
-                    f"no answer to {one.request} in {self._timeout:g} s, though the replay goes on",
+                    f"no answer to {one.request} in {self._timeout:g} s, although the replay makes progress",
                     advice="The machine is too busy for this limit: give a longer --timeout.",
                 )
             raise EngineFault(
-                f"the replay is stuck: no answer to {one.request} in {self._timeout:g} s. "
-                f"{state.waits_for()}",
+                f"the replay hangs: no answer to {one.request} in {self._timeout:g} s. {state.waits_for()}",
                 advice="See the replay's server.log.",
             )
         left: Departure | None = None
@@ -174,7 +173,7 @@ class Refire:
             return await self._control.state()
         except httpx.TransportError as error:
             raise EngineFault(
-                f"the replay server stopped answering at {request}: {type(error).__name__} {error}",
+                f"the replayed server stopped answering at {request}: {type(error).__name__} {error}",
                 advice="See the replay's server.log.",
             ) from error
 

@@ -134,13 +134,13 @@ def scenario(
         UsageError: an argument makes no sense.
     """
     if not _number(weight) or weight <= 0:
-        raise UsageError(f"a weight is a number above 0, and not {weight!r}")
+        raise UsageError(f"weight must be a number above 0, not {weight!r}")
     low, high = pause = think if isinstance(think, tuple) and len(think) == 2 else (think, think)  # noqa: PLR2004
     if not (_number(low) and _number(high) and 0 <= low <= high):
-        raise UsageError(f"think time is seconds, or (least, most), and not {think!r}")
+        raise UsageError(f"think must be seconds, or (least, most), not {think!r}")
     for name, count in (("concurrency", concurrency), ("iterations", iterations)):
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise UsageError(f"{name} is a number from 1, and not {count!r}")
+            raise UsageError(f"{name} must be a number from 1, not {count!r}")
     for step in (setup, teardown):
         if step is not None:
             _check(step)
@@ -162,12 +162,12 @@ def _check(step: Step) -> None:
     """Refuse what a virtual user cannot run."""
     name = getattr(step, "__name__", repr(step))
     if isinstance(step, Scenario):
-        raise UsageError(f"{step.name} is a scenario already")
+        raise UsageError(f"{step.name} is already a scenario")
     if not inspect.iscoroutinefunction(step):
-        raise UsageError(f"{name} is no async function", advice=f"Write: async def {name}(user): ...")
+        raise UsageError(f"{name} is not an async function", advice=f"Write: async def {name}(user): ...")
     try:
         inspect.signature(step).bind(None)
     except TypeError:
         raise UsageError(
-            f"{name} does not take one argument, the user", advice=f"Write: async def {name}(user): ..."
+            f"{name} must take one argument, the user", advice=f"Write: async def {name}(user): ..."
         ) from None

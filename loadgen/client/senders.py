@@ -136,7 +136,9 @@ class Rerun:
         """
         _check(spec, f"--from {self.run}")
         if spec.load.shape.duration is not None:
-            raise UsageError(f"--duration has no meaning with --from {self.run}: all of it is sent once")
+            raise UsageError(
+                f"--duration has no meaning with --from {self.run}, which is sent once as a whole"
+            )
 
     async def send(self, sending: Sending) -> SessionEnd:
         """Send the requests, and wait for their answers."""
@@ -178,9 +180,9 @@ def address_of(text: str) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not (port.isascii() and port.isdigit() and int(port) <= 0xFFFF) or (":" in host and text[0] != "["):  # noqa: PLR2004
         raise UsageError(
-            f"--listen {text}: not an address",
-            advice="Give HOST:PORT, such as 127.0.0.1:8080; or only PORT, for this machine alone. "
-            "Port 0 is any free one.",
+            f"--listen {text} is not an address",
+            advice="Give HOST:PORT, such as 127.0.0.1:8080, or only PORT, for this machine alone. "
+            "Port 0 means any free port.",
         )
     if not colon:
         return "127.0.0.1", int(port)

@@ -283,6 +283,6 @@ class _Session:
         there, here = request.url, self._url
         if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
             raise ValueError(
-                f"{request.method} {there}: user.http reaches the server under test only; "
-                "ask other servers with a client of your own"
+                f"{request.method} {there}: user.http reaches only the server under test; "
+                "use a separate client for other servers"
             )

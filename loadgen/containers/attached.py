@@ -112,7 +112,7 @@ class AttachedServer:
                 if state.mode != mode:
                     raise EngineFault(f"the server to {mode} is in {state.mode} mode")
                 return
-            why = "it ended"
+            why = "it exited"
         raise ServerFault(f"the server to {mode} did not start: {why}", advice=SEE_LOG)
 
 
@@ -163,7 +163,7 @@ class AttachedHost:
                     await anyio.sleep(RETRY)
         if connection is None:
             raise ServerFault(
-                f"nobody answers at {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
+                f"no answer from {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
                 advice=SEE_LOG,
             )
         # The name is resolved once: resolving it for each connection takes threads, and reorders them.

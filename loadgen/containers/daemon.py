@@ -132,7 +132,7 @@ class Daemon:
             if "error" in piece:
                 raise MachineFault(
                     "the image cannot be built:\n  " + "\n  ".join(said[-12:]),
-                    advice="See the lines above; --image names a prebuilt one.",
+                    advice="See the lines above, or give an existing image with --image.",
                 )
 
         def build(client: Any) -> Iterable[dict[str, Any]]:
@@ -272,7 +272,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except errors.APIError as error:
-        raise MachineFault(f"Docker refuses: {error.explanation or error}") from error
+        raise MachineFault(f"Docker reported an error: {error.explanation or error}") from error
     except (errors.DockerException, requests.RequestException, OSError) as error:
         raise MachineFault(f"Docker does not answer: {error}", advice=NEEDS) from error
 
@@ -287,7 +287,7 @@ def _unreachable(error: BaseException) -> MachineFault:
         )
     return MachineFault(
         f"no Docker engine answers: {text}",
-        advice=f"Start Docker, or set DOCKER_HOST to where it listens. {NEEDS}",
+        advice=f"Start Docker, or set DOCKER_HOST to its address. {NEEDS}",
     )
 
 

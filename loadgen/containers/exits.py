@@ -47,7 +47,7 @@ def fault(
     if server is not None and broke(server):
         kind = ServerFault if phase == "record" else EngineFault
         before = f"\nbefore that: {said.message}" if said is not None else ""
-        more = " Give it more: --memory 1g." if server.out_of_memory else ""
+        more = " Raise the limit: --memory 1g." if server.out_of_memory else ""
         return kind(
             f"the container of the server to {phase} {how(server, memory, log)}{before}",
             advice=f"See {log}.{more}",
@@ -60,5 +60,5 @@ def fault(
         )
     return HarnessFault(
         f"the load generator's container {how(driver, memory, driver_log)}",
-        advice=f"See {driver_log}." + (" Give it more: --memory 1g." if driver.out_of_memory else ""),
+        advice=f"See {driver_log}." + (" Raise the limit: --memory 1g." if driver.out_of_memory else ""),
     )

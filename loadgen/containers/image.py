@@ -88,7 +88,7 @@ async def ensure(daemon: Daemon, recipe: Recipe, emit: Emit) -> str:
         )
     built = await daemon.image(name)
     if built is None:
-        raise MachineFault(f"Docker built the image {name}, and does not have it")
+        raise MachineFault(f"Docker reported that it built the image {name}, but does not have it")
     return built
 
 
@@ -105,8 +105,8 @@ async def present(daemon: Daemon, name: str, emit: Emit) -> str:
             found = await daemon.pull(name)
         except MachineFault as error:
             raise MachineFault(
-                f"there is no image {name} here, and it cannot be pulled: {error.message}",
-                advice=f"Check its name and the network; or get it by hand: docker pull {name}",
+                f"the image {name} does not exist here, and cannot be pulled: {error.message}",
+                advice=f"Check its name and the network, or pull it yourself: docker pull {name}",
             ) from error
     return found
 
@@ -162,8 +162,8 @@ def code(folder: Path, whose: str) -> Iterator[Path]:
                 size += path.stat().st_size
                 if size > LARGEST:
                     raise UsageError(
-                        f"the {whose}'s folder {folder} has more than {LARGEST >> 20} MB for a container",
-                        advice=f"Move the {whose} into a folder of its own.",
+                        f"the {whose}'s folder {folder} is too large: more than {LARGEST >> 20} MB",
+                        advice=f"Move the {whose} into a separate folder.",
                     )
                 yield path
     except OSError as error:

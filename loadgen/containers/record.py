@@ -163,8 +163,8 @@ def _started(target: Target) -> tuple[str | None, tuple[str, ...]]:
     here = Path(target.cwd)
     if here != Path.cwd() and not here.is_relative_to(target.folder):
         raise UsageError(
-            f"the containers have the server's folder only, {target.folder}, and not {here}",
-            advice="Let --cwd be a directory that has the server's code in it.",
+            f"the containers contain only the server's folder {target.folder}, not {here}",
+            advice="Set --cwd to a directory that contains the server's code.",
         )
 
     def there(path: Path) -> str:

@@ -42,7 +42,7 @@ async def replay_once(
     """
     if manifest.spec.runtime is not Runtime.DOCKER:
         raise RecordingFault(
-            "the run was recorded on this machine: it refers to files here, which a container does not have",
+            "the run was recorded on this machine, and refers to files that a container does not have",
             advice="Verify it where it was recorded, or record again with --runtime docker.",
         )
     emit(Stage(what="looking for Docker"))
@@ -87,8 +87,8 @@ async def _image(daemon: Daemon, manifest: Manifest, spec: VerifySpec, emit: Emi
     if manifest.image and await daemon.image(manifest.image):
         return manifest.image
     raise RecordingFault(
-        f"the image that recorded the run is not here any more: {manifest.image or 'it was not noted'}",
-        advice="Name one made of the same things: --image; or record again.",
+        f"the image that recorded the run no longer exists: {manifest.image or 'its name was not recorded'}",
+        advice="Give an image with the same content (--image), or record again.",
     )
 
 

@@ -93,13 +93,13 @@ def _rules_to_ignore(head: Divergence) -> str:
 def code_changed(changed: Sequence[str]) -> str:
     """Say in a clause which files changed."""
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""  # noqa: PLR2004
-    return f"its code is not what was recorded: {', '.join(changed[:3])}{more} changed"
+    return f"its code changed after the recording: {', '.join(changed[:3])}{more}"
 
 
 def _transcript_changed(case: _Case) -> _Told:
     if not any(reason.fault == "transcript" for verdict in case.verdicts for reason in verdict.reasons):
         return None
-    why = "the transcript is not what was recorded: it was changed afterwards"
+    why = "the transcript was changed after the recording"
     return Fault.TRANSCRIPT, why, "Restore the transcript, or record again."
 
 
@@ -134,15 +134,15 @@ def _flickers(case: _Case) -> _Told:
     times, of = sum(one is not None for one in case.replays), len(case.replays)
     if times == of:
         return None
-    often = f"it differs in {times} of {of} replays of one recording"
+    often = f"the request differs in {times} of {of} replays of the same recording"
     if any(one.left for one in case.replays if one):
-        why = f"{often}, and left the tape there: a race in the application's memory, or the engine"
+        why = f"{often}, and left the tape in those: a race in the application's memory, or the engine"
         return (
             Fault.UNKNOWN,
             why,
-            "Look for shared state without a lock; without any, it is the engine's.",
+            "Look for shared state without a lock. If there is none, the engine is at fault.",
         )
-    why = f"{often}, and took every recorded step each time: a race between its threads, in its own memory"
+    why = f"{often}, and took every recorded step each time: a race between threads of the application"
     return Fault.APPLICATION, why, "Look for shared state that is read and written without a lock."
 
 
@@ -156,9 +156,9 @@ def _left_the_tape(case: _Case) -> _Told:
     left = case.head.left
     if left is None:
         return None
-    why = f"{case.code}, and it goes another way than recorded: {case.head.evidence}"
+    why = f"{case.code}, but it made a different call than recorded: {case.head.evidence}"
     if left.after is not None:
-        why += f"; request {left.after} had left the tape before it, so it may follow from that"
+        why += f"; request {left.after} had left the tape before, so this may be a consequence"
     return Fault.UNKNOWN, why, _ANOTHER_WAY
 
 
@@ -167,28 +167,27 @@ def _after_a_departure(case: _Case) -> _Told:
     before = next((one for one in case.earlier if one.left is not None), None)
     if before is None:
         return None
-    what = "what that would have left in memory is missing"
-    why = f"{case.code}; request {before.seq} had left the tape before it, and {what}"
-    return Fault.UNKNOWN, why, f"First settle why request {before.seq} left the tape, then verify again."
+    why = f"{case.code}; request {before.seq} had left the tape before, so its changes in memory are missing"
+    return Fault.UNKNOWN, why, f"Find out why request {before.seq} left the tape, then verify again."
 
 
 def _once_is_not_enough(case: _Case) -> _Told:
     if len(case.replays) > 1:
         return None
-    why = f"{case.code}; one replay cannot tell a value that is not on the tape from a flaky replay"
+    why = f"{case.code}; one replay does not show whether a value is missing on the tape or flaky"
     return Fault.UNKNOWN, why, "Replay it several times: loadgen verify --replays 3"
 
 
 def _another_each_time(case: _Case) -> _Told:
     if all(one == case.replays[0] for one in case.replays):
         return None
-    why = f"{case.code}, and it answers otherwise in each of {len(case.replays)} replays"
+    why = f"{case.code}, and its answer differs in each of {len(case.replays)} replays"
     advice = (
         f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
-        "threads, in memory."
+        "threads."
     )
     if rules := _rules_to_ignore(case.head):
-        advice += f" If it may differ, leave it out: loadgen verify {rules}"
+        advice += f" If the value may differ, leave it out: loadgen verify {rules}"
     return Fault.APPLICATION, why, advice
 
 
@@ -218,7 +217,7 @@ def attribute(
     for rule in _RULES:
         if told := rule(case):
             return told
-    why = f"{case.code}, and all {len(case.replays)} replays give the same answer, another one"
+    why = f"{case.code}, and all {len(case.replays)} replays give the same answer, but not the recorded one"
     return Fault.APPLICATION, why, _ONCE_OTHERWISE
 
 
@@ -243,5 +242,5 @@ def _explained(reason: Reason, causes: Sequence[Cause], changed: Sequence[str] |
     return replace(
         reason,
         fault=departed.fault.value,
-        message=f"after request {departed.first.seq} had left the tape: {reason.message}",
+        message=f"after request {departed.first.seq} left the tape: {reason.message}",
     )

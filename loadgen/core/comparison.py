@@ -70,7 +70,7 @@ def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
                         Rule(name, "left out on the command line", frozenset({"content-length"}), (path,))
                     )
                 case _:
-                    raise UsageError(f"{name!r} cannot be ignored: it names no field", advice=_ADVICE)
+                    raise UsageError(f"{name!r} is not a field that can be ignored", advice=_ADVICE)
         except ValueError as error:
             raise UsageError(f"{name!r} cannot be ignored: {error}", advice=_ADVICE) from error
     return tuple(rules)

@@ -100,7 +100,7 @@ class Judge:
         if left is not None and left.code == protocol.RECORDING_ENDS:
             if not self._recording_ended:
                 what = f"the recording ends before {request} did: the engine did not write all of it"
-                advice = "Was the disk full, or a limit on file sizes in force? Record again."
+                advice = "Check free disk space and limits on file sizes, and record again."
                 self._reasons.append(Reason("recording", what, advice, protocol.RECORDING_INCOMPLETE))
             self._recording_ended = True
             return

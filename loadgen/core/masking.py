@@ -58,7 +58,7 @@ def parse(given: Iterable[str]) -> Rules:
                 case "json":
                     paths.append(json_path.parse(what))
                 case _:
-                    raise UsageError(f"{name!r} cannot be masked: it names no field", advice=_ADVICE)
+                    raise UsageError(f"{name!r} is not a field that can be masked", advice=_ADVICE)
         except ValueError as error:
             raise UsageError(f"{name!r} cannot be masked: {error}", advice=_ADVICE) from error
     return Rules(names, frozenset(headers), frozenset(fields), tuple(paths))

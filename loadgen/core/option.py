@@ -86,14 +86,14 @@ def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
                     for field in fields(part)
                     if given.get(field.name)
                 ]
-                raise UsageError(f"{' and '.join(names)} exclude each other: give one of them")
+                raise UsageError(f"{' and '.join(names)} exclude each other: give only one")
             if chosen:
                 values[one.name] = assemble(chosen[0], given)
     for one in msgspec.structs.fields(kind):
         if one.required and one.name not in values:
             using = next(field for field in fields(kind) if _is_given(given, field.name))
             needed = next(field for field in fields(kind) if field.name == one.name)
-            raise UsageError(f"{using.option.names[0]} needs {needed.option.names[0]}, too")
+            raise UsageError(f"{using.option.names[0]} also needs {needed.option.names[0]}")
     return kind(**values)
 
 

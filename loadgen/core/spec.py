@@ -205,12 +205,12 @@ class Load(Value, frozen=True, kw_only=True):
         if not math.isfinite(self.timeout):
             raise UsageError(f"--timeout must be a number of seconds, not {self.timeout}")
         if shape.rate is not None and shape.duration is None:
-            raise UsageError("--rate needs a duration", advice="Add one, such as: --duration 30s")
+            raise UsageError("--rate needs --duration", advice="Example: --duration 30s")
         if shape.duration is not None and self.iterations is not None:
-            raise UsageError("--duration and --iterations exclude each other: give one of them")
+            raise UsageError("--duration and --iterations exclude each other: give only one")
         if shape.duration is not None and shape.ramp_up >= shape.duration:
             lengths = f"{write_duration(shape.ramp_up)} and {write_duration(shape.duration)}"
-            raise UsageError(f"--ramp-up must end before --duration does: they are {lengths}")
+            raise UsageError(f"--ramp-up must be shorter than --duration: they are {lengths}")
 
 
 class Place(Value, frozen=True, kw_only=True):
@@ -243,7 +243,9 @@ class Place(Value, frozen=True, kw_only=True):
         """
         for field in fields(type(self)) if self.runtime is not Runtime.DOCKER else ():
             if field.kind is not Runtime and getattr(self, field.name) is not None:
-                raise UsageError(f"{field.option.names[0]} is for containers", advice="Add: --runtime docker")
+                raise UsageError(
+                    f"{field.option.names[0]} applies only to containers", advice="Add: --runtime docker"
+                )
 
 
 class RecordPlace(Place, frozen=True, kw_only=True):
@@ -261,7 +263,7 @@ class RecordPlace(Place, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.image is not None and (self.test_image is not None or self.requirements is not None):
             raise UsageError(
-                "--image names a finished image: --test-image and --requirements are for building one"
+                "--image uses an existing image: --test-image and --requirements have no effect with it"
             )
 
 
@@ -395,26 +397,26 @@ class RunSpec(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         docker = self.place.runtime is Runtime.DOCKER
         if docker and self.mode is not ModeName.BOUNDARY:
-            raise UsageError(f"the {self.mode} can be traced on this machine only, not in containers")
+            raise UsageError(f"--trace {self.mode} works only on this machine, not with --runtime docker")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
-            raise UsageError("--engine-alone needs a server on this machine, traced at its request boundary")
+            raise UsageError("--engine-alone works only with --runtime local and --trace boundary")
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
             given = "--user-by" if self.gateway.user_by else "--proxy-for"
-            raise UsageError(f"{given} is for clients of any kind", advice="Add --client or --listen.")
+            raise UsageError(f"{given} needs --client or --listen", advice="Add one of them.")
         self._check_schedule()
 
     def _check_schedule(self) -> None:
         if self.schedule is Schedule.EXPLORE and self.place.runtime is Runtime.DOCKER:
-            raise UsageError("--schedule explore is for a server that runs here: not in containers")
+            raise UsageError("--schedule explore works only on this machine, not with --runtime docker")
         if self.explore != Explore() and self.schedule is not Schedule.EXPLORE:
             raise UsageError(
-                "--strategy, --points, --schedule-seed and --script are for a schedule that chooses",
+                "--strategy, --points, --schedule-seed and --script need --schedule explore",
                 advice="Add: --schedule explore",
             )
         if self.schedule in {Schedule.TURNS, Schedule.EXPLORE} and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
-                f"--schedule {self.schedule} is a feature of loadgen: the engine alone schedules no threads",
+                f"--schedule {self.schedule} needs loadgen's own scheduler, which is off with {option}",
                 advice=f"Leave out --schedule, or {option}.",
             )
 
@@ -534,8 +536,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         has = {recorded, ModeName.BOUNDARY} if recorded is ModeName.CLIENT else {recorded}
         if self.mode is not None and self.mode not in has:
             raise UsageError(
-                f"--replay {self.mode} needs a recording made for it, and {run} was recorded with "
-                f"--trace {recorded}",
+                f"--replay {self.mode} is not possible: {run} was recorded with --trace {recorded}",
                 advice=f"Record one: loadgen record --trace {self.mode}",
             )
         return self.mode or recorded
@@ -548,8 +549,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         """
         if self.place.runtime not in {None, recorded}:
             raise UsageError(
-                f"{run} was recorded with --runtime {recorded}, and is replayed there",
-                advice="Leave out --runtime, or record the server there.",
+                f"{run} was recorded with --runtime {recorded}, and can only be replayed there",
+                advice=f"Leave out --runtime, or record again with --runtime {self.place.runtime}.",
             )
         place = replace(self.place, runtime=recorded)
         place.check()

@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
         installed = "none"
     if installed != SUPPORTED:
         raise MachineFault(
-            f"loadgen {__version__} needs {PACKAGE} {SUPPORTED}, and found {installed}",
+            f"loadgen {__version__} needs {PACKAGE} {SUPPORTED}, but found {installed}",
             advice=f"Install it: pip install {PACKAGE}=={SUPPORTED}",
         )
     return {
@@ -172,7 +172,7 @@ def chosen(given: Sequence[str]) -> dict[str, str]:
             )
         if name in _NEEDED or name.startswith("RETRACE") or name == "DB_FILE":
             raise UsageError(
-                f"{name} cannot be set for the server: loadgen sets it, and a replay depends on it"
+                f"{name} cannot be set for the server: loadgen sets it, and the replay depends on it"
             )
         if not equals and name not in os.environ:
             raise UsageError(f"the environment variable {name} is not set here", advice=f"Give {name}=VALUE.")

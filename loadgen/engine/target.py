@@ -70,7 +70,7 @@ def resolve(
     module, colon, app = name.partition(":")
     if colon and _is_module(module) and _is_application(app):
         if arguments:
-            raise UsageError(f"{name} is an application and takes no arguments: {shlex.join(arguments)}")
+            raise UsageError(f"{name} is an application, which takes no arguments: {shlex.join(arguments)}")
         argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
         return Target(words, argv, str(here), str(here), str(here))
     if _PYTHON.fullmatch(Path(name).name):
@@ -87,7 +87,7 @@ def resolve(
 
 def _directory(cwd: str | Path | None) -> Path:
     if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - Path's own raises for a name that cannot be
-        raise UsageError(f"there is no directory {cwd}", advice="Give --cwd one that exists.")
+        raise UsageError(f"the directory {cwd} does not exist", advice="Give --cwd an existing directory.")
     return Path(cwd or "").resolve()
 
 
@@ -96,7 +96,7 @@ def _script(
 ) -> Target:
     script = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
     if not os.path.isfile(script):  # noqa: PTH113 - the same
-        raise UsageError(f"there is no script {name}", advice="Give a path to a Python file.")
+        raise UsageError(f"the script {name} does not exist", advice="Give the path of a Python file.")
     path = Path(script).resolve()
     folder = path.parent if own_folder or not path.is_relative_to(here) else here
     return Target(words, (str(path), *arguments), str(folder), str(path.parent), str(here))
@@ -114,8 +114,8 @@ def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Tar
             return _script(words, script, more, here, own_folder=False)
     raise UsageError(
         f"{shlex.join(words)!r} cannot be recorded",
-        advice="After python give a script (serve.py), or -m and a module; of the interpreter's other "
-        f"options only {' and '.join(sorted(_HARMLESS))} are understood.",
+        advice="After python, give a script (serve.py), or -m and a module. The only other options supported "
+        f"are {' and '.join(sorted(_HARMLESS))}.",
     )
 
 
@@ -126,7 +126,7 @@ def _check_interpreter(name: str, *, elsewhere: bool) -> None:
     if elsewhere or (wanted in {"", "3", version} and ("/" not in name or _in_this_environment(name))):
         return
     raise UsageError(
-        f"{name} is not the Python that loadgen runs in: {sys.executable}, {version}",
+        f"{name} is not loadgen's own Python: {sys.executable}, {version}",
         advice="The engine records its own interpreter: install loadgen into the server's environment.",
     )
 
@@ -140,8 +140,8 @@ def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
         raise UsageError(
             f"{name} is not a command of this Python environment ({sys.prefix})",
             advice="A command is python with a script or -m and a module, or a console script that is "
-            "installed beside loadgen, such as flask, gunicorn or waitress-serve. Nothing else runs under "
-            "the engine.",
+            "installed beside loadgen, such as flask, gunicorn or waitress-serve. The engine runs nothing "
+            "else.",
         )
     module, _, attribute = found.partition(":")
     code = (

@@ -32,7 +32,7 @@ try:
     from distributed import Client, KilledWorker, Security, get_worker
 except ImportError as missing:
     raise MachineFault(
-        f"a cluster needs Dask, which is not installed here: {missing}",
+        f"--cluster needs Dask, which is not installed: {missing}",
         advice="Install it: pip install 'distributed>=2026.1,<2027'",
     ) from missing
 
@@ -120,18 +120,18 @@ class Cluster:
         try:
             await self._client.get_versions(check=True)
         except ValueError as error:
-            raise MachineFault(f"the cluster at {self._address} is of other versions:\n{error}") from error
+            raise MachineFault(f"the cluster at {self._address} runs different versions:\n{error}") from error
         known = (await self._client.scheduler.identity(n_workers=-1))["workers"]
         offering = [one for one, about in known.items() if about["resources"].get(RESOURCE)]
         if not offering:
             raise MachineFault(
-                f"none of the {len(known)} workers of {self._address} offers the resource {RESOURCE}",
+                f"none of the {len(known)} workers at {self._address} has the resource {RESOURCE}",
                 advice=f"Start one on each machine: {_START}",
             )
         told = await self._client.run(versions, self._sources, workers=offering, on_error="return")
         for worker, found in told.items():
             if isinstance(found, Exception):
-                raise MachineFault(f"the worker {worker} cannot make trials: {found}")
+                raise MachineFault(f"the worker {worker} cannot run trials: {found}")
             _compare(worker, found, self._versions)
         return len(offering)
 
@@ -199,13 +199,13 @@ def versions(sources: Mapping[str, str]) -> dict[str, str]:
 def _compare(worker: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     if missing := found["files"]:
         raise MachineFault(
-            f"the worker {worker} has other files than this machine: {missing}",
+            f"the worker {worker} has different files than this machine: {missing}",
             advice="The target and the scenarios must be the same, at the same path, on each machine.",
         )
     for name, value in wanted.items():
         if found[name] != value:
             raise MachineFault(
-                f"the worker {worker} has another {name}: {found[name]}, and here is {value}",
+                f"the worker {worker} has a different {name}: {found[name]}, not {value}",
                 advice="Install the same loadgen, engine and Python on each machine.",
             )
 
@@ -213,7 +213,7 @@ def _compare(worker: str, found: Mapping[str, str], wanted: Mapping[str, str]) -
 def _security(address: str, tls: Tls | None) -> Security | None:
     if (urlsplit(address).scheme == "tls") is not (tls is not None):
         raise UsageError(
-            f"--cluster {address} and TLS do not go together"
+            f"--cluster {address} does not use TLS, but TLS files are given"
             if tls
             else f"{address} needs --tls-ca, --tls-cert and --tls-key",
             advice="Give a tls:// address and all three files, or none of them.",
@@ -287,5 +287,5 @@ async def _while_wanted(plan: TrialPlan, folder: Path, limit: float, worker: Wor
     if error:
         raise error[0]
     if not result:
-        raise MachineFault("nobody waits for this trial any more")
+        raise MachineFault("the search that started this trial has ended")
     return result[0]

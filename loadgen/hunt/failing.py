@@ -45,7 +45,9 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
         if manifest.result.state is State.FAILED:
             sign = FailureSignature(Judgement.UNDETERMINED, frozenset(), FAULTS)
             return Failing(_workload(run), sign, None, manifest.result.error)
-        raise UsageError(f"{run.path} was never verified", advice=f"First: loadgen verify {run.path}")
+        raise UsageError(
+            f"{run.path} was never verified", advice=f"Verify it first: loadgen verify {run.path}"
+        )
     match verdict.judgement:
         case Judgement.DIVERGED:
             return _diverged(run, verdict, any_failure=any_failure)
@@ -54,7 +56,7 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             if not reasons:
                 told = "; ".join(one.message for one in verdict.reasons)
                 raise UsageError(
-                    f"{run.path} cannot be shrunk: its failure does not depend on the requests: {told}"
+                    f"{run.path} cannot be shrunk: its failure is independent of the requests: {told}"
                 )
             sign = FailureSignature(
                 Judgement.UNDETERMINED, frozenset(), frozenset(one.fault for one in reasons)
@@ -62,7 +64,7 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             return Failing(_workload(run), sign, None, reasons[0].message)
     raise UsageError(
         f"{run.path} is identical: there is nothing to shrink",
-        advice="If it fails now and then: loadgen verify --replays 5, or loadgen stress.",
+        advice="If it fails only sometimes, use loadgen verify --replays 5, or loadgen stress.",
     )
 
 

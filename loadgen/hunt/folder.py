@@ -61,7 +61,7 @@ class HuntFolder:
         except OSError:
             os.close(descriptor)
             raise UsageError(
-                f"another loadgen stress works in {self.path}", advice="Name another folder, or wait for it."
+                f"another loadgen stress is using {self.path}", advice="Give another folder, or wait for it."
             ) from None
         return descriptor
 
@@ -78,14 +78,15 @@ class HuntFolder:
             path.mkdir(parents=True, exist_ok=True)
             begun = (path / "hunt.json").exists()
             if not begun and any(path.iterdir()):
-                raise UsageError(f"{path} is not empty, and holds no hunt", advice="Name another folder.")
+                raise UsageError(
+                    f"{path} is not empty, and is not a folder of loadgen stress",
+                    advice="Give another folder.",
+                )
             if begun:
                 _check(path, grid, versions)
             hunt = cls(path, grid, versions)
         except OSError as error:
-            raise UsageError(
-                f"cannot work in {path}: {error.strerror}", advice="Name another folder."
-            ) from error
+            raise UsageError(f"cannot use {path}: {error.strerror}", advice="Give another folder.") from error
         if begun:
             hunt._read()
         else:
@@ -142,7 +143,7 @@ class HuntFolder:
                 self.results[name] = TrialResult.from_json(fields)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordingFault(
-                    f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or begin anew."
+                    f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or start again."
                 ) from error
         os.truncate(self._file, whole)
 
@@ -154,24 +155,25 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
         found, settings, made = content["format"], dict(content["settings"]), dict(content["versions"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordingFault(
-            f"{path / 'hunt.json'} is damaged: {error}", advice="Name another folder."
+            f"{path / 'hunt.json'} is damaged: {error}", advice="Give another folder."
         ) from error
     if found != FORMAT:
         raise RecordingFault(
             f"{path} was made by another version of loadgen: its format is {found!r}, and this one reads "
             f"{FORMAT!r}",
-            advice="Name another folder.",
+            advice="Give another folder.",
         )
-    again = "Trials of different settings are not mixed: name another folder, or give the same settings."
+    again = "Trials of different settings are not mixed: give another folder, or the same settings."
     for name, now in _flat(grid.settings).items():
         if (was := _flat(settings).get(name)) != now:
             raise UsageError(
-                f"{path} holds a hunt with another {name}: {_said(was)}, not {_said(now)}", advice=again
+                f"{path} was started with different settings: {name} was {_said(was)}, now {_said(now)}",
+                advice=again,
             )
     for name in sorted({*made, *versions}):
         if made.get(name) != versions.get(name):
-            what = f"made with other {name}: {made.get(name)}, and here is {versions.get(name)}"
-            raise UsageError(f"{path} holds a hunt {what}", advice=again)
+            what = f"made with another {name}: {made.get(name)}, not {versions.get(name)}"
+            raise UsageError(f"{path} was {what}", advice=again)
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -201,11 +203,13 @@ def first_failure(path: Path) -> Path:
         failures = json.loads((path / "summary.json").read_text(encoding="utf-8"))["failures"]
         names = [one["trial"] for one in sorted(failures, key=lambda one: one["judgement"] != "diverged")]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} holds no finished hunt: {error}", advice="Run it again.") from error
+        raise UsageError(
+            f"{path} contains no finished search: {error}", advice="Run the same loadgen stress again."
+        ) from error
     for name in names:
         if (run := path / "trials" / str(name) / RUN).is_dir():
             return run
-    raise UsageError(f"{path} has kept no run that failed", advice="Give a run folder.")
+    raise UsageError(f"{path} contains no failing run", advice="Give a run folder.")
 
 
 def new_folder(wanted: Path | None, parent: Path) -> Path:
@@ -218,9 +222,9 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
-            raise UsageError(f"{path} is not empty", advice="Name another folder.")
+            raise UsageError(f"{path} is not empty", advice="Give another folder.")
     except OSError as error:
-        raise UsageError(f"cannot make {path}: {error.strerror}", advice="Name another folder.") from error
+        raise UsageError(f"cannot create {path}: {error.strerror}", advice="Give another folder.") from error
     return path
 
 
@@ -230,5 +234,5 @@ def _new(parent: Path) -> Path:
         return new_folder_like(parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
     except OSError as error:
         raise UsageError(
-            f"cannot make a folder in {parent}: {error.strerror}", advice="Name another folder."
+            f"cannot create a folder in {parent}: {error.strerror}", advice="Give another folder."
         ) from error

@@ -123,12 +123,12 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
         match = _PIECE.fullmatch(piece.strip())
         if match is None:
             raise UsageError(
-                f"{option} {text!r} is no list of numbers", advice="Such as 8, or 1,2,4,8, or 1..20."
+                f"{option} {text!r} is not a list of numbers", advice="Examples: 8, or 1,2,4,8, or 1..20."
             )
         first = int(match[1])
         last = int(match[2] or first)
         if last < first or last - first >= LARGEST:
-            raise UsageError(f"{option} {text!r}: {piece.strip()} is no range", advice="Such as 1..20.")
+            raise UsageError(f"{option} {text!r}: {piece.strip()} is not a range", advice="Example: 1..20.")
         found.update(dict.fromkeys(range(first, last + 1)))
     return tuple(found)
 

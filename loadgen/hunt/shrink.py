@@ -119,8 +119,8 @@ class _Search:
         )
         if not measured.failures:
             raise Undetermined(
-                f"the run did not fail again: its requests were sent {measured.trials} times in their order",
-                advice="It may need more load or time than its requests alone have: run loadgen stress with "
+                f"the run did not fail again in {measured.trials} trials with its requests in their order",
+                advice="The failure may need more load or time than these requests: run loadgen stress with "
                 "the same settings, and shrink another failing run.",
             )
         self._observer.tried("all of it", measured, kept=True)

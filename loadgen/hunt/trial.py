@@ -295,7 +295,7 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
         os.close(held)
     ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
     if code == UsageError.exit_code and (said := ended.failed) is not None:
-        raise UsageError(f"loadgen {name} refuses: {said.message}", advice=said.advice)
+        raise UsageError(f"loadgen {name}: {said.message}", advice=said.advice)
     return ended
 
 

@@ -83,7 +83,7 @@ class BoundaryMode:
                     if one.align:
                         one.asked = await server.control.alignment()
                         if one.asked is None:
-                            one.judge.doubt(EngineFault("what the changed code asked is not known"))
+                            one.judge.doubt(EngineFault("the calls of the changed code were not reported"))
                     if one.watch is not None:
                         watched = Watched(one.watch, await server.control.watched())
                         one.facts = replace(one.facts, watched=watched)

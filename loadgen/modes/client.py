@@ -116,9 +116,7 @@ class ClientMode:
                 group.cancel_scope.cancel()
             how = await process.exit_report(END_LIMIT)  # its recording is whole once it has ended
         if client.end is None or not process.ended_well:
-            raise EngineFault(
-                f"the traced client did not end well: {how or 'it hangs'}", advice=f"See {log}."
-            )
+            raise EngineFault(f"the traced client failed: {how or 'it hangs'}", advice=f"See {log}.")
         return replace(client.end, interrupted=stop.requested)
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
@@ -216,8 +214,7 @@ class _Lockstep:
         if how := await self._process.exit_report():
             raise EngineFault(f"the replayed client died: {how}", advice=f"See {self._process.log}.")
         raise EngineFault(
-            f"the replay is stuck: after {self._events} events, the next did not come in "
-            f"{self._replaying.timeout:g} s",
+            f"the replay hangs: no event in {self._replaying.timeout:g} s after the first {self._events}",
             advice=f"See {self._process.log}.",
         )
 
@@ -229,7 +226,7 @@ class _Lockstep:
         if left.code == protocol.RECORDING_ENDS:
             raise RecordingFault(
                 f"the client's recording ends after {self._events} events",
-                advice="Was the disk full, or a limit on file sizes in force? Record again.",
+                advice="Check free disk space and limits on file sizes, and record again.",
                 code=protocol.RECORDING_INCOMPLETE,
             )
         outcome = Difference("outcome", _told(recorded), f"left the tape: {left.why}")
@@ -248,7 +245,7 @@ class _Lockstep:
         what = f"the replayed client ended after {self._events} events: {how}"
         if edited := changed(self._replaying.manifest.client_sources):
             return RecordingFault(
-                f"the recording is of another {', '.join(edited)}, which was changed; {what}",
+                f"{', '.join(edited)} changed after the recording; {what}",
                 advice="If the change is wanted, record again.",
             )
         return EngineFault(what, advice=f"See {self._process.log}.")

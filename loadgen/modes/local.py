@@ -119,15 +119,17 @@ class LocalServer:
             )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
-            return ServerFault(f"{what}: it crashed before it served anything: {how}", advice=see)
+            return ServerFault(f"{what}: it crashed before it served a request: {how}", advice=see)
         if how is not None:
-            return ServerFault(f"{what}: it ended without serving anything: {how}", advice=f"{SERVERS} {see}")
+            return ServerFault(
+                f"{what}: it exited without serving a request: {how}", advice=f"{SERVERS} {see}"
+            )
         others = [port for port in listening(self._process.pid) if port != self._port]
         if others:
             ports = ", ".join(map(str, others))
             return ServerFault(
-                f"{what}: it listens on port {ports} instead, by a server that loadgen does not know",
-                advice=f"{SERVERS} Others are recorded as whole processes: --trace process. {see}",
+                f"{what}: it listens on port {ports} with a server that loadgen does not support",
+                advice=f"{SERVERS} Record other servers as whole processes: --trace process. {see}",
             )
         return ServerFault(f"{what}: it did not serve within {START_LIMIT:g} s", advice=f"{SERVERS} {see}")
 

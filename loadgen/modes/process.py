@@ -69,7 +69,7 @@ class _Server:
         if self._process.code is not None:
             raise EngineFault(
                 f"the recorded server crashed: {await self._process.exit_report()}",
-                advice="The engine is known to crash where it records concurrent threads of a whole process. "
+                advice="The engine sometimes crashes when it records concurrent threads of a whole process. "
                 f"See {self._process.log}, and docs/replay-modes.md.",
             )
         return Served([], self._database.exists())
@@ -88,7 +88,7 @@ class _Server:
                 f"the recorded server did not stop within {END_LIMIT:g} s, so its recording is not complete"
             )
         if not self._process.ended_well:
-            raise EngineFault(f"the recorded server did not end well: {how}")
+            raise EngineFault(f"the recorded server failed at its end: {how}")
 
 
 class ProcessMode:
@@ -238,11 +238,11 @@ async def _fault(
     how = None if answers.stuck else await process.exit_report(END_LIMIT)
     wrong = []
     if answers.stuck or how is None:
-        wrong.append(f"the replay is stuck: it did nothing for {replaying.timeout:g} s, and did not end")
+        wrong.append(f"the replay hangs: nothing happened for {replaying.timeout:g} s")
     elif not process.ended_well and process.code != -signal.SIGINT:  # as the recorded server did
         wrong.append(f"the replay did not end well: {how}")
     if missing:
-        wrong.append(f"it gave no answer to {len(missing)} requests; the first: {missing[0]}")
+        wrong.append(f"it did not answer {len(missing)} of the requests, the first of them {missing[0]}")
     if answers.unasked or answers.doubled:
         wrong.append(
             f"it answered requests that were not sent, or twice: {answers.unasked + answers.doubled}"
@@ -251,10 +251,10 @@ async def _fault(
         return None
     if edited := changed(replaying.manifest.sources):
         return ServerFault(
-            f"the server's code is not what was recorded ({', '.join(edited[:3])} changed), and:\n"
+            f"the server's code changed after the recording ({', '.join(edited[:3])}), and:\n"
             + "\n".join(wrong),
             advice=f"If the change is wanted, record again. See {replaying.log}.",
         )
     return EngineFault(
-        "\n".join(wrong), advice=f"The engine replays its own recording here, alone: see {replaying.log}."
+        "\n".join(wrong), advice=f"The engine alone replays its own recording here: see {replaying.log}."
     )

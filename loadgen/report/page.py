@@ -50,7 +50,7 @@ def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     try:
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
-        raise RecordingFault(f"{evidence.path / 'run.json'} holds a number that is none: {error}") from error
+        raise RecordingFault(f"{evidence.path / 'run.json'} contains an invalid number: {error}") from error
     packed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
     style = "\n".join(asset(name) for name in STYLES)
     script = "\n".join(asset(name) for name in SCRIPTS)

@@ -41,17 +41,17 @@ FAULTS = {
 }
 SCHEDULES = {
     "turns": "recorded in turns, so that races in memory replay too",
-    "explore": "recorded in turns that a strategy gave, to find races; its schedule replays",
-    "parallel": "recorded in parallel, so that races in memory may replay otherwise",
+    "explore": "recorded in turns that a strategy gave, to find races; the replay repeats its schedule",
+    "parallel": "recorded in parallel, so that races in memory may replay differently",
 }
 _REPLAYED = {
-    "process": "the whole server process, by the engine alone; no client, nothing listened",
-    "client": "the load generator; no server, no connection",
+    "process": "the whole server process, by the engine alone; without client and sockets",
+    "client": "the load generator; without server and connections",
 }
 _COMPARED = {
     "boundary": "status, headers, body bytes",
     "process": "status, all headers, body bytes",
-    "client": "status, all headers, body bytes; what was sent, and when, by its clock",
+    "client": "status, all headers, body bytes; the requests sent, and their times",
 }
 
 
@@ -102,15 +102,15 @@ def lead(verdict: Verdict, masker: Masker) -> str:
             return _diverged(verdict, masker)
     compared, of = verdict.compared, count(verdict.requests, "answer")
     same = ", and none of them differs." if compared and not verdict.diverged else "."
-    return f"It cannot be told whether the answers are the same: {compared:,} of {of} were compared{same}"
+    return f"The run cannot be judged. {compared:,} of {of} were compared{same}"
 
 
 def at_fault(verdict: Verdict) -> str:
-    """Say how many causes there are, and whose fault they are; empty where there is none."""
+    """Say whose fault the causes are; empty if there is none."""
     if not verdict.causes:
         return ""
     faults = ", ".join(dict.fromkeys(FAULTS[cause.fault] for cause in verdict.causes))
-    return f"{count(len(verdict.causes), 'cause')}, at fault: {faults}"
+    return f"at fault: {faults}"
 
 
 def reason(one: Reason, masker: Masker) -> tuple[str, str, str]:
@@ -127,14 +127,14 @@ def compared(verdict: Verdict) -> str:
     """Say how many answers were compared, and in what."""
     what = _COMPARED[verdict.facts.replay]
     own = verdict.before_application
-    by_server = f"; {own:,} of them by the HTTP server itself, before the application" if own else ""
+    by_server = f"; {own:,} of them from the HTTP server itself, before the application" if own else ""
     return f"{verdict.compared:,} of {count(verdict.requests, 'answer')}: {what}{by_server}"
 
 
 def replayed(verdict: Verdict) -> str:
     """Say what was replayed; empty for a server at its request boundary, as that is the usual case."""
     if verdict.facts.engine_alone:
-        return "by the engine alone: loadgen closed none of its gaps (record --engine-alone)"
+        return "by the engine alone, without loadgen's workarounds (record --engine-alone)"
     return _REPLAYED.get(verdict.facts.replay, "")
 
 
@@ -145,7 +145,7 @@ def replays(verdict: Verdict) -> str:
         return ""
     diverged = sum(one.verdict is Judgement.DIVERGED for one in each)
     how = ", ".join(f"{one.folder} {one.verdict}" for one in each)
-    return f"replayed {len(each)} times, {diverged} diverged ({how}); shown: the worst"
+    return f"replayed {len(each)} times, {diverged} diverged ({how}); the worst is shown"
 
 
 def order(verdict: Verdict) -> str:
@@ -208,7 +208,7 @@ def _told(at: int, cause: Cause, verdict: Verdict, masker: Masker) -> Told:
 def _others(cause: Cause) -> str:
     parts = []
     if more := cause.count - 1:
-        parts.append(f"{count(more, 'more request')} alike, or with it: {_named(cause.requests[1:], more)}")
+        parts.append(f"{count(more, 'more request')} of the same cause: {_named(cause.requests[1:], more)}")
     if cause.consequences:
         later = f"{count(cause.consequences, 'later request')} left the tape as a consequence"
         parts.append(f"{later}: {_named(cause.consequent, cause.consequences)}")
@@ -288,17 +288,18 @@ def _identical(verdict: Verdict) -> str:
     if verdict.order_steps:
         steps = f" The {_who(verdict)} took the same {verdict.order_steps:,} steps, in the same order."
     same = "The one answer is" if verdict.compared == 1 else f"All {verdict.compared:,} answers are"
-    return f"{same} the same, byte for byte.{steps}"
+    without = f", except for {left_out(verdict)}" if left_out(verdict) else ""
+    return f"{same} the same, byte for byte{without}.{steps}"
 
 
 def _diverged(verdict: Verdict, masker: Masker) -> str:
     diverged, found = verdict.diverged, verdict.divergences
     if not diverged:
         same = f"All {verdict.compared:,} answers are the same"
-        return f"{same}, but the {_who(verdict)} took its steps in another order."
-    text = f"{diverged:,} of {count(verdict.compared, 'answer')} " + (
-        "differs" if diverged == 1 else "differ"
-    )
+        return f"{same}, but the {_who(verdict)} took its steps in a different order."
+    of = count(verdict.compared, "answer")
+    text = f"{diverged:,} of {of}" if diverged <= verdict.compared else count(diverged, "request")
+    text += " differs" if diverged == 1 else " differ"
     number = len({one.cause for one in found} - {None})
     if 1 < diverged == len(found) and number:  # what is not listed may have further causes
         text += ", all from one cause" if number == 1 else f", from {number:,} causes"

@@ -68,13 +68,13 @@ class RunFolder:
                 if any(wanted.iterdir()) or not _claim(wanted):
                     raise UsageError(
                         f"{wanted} is not empty",
-                        advice="Recorded runs are never overwritten: name another folder.",
+                        advice="Recorded runs are never overwritten: give another folder.",
                     )
                 return cls(wanted)
             return cls(files.new_folder_like(DEFAULT_PARENT / name, _PRIVATE))
         except OSError as error:
             raise UsageError(
-                f"cannot make the run folder: {error}", advice="Name another: --run DIR"
+                f"cannot create the run folder: {error}", advice="Give another one: --run DIR"
             ) from error
 
     @classmethod
@@ -137,7 +137,7 @@ class RunFolder:
             ) from error
         if found != manifest.result.files.get(recording.name):
             raise RecordingFault(
-                f"{recording} is not what was recorded: it was truncated or changed (SHA-256 differs)",
+                f"{recording} was truncated or changed after the recording (its SHA-256 differs)",
                 advice="Restore the file, or record again. A changed recording is never replayed.",
             )
         chosen = manifest.result.files.get(self.schedule.name)

@@ -88,7 +88,8 @@ def _check_format(path: Path, content: Mapping[str, Any], wanted: str) -> None:
     if kind == name and theirs.isdecimal() and len(theirs) < len(number) + 3:
         age = "an older" if int(theirs) < int(number) else "a newer"
         raise RecordingFault(
-            f"{path} was made by {age} loadgen{by}: its format is {found!r}, this loadgen reads {wanted!r}",
+            f"{path} was made by {age} loadgen{by} and cannot be read: its format is {found!r}, "
+            f"this loadgen reads {wanted!r}",
             advice="Verify it with the loadgen that recorded it, or record again: loadgen record",
         )
     raise RecordingFault(

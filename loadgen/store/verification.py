@@ -50,7 +50,7 @@ def find_verification(run: Path, number: int | None = None) -> Verification | No
             return None
     elif number not in folders:
         there = ", ".join(map(str, folders)) or "none"
-        raise UsageError(f"{run} has no verification {number}", advice=f"There are: {there}.")
+        raise UsageError(f"{run} has no verification {number}", advice=f"Its verifications are: {there}.")
     verdict, problem = read_verdict(folders[number])
     return Verification(number, len(folders), folders[number], verdict, problem)
 

@@ -166,7 +166,7 @@ def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: 
     ):
         assert re.search(rf"{name}\s+.*{re.escape(said)}", cards[0].text), name
     links = page.all("#causes .jump")
-    assert links[0].text == "4 more requests alike, or with it: 22, 24, 26, 28"
+    assert links[0].text == "4 more requests of the same cause: 22, 24, 26, 28"
     assert not page.one("#divergence-30").is_displayed()
     links[1].click()
     assert page.one("#divergence-30").is_displayed()

@@ -136,27 +136,42 @@ IMPORT = "from loadgen import scenario\n"
         ("\n\nimport no_such_module_anywhere", 3, "no_such_module_anywhere", "line 3"),
         ("def f():\n    1 / 0\nf()", 2, "ZeroDivisionError", "line 3"),
         ("import sys; sys.exit(4)", 1, "SystemExit: 4", "line 1"),
-        (IMPORT + "@scenario\ndef browse(user): ...", 2, "browse is no async function", "async def browse"),
-        (IMPORT + "@scenario\nasync def browse(user): yield", 2, "browse is no async function", "async def"),
+        (
+            IMPORT + "@scenario\ndef browse(user): ...",
+            2,
+            "browse is not an async function",
+            "async def browse",
+        ),
+        (
+            IMPORT + "@scenario\nasync def browse(user): yield",
+            2,
+            "browse is not an async function",
+            "async def",
+        ),
         (
             IMPORT + "@scenario\nasync def browse(): ...",
             2,
             "one argument, the user",
             "async def browse(user)",
         ),
-        (IMPORT + "@scenario\nclass Browse: ...", 2, "Browse is no async function", "async def"),
+        (IMPORT + "@scenario\nclass Browse: ...", 2, "Browse is not an async function", "async def"),
         (
             IMPORT + "@scenario(weight=0)\nasync def a(user): ...",
             2,
-            "a weight is a number above 0, and not 0",
+            "weight must be a number above 0, not 0",
             "",
         ),
-        (IMPORT + "@scenario(weight='3')\nasync def a(user): ...", 2, "and not '3'", ""),
-        (IMPORT + "@scenario(weight=float('nan'))\nasync def a(user): ...", 2, "and not nan", ""),
-        (IMPORT + "@scenario(think=-1)\nasync def a(user): ...", 2, "think time is seconds", ""),
-        (IMPORT + "@scenario(think=(2, 1))\nasync def a(user): ...", 2, "and not (2, 1)", ""),
-        (IMPORT + "@scenario(iterations=0)\nasync def a(user): ...", 2, "iterations is a number from 1", ""),
-        (IMPORT + "@scenario(setup=lambda user: 1)\nasync def a(user): ...", 2, "no async function", ""),
+        (IMPORT + "@scenario(weight='3')\nasync def a(user): ...", 2, "not '3'", ""),
+        (IMPORT + "@scenario(weight=float('nan'))\nasync def a(user): ...", 2, "not nan", ""),
+        (IMPORT + "@scenario(think=-1)\nasync def a(user): ...", 2, "think must be seconds", ""),
+        (IMPORT + "@scenario(think=(2, 1))\nasync def a(user): ...", 2, "not (2, 1)", ""),
+        (
+            IMPORT + "@scenario(iterations=0)\nasync def a(user): ...",
+            2,
+            "iterations must be a number from 1",
+            "",
+        ),
+        (IMPORT + "@scenario(setup=lambda user: 1)\nasync def a(user): ...", 2, "not an async function", ""),
         (IMPORT + "@scenario(waight=1)\nasync def a(user): ...", 2, "TypeError: ", "line 2"),
     ],
 )
@@ -201,7 +216,7 @@ def test_a_scenario_is_decorated_once() -> None:
     @scenario
     async def browse(user: User) -> None: ...
 
-    with pytest.raises(UsageError, match="browse is a scenario already"):
+    with pytest.raises(UsageError, match="browse is already a scenario"):
         scenario(browse)
 
 

@@ -356,7 +356,7 @@ async def test_other_servers_are_refused(tmp_path: Path) -> None:
     async with raw_server(answer) as server:
         outcome, journal = await session(tmp_path, run, url=server.url, concurrency=1, iterations=1)
     assert (outcome.failed, journal.requests) == (1, 1)
-    assert "with a client of your own" in next(iter(outcome.errors))
+    assert "use a separate client" in next(iter(outcome.errors))
 
 
 async def test_users_choose_for_themselves(tmp_path: Path) -> None:

@@ -99,26 +99,31 @@ LEFT = left(protocol.CALL_NOT_RECORDED)
 @pytest.mark.parametrize(
     ("replays", "changed", "fault", "says"),
     [
-        ([verdict(ONE)], [], Fault.UNKNOWN, "one replay cannot tell"),
+        ([verdict(ONE)], [], Fault.UNKNOWN, "one replay does not show"),
         ([verdict(ONE)], None, Fault.UNKNOWN, "not known"),
-        ([verdict(ONE)], ["/srv/app.py"], Fault.APPLICATION, "/srv/app.py changed"),
+        ([verdict(ONE)], ["/srv/app.py"], Fault.APPLICATION, "changed after the recording: /srv/app.py"),
         ([verdict(LEFT)], [], Fault.UNKNOWN, "so it is (cal)"),
-        ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "the same answer, another one"),
+        ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "the same answer, but not the recorded one"),
         (
             [verdict(ONE), verdict(differing(1, ("body:$.x", "1", "3")))],
             [],
             Fault.APPLICATION,
-            "answers otherwise in each of 2 replays",
+            "its answer differs in each of 2 replays",
         ),
-        ([verdict(ONE), verdict()], [], Fault.APPLICATION, "a race between its threads"),
+        ([verdict(ONE), verdict()], [], Fault.APPLICATION, "a race between threads of the application"),
         ([verdict(), verdict(LEFT)], [], Fault.UNKNOWN, "or the engine"),
         ([verdict(left(protocol.ENGINE_CANNOT_READ))], [], Fault.ENGINE, "so it is (eng)"),
         ([verdict(left(protocol.ENGINE_CANNOT_BIND))], [], Fault.ENGINE, "so it is (eng)"),
-        ([verdict(left(protocol.ENGINE_CANNOT_READ))], ["/srv/app.py"], Fault.APPLICATION, "app.py changed"),
+        (
+            [verdict(left(protocol.ENGINE_CANNOT_READ))],
+            ["/srv/app.py"],
+            Fault.APPLICATION,
+            "changed after the recording: /srv/app.py",
+        ),
         ([verdict(left(protocol.ENGINE_CANNOT_READ))], None, Fault.UNKNOWN, "not known"),
         ([verdict(left(protocol.ENGINE_CANNOT_BIND, after=9))], [], Fault.UNKNOWN, "request 9 had left the"),
         ([verdict(left(protocol.NOT_THE_RECORDED_REQUEST))], [], Fault.HARNESS, "so it is (not)"),
-        ([verdict(ONE, reason="transcript")], [], Fault.TRANSCRIPT, "changed afterwards"),
+        ([verdict(ONE, reason="transcript")], [], Fault.TRANSCRIPT, "changed after the recording"),
     ],
 )
 def test_fault(replays: list[Verdict], changed: list[str] | None, fault: Fault, says: str) -> None:
@@ -133,7 +138,7 @@ def test_a_replay_that_was_cut_short_tells_nothing() -> None:
     """A replay that ended before a divergence is no replay without it: it does not make a race of it."""
     cut = Verdict(Judgement.UNDETERMINED, (Reason("engine", "it died"),))
     (cause,) = diagnose([verdict(differing(1)), cut], [])
-    assert (cause.fault, "one replay cannot tell" in cause.why) == (Fault.UNKNOWN, True)
+    assert (cause.fault, "one replay does not show" in cause.why) == (Fault.UNKNOWN, True)
     (cause,) = diagnose([verdict(differing(1)), cut, verdict()], [])
     assert "differs in 1 of 2 replays" in cause.why
 

@@ -110,14 +110,17 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"load": {"shape": Shape(None, 0, 5.0)}}, "--rate needs a duration"),
+        ({"load": {"shape": Shape(None, 0, 5.0)}}, "--rate needs --duration"),
         ({"load": {"shape": Shape(5.0), "iterations": 3}}, "exclude each other"),
-        ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must end before"),
+        ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must be shorter"),
         ({"load": {"timeout": float("inf")}}, "--timeout"),
         ({"engine_alone": True, "mode": ModeName.CLIENT}, "--engine-alone"),
         ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),
         ({"mode": ModeName.PROCESS, "schedule": Schedule.TURNS}, "--schedule turns"),
-        ({"mode": ModeName.CLIENT, "place": RecordPlace(runtime=Runtime.DOCKER)}, "not in containers"),
+        (
+            {"mode": ModeName.CLIENT, "place": RecordPlace(runtime=Runtime.DOCKER)},
+            "not with --runtime docker",
+        ),
     ],
 )
 def test_contradictions_cannot_be_built(fields: dict[str, Any], says: str) -> None:

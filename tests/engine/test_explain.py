@@ -65,7 +65,7 @@ def test_call_that_was_not_recorded(explained: Explained) -> None:
     """An added call gets nothing of what was recorded for the next one: the calls show it, one by one."""
     code, out, verdict = explained("drawn = random.random()", "time.monotonic(); drawn = random.random()")
     assert code == 1
-    assert "what its calls got from the recording" in out
+    assert "results of its calls, from the recording" in out
     assert "where it left the tape" in out
     seen = verdict["watched"]["seen"]
     own = [call for call in seen["calls"] if "serve.py" in call["at"][0]]

@@ -238,8 +238,8 @@ def test_what_a_server_started_ends_with_it(shop: Bench) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("raise ValueError('never served')", "it crashed before it served anything: exit code 1"),
-        ("print('nothing to do')", "it ended without serving anything: exit code 0"),
+        ("raise ValueError('never served')", "it crashed before it served a request: exit code 1"),
+        ("print('nothing to do')", "it exited without serving a request: exit code 0"),
     ],
 )
 def test_not_started(shop: Bench, source: str, says: str) -> None:

@@ -59,7 +59,7 @@ def test_a_directory_to_start_in(here: Path) -> None:
     )
     assert resolve("sub/serve.py", Path()).folder == str(here)
     assert resolve("app:app", Path("sub")).import_from == str(sub)
-    with pytest.raises(UsageError, match="there is no directory gone"):
+    with pytest.raises(UsageError, match="the directory gone does not exist"):
         resolve("app:app", Path("gone"))
 
 
@@ -117,14 +117,14 @@ def test_a_command_that_cannot_be_recorded(here: Path, command: str) -> None:
 @pytest.mark.parametrize("name", ["gone.py", "sub/gone.py", ".py"])
 def test_a_missing_script_is_refused(here: Path, name: str) -> None:
     """A script that is not there is named."""
-    with pytest.raises(UsageError, match=f"there is no script {name}"):
+    with pytest.raises(UsageError, match=f"the script {name} does not exist"):
         resolve(name)
 
 
 def test_a_folder_is_no_script(here: Path) -> None:
     """A folder called like a script is none."""
     (here / "folder.py").mkdir()
-    with pytest.raises(UsageError, match="there is no script"):
+    with pytest.raises(UsageError, match="does not exist"):
         resolve("folder.py")
 
 

@@ -91,7 +91,7 @@ def test_a_failed_recording_is_undetermined(tmp_path: Path) -> None:
 
 def test_arguments_that_are_refused_are_no_result(tmp_path: Path) -> None:
     """What would befall every trial is the caller's to hear, in the command's own words."""
-    with pytest.raises(UsageError, match=r"there is no script nosuch\.py"):
+    with pytest.raises(UsageError, match=r"the script nosuch\.py does not exist"):
         tried(tmp_path / "trial", "nosuch.py")
 
 

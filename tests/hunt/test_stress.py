@@ -126,9 +126,9 @@ def test_an_error_of_all_trials_ends_it(tmp_path: Path) -> None:
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     """Trials of different settings or versions are never mixed; nor is a folder taken that holds more."""
     hunt(tmp_path / "hunt", FakeFleet(third_diverges))
-    with pytest.raises(UsageError, match="other seeds: 1 2 3 4 5, not 1"):
+    with pytest.raises(UsageError, match="seeds was 1 2 3 4 5, now 1"):
         HuntFolder.open(tmp_path / "hunt", replace(GRID, seeds=(1,)), VERSIONS)
-    with pytest.raises(UsageError, match="other loadgen: 1, and here is 2"):
+    with pytest.raises(UsageError, match="another loadgen: 1, not 2"):
         HuntFolder.open(tmp_path / "hunt", GRID, {"loadgen": "2"})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious").touch()
@@ -140,7 +140,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     """Two hunts do not write into one folder."""
     with (
         HuntFolder.open(tmp_path, GRID, VERSIONS),
-        pytest.raises(UsageError, match="another loadgen stress works"),
+        pytest.raises(UsageError, match="another loadgen stress is using"),
     ):
         HuntFolder.open(tmp_path, GRID, VERSIONS)
 

@@ -83,7 +83,7 @@ def test_lead_and_cause_tell_what_where_whose_and_what_next(tmp_path: Path) -> N
     )
     assert (cause["fault"], cause["count"], cause["here"]) == ("unknown", 3, 3)
     assert cause["where"] == "/srv/shop/shop.py:65 in sampled"
-    assert cause["why"].startswith("Its code is unchanged, and it goes another way than recorded")
+    assert cause["why"].startswith("Its code is unchanged, but it made a different call than recorded")
     assert cause["advice"]
     assert [one["cause"] for one in data["divergences"]] == [1, 1, 1]
     assert data["divergences"][0]["stack"] == [LIBRARY, OWN]

@@ -95,7 +95,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     with pytest.raises(UsageError, match="is not empty") as caught:
         RunFolder.create(tmp_path, "r")
-    assert "name another folder" in caught.value.advice
+    assert "give another folder" in caught.value.advice
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
@@ -103,14 +103,14 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, wanted: str) -> None:
     """Where there can be no folder, the user is told so."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="cannot make the run folder"):
+    with pytest.raises(UsageError, match="cannot create the run folder"):
         RunFolder.create(tmp_path / wanted, "r")
 
 
 def test_runs_that_is_a_file_is_refused(here: Path) -> None:
     """A file called ``runs`` is no place for runs."""
     (here / "runs").write_text("x")
-    with pytest.raises(UsageError, match="cannot make the run folder"):
+    with pytest.raises(UsageError, match="cannot create the run folder"):
         RunFolder.create(None, "r")
 
 
@@ -222,8 +222,14 @@ def test_a_manifest_with_other_fields_is_a_recording_fault(recorded: tuple[RunFo
 def test_another_format_names_both(tmp_path: Path) -> None:
     """A folder of another version says which it is, and which one is read here."""
     for found, says in (
-        ("loadgen-run/9", "by a newer loadgen (loadgen 0.0.7): its format is 'loadgen-run/9'"),
-        ("loadgen-run/1", "by an older loadgen (loadgen 0.0.7): its format is 'loadgen-run/1'"),
+        (
+            "loadgen-run/9",
+            "by a newer loadgen (loadgen 0.0.7) and cannot be read: its format is 'loadgen-run/9'",
+        ),
+        (
+            "loadgen-run/1",
+            "by an older loadgen (loadgen 0.0.7) and cannot be read: its format is 'loadgen-run/1'",
+        ),
         ("something/1", "is damaged: its format is 'something/1'"),
         (3, "is damaged: its format is '3'"),
     ):

@@ -77,7 +77,7 @@ class Gateway:
         except (OSError, OverflowError, UnicodeError) as error:
             raise UsageError(
                 f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-                advice="Name another address: --listen HOST:PORT, where port 0 is any free one.",
+                advice="Give another address: --listen HOST:PORT. Port 0 means any free port.",
             ) from error
         number = listener.port
         for name in (*LOCAL, host):

@@ -36,7 +36,7 @@ class UserBy:
         kind, _, name = text.strip().partition(":")
         if kind not in {"header", "cookie"} or not name or not name.isascii() or not name.isprintable():
             raise UsageError(
-                f"--user-by {text}: not a place where a request says whose it is",
+                f"--user-by {text} is not a header or a cookie",
                 advice="Give header:NAME (header:Authorization) or cookie:NAME (cookie:session).",
             )
         return cls(kind, name)

@@ -204,7 +204,7 @@ class _Command:
         """Return scheme, credentials, host and target of *url*, as curl reads it."""
         if "globoff" not in self.flags and _SEVERAL.search(re.sub(r"//\[[^\]/]*\]", "//host", url)):
             raise _CommandError(
-                f"{url} stands for several, or is not valid: write them out, or give --globoff"
+                f"{url} stands for several URLs, or is not valid: write them out, or give --globoff"
             )
         found = _URL.match(url)
         if found is None:
@@ -302,7 +302,7 @@ def parse(file: Path, content: bytes) -> tuple[list[Found], Notes]:
         raise UsageError(f"{file}, line {error.line}: {error}", advice=_advice(str(error))) from None
     if not found:
         raise UsageError(
-            f"{file} has no request to play", advice="Write a curl command a line, or give a HAR file."
+            f"{file} has no request to send", advice="Write one curl command per line, or give a HAR file."
         )
     return found, notes
 
@@ -320,7 +320,7 @@ def _command(file: Path, words: list[Word], jars: frozenset[str]) -> _Command:
     if first.text != "curl" and not first.text.endswith("/curl"):
         raise UsageError(
             f"{file}, line {first.line}: {first.text!r} is not a curl command",
-            advice="Write a curl command a line; put a URL with & in it into quotes.",
+            advice="Write one curl command per line; quote a URL that contains &.",
         )
     if any(word.text.startswith("^") for word in rest):
         raise UsageError(f"{file}, line {first.line}: it was copied for Windows (cmd)", advice=FOR_BASH)

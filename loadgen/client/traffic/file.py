@@ -44,7 +44,7 @@ def read(file: Path, hosts: Sequence[str] = (), *, verbatim: bool = False) -> tu
     found, notes = curl.parse(file, content)
     calls = chosen(found, hosts, notes)
     if not calls:
-        raise UsageError(f"{file} has no request to play", advice="\n  ".join(notes.lines()))
+        raise UsageError(f"{file} has no request to send", advice="\n  ".join(notes.lines()))
     return calls, notes.lines()
 
 
@@ -77,7 +77,7 @@ def _yaml(file: Path, content: bytes) -> tuple[list[Call], list[str]]:
         import yaml  # noqa: PLC0415 - it comes with an extra
     except ImportError:
         raise UsageError(
-            f"{file} is YAML, and PyYAML is not installed", advice="pip install 'loadgen[openapi]'"
+            f"{file} is YAML, and PyYAML is not installed", advice="Install it: pip install pyyaml"
         ) from None
     try:
         parsed = yaml.safe_load(content)

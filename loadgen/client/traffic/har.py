@@ -73,7 +73,7 @@ def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> Har
             raise UsageError(f"{file}, entry {number}: {error}", advice="Correct it, or remove it.") from None
     if not found:
         raise UsageError(
-            f"{file} has no request to play", advice="\n  ".join(notes.lines()) or "It has no entries."
+            f"{file} has no request to send", advice="\n  ".join(notes.lines()) or "It has no entries."
         )
     found.sort(key=lambda one: one[0])
     creator = content["log"].get("creator")

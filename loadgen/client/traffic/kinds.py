@@ -59,7 +59,7 @@ def refuse_text(file: Path, text: str) -> None:
         return
     for name, pattern, advice in _TEXTS:
         if re.search(pattern, text, re.MULTILINE | re.IGNORECASE):
-            raise UsageError(f"{file} is {name}, which cannot be played", advice=f"{advice}: see {PAGE}.")
+            raise UsageError(f"{file} is {name}, which loadgen cannot send", advice=f"{advice}: see {PAGE}.")
 
 
 def refuse_json(file: Path, content: Any) -> UsageError:
@@ -84,4 +84,4 @@ def refuse_json(file: Path, content: Any) -> UsageError:
                 advice="A HAR file is exported by the network panel of a browser's developer tools, or by "
                 f"loadgen export --har: see {PAGE}.",
             )
-    return UsageError(f"{file} is {name}, which cannot be played", advice=f"{advice}: see {PAGE}.")
+    return UsageError(f"{file} is {name}, which loadgen cannot send", advice=f"{advice}: see {PAGE}.")

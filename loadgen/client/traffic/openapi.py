@@ -65,7 +65,7 @@ def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
                 f"{file}, {one.method.upper()} {one.path}: {error}", advice="Correct the document."
             ) from None
         if call is None:
-            notes.left_out["with a body of a type that cannot be made up"] += 1
+            notes.left_out["whose body type has no example"] += 1
             continue
         notes.more[_BOUND] += bool(call.bound)
         notes.more[_GUARDED] += one.is_guarded
@@ -74,8 +74,8 @@ def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
             creators[one.path.rstrip("/")] = len(calls)
         calls.append(call)
     if not calls:
-        raise UsageError(f"{file} has no operation to play", advice="\n  ".join(notes.lines()))
-    return calls, [f"One request of each of the {len(calls)} operations is sent.", *notes.lines()]
+        raise UsageError(f"{file} has no operation to send", advice="\n  ".join(notes.lines()))
+    return calls, [f"One request is sent for each of the {len(calls)} operations.", *notes.lines()]
 
 
 def _operations(file: Path, content: dict[str, Any], sampler: Sampler) -> list[_Operation]:

@@ -31,8 +31,8 @@ def following(call: Call, answer: httpx.Response, base: httpx.URL) -> Call | Non
     there = urljoin(here, path.replace(" ", "%20") + mark + query.replace(" ", "+"))
     if urlsplit(there)[:2] != urlsplit(here)[:2]:
         raise ValueError(
-            f"{call.method} {call.target} redirects to {there}: only the server under test is asked; "
-            "take --location out of the command"
+            f"{call.method} {call.target} redirects to {there}: requests go only to the server under test; "
+            "remove --location from the command"
         )
     again = answer.status_code in (*rules.keep, *_ALWAYS)
     method, headers, body = (

@@ -120,11 +120,11 @@ class _Word:
             ShellError: a shell would make something else of it.
         """
         if self._bare.startswith("~"):
-            raise ShellError(self._line, f"{self._text} is for a shell to replace: write the path out")
+            raise ShellError(self._line, f"{self._text} would be expanded by a shell: write the path out")
         if found := _BRACES.search(self._bare):
             raise ShellError(
                 self._line,
-                f"{found[0]} is for a shell to replace: write the words out, or put it into quotes",
+                f"{found[0]} would be expanded by a shell: write the words out, or quote it",
             )
         return Word(self._text, self._line)
 

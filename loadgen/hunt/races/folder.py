@@ -144,5 +144,5 @@ def read(folder: Path) -> RecordedRace:
         return RecordedRace(spec, invariants, frozenset(content["race"]["kinds"]), folder / SCRIPT)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{folder} holds no race that was found: {error}", advice="Give the folder of a loadgen races."
+            f"{folder} contains no race: {error}", advice="Give an output folder of loadgen races."
         ) from error

@@ -153,7 +153,7 @@ def test_a_host_that_no_request_goes_to_is_an_error() -> None:
     """Nothing would be played; what the file has is named."""
     with pytest.raises(UsageError) as caught:
         parse(entry(), hosts=["other"])
-    assert "has no request to play" in caught.value.message
+    assert "has no request to send" in caught.value.message
     assert "1 to shop.test" in caught.value.advice
 
 
@@ -251,9 +251,9 @@ def test_headers_of_a_connection_are_told() -> None:
         (b"[]", "is not a HAR file"),
         (b"{}", "is not a HAR file"),
         (b'{"log": {}}', "is a HAR file without log.entries"),
-        (b'{"log": {"entries": []}}', "has no request to play"),
-        (b'{"log": {"entries": 7}}', "has no request to play"),
-        (b'{"log": {"entries": "x"}}', "has no request to play"),
+        (b'{"log": {"entries": []}}', "has no request to send"),
+        (b'{"log": {"entries": 7}}', "has no request to send"),
+        (b'{"log": {"entries": "x"}}', "has no request to send"),
         (b"{\xff", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
     ],

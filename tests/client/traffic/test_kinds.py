@@ -144,7 +144,7 @@ def test_swagger_2(tmp_path: Path) -> None:
         ({"get": {"parameters": [{"$ref": "other.yaml#/x"}]}}, "is in another file"),
         ({"get": {"parameters": [{"$ref": "#/none"}]}}, "refers to nothing"),
         ({"get": {"parameters": 7}}, "/x"),
-        ({}, "has no operation to play"),
+        ({}, "has no operation to send"),
     ],
 )
 def test_documents_that_cannot_be_played(tmp_path: Path, path: object, says: str) -> None:
@@ -283,7 +283,7 @@ def test_postman(tmp_path: Path) -> None:
         ({"method": "POST", "url": "http://h/", "body": {"mode": "file", "file": {"src": "x"}}}, "cannot be"),
         ({"method": "GET", "url": "http://h/", "auth": {"type": "oauth1"}}, "'oauth1' is not supported"),
         ({"method": "GE T", "url": "http://h/"}, "is not a method"),
-        ({"method": "GET", "url": 7}, "not as the format says"),
+        ({"method": "GET", "url": 7}, "is not valid"),
     ],
 )
 def test_requests_of_a_collection_that_cannot_be_played(tmp_path: Path, request_: object, says: str) -> None:

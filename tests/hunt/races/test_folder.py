@@ -68,5 +68,5 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_race_is_refused(tmp_path: Path) -> None:
     """It says so, and what to give."""
-    with pytest.raises(UsageError, match="holds no race"):
+    with pytest.raises(UsageError, match="contains no race"):
         read(tmp_path)
