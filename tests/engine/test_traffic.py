@@ -154,8 +154,8 @@ def test_conditions_and_hosts_are_checked_before_anything_is_recorded(tmp_path: 
     (tmp_path / "visit.har").write_text(json.dumps(visit("shop.test")))
     for words, says in (
         (("--fail-if", "p99>200"), "p99 is given with ms"),
-        (("--host", "shop.test"), "--host needs --from"),
-        (("--verbatim",), "--verbatim needs --from"),
+        (("--host", "shop.test"), "--host also needs --from"),
+        (("--verbatim",), "--verbatim also needs --from"),
         (("--from", "visit.har", "--host", "other.test"), "4 to shop.test"),
     ):
         code, out, err = run(tmp_path, "record", *words)

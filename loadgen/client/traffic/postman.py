@@ -106,7 +106,7 @@ def _items(
             ) from None
         except (AttributeError, TypeError, KeyError) as error:
             raise UsageError(
-                f"{file}, request {name!r} is not valid: {error}",
+                f"{file}, request {name!r}: it is not valid: {error}",
                 advice="Export the collection again, as Collection v2.1.",
             ) from None
 

@@ -170,5 +170,5 @@ def _refused(rest: str) -> str:
             return "a quote is not closed"
         case "$" | "`":
             name = re.match(r"`|\$\{?\w*\}?", rest)
-            return f"{name[0] if name else rest[0]} is for a shell to replace: write what it stands for"
-    return f"{rest[0]!r} is for a shell: only curl commands can be played"
+            return f"{name[0] if name else rest[0]} would be expanded by a shell: write its value"
+    return f"{rest[0]!r} would be expanded by a shell: only curl commands can be played"
