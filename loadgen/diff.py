@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from loadgen.core.comparison import REQUEST_FIELD, RULES, Difference, Rule, compare
+from loadgen.core.comparison import REQUEST_FIELD, RULES, Difference, Rule, compare, told
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import KEPT
 from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Verdict
@@ -80,12 +80,12 @@ def diff(one: DiffSide, other: DiffSide, ignored: tuple[Rule, ...] = ()) -> Verd
         for before, after in _pairs(first, second):
             if after is None:
                 assert before is not None
-                differs(before[0], (Difference("outcome", _told(before[1]), "(no such request)"),))
+                differs(before[0], (Difference("outcome", told(before[1]), "(no such request)"),))
             elif before is None:
-                differs(after[0], (Difference("outcome", "(no such request)", _told(after[1])),))
+                differs(after[0], (Difference("outcome", "(no such request)", told(after[1])),))
             else:
                 compared += 1
-                differences = (*_requests(before[0], after[0]), *compare(before[1], after[1], rules))
+                differences = (*_requests(before[0], after[0]), *_outcomes(before[1], after[1], rules))
                 if differences:
                     differs(before[0], differences)
 
@@ -160,5 +160,8 @@ def _quoted(value: str | bytes) -> str:
     return value if isinstance(value, str) else value[:200].decode("utf-8", "backslashreplace")
 
 
-def _told(outcome: Outcome) -> str:
-    return f"answered {outcome.status}" if isinstance(outcome, Response) else f"no answer: {outcome.kind}"
+def _outcomes(before: Outcome, after: Outcome, rules: tuple[Rule, ...]) -> tuple[Difference, ...]:
+    """Compare two outcomes: to get an answer, and to get none, are two."""
+    if type(before) is not type(after):
+        return (Difference("outcome", told(before), told(after)),)
+    return compare(before, after, rules)

@@ -5,7 +5,7 @@ verdict is, whose fault a cause is, what belongs together) decides on these code
 beside them are for people: rewording one never changes a verdict.
 """
 
-VERSION = 2
+VERSION = 3
 """Version of what the two sides say to each other; changes with any of the names and codes below."""
 
 # ---- headers ---------------------------------------------------------------------------------------------
@@ -35,6 +35,8 @@ WATCH = "watch/"
 WATCHED = "watched"
 ALIGNMENT = "alignment"
 """What each request asks, beside what it asked while recording; of a replay that aligns calls."""
+ALL_SENT = "all-sent"
+"""To a replay: no request will follow. What the tape has further of threads that serve is passed over."""
 ROUTES = "routes"
 """The paths that the application serves to a GET without any parameter, as a JSON list."""
 
@@ -77,7 +79,7 @@ ENGINE_FAILED = frozenset((ENGINE_CANNOT_READ, ENGINE_CANNOT_BIND))
 RECORDING_INCOMPLETE = "recording-incomplete"
 """The tape ends before the transcript does."""
 NOTHING_RECORDED = "nothing-recorded"
-"""A request got no answer while recording: there is nothing to compare with."""
+"""No request got any of an answer while recording: there is nothing to compare with."""
 NOT_ALL_COMPARED = "not-all-compared"
 
 # ---- marks in a server's log, at the beginning of a line -------------------------------------------------

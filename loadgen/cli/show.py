@@ -161,6 +161,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     add("run", f"{manifest.id}: {spec.target_name}, {spec.traffic_name}, {manifest.concurrency} at a time")
     add("replayed", wording.replayed(found))
     add("compared", wording.compared(found))
+    add("unanswered", wording.unanswered(found))
     add("replays", wording.replays(found))
     add("left out", wording.left_out(found))
     add("warning", _failing(manifest))

@@ -93,6 +93,7 @@ class Connection:
         "_socket",
         "_timer",
         "_waiter",
+        "bodiless",
         "head",
         "over",
         "usable",
@@ -116,7 +117,7 @@ class Connection:
     def begin(self, method: str, request: bytes, limit: float | None) -> None:
         """Send *request*; *limit* is how many seconds may pass until the next bytes come."""
         self.head: AnswerHead | None = None
-        self.over = False
+        self.over = self.bodiless = False
         self._body = http1.Sized(0)
         self._buffer = b""
         self._failure: NoAnswer | None = None
@@ -230,6 +231,7 @@ class Connection:
             seen, buffer = 0, buffer[end:]
             if head.status >= 200 or head.status == 101:  # noqa: PLR2004 - others announce the answer
                 self.head, self._body, self._buffer = head, head.body(self._method), b""
+                self.bodiless = self._body.ended
                 return buffer
         if not buffer.startswith(_BEGINNING[: len(buffer)]):
             raise http1.Malformed("it begins otherwise")

@@ -87,6 +87,10 @@ class Control:
         assert isinstance(answer, list)
         return answer
 
+    async def all_sent(self, timeout: float = 10) -> None:  # noqa: ASYNC109
+        """Say that no further request will be sent: a replay then comes to the end of its tape."""
+        await self._get(protocol.ALL_SENT, timeout)
+
     async def watch(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
         """Let the boundary note what request *seq* does in this replay, call by call."""
         await self._get(f"{protocol.WATCH}{seq}", timeout)

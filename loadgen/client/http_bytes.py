@@ -68,8 +68,8 @@ class Connection:
     def ended(self) -> Iterator[Outcome]:
         """Take the end of what is sent, which may be that of an answer."""
         told, self._told = self._told, None
-        if told is not None and (whole := told.take(b"")[0]) is not None:
-            yield whole
+        if told is not None and (outcome := told.take(b"")[0]) is not None:
+            yield outcome
 
 
 class _Answer:
@@ -99,16 +99,21 @@ class _Answer:
                         return self._whole(), self._connection.trailing_data[0]
         except h11.RemoteProtocolError as error:
             self.over = True
-            failure = Failure(self._seq, type(error).__name__, str(error)) if self._seq else None
-            return failure, b""
+            if not self._seq:
+                return None, b""
+            came = None if self._head is None else self._response(self._seq, self._head)
+            return Failure(self._seq, type(error).__name__, str(error), came=came), b""
         return None, b""
 
     def _whole(self) -> Response | None:
         if self._seq is None:
             return None
         assert self._head is not None
+        return self._response(self._seq, self._head)
+
+    def _response(self, seq: int, head: h11.Response) -> Response:
         headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in self._head.headers.raw_items()
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.raw_items()
         )
-        return Response(self._seq, self._head.status_code, headers, b"".join(self._body))
+        reason = head.reason.decode("latin-1")
+        return Response(seq, head.status_code, headers, b"".join(self._body), reason=reason)

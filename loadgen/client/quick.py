@@ -165,13 +165,14 @@ def _headers(fields: list[tuple[bytes, bytes, bytes]]) -> httpx.Headers:
 
 
 def response(
-    status: int, headers: Iterable[tuple[str, str]], content: bytes, request: httpx.Request
+    status: int, reason: str, headers: Iterable[tuple[str, str]], content: bytes, request: httpx.Request
 ) -> httpx.Response:
     """Return an answer that has been received whole."""
     fields = []
     for name, value in headers:
         raw = name.encode("latin-1")
         fields.append((raw, raw.lower(), value.encode("latin-1")))
-    made = httpx.Response(status, stream=httpx.ByteStream(content), request=request)
+    phrase = {"reason_phrase": reason.encode("latin-1")}
+    made = httpx.Response(status, stream=httpx.ByteStream(content), request=request, extensions=phrase)
     made.headers = _headers(fields)
     return made

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from loadgen import protocol
+from loadgen.client.arriving import Arriving, text
 from loadgen.client.connection import NoAnswer
 from loadgen.client.limit import Limits, Stopped
 from loadgen.client.quick import response
 from loadgen.client.stream import Pieces, deadline, is_streamed
 from loadgen.client.transport import WireTransport, translated
-from loadgen.core.exchange import Failure, Headers, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.transcript import FailedIteration
 
 SEQ_HEADER = protocol.SEQ_HEADER.encode()
+_NUMBER = protocol.SEQ_HEADER.lower()
 
 
 class Notes(Protocol):
@@ -84,36 +86,33 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             self._user,
             request.method,
             request.extensions.get("target", request.url.raw_path).decode("latin-1"),
-            _text(request.headers),
+            _own(text(request.headers)),
             body,
             self.due,
         )
         self.due, self.last = None, issued.seq
         seconds = request.extensions.get("timeout", {}).get("read")
         ends = deadline(seconds)
+        arriving = Arriving(issued.seq, in_pieces=is_streamed(request))
         try:
             with self._limits.until(ends, seconds):
                 if isinstance(self._inner, WireTransport) and not is_streamed(request):
-                    return await self._exchange(self._inner, request, issued.seq, body)
-                if is_streamed(request):
-                    answer, content = (
-                        await self._inner.handle_async_request(numbered(request, issued.seq)),
-                        None,
-                    )
-                else:
-                    answer, content = await exchange(self._inner, numbered(request, issued.seq))
+                    return await self._exchange(self._inner, request, issued.seq, body, arriving)
+                answer = await self._inner.handle_async_request(numbered(request, issued.seq))
+                arriving.begin_as(answer, _own(text(answer.headers)))
+                if not is_streamed(request):
+                    await arriving.take_all(answer)
         except BaseException as error:
             # Also when cancelled: a request is never left without an end while this process lives.
-            self._journal.complete(Failure(issued.seq, type(error).__name__, str(error)))
+            self._journal.complete(arriving.failure(type(error).__name__, str(error)))
             raise
-        headers = _text(answer.headers)
         stream: httpx.AsyncByteStream
-        if content is None:
-            head = (issued.seq, answer.status_code, headers)
-            stream = Pieces(answer, head, self._limits, ends, seconds, self._journal.complete)
+        if is_streamed(request):
+            stream = Pieces(answer, arriving, self._limits, ends, seconds, self._journal.complete)
         else:
-            stream = httpx.ByteStream(content)
-            self._journal.complete(Response(issued.seq, answer.status_code, headers, content))
+            whole = arriving.response()
+            stream = httpx.ByteStream(whole.body)
+            self._journal.complete(whole)
         return httpx.Response(
             answer.status_code,
             headers=answer.headers,
@@ -123,23 +122,26 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         )
 
     async def _exchange(
-        self, wire: WireTransport, request: httpx.Request, seq: int, body: bytes
+        self, wire: WireTransport, request: httpx.Request, seq: int, body: bytes, arriving: Arriving
     ) -> httpx.Response:
         """Send *request*, journal its answer, and return it: what most requests do."""
         own = SEQ_HEADER.lower()
         fields = [field for field in request.headers.raw if field[0].lower() != own]
         fields.append((SEQ_HEADER, b"%d" % seq))
         reply = await wire.carry(request, fields, body)
+        arriving.begin(reply.status, reply.reason, _own(reply.headers))
         try:
             content = await reply.whole()
-        except NoAnswer as error:
-            raise translated(error) from error
+        except BaseException as error:
+            arriving.take(reply.rest())
+            if isinstance(error, NoAnswer):
+                raise translated(error) from error
+            raise
         finally:
             reply.close()
-        number = SEQ_HEADER.decode().lower()
-        headers = tuple([field for field in reply.headers if field[0].lower() != number])
-        self._journal.complete(Response(seq, reply.status, headers, content))
-        return response(reply.status, reply.headers, content, request)
+        arriving.take(content)
+        self._journal.complete(arriving.response())
+        return response(reply.status, reply.reason, reply.headers, content, request)
 
     async def aclose(self) -> None:
         """Close the transport underneath."""
@@ -158,21 +160,6 @@ def numbered(request: httpx.Request, seq: int) -> httpx.Request:
     )
 
 
-async def exchange(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request
-) -> tuple[httpx.Response, bytes]:
-    """Send *request*; return the answer and its whole body, as it was on the wire."""
-    answer = await transport.handle_async_request(request)
-    try:
-        return answer, b"".join([chunk async for chunk in answer.stream])  # type: ignore[union-attr]
-    finally:
-        await answer.aclose()
-
-
-def _text(headers: httpx.Headers) -> Headers:
-    """Return *headers* in wire order, without a number that a scenario may have copied."""
-    return tuple(
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers.raw
-        if name.lower() != SEQ_HEADER.lower()
-    )
+def _own(headers: Headers) -> Headers:
+    """Return *headers* without a number that a scenario may have copied."""
+    return tuple([field for field in headers if field[0].lower() != _NUMBER])

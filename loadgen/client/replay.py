@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.recording import exchange, numbered
+from loadgen.client.arriving import Arriving
+from loadgen.client.recording import numbered
 from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.transcript import Order
+from loadgen.core.transcript import End, Order
 from loadgen.errors import EngineFault, HarnessFault, LoadgenError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Refire:
 
     async def _schedule(self, events: Iterable[Event], sending: TaskGroup) -> None:
         sent: dict[int, _Sent] = {}
+        broken_off: list[tuple[_Sent, Failure]] = []
         for event in events:
             match event:
                 case Request():
@@ -98,13 +100,27 @@ class Refire:
                     await anyio.lowlevel.checkpoint()  # so that requests leave in their order
                 case Response():
                     await self._meet(sent.pop(event.seq), event)
-                case Failure():  # its client had seen nothing of the server: there is nothing to wait for
-                    self._judge.pair(sent.pop(event.seq).request, event, event)
+                case Failure():  # its client waited for the server no longer
+                    broken_off.append((sent.pop(event.seq), event))
                 case Order(steps=steps):
+                    await self._meet_all(broken_off)
                     self._judge.order_piece(steps, await self._server_order())
+                case End():
+                    await self._meet_all(broken_off)
                 case _:
                     pass
         self._judge.order_end(await self._server_order())
+
+    async def _meet_all(self, broken_off: list[tuple[_Sent, Failure]]) -> None:
+        """Wait for the ends of requests that the recording client gave up; the tape may have none of them."""
+        if broken_off and not all(one.answered.is_set() for one, _ in broken_off):
+            try:
+                await self._control.all_sent()
+            except httpx.TransportError as error:
+                raise EngineFault(f"the replay server stopped answering at the end: {error}") from error
+        for one, recorded in broken_off:
+            await self._meet(one, recorded)
+        broken_off.clear()
 
     async def finish_transcript(self, requests: int) -> None:
         """Close the replay's own transcript."""
@@ -127,22 +143,20 @@ class Refire:
             stream=httpx.ByteStream(request.body),
             extensions={"target": request.target.encode("latin-1")},  # the limit is that of _meet
         )
+        arriving = Arriving(request.seq)
         outcome: Outcome
         try:
-            answer, body = await exchange(self._wire, numbered(message, request.seq))
-            headers = tuple(
-                (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
-            )
-            outcome = Response(request.seq, answer.status_code, headers, body)
+            await arriving.receive(self._wire, numbered(message, request.seq))
+            outcome = arriving.response()
         except httpx.TransportError as error:
-            outcome = Failure(request.seq, type(error).__name__, str(error))
+            outcome = arriving.failure(type(error).__name__, str(error))
         self._journal.complete(outcome)
         self._replayed_order.update(b"%d," % request.seq)
         one.outcome = outcome
         one.answered.set()
 
-    async def _meet(self, one: _Sent, recorded: Response) -> None:
-        """Wait for the answer to a request that the recording has an end for, and judge the two."""
+    async def _meet(self, one: _Sent, recorded: Outcome) -> None:
+        """Wait for the end of a request in the replay, and judge it beside the recorded one."""
         with anyio.move_on_after(self._timeout):
             await one.answered.wait()
         if one.outcome is None:
@@ -160,7 +174,7 @@ class Refire:
         replayed = one.outcome
         if isinstance(replayed, Failure) or header(replayed, OUTCOME_HEADER) is not None:
             left = _told(replayed) or (await self._state(one.request)).diverged.get(recorded.seq)
-            if isinstance(replayed, Failure) and left is None:
+            if isinstance(replayed, Failure) and left is None and isinstance(recorded, Response):
                 raise EngineFault(
                     f"the replay gave no answer to {one.request}: {replayed.kind} {replayed.message}",
                     advice="See the replay's server.log.",

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 
-from loadgen.core.exchange import Failure, Headers, Response
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from loadgen.client.arriving import Arriving
     from loadgen.client.limit import Limits
     from loadgen.core.exchange import Outcome
 
@@ -46,25 +45,23 @@ class Pieces(httpx.AsyncByteStream):
     def __init__(
         self,
         answer: httpx.Response,
-        head: tuple[int, int, Headers],
+        arriving: Arriving,
         limits: Limits,
         deadline: float,
         seconds: float | None,
         complete: Callable[[Outcome], None],
     ) -> None:
         self._answer = answer
-        self._head = head
+        self._arriving = arriving
         self._limits = limits
         self._deadline = deadline
         self._seconds = seconds
         self._complete = complete
-        self._pieces: list[bytes] = []
         self._is_complete = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._answer.stream, httpx.AsyncByteStream)
         pieces = aiter(self._answer.stream)
-        seq, status, headers = self._head
         while True:
             try:
                 with self._limits.until(self._deadline, self._seconds):
@@ -75,11 +72,11 @@ class Pieces(httpx.AsyncByteStream):
             if piece is None:
                 break
             if piece:
-                self._pieces.append(piece)
+                self._arriving.take(piece)
                 yield piece
         if not self._is_complete:
             self._is_complete = True
-            self._complete(Response(seq, status, headers, b"".join(self._pieces), self._sizes()))
+            self._complete(self._arriving.response())
 
     async def aclose(self) -> None:
         """Close the answer; if its end has not come, the client leaves it."""
@@ -90,10 +87,7 @@ class Pieces(httpx.AsyncByteStream):
     def _fail(self, kind: str, message: str) -> None:
         if not self._is_complete:
             self._is_complete = True
-            self._complete(Failure(self._head[0], kind, message, self._sizes()))
-
-    def _sizes(self) -> tuple[int, ...]:
-        return tuple(map(len, self._pieces))
+            self._complete(self._arriving.failure(kind, message))
 
 
 def deadline(seconds: float | None) -> float:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 class WireTransport(httpx.AsyncBaseTransport):
     """Carries requests with the headers and the target they were given, over connections of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind_heads: bool = True) -> None:
+        """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
         self._wires: dict[bytes, Wire] = {}
+        self._behind_heads = behind_heads
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* once; its target is ``extensions["target"]`` where given, as in httpx.
@@ -27,7 +29,13 @@ class WireTransport(httpx.AsyncBaseTransport):
         """
         reply = await self.carry(request, request.headers.raw, await request.aread())
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-        return httpx.Response(reply.status, headers=headers, stream=_Body(reply), request=request)
+        return httpx.Response(
+            reply.status,
+            headers=headers,
+            stream=_Body(reply),
+            request=request,
+            extensions={"reason_phrase": reply.reason.encode("latin-1")},
+        )
 
     async def carry(
         self, request: httpx.Request, headers: Sequence[tuple[bytes, bytes]], body: bytes
@@ -59,7 +67,7 @@ class WireTransport(httpx.AsyncBaseTransport):
         if server not in self._wires:
             if url.scheme != "http":
                 raise httpx.UnsupportedProtocol(f"{url}: only plain HTTP is spoken here")
-            self._wires[server] = Wire(url.host, url.port or 80)
+            self._wires[server] = Wire(url.host, url.port or 80, behind_heads=self._behind_heads)
         return self._wires[server]
 
     async def aclose(self) -> None:

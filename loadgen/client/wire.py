@@ -53,11 +53,12 @@ def request_bytes(method: str, target: bytes, headers: Sequence[tuple[bytes, byt
 class Reply:
     """An answer whose head is there; its body is read once, as a whole or in pieces."""
 
-    __slots__ = ("_connection", "_wire", "headers", "status")
+    __slots__ = ("_connection", "_wire", "headers", "reason", "status")
 
     def __init__(self, wire: Wire, connection: Connection) -> None:
         assert connection.head is not None
         self.status: int = connection.head.status
+        self.reason: str = connection.head.reason
         self.headers: Headers = connection.head.headers
         """The header fields, as they came."""
         self._wire = wire
@@ -67,27 +68,39 @@ class Reply:
         """Return the whole body.
 
         Raises:
-            NoAnswer: it is not whole.
+            NoAnswer: it is not whole; :meth:`rest` gives what there is of it.
         """
-        return b"".join([piece async for piece in self._read(END)])
+        connection = self._connection
+        assert connection is not None
+        await connection.wait(END)
+        content = connection.taken()
+        self._connection = None
+        self._wire.give_back(connection)
+        return b"".join(content)
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    def rest(self) -> bytes:
+        """Return what has come of the body, and was not taken yet."""
+        return b"".join(self._connection.taken()) if self._connection is not None else b""
+
+    async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes.
 
         Raises:
-            NoAnswer: it is not whole.
+            NoAnswer: it is not whole, behind the last piece of it.
         """
-        return self._read(MORE)
-
-    async def _read(self, until: int) -> AsyncIterator[bytes]:
         connection = self._connection
         assert connection is not None
-        over = False
+        over, broken = False, None
         while not over:
-            await connection.wait(until)
+            try:
+                await connection.wait(MORE)
+            except NoAnswer as error:
+                broken = error
             over = connection.over
             for piece in connection.taken():
                 yield piece
+            if broken is not None:
+                raise broken
         self._connection = None
         self._wire.give_back(connection)
 
@@ -101,9 +114,11 @@ class Reply:
 class Wire:
     """Connections to one server, each used by one request at a time."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, behind_heads: bool = True) -> None:
+        """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
         self._host = host
         self._port = port
+        self._behind_heads = behind_heads
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._addresses: list[tuple[int, tuple[object, ...]]] = []
@@ -129,7 +144,7 @@ class Wire:
 
     def give_back(self, connection: Connection) -> None:
         """Take back a connection whose answer has been read."""
-        if connection.usable:
+        if connection.usable and (self._behind_heads or not connection.bodiless):
             self._idle.append(connection)
         else:
             self.drop(connection)

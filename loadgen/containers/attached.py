@@ -9,7 +9,7 @@ first of the two to end.
 from __future__ import annotations
 
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ STOP_LIMIT = 20.0
 """Seconds that a server may take to finish its recording."""
 DYING = 1.0
 """Seconds from a server's last sign of life to the end of its lifeline."""
-STOP, COMPLETE = b"s", b"."
+STOP, COMPLETE, RELEASE = b"s", b".", b"r"
 """What is said on the lifeline, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
 CONNECT_LIMIT = 5.0
 RETRY = 0.05
@@ -60,6 +60,11 @@ class Lifeline:
             return True
         return False
 
+    def release(self) -> None:
+        """Tell the server that all clients have ended: it need not wait for what is still open."""
+        with suppress(OSError):  # it is gone
+            self._connection.sendall(RELEASE)
+
     async def stop(self) -> bool:
         """Ask the server to stop, and say whether it has completed its recording."""
         try:
@@ -74,12 +79,15 @@ class AttachedServer:
 
     def __init__(self, address: str, lifeline: Lifeline) -> None:
         self.url = f"http://{address}"
-        self.transport = WireTransport()
+        # A server may send a head before the application has ended, and reads nothing else until then: in a
+        # replay the application may wait for a later request, which must not stand behind it.
+        self.transport = WireTransport(behind_heads=False)
         self.control = Control(self.url, self.transport)
         self._lifeline = lifeline
 
     async def served(self) -> Served:
-        """Ask the boundary what it did."""
+        """Ask the boundary what it did, now that all clients have ended."""
+        self._lifeline.release()
         return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:

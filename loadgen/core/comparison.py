@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
 from loadgen.core import json_path
-from loadgen.core.exchange import Failure
+from loadgen.core.exchange import Failure, Response
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from loadgen.core.exchange import Headers, Outcome, Response
+    from loadgen.core.exchange import Headers, Outcome
 
 SERVED_HEADER = protocol.SERVED_HEADER.lower()
 OUTCOME_HEADER = protocol.OUTCOME_HEADER.lower()
@@ -98,8 +98,8 @@ class Difference:
     """One field that differs."""
 
     field: str
-    """``request:<part>``, ``status``, ``header:<name>``, ``headers`` (their order), ``body:<JSON path>``,
-    ``body at byte <n>``, ``outcome`` (answered or not), ``served`` (by what)."""
+    """``request:<part>``, ``status``, ``reason``, ``header:<name>``, ``headers`` (their order),
+    ``body:<JSON path>``, ``body at byte <n>``, ``outcome`` (answered or not), ``served`` (by what)."""
     recorded: str
     replayed: str
 
@@ -147,25 +147,59 @@ def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:
 
 
 def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:
-    """Return how *replayed* differs from *recorded*; nothing where they are the same."""
-    if isinstance(recorded, Failure) or isinstance(replayed, Failure):
-        if isinstance(recorded, Failure) and isinstance(replayed, Failure):
+    """Return how *replayed* differs from *recorded*; nothing where they are the same.
+
+    Of a request that its client gave up while recording, that is as far as its answer had come: how much of
+    it that is depends on the network. Where the server itself broke off, it must do so at the same byte.
+    """
+    cut = isinstance(recorded, Failure) and not recorded.is_orderly
+    if not cut and type(recorded) is not type(replayed):
+        return (Difference("outcome", told(recorded), told(replayed)),)
+    before, after = came(recorded), came(replayed)
+    if before is None and (cut or after is None):
+        return ()
+    if before is None or after is None:
+        if isinstance(replayed, Failure) and not replayed.is_orderly:
             return ()
-        return (Difference("outcome", _outcome(recorded), _outcome(replayed)),)
-    differences = []
+        return (Difference("outcome", told(recorded), told(replayed)),)
+    return tuple(_answers(before, after, rules, cut=cut, cut_short=_is_cut(replayed)))
+
+
+def came(outcome: Outcome) -> Response | None:
+    """Return an answer, or what came of it."""
+    return outcome.came if isinstance(outcome, Failure) else outcome
+
+
+def told(outcome: Outcome) -> str:
+    """Say how a request ended."""
+    if isinstance(outcome, Response):
+        return f"answered {outcome.status}"
+    what = f"{outcome.kind} {outcome.message}".rstrip()
+    if outcome.came is None:
+        return f"no answer: {what}"
+    return f"answered {outcome.came.status}, broken off after {len(outcome.came.body):,} bytes: {what}"
+
+
+def _is_cut(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failure) and not outcome.is_orderly
+
+
+def _answers(
+    recorded: Response, replayed: Response, rules: tuple[Rule, ...], *, cut: bool, cut_short: bool
+) -> Iterator[Difference]:
+    """Compare two answers; one that was *cut* is compared with the beginning of the other."""
     if recorded.status != replayed.status:
-        differences.append(Difference("status", str(recorded.status), str(replayed.status)))
+        yield Difference("status", str(recorded.status), str(replayed.status))
+    if None not in (recorded.reason, replayed.reason) and recorded.reason != replayed.reason:
+        yield Difference("reason", str(recorded.reason), str(replayed.reason))
     before, after = compared_body(recorded, rules), compared_body(replayed, rules)
+    if cut:
+        after = after[: len(before)]
+    if cut_short:
+        before = before[: len(after)]
     if before != after:
-        differences += _body(before, after)
-    differences += _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
-    return tuple(differences)
-
-
-def _outcome(outcome: Outcome) -> str:
-    if isinstance(outcome, Failure):
-        return f"no answer: {outcome.kind} {outcome.message}".rstrip()
-    return f"answered {outcome.status}"
+        yield from _body(before, after)
+    yield from _headers(compared_headers(recorded, rules), compared_headers(replayed, rules))
 
 
 def _headers(recorded: Headers, replayed: Headers) -> Iterator[Difference]:

@@ -37,11 +37,13 @@ class Response:
     """The body's bytes as they were on the wire, before content decoding."""
     pieces: tuple[int, ...] = field(default=(), compare=False)
     """The sizes of its pieces, where the client took it piece by piece; the network decides on them, too."""
+    reason: str | None = None
+    """The reason phrase of the status line; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No whole answer: the request was issued, and the client knows no more than that."""
+    """No whole answer: the request was issued, and the client knows no more than what came of its answer."""
 
     seq: int
     kind: str
@@ -49,6 +51,16 @@ class Failure:
     message: str
     pieces: tuple[int, ...] = field(default=(), compare=False)
     """The sizes of the pieces of an answer that had come, where the client took it piece by piece."""
+    came: Response | None = None
+    """What had come of the answer: its head, and the beginning of its body; None without a head."""
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether the server itself ended the answer too early, so that what came is all that it sent.
+
+        After any other failure more may have been sent: the client left or gave up, or the connection broke.
+        """
+        return self.kind == "RemoteProtocolError"
 
 
 Outcome = Response | Failure

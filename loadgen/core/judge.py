@@ -1,8 +1,12 @@
 """The judge: reaches a verdict while the pairs of answers stream by.
 
-``identical`` needs evidence for everything: a whole transcript, every answer compared and equal, served from
+``identical`` needs evidence for everything: a whole transcript, every outcome compared and equal, served from
 the tape, and the server's order equal. ``diverged`` needs one difference. Whatever is neither is
 ``undetermined``, with the reason.
+
+A request that got no whole answer while recording (its client gave up, or left, or the server broke off) is
+compared as far as it came: its answer as far as the client had it, what the server did as far as that is on
+the tape. A run in which nothing at all came has nothing to compare.
 """
 
 from __future__ import annotations
@@ -12,7 +16,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from loadgen import protocol
-from loadgen.core.comparison import OUTCOME_HEADER, RULES, SERVED_HEADER, Difference, compare, header
+from loadgen.core.comparison import (
+    OUTCOME_HEADER,
+    RULES,
+    SERVED_HEADER,
+    Difference,
+    came,
+    compare,
+    header,
+    told,
+)
 from loadgen.core.exchange import Failure, Response
 from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Undecided, Verdict
 
@@ -60,8 +73,15 @@ class Judge:
         self._undecided: list[Undecided] = []
         self._undecided_count = 0
         self._calls: list[CallDifference] = []
-        self._unanswered = 0
+        self._unanswered: dict[str, int] = {}
         self._first_unanswered = ""
+        self._nothing_came = 0
+        self._given_up = set[int]()
+        """Requests without a whole answer in the recording, which need not have finished there."""
+        self._unfinished: dict[int, Request] = {}
+        """Those of them that came to the end of the tape in the replay."""
+        self._steps_given_up = 0
+        """Steps of the server's order that they took."""
         self._recording_ended = False
         self._compared = 0
         self._order: Divergence | None = None
@@ -93,28 +113,46 @@ class Judge:
     ) -> None:
         """Compare the two answers to one request; *left* says how it left the tape, if it did."""
         if isinstance(recorded, Failure):
-            if not self._unanswered:
-                self._first_unanswered = f"{request} got no answer while recording ({recorded.kind})"
-            self._unanswered += 1
-            return
+            self.given_up(request, recorded)
         if left is not None and left.code == protocol.RECORDING_ENDS:
-            if not self._recording_ended:
-                what = f"the recording ends before {request} did: the engine did not write all of it"
-                advice = "Check free disk space and limits on file sizes, and record again."
-                self._reasons.append(Reason("recording", what, advice, protocol.RECORDING_INCOMPLETE))
-            self._recording_ended = True
+            self._came_to_the_end(request, recorded, replayed)
             return
         differences: tuple[Difference, ...]
         boundary_answered = isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER)
         if boundary_answered == protocol.DIVERGED or (isinstance(replayed, Failure) and left is not None):
             where = f", at {left.stack[0]}" if left and left.stack else ""
             why = f": {left.why}{where}" if left else ""
-            differences = (Difference("outcome", f"answered {recorded.status}", f"left the tape{why}"),)
+            differences = (Difference("outcome", told(recorded), f"left the tape{why}"),)
         else:
             differences = compare(recorded, replayed, self._rules)
-            if self._terms.boundary and isinstance(replayed, Response):
-                differences += self._served(request.seq, recorded, replayed)
+            if self._terms.boundary and (before := came(recorded)) and (after := came(replayed)):
+                differences += self._served(request.seq, before, after)
         self.note(request, differences, left)
+
+    def given_up(self, request: Request, recorded: Failure) -> None:
+        """Note that *request* got no whole answer while recording."""
+        self._given_up.add(request.seq)
+        self._unanswered[recorded.kind] = self._unanswered.get(recorded.kind, 0) + 1
+        self._first_unanswered = self._first_unanswered or f"{request}: {recorded.kind}"
+        self._nothing_came += recorded.came is None
+
+    def _came_to_the_end(self, request: Request, recorded: Outcome, replayed: Outcome) -> None:
+        """Note that *request* did in the replay all that the tape has of it, and that this is not its end."""
+        before, after = came(recorded), came(replayed)
+        if isinstance(replayed, Response) and header(replayed, OUTCOME_HEADER):
+            after = None  # the boundary's own
+        if isinstance(recorded, Response) or (before is not None and after is None):
+            self._incomplete(request)
+            return
+        self._unfinished[request.seq] = request
+        self.note(request, () if after is None else compare(recorded, replayed, self._rules))
+
+    def _incomplete(self, request: Request) -> None:
+        if not self._recording_ended:
+            what = f"the recording ends before {request} did: the engine did not write all of it"
+            advice = "Check free disk space and limits on file sizes, and record again."
+            self._reasons.append(Reason("recording", what, advice, protocol.RECORDING_INCOMPLETE))
+        self._recording_ended = True
 
     def _served(self, seq: int, recorded: Response, replayed: Response) -> tuple[Difference, ...]:
         """Return a difference unless both answers are the application's, or both the HTTP server's own.
@@ -124,7 +162,8 @@ class Judge:
         """
         before, after = header(recorded, SERVED_HEADER), header(replayed, SERVED_HEADER)
         if before is None and after is None:
-            self._by_the_server.add(seq)
+            if seq not in self._given_up:
+                self._by_the_server.add(seq)
             return ()
         if after == protocol.REPLAY:
             return ()
@@ -166,6 +205,9 @@ class Judge:
         done = self._steps or 0
         for at, step in enumerate(recorded, done):
             self._by_the_server.discard(step)
+            self._steps_given_up += abs(step) in self._given_up
+            if -step in self._unfinished:
+                self._incomplete(self._unfinished[-step])
             if step in self._divergences:
                 self._entered.setdefault(step, at)
             if self._order is None and (at >= len(replayed) or replayed[at] != step):
@@ -173,15 +215,22 @@ class Judge:
         self._steps = done + len(recorded)
 
     def order_end(self, replayed: list[int]) -> None:
-        """Note steps that the replay took beyond the recorded ones."""
-        if self._order is None and self._steps is not None and len(replayed) > self._steps:
-            self._order_differs(self._steps, None, replayed[self._steps])
+        """Note steps that the replay took beyond the recorded ones.
+
+        The recorded server was asked for its order when its clients had ended. What they had given up may
+        have gone on until it was stopped; that is on the tape, and in no order.
+        """
+        done = self._steps or 0
+        more = [step for step in replayed[done:] if abs(step) not in self._given_up]
+        if self._order is None and self._steps is not None and more:
+            self._order_differs(done, None, more[0])
 
     def _in_order(self, requests: int) -> bool:
-        return not self._terms.order or self._steps == self._expected_steps(requests)
+        return not self._terms.order or (self._steps or 0) == self._expected_steps(requests)
 
     def _expected_steps(self, requests: int) -> int:
-        return 2 * (requests - len(self._by_the_server))
+        answered = requests - len(self._by_the_server) - len(self._given_up)
+        return 2 * answered + self._steps_given_up
 
     def _order_differs(self, at: int, recorded: int | None, replayed: int | None) -> None:
         difference = Difference(f"server order, step {at + 1}", _step(recorded), _step(replayed))
@@ -202,17 +251,13 @@ class Judge:
         self, *, requests: int, whole: bool, client_order_same: bool | None, facts: Facts | None = None
     ) -> Verdict:
         """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
-        if self._unanswered:
-            more = f", and {self._unanswered - 1} more did not" if self._unanswered > 1 else ""
-            what = f"{self._first_unanswered}{more}: nothing to compare with"
-            self._reasons.append(
-                Reason(
-                    "recording",
-                    what,
-                    "Record again with a longer --timeout or less load.",
-                    protocol.NOTHING_RECORDED,
-                )
+        if requests and self._nothing_came == requests:
+            what = (
+                f"no request got an answer while recording, so there is nothing to compare "
+                f"({self._first_unanswered})"
             )
+            advice = "Record again with a longer --timeout or less load."
+            self._reasons.append(Reason("recording", what, advice, protocol.NOTHING_RECORDED))
         if self._undecided:
             first = self._undecided[0]
             more = f", and {self._undecided_count - 1} more cannot" if self._undecided_count > 1 else ""
@@ -238,6 +283,7 @@ class Judge:
             compared=self._compared,
             diverged=self._diverged,
             before_application=len(self._by_the_server),
+            unanswered=dict(self._unanswered),
             divergences=tuple(
                 sorted(
                     (replace(one, position=self._entered.get(one.seq)) for one in self._divergences.values()),

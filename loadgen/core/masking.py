@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core import json_path
-from loadgen.core.exchange import Request, Response
+from loadgen.core.exchange import Failure, Request, Response
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class Masker:
             case Response():
                 body = self.body(event.body, event.headers)
                 return replace(event, headers=self.headers(event.headers), body=body)
+            case Failure() if event.came is not None:
+                body = self.body(event.came.body, event.came.headers)
+                came = replace(event.came, headers=self.headers(event.came.headers), body=body)
+                return replace(event, came=came)
         return event
 
     def difference(self, field: str, value: str) -> str:

@@ -1,4 +1,4 @@
-r"""The transcript: format ``loadgen-transcript/2``.
+r"""The transcript: format ``loadgen-transcript/3``.
 
 A UTF-8 text file, one JSON object a line, each ended by ``\n``, in the order in which the recording client
 lived them. ``event`` says what a line is; ``at`` is seconds since the run began, on a monotonic clock.
@@ -13,8 +13,9 @@ lived them. ``event`` says what a line is; ``at`` is seconds since the run began
     iteration has ``due``: the time, as ``at``, at which it should have been sent.
 ``response``, ``failure``
     Written when the client has the whole answer, or knows that there will be none: ``seq`` of an open
-    request, then ``status``, ``headers``, ``body`` or ``kind``, ``message``. Where the client took the answer
-    piece by piece, ``pieces`` has the sizes of those that came.
+    request, then ``status``, ``reason`` (the phrase of the status line), ``headers``, ``body`` or
+    ``kind``, ``message``, and, if its head had come, ``came``: that much of the answer, with the fields of
+    one. Where the client took the answer piece by piece, ``pieces`` has the sizes of those that came.
 ``failed_iteration``
     An iteration of a virtual user that an assertion, or another error in the scenario, ended: ``user``,
     ``iteration`` (its number for this user, from 1; 0: the set-up or tear-down), ``scenario``, ``seq`` of
@@ -31,7 +32,8 @@ A body is ``null`` (empty), ``{"text": ...}`` where it is UTF-8, ``{"base64": ..
 A torn last line (no newline: the writer was killed) is left out and reported as :attr:`Reader.torn`. Any
 other damage is an error that names the line: a transcript is never repaired by guessing.
 
-Format 1, which is read as well, has no ``failed_iteration`` and no ``due``.
+Older formats are read as well: 2 has no ``reason`` and no ``came``, 1 no ``failed_iteration`` and no ``due``
+either.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ from loadgen.errors import TranscriptFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-FORMAT = "loadgen-transcript/2"
-READ = ("loadgen-transcript/1", FORMAT)
+FORMAT = "loadgen-transcript/3"
+READ = ("loadgen-transcript/1", "loadgen-transcript/2", FORMAT)
 INLINE_LIMIT = 64 * 1024
 """Bodies of this many bytes and more are kept beside the transcript."""
 FOREVER = 1e9
@@ -165,14 +167,11 @@ def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[
                 "body": encode_body(event.body, keep),
             }
         case Response():
-            fields = {
-                "seq": event.seq,
-                "status": event.status,
-                "headers": event.headers,
-                "body": encode_body(event.body, keep),
-            }
+            fields = {"seq": event.seq, **_answer(event, keep)}
         case Failure():
             fields = {"seq": event.seq, "kind": event.kind, "message": event.message}
+            if event.came is not None:
+                fields["came"] = _answer(event.came, keep)
         case Run():
             fields = {"format": FORMAT, **asdict(event)}
         case _:
@@ -180,6 +179,16 @@ def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[
     if isinstance(event, Response | Failure) and event.pieces:
         fields["pieces"] = event.pieces
     return _NAMES[type(event)], fields
+
+
+def _answer(answer: Response, keep: Callable[[str, bytes], None]) -> dict[str, Any]:
+    known = {} if answer.reason is None else {"reason": answer.reason}
+    return {
+        "status": answer.status,
+        **known,
+        "headers": answer.headers,
+        "body": encode_body(answer.body, keep),
+    }
 
 
 def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
@@ -201,17 +210,21 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
             "body": body,
         }:
             return Request(seq, user, method, target, _headers(pairs), decode_body(body, fetch))
-        case {
-            "event": "response",
-            "seq": int(seq),
-            "status": int(status),
-            "headers": [*pairs],
-            "body": body,
-        }:
-            return Response(seq, status, _headers(pairs), decode_body(body, fetch), _pieces(line))
+        case {"event": "response", "seq": int(seq)}:
+            return _response(seq, line, fetch, _pieces(line))
         case {"event": "failure", "seq": int(seq), "kind": str(kind), "message": str(message)}:
-            return Failure(seq, kind, message, _pieces(line))
+            came = _response(seq, line["came"], fetch) if "came" in line else None
+            return Failure(seq, kind, message, _pieces(line), came)
     return _about_the_run(line)
+
+
+def _response(seq: int, line: Any, fetch: Callable[[str], bytes], pieces: tuple[int, ...] = ()) -> Response:
+    match line:
+        case {"status": int(status), "headers": [*pairs], "body": body} if type(status) is int:
+            reason = line.get("reason")
+            if "reason" not in line or isinstance(reason, str):
+                return Response(seq, status, _headers(pairs), decode_body(body, fetch), pieces, reason)
+    raise ValueError("an answer with missing, unknown or mistyped fields")
 
 
 def _about_the_run(line: Mapping[str, Any]) -> Run | FailedIteration | Order | End:

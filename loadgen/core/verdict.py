@@ -289,7 +289,7 @@ class Verdict:
     requests: int = 0
     """Requests in the recorded transcript, as far as it was read."""
     compared: int = 0
-    """Answers that were compared."""
+    """Requests of which the outcome was compared."""
     diverged: int = 0
     divergences: tuple[Divergence, ...] = ()
     """Details of the first ones, in the server's order where it is known."""
@@ -307,9 +307,21 @@ class Verdict:
     """What was not compared."""
     before_application: int = 0
     """Answers, of those compared, that the HTTP server gave itself, before the application."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """How many requests, of those compared, got no whole answer while recording, by the kind of failure."""
     causes: tuple[Cause, ...] = ()
     """What the divergences come from, the first in the server's order first."""
     facts: Facts = Facts()
+
+    @property
+    def answers(self) -> int:
+        """Answers that were recorded whole."""
+        return self.requests - sum(self.unanswered.values())
+
+    @property
+    def answers_compared(self) -> int:
+        """Whole answers that were compared."""
+        return self.compared - sum(self.unanswered.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``verdict.json``."""

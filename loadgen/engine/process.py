@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DYING = 1.0
 """Seconds to wait for the exit code of a process that seems to have ended."""
+RELEASE = b"r"
+"""What is said on the liveness pipe, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
 END_LIMIT = 20.0
 """Time limit for a process to exit after it was asked to."""
 
@@ -31,8 +33,9 @@ END_LIMIT = 20.0
 class Traced:
     """A traced process. Output goes to the log; with ``events=True`` the process emits events on stdout."""
 
-    def __init__(self, process: anyio.abc.Process, log: Path) -> None:
+    def __init__(self, process: anyio.abc.Process, log: Path, lifeline: int) -> None:
         self._process = process
+        self._lifeline = lifeline
         self.pid = process.pid
         self.log = log
         self._interrupted = False
@@ -63,6 +66,11 @@ class Traced:
         """Close the process's standard input."""
         assert self._process.stdin is not None
         await self._process.stdin.aclose()
+
+    def release(self) -> None:
+        """Tell the process that all clients have ended: it need not wait for what is still open."""
+        with suppress(OSError):  # it is gone
+            os.write(self._lifeline, RELEASE)
 
     def interrupt(self) -> None:
         """Ask the process to exit, with SIGINT."""
@@ -135,7 +143,7 @@ async def traced(
                 pass_fds=(lifeline, *inherited),
             )
         try:
-            yield Traced(process, log)
+            yield Traced(process, log, held)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
                 send(process, signal.SIGKILL)

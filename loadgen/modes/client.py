@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from loadgen import protocol
 from loadgen.core import events as happened
 from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
+from loadgen.core.comparison import told as ended
 from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.jobs import ENTRY, Fire
@@ -265,8 +266,7 @@ class _Lockstep:
         request, differences = self._open.pop(recorded.seq)
         both = compare(recorded, replayed, self._replaying.judge.rules)
         if isinstance(recorded, Failure) and isinstance(replayed, Failure) and recorded != replayed:
-            told = [f"{one.kind} {one.message}" for one in (recorded, replayed)]
-            both = (Difference("outcome", *told),)
+            both = both or (Difference("outcome", ended(recorded), ended(replayed)),)
         self._replaying.judge.note(request, (*differences, *both, *late))
 
 

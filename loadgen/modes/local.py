@@ -51,7 +51,9 @@ class LocalServer:
     def __init__(self, process: Traced, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        self.transport = WireTransport()
+        # A server may send a head before the application has ended, and reads nothing else until then: in a
+        # replay the application may wait for a later request, which must not stand behind it.
+        self.transport = WireTransport(behind_heads=False)
         self.control = Control(self.url, self.transport)
         self.ended = process.ended
         self.exit_report = process.exit_report
@@ -59,7 +61,8 @@ class LocalServer:
         self._log = process.log
 
     async def served(self) -> Served:
-        """Ask the boundary what it did."""
+        """Ask the boundary what it did, now that all clients have ended."""
+        self._process.release()
         return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:

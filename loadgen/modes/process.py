@@ -140,13 +140,16 @@ class ProcessMode:
             answers = _Answers(process, replaying.timeout)
             async with replaying.timed(journal):
                 missing: list[Request] = []
+                given_up: list[tuple[Request, Failure]] = []
                 asked: dict[int, Request] = {}
                 for event in replaying.seen(events, journal):
                     match event:
                         case Request():
                             asked[event.seq] = event
                             journal.resume(event)
-                        case Response() | Failure():
+                        case Failure():  # its client waited no longer, and the server may not have ended it
+                            given_up.append((asked.pop(event.seq), event))
+                        case Response():
                             request = asked.pop(event.seq)
                             answer = await answers.to(request)
                             if answer is None:
@@ -155,6 +158,11 @@ class ProcessMode:
                             journal.complete(answer)
                             replaying.judge.pair(request, event, answer)
                 await answers.drain()
+                late = answers.late({request.seq for request, _ in given_up})
+                for request, failed in given_up:
+                    outcome = late[request.seq]
+                    journal.complete(outcome)
+                    replaying.judge.pair(request, failed, outcome)
             if fault := await _fault(process, answers, missing, replaying):
                 raise fault
             if events.ended:
@@ -195,6 +203,15 @@ class _Answers:
         while request.seq not in self._early and await self._hear():
             pass
         return self._early.pop(request.seq, None)
+
+    def late(self, given_up: set[int]) -> dict[int, Outcome]:
+        """Return what there is of the answers to requests that their clients gave up, by their numbers."""
+        why = "the replay ended before its answer did"
+        found: dict[int, Outcome] = {seq: Failure(seq, "RemoteProtocolError", why) for seq in given_up}
+        unended = [outcome for connection in self._connections.values() for outcome in connection.ended()]
+        found.update({outcome.seq: outcome for outcome in unended if outcome.seq in given_up})
+        found.update({seq: self._early.pop(seq) for seq in given_up & self._early.keys()})
+        return found
 
     async def drain(self) -> None:
         """Hear it to its end."""

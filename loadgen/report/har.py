@@ -122,7 +122,7 @@ def _response(outcome: Response | Failure, masker: Masker) -> dict[str, Any]:
     content = {"size": len(body), "mimeType": _type(headers), **_text(masker.body(body, headers), "encoding")}
     return {
         "status": status,
-        "statusText": HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "",
+        "statusText": _phrase(status) if outcome.reason is None else outcome.reason,
         "httpVersion": "HTTP/1.1",
         "cookies": [],
         "headers": _headers(headers, masker),
@@ -133,6 +133,10 @@ def _response(outcome: Response | Failure, masker: Masker) -> dict[str, Any]:
         "headersSize": -1,
         "bodySize": len(body),
     }
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
 
 
 def _headers(headers: Headers, masker: Masker) -> list[dict[str, str]]:

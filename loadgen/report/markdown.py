@@ -70,7 +70,7 @@ def _replays(verdict: Verdict) -> list[str]:
 
 def _facts(verdict: Verdict) -> list[str]:
     seconds = verdict.facts.seconds
-    compared = f"{verdict.compared:,} of {verdict.requests:,}"
+    compared = f"{verdict.answers_compared:,} of {verdict.answers:,}"
     both = (seconds.recording, seconds.replay) if seconds else (None, None)
     took = " | ".join(f"{one:.2f} s" if one else "—" for one in both)
     return [

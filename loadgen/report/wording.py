@@ -100,7 +100,9 @@ def lead(verdict: Verdict, masker: Masker) -> str:
             return _identical(verdict)
         case Judgement.DIVERGED:
             return _diverged(verdict, masker)
-    compared, of = verdict.compared, count(verdict.requests, "answer")
+    if verdict.requests and not verdict.answers:
+        return "The run cannot be judged: no answer was recorded."
+    compared, of = verdict.answers_compared, count(verdict.answers, "answer")
     same = ", and none of them differs." if compared and not verdict.diverged else "."
     return f"The run cannot be judged. {compared:,} of {of} were compared{same}"
 
@@ -128,7 +130,16 @@ def compared(verdict: Verdict) -> str:
     what = _COMPARED[verdict.facts.replay]
     own = verdict.before_application
     by_server = f"; {own:,} of them from the HTTP server itself, before the application" if own else ""
-    return f"{verdict.compared:,} of {count(verdict.requests, 'answer')}: {what}{by_server}"
+    return f"{verdict.answers_compared:,} of {count(verdict.answers, 'answer')}: {what}{by_server}"
+
+
+def unanswered(verdict: Verdict) -> str:
+    """Say how many requests got no whole answer while recording, and why; empty if all got one."""
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.unanswered.items())
+    if not kinds:
+        return ""
+    number = count(sum(verdict.unanswered.values()), "request")
+    return f"{number} while recording ({kinds}): compared as far as they came"
 
 
 def replayed(verdict: Verdict) -> str:
@@ -287,17 +298,24 @@ def _identical(verdict: Verdict) -> str:
     steps = ""
     if verdict.order_steps:
         steps = f" The {_who(verdict)} took the same {verdict.order_steps:,} steps, in the same order."
-    same = "The one answer is" if verdict.compared == 1 else f"All {verdict.compared:,} answers are"
+    text = "No answer is complete; what came is the same."
     without = f", except for {left_out(verdict)}" if left_out(verdict) else ""
-    return f"{same} the same, byte for byte{without}.{steps}"
+    if number := verdict.answers_compared:
+        same = "The one answer is" if number == 1 else f"All {number:,} answers are"
+        text = f"{same} the same, byte for byte{without}."
+        if number := sum(verdict.unanswered.values()):
+            text += f" So is what came of {count(number, 'unanswered request')}."
+    return f"{text}{steps}"
 
 
 def _diverged(verdict: Verdict, masker: Masker) -> str:
     diverged, found = verdict.diverged, verdict.divergences
     if not diverged:
-        same = f"All {verdict.compared:,} answers are the same"
+        same = f"All {verdict.answers_compared:,} answers are the same"
+        if not verdict.answers_compared:
+            same = "No answer differs"
         return f"{same}, but the {_who(verdict)} took its steps in a different order."
-    of = count(verdict.compared, "answer")
+    of = count(verdict.compared, "outcome" if verdict.unanswered else "answer")
     text = f"{diverged:,} of {of}" if diverged <= verdict.compared else count(diverged, "request")
     text += " differs" if diverged == 1 else " differ"
     number = len({one.cause for one in found} - {None})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 
 from loadgen import protocol
@@ -26,6 +27,8 @@ class FakeBoundary(WireTransport):
         self.reported: list[int] | None = None
         """What it says that the order was, if not the truth."""
         self.sent: list[httpx.Request] = []
+        self.all_sent = anyio.Event()
+        """Set when the client has said that no request will follow."""
         self.state: dict[str, Any] = {
             "protocol": protocol.VERSION,
             "mode": "replay",
@@ -43,6 +46,8 @@ class FakeBoundary(WireTransport):
             raise httpx.ConnectError("nobody listens")
         if request.url.path.startswith(protocol.CONTROL):
             name = request.url.path.removeprefix(protocol.CONTROL)
+            if name == protocol.ALL_SENT:
+                self.all_sent.set()
             return httpx.Response(
                 200, json=self.state if name == protocol.STATE else self.reported or self.order
             )

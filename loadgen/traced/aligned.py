@@ -110,6 +110,13 @@ class Lane:
         self.states = states
         self.journal: list[list[Any]] = []
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a request's that had not ended where the recording did."""
+        last = self.steps[-1].value if self.steps else None
+        ended = isinstance(last, tuple) and bool(last) and last[0] == FINISH
+        return self.thread >= settings.FIRST_THREAD and self.ahead and not ended
+
 
 class AlignedTape(TapeTurns):
     """Replaces :class:`TapeTurns`, with the same face to the engine and to the boundary."""
@@ -391,6 +398,8 @@ class AlignedTape(TapeTurns):
             for index, step in enumerate(lane.steps)
             if step.kind == "CHECKPOINT" and isinstance(step.value, tuple) and step.value[0] == value[0]
         ]
+        if not found and lane.is_cut:
+            raise self._cut(lane)
         if not found:
             self.leave("request")
             raise Diverged(protocol.NOT_THE_RECORDED_REQUEST, "the recording does not have this request")
@@ -406,6 +415,15 @@ class AlignedTape(TapeTurns):
         lane.steps[index].taken = True
         lane.at = index + 1
         lane.owner = index  # the others go on when the boundary has noted it
+
+    def all_sent(self) -> None:
+        """Nothing: each request is read ahead to its end, or to that of the tape."""
+
+    def _cut(self, lane: Lane) -> Diverged:
+        """Return what happens to a request where its recording was cut short, and leave *lane*."""
+        self.leave()
+        lane.left = ""  # it did all that was recorded
+        return Diverged(protocol.RECORDING_ENDS, "the recording ends here")
 
     def leave(self, why: str = "call") -> None:
         """Let the others go on without the calling thread."""
@@ -437,12 +455,14 @@ class AlignedTape(TapeTurns):
     def call(self, described: Any, function: Any, args: tuple[Any, ...]) -> None:
         """Find what the call that is *described* is to get, and feed it to the engine."""
         lane = self.lane()
-        if lane.left:
+        if lane.left or lane.thread in self._left:
             raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
         if lane.feeds:
             self._nested(lane, described)
             return
         self._begin(lane)
+        if lane.is_cut and self._upcoming(lane) is None:
+            raise self._cut(lane)
         name = _name(described)
         key = lane.states.key(described)
         if not lane.straight and is_external(described):

@@ -22,7 +22,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
-from loadgen.traced import schedule, settings
+from loadgen.traced import lifeline, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
@@ -75,6 +75,8 @@ class Boundary:
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
         self._passing: dict[int, Passing] = {}
+        self._released = False
+        """Whether all clients have ended: a request that comes now was given up before it was read."""
 
         def given(seq: int) -> tuple[tuple[tuple[str, Any], ...], bool]:
             return self._served[seq], bool(self.collections and self.collections.next())
@@ -97,6 +99,7 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
+        lifeline.when_released(self._release)
         schedule.outside(system)  # whoever made this goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -118,8 +121,18 @@ class Boundary:
             return self._refuse(
                 start_response, f"{protocol.SEQ_HEADER} {number!r} is not a number, or was used before."
             )
+        if self._released:
+            return self._refuse(start_response, "The session has ended: nobody waits for this answer.")
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
+
+    def _release(self) -> None:
+        """Let the live server go on without what its clients have given up: a stop must not wait for it."""
+        self._released = True
+        finished = {-step for step in self.order}
+        for seq, passing in tuple(self._passing.items()):
+            if seq not in finished:
+                passing.give_up()
 
     def _refuse(self, start_response: StartResponse, why: str) -> list[bytes]:
         refused = (protocol.OUTCOME_HEADER, protocol.REFUSED)
@@ -140,6 +153,10 @@ class Boundary:
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
         if name == protocol.ORDER:
             body = json.dumps(self.order)
+        elif name == protocol.ALL_SENT:
+            if self.tape is not None:
+                self.tape.all_sent()
+            body = "null"
         elif name == protocol.ROUTES:
             body = json.dumps(self._routes())
         elif name.startswith(protocol.WATCH) and self.mode == protocol.REPLAY:

@@ -5,6 +5,8 @@ container, holds until it exits. There one byte, :data:`STOP`, asks for a stop a
 complete when :data:`COMPLETE` comes back. A server that was asked stays until its driver has left, because
 what watches both containers takes the first end for that of the session.
 
+The byte :data:`RELEASE` says, on either, that all clients have ended: nobody waits for what is still open.
+
 Everything is captured before the engine replaces it by recorded versions.
 """
 
@@ -24,7 +26,21 @@ GRACE = 10.0
 ALONE = 300.0
 """Seconds that a server in a container waits for its driver to come."""
 STOP = b"s"
+RELEASE = b"r"
 COMPLETE = b"."
+
+
+_on_release: list[Callable[[], None]] = []
+
+
+def when_released(do: Callable[[], None]) -> None:
+    """Have *do* called once all clients have ended, on a thread that is not traced."""
+    _on_release.append(do)
+
+
+def _release() -> None:
+    for do in _on_release:
+        do()
 
 
 def end_what_it_started() -> None:
@@ -59,8 +75,9 @@ def hold_to_pipe(descriptor: int) -> None:
     read, stop = os.read, _stop()
 
     def watch() -> None:
-        while read(descriptor, 1):
-            pass
+        while said := read(descriptor, 1):
+            if said == RELEASE:
+                _release()
         stop(GRACE)
 
     threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
@@ -98,7 +115,9 @@ class _Driver:
             self._stop(GRACE)
         self._close()
         self._set_blocking(self._descriptor, True)
-        if not self._hear():
+        while (said := self._hear()) == RELEASE:
+            _release()
+        if not said:
             self._stop(GRACE)
         self._asked = True
         self._stop(None)

@@ -36,6 +36,7 @@ class Passing:
         self._tell = system.disable_for(events.put, unwrap_args=False)
         self._put = events.put
         self._taken: SimpleQueue[bool] = SimpleQueue()
+        self._given_up = False
         self._wait = wait
         self._has_body = True
         self._length: int | None = None
@@ -49,7 +50,7 @@ class Passing:
 
     def taken(self) -> bool:
         """Wait until the live server has passed on the last piece, and say whether it wants more."""
-        return self._taken.get()
+        return not self._given_up and self._taken.get()
 
     # ---- traced -----------------------------------------------------------------------------------------
 
@@ -119,6 +120,12 @@ class Passing:
         return not self.left
 
     # ---- live -------------------------------------------------------------------------------------------
+
+    def give_up(self) -> None:
+        """Let the live server go on: nobody waits for the answer any more."""
+        self._given_up = True
+        self._taken.put(False)
+        self._put(("end", ConnectionAbortedError("the client has left"), False))
 
     def pass_on(
         self,

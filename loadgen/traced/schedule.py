@@ -63,6 +63,9 @@ def outside(system: Any) -> None:
     gone = getattr(system, "loadgen_gone", None)
     if gone is not None:
         gone()
+    turns = getattr(TapeTurns, "current", None)
+    if turns is not None:
+        turns.serve()
 
 
 def announce(system: Any, thread: int, method: str, path: str) -> None:

@@ -225,10 +225,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         _left_out(name for name in ("reload", "max_requests") if getattr(config, name))
         config.set("reload", False)
         config.set("max_requests", 0)
-        if (
-            config.keepalive
-        ):  # it closes idle connections: a client that is about to use one would get no answer
-            config.set("keepalive", IDLE)
+        _keep_connections(config, keeps=worker_class.__module__ == threaded[0])
         if replaying:
             config.set("worker_class", "gthread")
             worker_class = config.worker_class
@@ -243,6 +240,32 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         live(arbiter, worker_class)
 
     return run
+
+
+def _keep_connections(config: Any, *, keeps: bool) -> None:
+    """Keep connections, if the recorded worker *keeps* them: the worker of a replay would, in any case."""
+    if not keeps:
+        config.set("keepalive", 0)
+    elif config.keepalive:  # it closes idle ones: a client that is about to use one would get no answer
+        config.set("keepalive", IDLE)
+        _close_behind_what_is_short()
+
+
+def _close_behind_what_is_short() -> None:
+    """Close a connection behind an answer shorter than it says: nothing else tells its client of the end.
+
+    Unrecorded, that is when the connection has been idle.
+    """
+    response = sys.modules["gunicorn.http.wsgi"].Response
+    stock = response.close
+
+    def close(answer: Any) -> None:
+        stock(answer)
+        has_body = answer.req.method != "HEAD" and answer.status_code not in (204, 304)
+        if has_body and answer.response_length is not None and answer.sent < answer.response_length:
+            answer.force_close()
+
+    response.close = close
 
 
 def _stop_worker_too(worker: Any) -> None:

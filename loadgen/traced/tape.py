@@ -114,6 +114,7 @@ class TapeTurns:
         self._waiting: dict[int, LiveLock] = {}
         self._finishing: set[int] = set()
         self._left: dict[int, None] = {}
+        self._serving: set[int] = set()
         self._makers: dict[int, int] = {}
         """Which thread makes each object that the tape refers to, by its handle, until that is deleted."""
         self._garbage: list[object] = []
@@ -185,6 +186,17 @@ class TapeTurns:
         with self._mutex:
             self._left.setdefault(thread)
             if self._holder in (None, thread):
+                self._pass_on()
+
+    def serve(self) -> None:
+        """Note that the calling thread goes on to serve, outside the tape."""
+        self._serving.add(self._thread_id())
+
+    def all_sent(self) -> None:
+        """Throw away what the tape holds for threads that serve: what they did when they were stopped."""
+        with self._mutex:
+            self._left.update(dict.fromkeys(self._serving))
+            if self._holder is None:
                 self._pass_on()
 
     def departed(self) -> list[int]:

@@ -40,7 +40,8 @@ def test_kept_alive(sent: bytes, status: int, headers: tuple[tuple[str, str], ..
         for at in range(0, len(asked), size):
             connection.received(asked[at : at + size])
         found += heard(connection, sent, size)
-    assert found == [Response(seq, status, headers, b"hi") for seq in (7, 9)]
+    reason = {200: "OK", 201: "Made"}[status]
+    assert found == [Response(seq, status, headers, b"hi", reason=reason) for seq in (7, 9)]
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -49,7 +50,7 @@ def test_an_answer_that_lasts_until_the_end(size: int) -> None:
     connection = Connection()
     connection.received(asking(1))
     assert not heard(connection, UNTIL_END, size)
-    assert list(connection.ended()) == [Response(1, 200, (("Server", "s"),), b"hi")]
+    assert list(connection.ended()) == [Response(1, 200, (("Server", "s"),), b"hi", reason="OK")]
     assert not list(connection.ended())
 
 
@@ -61,6 +62,8 @@ def test_an_answer_that_is_cut_is_a_failure() -> None:
     (failure,) = connection.ended()
     assert isinstance(failure, Failure)
     assert failure.seq == 1
+    assert failure.came is not None
+    assert (failure.came.status, failure.came.body) == (200, b"h")
 
 
 def test_an_answer_without_a_body() -> None:

@@ -125,7 +125,7 @@ async def test_a_failure_is_written_and_told(journal: Journal, written: Callable
 
 
 async def test_half_an_answer_is_a_failure(journal: Journal, written: Callable[[], list[Event]]) -> None:
-    """A body that breaks off is no answer: neither the transcript nor the scenario gets half of it."""
+    """A body that breaks off is no answer to the scenario; the transcript has what came of it."""
 
     async def body() -> AsyncIterator[bytes]:
         yield b"half"
@@ -134,7 +134,8 @@ async def test_half_an_answer_is_a_failure(journal: Journal, written: Callable[[
     async with client(Inner(lambda _: httpx.Response(200, content=body())), journal) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/")
-    assert written()[1:] == [Failure(1, "RemoteProtocolError", "cut off")]
+    came = Response(1, 200, (("Transfer-Encoding", "chunked"),), b"half")
+    assert written()[1:] == [Failure(1, "RemoteProtocolError", "cut off", came=came)]
 
 
 @pytest.mark.parametrize("where", ["before the answer", "within the body"])

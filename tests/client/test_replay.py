@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen import protocol
 from loadgen.client.control import Control
 from loadgen.client.replay import Refire
 from loadgen.core.exchange import Failure, Request, Response
@@ -265,9 +266,9 @@ async def test_clients_order_is_reported(folder: Path) -> None:
     assert found.client_order_same is False
 
 
-def departed(why: str) -> dict[str, Any]:
+def departed(why: str, code: str = protocol.ANOTHER_CALL) -> dict[str, Any]:
     """Return what the boundary reports of a request that left the tape."""
-    return {"code": "another-call", "why": why, "stack": ["app.py:1 in f: x"], "after": None, "lost": None}
+    return {"code": code, "why": why, "stack": ["app.py:1 in f: x"], "after": None, "lost": None}
 
 
 async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> None:
@@ -306,24 +307,29 @@ async def test_a_broken_answer_of_a_diverged_request_is_diverged(folder: Path) -
     assert Failure(2, "RemoteProtocolError", "half a body") in replay.lines()
 
 
-async def test_a_recorded_failure_is_undetermined(folder: Path) -> None:
-    """A request without a recorded answer is sent again, and is not counted as compared."""
-    wire = FakeBoundary(well)
+@pytest.mark.parametrize("finishes", [True, False])
+async def test_a_client_that_gave_up(folder: Path, *, finishes: bool) -> None:
+    """Nobody waits for its request but the end: of the request where the tape has one, else of the tape."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq != 1:
+            return await well(seq, request)
+        await wire.all_sent.wait()
+        if not finishes:
+            wire.state["diverged"] = {"1": departed("the recording ends here", protocol.RECORDING_ENDS)}
+            raise httpx.RemoteProtocolError("broken off")
+        return await well(seq, request)
+
+    wire = FakeBoundary(answer)
     replay = Replay(wire, folder)
-    events: list[Event] = [
-        RUN,
-        ask(1),
-        Failure(1, "ReadTimeout", ""),
-        ask(2),
-        told(2),
-        Order((1, -1, 2, -2)),
-        End(2),
-    ]
+    steps = (1, 2, -2, -1) if finishes else (1, 2, -2)
+    events: list[Event] = [RUN, ask(1), Failure(1, "ReadTimeout", ""), ask(2), told(2), Order(steps), End(2)]
+    if not finishes:
+        wire.reported = [*steps]
     await replay.run(events)
     found = replay.verdict(2)
-    assert [step for step in wire.order if step > 0] == [1, 2]
-    assert found.judgement is Judgement.UNDETERMINED
-    assert found.compared == 1
+    assert found.judgement is Judgement.IDENTICAL, found.reasons
+    assert found.unanswered == {"ReadTimeout": 1}
 
 
 # ---- no answer -------------------------------------------------------------------------------------------
@@ -470,7 +476,7 @@ async def test_transcript_that_stops_in_the_middle(folder: Path) -> None:
 
 
 async def test_recorded_failure_is_not_waited_for(folder: Path) -> None:
-    """Where the recording client got no answer, there is none to wait for; it is the recording's fault."""
+    """Nor is it at the end of a transcript that was cut short: what it waits for may never be sent."""
 
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq == 2:
@@ -480,6 +486,4 @@ async def test_recorded_failure_is_not_waited_for(folder: Path) -> None:
     replay = Replay(FakeBoundary(answer), folder)
     with anyio.fail_after(5):
         await replay.run([RUN, ask(1), ask(2), told(1), Failure(2, "ReadTimeout", ""), ask(3), told(3)])
-    found = replay.verdict(3)
-    assert found.judgement is Judgement.UNDETERMINED
-    assert found.reasons[0].fault == "recording"
+    assert replay.verdict(3).compared == 2

@@ -16,6 +16,7 @@ from loadgen.containers.driver_events import DriverEvents
 from loadgen.containers.group import ContainerExits
 from loadgen.core.events import Event, Failed, SessionEnd, Stage, Story, to_line
 from loadgen.core.spec import FileTraffic, RunSpec, ScenarioTraffic, Traffic
+from loadgen.engine import process
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
 from loadgen.traced import lifeline
 
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 def test_both_ends_of_the_lifeline_speak_the_same() -> None:
     """The server's half may not be imported by the driver's, so they are compared here."""
-    assert (attached.STOP, attached.COMPLETE) == (lifeline.STOP, lifeline.COMPLETE)
+    assert (attached.STOP, attached.COMPLETE, attached.RELEASE, process.RELEASE) == (
+        lifeline.STOP,
+        lifeline.COMPLETE,
+        lifeline.RELEASE,
+        lifeline.RELEASE,
+    )
 
 
 def test_traffic_is_named_in_the_containers(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from loadgen.core.comparison import (
     compared_headers,
     header,
 )
-from loadgen.core.exchange import Failure, Headers, Response
+from loadgen.core.exchange import Failure, Headers, Outcome, Response
 
 LIVE = ("Date", "Server", "Connection", "Keep-Alive", "Transfer-Encoding")
 BOUNDARY = (SERVED_HEADER, OUTCOME_HEADER, OWN_HEADER)
@@ -320,15 +320,52 @@ def test_long_values_are_shortened() -> None:
 
 def test_no_answer_differs_from_an_answer() -> None:
     """An answer that is not there any more, or only now, is a difference."""
-    failure = Failure(1, "ReadTimeout", "too slow")
+    failure = Failure(1, "RemoteProtocolError", "closed")
     assert the_one(answer(), failure) == Difference(
-        "outcome", "answered 200", "no answer: ReadTimeout too slow"
+        "outcome", "answered 200", "no answer: RemoteProtocolError closed"
     )
 
 
 def test_two_failures_have_nothing_to_compare() -> None:
-    """Where there is no answer on both sides there is no difference; the judge counts neither as compared."""
+    """Where nothing came on either side there is no difference."""
     assert compare(Failure(1, "ReadTimeout", "a"), Failure(1, "ReadError", "b")) == ()
+
+
+def cut(body: bytes, kind: str = "ReadTimeout") -> Failure:
+    return Failure(1, kind, "", came=answer(body))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "replayed", "field"),
+    [
+        # given up by its client: as far as it came, however the replay's answer ends
+        (cut(b"abc"), answer(b"abcdef"), None),
+        (cut(b"abc"), cut(b"abcdef", "RemoteProtocolError"), None),
+        (cut(b"abc"), cut(b"ab", "ReadError"), None),
+        (cut(b""), answer(b"abc"), None),
+        (Failure(1, "ReadTimeout", ""), answer(b"abc"), None),
+        (cut(b"abc"), answer(b"abX"), "body at byte 2"),
+        (cut(b"abc"), answer(b"ab"), "body at byte 2"),
+        (cut(b"abc"), cut(b"ab", "RemoteProtocolError"), "body at byte 2"),
+        (cut(b"abc"), answer(b"abc", status=500), "status"),
+        (cut(b"abc"), Failure(1, "RemoteProtocolError", ""), "outcome"),
+        # broken off by the server: at the same byte, and not later
+        (cut(b"ab", "RemoteProtocolError"), cut(b"ab", "RemoteProtocolError"), None),
+        (cut(b"ab", "RemoteProtocolError"), cut(b"abc", "RemoteProtocolError"), "body at byte 2"),
+        (cut(b"ab", "RemoteProtocolError"), answer(b"ab"), "outcome"),
+        (Failure(1, "RemoteProtocolError", ""), cut(b"", "RemoteProtocolError"), "outcome"),
+    ],
+)
+def test_what_came_of_an_answer_is_compared(recorded: Outcome, replayed: Outcome, field: str | None) -> None:
+    """How much comes until a client leaves is chance; what the server itself breaks off is not."""
+    assert [one.field for one in compare(recorded, replayed)] == ([field] if field else [])
+
+
+def test_reason_phrases() -> None:
+    """They are compared where both are known."""
+    fine = replace(answer(b""), reason="FINE")
+    assert the_one(fine, replace(fine, reason="OK")) == Difference("reason", "FINE", "OK")
+    assert compare(fine, replace(fine, reason=None)) == ()
 
 
 @pytest.mark.parametrize(

@@ -78,26 +78,21 @@ def test_everything_equal_is_identical() -> None:
     whole=st.booleans(),
     order_known=st.booleans(),
     doubts=st.integers(0, 1),
-    failures=st.integers(0, 1),
 )
 def test_identical_needs_evidence_for_everything(
-    *, compared: int, requests: int, whole: bool, order_known: bool, doubts: int, failures: int
+    *, compared: int, requests: int, whole: bool, order_known: bool, doubts: int
 ) -> None:
     """One missing piece of evidence, whichever, and it is undetermined, with a reason."""
     judge = Judge()
     for seq in range(1, compared + 1):
         judge.pair(ask(seq), recorded(seq), replayed(seq))
-    for seq in range(compared + 1, compared + failures + 1):
-        judge.pair(ask(seq), Failure(seq, "ReadTimeout", ""), replayed(seq))
     if order_known:
         judge.order_piece(serial(requests), list(serial(requests)))
         judge.order_end(list(serial(requests)))
     for _ in range(doubts):
         judge.doubt(EngineFault("stuck", advice="look"))
     found = verdict(judge, requests, whole=whole)
-    evidence = (
-        bool(compared) and compared == requests and whole and order_known and not doubts and not failures
-    )
+    evidence = bool(compared) and compared == requests and whole and order_known and not doubts
     assert found.judgement is (Judgement.IDENTICAL if evidence else Judgement.UNDETERMINED)
     assert bool(found.reasons) is not evidence
     assert found.compared == compared
@@ -134,16 +129,90 @@ def test_a_doubt_is_undetermined_and_kept() -> None:
     ]
 
 
-@pytest.mark.parametrize("answer", [replayed(1), Failure(1, "ReadTimeout", "")])
-def test_a_request_without_a_recorded_answer_is_undetermined(answer: Outcome) -> None:
-    """Where the recording has no answer there is nothing to compare with, whatever the replay answers."""
+# ---- without a whole answer ------------------------------------------------------------------------------
+
+GONE = Failure(1, "ReadTimeout", "slow")
+ENDS = Departure(protocol.RECORDING_ENDS, "the recording ends here")
+BY_THE_BOUNDARY = Response(1, 500, (("X-Loadgen-Outcome", "diverged"),), b"")
+
+
+def left_behind(
+    outcome: Failure,
+    replay: Outcome,
+    left: Departure | None,
+    steps: tuple[int, ...],
+    more: tuple[int, ...] = (),
+) -> Verdict:
+    """Return the verdict on request 1, which got no whole answer, beside one that got its own."""
     judge = Judge()
-    judge.pair(ask(1), Failure(1, "ReadTimeout", "slow"), answer)
-    judge.order_piece((1, -1), [1, -1])
+    judge.pair(ask(2), recorded(2), replayed(2))
+    judge.pair(ask(1), outcome, replay, left)
+    order = (*steps, 2, -2)
+    judge.order_piece(order, [*order, *more])
+    judge.order_end([*order, *more])
+    return verdict(judge, 2)
+
+
+@pytest.mark.parametrize(
+    ("replay", "left", "steps", "more"),
+    [
+        (replayed(1), None, (1, -1), ()),  # the server finished it, in time for its order
+        (replayed(1), None, (1,), (-1,)),  # it finished after it had been asked
+        (replayed(1), None, (), (1, -1)),  # all of it happened then
+        (BY_THE_BOUNDARY, ENDS, (1,), ()),  # it never finished
+        (BY_THE_BOUNDARY, ENDS, (), ()),  # it was never entered
+        (Failure(1, "RemoteProtocolError", ""), ENDS, (1,), ()),
+    ],
+)
+def test_a_client_that_gave_up_is_an_outcome(
+    replay: Outcome, left: Departure | None, steps: tuple[int, ...], more: tuple[int, ...]
+) -> None:
+    """The others are compared, and the verdict counts it; how far the server came is what the tape says."""
+    found = left_behind(GONE, replay, left, steps, more)
+    assert found.judgement is Judgement.IDENTICAL, found.reasons
+    assert (found.compared, found.answers_compared, found.unanswered) == (2, 1, {"ReadTimeout": 1})
+
+
+def test_what_came_until_then_is_compared() -> None:
+    """The beginning of an answer is an answer as far as it goes."""
+    came = replace(GONE, came=replace(recorded(1), body=b"{"))
+    assert left_behind(came, replayed(1), None, (1, -1)).judgement is Judgement.IDENTICAL
+    found = left_behind(came, changed(1), None, (1, -1))
+    assert found.judgement is Judgement.DIVERGED
+    assert [one.seq for one in found.divergences] == [1]
+
+
+def test_what_it_did_until_then_is_compared() -> None:
+    """A request that leaves the tape before the recording of it ends is a divergence like any other."""
+    left = Departure(protocol.ANOTHER_CALL, "another call")
+    found = left_behind(GONE, BY_THE_BOUNDARY, left, (1,))
+    assert found.judgement is Judgement.DIVERGED
+    assert found.divergences[0].differences[0].recorded == "no answer: ReadTimeout slow"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "steps"),
+    [(GONE, (1, -1)), (replace(GONE, came=recorded(1)), (1,))],
+    ids=["it finished", "its client had more"],
+)
+def test_less_on_the_tape_than_was_seen(outcome: Failure, steps: tuple[int, ...]) -> None:
+    """A tape that ends before what was seen of the request is not whole: undetermined."""
+    found = left_behind(outcome, BY_THE_BOUNDARY, ENDS, steps)
+    assert found.judgement is Judgement.UNDETERMINED
+    assert [reason.code for reason in found.reasons] == [protocol.RECORDING_INCOMPLETE]
+
+
+@pytest.mark.parametrize("answer", [replayed(1), BY_THE_BOUNDARY])
+def test_nothing_that_came_at_all_is_undetermined(answer: Response) -> None:
+    """Where no request got anything there is nothing to compare with, whatever the replay answers."""
+    judge = Judge()
+    judge.pair(ask(1), GONE, answer, ENDS if answer is BY_THE_BOUNDARY else None)
+    judge.order_piece((1,), [1])
+    judge.order_end([1])
     found = verdict(judge, 1)
     assert found.judgement is Judgement.UNDETERMINED
-    assert found.compared == 0
-    assert "request 1 (GET /1)" in found.reasons[0].message
+    assert [reason.code for reason in found.reasons] == [protocol.NOTHING_RECORDED]
+    assert "request 1 (GET /1): ReadTimeout" in found.reasons[0].message
 
 
 # ---- diverged --------------------------------------------------------------------------------------------
@@ -354,6 +423,7 @@ def test_the_json_shape() -> None:
             for rule in RULES
         ],
         "before_application": 0,
+        "unanswered": {},
         "asked": None,
         "routes": [],
         "run": "r1",

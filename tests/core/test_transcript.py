@@ -90,11 +90,26 @@ bodies = st.one_of(
     st.integers(INLINE_LIMIT - 1, INLINE_LIMIT + 1).map(lambda size: b"\xe9" * size),
 )
 numbers = st.integers(0, 2**63)
+
+
+def responses(seq: st.SearchStrategy[int]) -> st.SearchStrategy[Response]:
+    """Return answers, with and without a reason phrase."""
+    reasons = st.none() | wire_texts
+    return st.builds(Response, seq, st.integers(100, 599), header_lists, bodies, reason=reasons)
+
+
+def failures(seq: st.SearchStrategy[int]) -> st.SearchStrategy[Failure]:
+    """Return requests without an answer, or with the beginning of one."""
+    return seq.flatmap(
+        lambda one: st.builds(Failure, st.just(one), texts, texts, came=st.none() | responses(st.just(one)))
+    )
+
+
 events = st.one_of(
     st.builds(Run, texts, texts, st.integers(), numbers, numbers, texts),
     st.builds(Request, numbers, numbers, texts, wire_texts, header_lists, bodies),
-    st.builds(Response, numbers, st.integers(100, 599), header_lists, bodies),
-    st.builds(Failure, numbers, texts, texts),
+    responses(numbers),
+    failures(numbers),
     st.builds(Order, st.lists(st.integers().filter(bool), max_size=5).map(tuple)),
     st.builds(End, numbers),
 )
@@ -178,14 +193,7 @@ def transcripts(draw: st.DrawFn) -> list[Event]:
             )
         else:
             seq = st.just(open_requests.pop(draw(st.integers(0, len(open_requests) - 1))))
-            told.append(
-                draw(
-                    st.one_of(
-                        st.builds(Response, seq, st.integers(100, 599), header_lists, bodies),
-                        st.builds(Failure, seq, texts, texts),
-                    )
-                )
-            )
+            told.append(draw(responses(seq) | failures(seq)))
     steps = draw(st.permutations([step for seq in range(1, total + 1) for step in (seq, -seq)]))
     cut = draw(st.integers(0, len(steps)))
     told += [Order(tuple(piece)) for piece in (steps[:cut], steps[cut:]) if piece]
@@ -325,8 +333,14 @@ def test_nothing_follows_the_end(more: Event | Line) -> None:
         ([RUN, b"{}\n"], "line 2: no event"),
         ([RUN, {"event": 5}], "line 2: no event"),
         ([RUN, {"event": "note", "at": 1}], "line 2: a 'note' event with missing, unknown or mistyped"),
-        ([{**line_of(RUN), "format": "loadgen-transcript/3"}], "its format is 'loadgen-transcript/3'"),
-        ([{**line_of(RUN), "format": "other"}], f"this loadgen reads loadgen-transcript/1 and {FORMAT}"),
+        ([{**line_of(RUN), "format": "loadgen-transcript/4"}], "its format is 'loadgen-transcript/4'"),
+        (
+            [{**line_of(RUN), "format": "other"}],
+            f"loadgen-transcript/1 and loadgen-transcript/2 and {FORMAT}",
+        ),
+        ([RUN, ASK[0], {**line_of(TELL[0]), "reason": 7}], "line 3: an answer with missing, unknown or mis"),
+        ([RUN, ASK[0], {**line_of(Failure(1, "x", "y")), "came": None}], "line 3: an answer with missing"),
+        ([RUN, ASK[0], {**line_of(Failure(1, "x", "y")), "came": {"status": 200}}], "line 3: an answer"),
         ([RUN, BROKEN], "request 1 was never issued"),
         ([RUN, {**line_of(BROKEN), "where": 7}], "a 'failed_iteration' event with missing"),
     ],
@@ -383,7 +397,8 @@ def test_what_was_due_is_read() -> None:
     assert [read.due for _ in read] == [None, 0.25, None, None, None]
 
 
-def test_an_earlier_format_is_read() -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_earlier_format_is_read(version: int) -> None:
     """A transcript of an earlier loadgen is read as it was meant."""
-    first = {**line_of(RUN), "format": "loadgen-transcript/1"}
+    first = {**line_of(RUN), "format": f"loadgen-transcript/{version}"}
     assert list(reader(first, ASK[0], TELL[0])) == [RUN, ASK[0], TELL[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,12 +21,8 @@ pytestmark = pytest.mark.engine
 
 FIRST = 1_000
 """Number of the first raw request, which no transcript has."""
-BROKEN = {
-    "raw short", "raw fails-between", "raw long-pieces", "raw long", "head stream",
-    *(name for name in REQUESTS if name.startswith("HEAD raw")),
-    "high header", "high target",
-}  # fmt: skip
-"""Answers that a client cannot take for whole, and requests that loadgen's own client does not send."""
+NOT_SENT = {"high header", "high target"}
+"""Requests that httpx does not send like this: it takes what is above 127 for UTF-8."""
 
 
 @pytest.fixture
@@ -88,15 +85,17 @@ def test_each_answer_is_compared(conforming: Bench, server: str) -> None:
 
     async def ask(user: User) -> None:
         for name, data in REQUESTS.items():
-            if name not in BROKEN and (wanted := parsed(data)) is not None:
+            if name not in NOT_SENT and (wanted := parsed(data)) is not None:
                 wanted.url = wanted.url.copy_with(host=user.http.base_url.host, port=user.http.base_url.port)
-                await user.http.send(wanted)
+                with suppress(httpx.TransportError):  # an answer that breaks off
+                    await user.http.send(wanted)
 
     plan = Scenario("conforming", "sends what a client can", ask)
     recorded = conforming.record(COMMANDS[server][1].split(), plan, concurrency=8, iterations=1)
     assert not recorded.end.failed, recorded.end.errors
-    assert recorded.totals.failures == 0
     verdict = conforming.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+    assert set(verdict.unanswered) <= {"RemoteProtocolError", "ReadError"}
+    assert sum(verdict.unanswered.values()) >= 8
     # waitress refuses nothing of what this client sends
     assert verdict.before_application > 0 or server == "waitress"

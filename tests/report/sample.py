@@ -16,6 +16,7 @@ from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import Judge
 from loadgen.core.spec import Load, RunSpec
 from loadgen.core.verdict import Facts
+from loadgen.errors import EngineFault
 from loadgen.store import sealed
 from loadgen.store.manifest import Manifest, Started, State, Totals
 from loadgen.store.run_folder import RunFolder
@@ -39,6 +40,8 @@ class Sample:
     fail: tuple[int, ...] = ()
     """Requests without an answer, in both sessions."""
     order_differs: bool = False
+    doubt: str = ""
+    """Why the replay cannot tell."""
     verified: bool = True
     cut: bool = False
     """The transcript ends in the middle of a line, and the run failed."""
@@ -221,6 +224,8 @@ class _Session:
             elif kind == "failure":
                 gone = Failure(seq, "ReadTimeout", "timed out")
                 judge.pair(self.request(seq), gone, gone)
+        if self.sample.doubt:
+            judge.doubt(EngineFault(self.sample.doubt))
         order = self.order(replay=True)
         judge.order_piece(tuple(self.steps), order)
         judge.order_end(order)

@@ -140,7 +140,8 @@ def test_bundle_of_a_failed_run_is_refused(tmp_path: Path) -> None:
         (Sample(), 0, 0),
         (Sample(diverge=(20, 31)), 3, 0),
         (Sample(order_differs=True), 1, 0),
-        (Sample(fail=(3,)), 0, 1),
+        (Sample(doubt="stuck"), 0, 1),
+        (Sample(fail=(3,)), 0, 0),
     ],
 )
 def test_junit_fails_exactly_where_the_verdict_does(
@@ -174,7 +175,7 @@ def test_junit_is_xml_whatever_a_server_answered(tmp_path: Path) -> None:
     [
         (Sample(), "## ✅ Identical"),
         (Sample(diverge=(20,)), "## ❌ Diverged"),
-        (Sample(fail=(3,)), "## ⚠️ Undetermined"),
+        (Sample(doubt="stuck"), "## ⚠️ Undetermined"),
     ],
 )
 def test_summary_begins_with_the_verdict(tmp_path: Path, sample: Sample, head: str) -> None:

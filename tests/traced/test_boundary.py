@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from loadgen import protocol
 from loadgen.core.departure import Departure
 from loadgen.testing.system import FakeSystem
-from loadgen.traced import settings
+from loadgen.traced import lifeline, settings
 from loadgen.traced.boundary import ENTER, Boundary
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.settings import FIRST_THREAD
@@ -180,3 +181,39 @@ def test_another_live_request_is_reported_as_that() -> None:
     assert told.code == protocol.NOT_THE_RECORDED_REQUEST
     assert "path '/a', recorded '/other'" in told.why
     assert made.order == []
+
+
+def test_what_clients_gave_up_holds_up_no_server() -> None:
+    """Once they have ended, the live half of what is open goes on, and nothing new enters."""
+    goes_on, entered, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def waits(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        entered.set()
+        goes_on.wait(10)
+        start_response("200 OK", [])
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            ended.set()
+
+    made = Boundary(waits, FakeSystem(protocol.RECORD, lambda _: None))
+    made.tape = None
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            Answer(made, "/a", "1")
+        except ConnectionAbortedError as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert entered.wait(10)
+    lifeline._release()
+    asking.join(10)
+    assert len(failures) == 1
+    assert Answer(made, "/a", "2").status.startswith("409")
+    assert made.order == [1]
+    goes_on.set()
+    assert ended.wait(10)

@@ -163,6 +163,25 @@ def test_end_of_the_tape() -> None:
     assert {getattr(error, "code", "") for _, error in tape.errors} == {protocol.RECORDING_ENDS}
 
 
+def test_what_a_serving_thread_did_last() -> None:
+    """It did so when it was stopped. In a replay it goes on serving, and others come to the tape's end."""
+    tape = Tape(tape_of((1, "before"), (2, "request"), (1, "stopped")))
+
+    def serve() -> None:
+        tape.bindings.read()
+        TapeTurns.current.serve()
+
+    main = tape.start(1, serve)
+    main.join(3)
+    request = tape.reads(2, 2)
+    request.join(0.2)
+    assert request.is_alive()
+    TapeTurns.current.all_sent()
+    request.join(3)
+    assert tape.seen == [(2, "request")]
+    assert [getattr(error, "code", "") for _, error in tape.errors] == [protocol.RECORDING_ENDS]
+
+
 def test_thread_that_left() -> None:
     """What the tape still holds for a request that left it is skipped, so that the others go on."""
     tape = Tape(tape_of((1, "a"), (2, "b"), (1, "c"), (1, "d"), (2, "e")))

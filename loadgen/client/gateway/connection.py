@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Protocol
 from loadgen.client.gateway.admission import FOR_THE_PROXY
 from loadgen.client.gateway.exchange import CONTINUE, Exchange, own_answer
 from loadgen.client.gateway.sockets import Connecting, Stream
-from loadgen.core.exchange import Failure
 from loadgen.core.http1 import HEAD_LIMIT, Malformed, Refused, check_beginning, head_end, request_head
 
 if TYPE_CHECKING:
     import socket
 
-    from loadgen.core.exchange import Headers, Request, Response
+    from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.http1 import Body, RequestHead
 
 AHEAD = 1 << 16
@@ -154,7 +153,7 @@ class ClientConnection:
         if self.exchange is not None:
             when = "in the middle of an answer" if self.exchange.started else "before its answer"
             self._owner.left(when)
-            self._complete(Failure(self.exchange.request.seq, "ClientLeft", f"the client left {when}"))
+            self._complete(self.exchange.failure("ClientLeft", f"the client left {when}"))
         elif not self._over and (self._head is not None or self._received or self._connecting):
             self._owner.left("in the middle of a request")
         self._over = True
@@ -372,7 +371,7 @@ class ClientConnection:
         assert exchange is not None
         method = exchange.request.method
         seen = "the answer was cut short" if exchange.started else f"the client got {status.value}"
-        self._complete(Failure(exchange.request.seq, kind, f"{why}; {seen}"))
+        self._complete(exchange.failure(kind, f"{why}; {seen}"))
         if exchange.started and (exchange.to_the_end or kind != "RemoteProtocolError"):
             self.break_off()  # an orderly end would look like that of the answer
             return

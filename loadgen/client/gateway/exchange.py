@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from loadgen.core.exchange import Response
+from loadgen.core.exchange import Failure, Response
 from loadgen.core.http1 import HEAD_LIMIT, Malformed, ToTheEnd, answer_head, head_end
 
 if TYPE_CHECKING:
@@ -99,7 +99,12 @@ class Exchange:
         """Return the answer, once it has ended."""
         assert self._head is not None
         assert self._body is not None
-        return Response(self.request.seq, self._head.status, self._head.headers, b"".join(self._body.content))
+        head, body = self._head, b"".join(self._body.content)
+        return Response(self.request.seq, head.status, head.headers, body, reason=head.reason)
+
+    def failure(self, kind: str, message: str) -> Failure:
+        """Return how the request ended without a whole answer."""
+        return Failure(self.request.seq, kind, message, came=None if self._body is None else self.response())
 
     def _take_head(self, raw: bytes) -> bytes:
         head = answer_head(raw)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 
-from loadgen.client.recording import exchange, numbered
+from loadgen.client.arriving import Arriving
+from loadgen.client.recording import numbered
 from loadgen.core.exchange import Failure, Request, Response
 
 if TYPE_CHECKING:
@@ -102,21 +103,19 @@ class Again:
             stream=httpx.ByteStream(request.body),
             extensions={"target": request.target.encode("latin-1")},
         )
+        arriving = Arriving(request.seq)
         outcome: Response | Failure | None = None
         with one.scope:
             try:
-                answer, body = await exchange(self._transport, numbered(message, request.seq))
-                headers = tuple(
-                    (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
-                )
-                outcome = Response(request.seq, answer.status_code, headers, body)
+                await arriving.receive(self._transport, numbered(message, request.seq))
+                outcome = arriving.response()
             except httpx.TransportError as error:
-                outcome = Failure(request.seq, type(error).__name__, str(error))
+                outcome = arriving.failure(type(error).__name__, str(error))
         if outcome is None:
             outcome = (
-                Failure(request.seq, LEFT, "the client left, as in the recorded run")
+                arriving.failure(LEFT, "the client left, as in the recorded run")
                 if one.leaves
-                else Failure(request.seq, "ReadTimeout", f"no whole answer in {self._timeout:g} s")
+                else arriving.failure("ReadTimeout", f"no whole answer in {self._timeout:g} s")
             )
         self._journal.complete(outcome)
         one.answered.set()

@@ -58,7 +58,11 @@ async def test_a_client_that_leaves_a_stream(tmp_path: Path) -> None:
             await server.send_for_ever(PIECE)
         await here.journalled(1)
         assert dict(here.gateway.departures) == {"in the middle of an answer": 1}
-    assert here.events()[1] == Failure(1, "ClientLeft", "the client left in the middle of an answer")
+    left = here.events()[1]
+    assert isinstance(left, Failure)
+    assert (left.kind, left.message) == ("ClientLeft", "the client left in the middle of an answer")
+    assert left.came is not None
+    assert left.came.body.startswith(b"o")
 
 
 async def test_a_client_that_breaks_off_while_it_waits(tmp_path: Path) -> None:
@@ -79,7 +83,7 @@ async def test_a_client_that_breaks_off_while_it_waits(tmp_path: Path) -> None:
         assert await other.message() == b"HTTP/1.1 204 No Content\r\n\r\n"
     assert here.events()[2:] == [
         Failure(1, "ClientLeft", "the client left before its answer"),
-        Response(2, 204, (), b""),
+        Response(2, 204, (), b"", reason="No Content"),
     ]
 
 
@@ -94,7 +98,7 @@ async def test_a_client_that_closes_while_it_waits(tmp_path: Path) -> None:
         await anyio.sleep(0.05)
         await server.send(b"HTTP/1.1 204 No Content\r\n\r\n")
         await here.journalled(1)
-    assert here.events()[1] == Response(1, 204, (), b"")
+    assert here.events()[1] == Response(1, 204, (), b"", reason="No Content")
 
 
 TRUNCATED = {

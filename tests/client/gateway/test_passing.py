@@ -116,7 +116,7 @@ async def test_a_request_arrives_as_it_was_sent(tmp_path: Path, name: str, step:
         assert here.events() == [expected], "it is journalled before it is sent"
         await server.send(OK)
         assert await client.message(2) == OK
-    assert here.events()[1:] == [Response(1, 200, (("Content-Length", "2"),), b"ok")]
+    assert here.events()[1:] == [Response(1, 200, (("Content-Length", "2"),), b"ok", reason="OK")]
 
 
 ANSWERS: dict[str, tuple[bytes, bytes, bytes, int]] = {
@@ -212,7 +212,7 @@ async def test_pieces_pass_at_once_and_the_last_after_the_journal(tmp_path: Path
         await server.send(b"0\r\n\r\n")
         assert await client.exactly(5) == b"0\r\n\r\n"
         assert here.events()[1:] == [
-            Response(1, 200, (("Transfer-Encoding", "chunked"),), b"000001002003004")
+            Response(1, 200, (("Transfer-Encoding", "chunked"),), b"000001002003004", reason="OK")
         ]
 
 
@@ -229,7 +229,7 @@ async def test_an_answer_ended_by_the_connection(tmp_path: Path) -> None:
         await server.send(b" two")
         await server.close()
         assert await client.rest() == b" two"
-    assert here.events()[1] == Response(1, 200, (), b"part two")
+    assert here.events()[1] == Response(1, 200, (), b"part two", reason="OK")
 
 
 async def test_a_server_that_closes_closes_the_client(tmp_path: Path) -> None:
