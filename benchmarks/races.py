@@ -17,16 +17,10 @@ from pathlib import Path
 import anyio
 from planted.applications import PLANTED, Planted
 
+from loadgen.check import invariants
 from loadgen.client.session import Stop
-from loadgen.core.invariants import Conserved, Monotonic, Unique, read
 from loadgen.core.spec import Explore, Load, Points, RunSpec, ScenarioTraffic
 from loadgen.hunt.races.hunting import Setting, hunt
-
-KINDS: dict[str, type[Unique | Monotonic | Conserved]] = {
-    "unique": Unique,
-    "monotonic": Monotonic,
-    "conserved": Conserved,
-}
 
 
 def hunted(planted: Planted, seed: int, points: Points, most: int, *, fixed: bool) -> dict[str, object]:
@@ -41,12 +35,12 @@ def hunted(planted: Planted, seed: int, points: Points, most: int, *, fixed: boo
             load=Load(concurrency=8, iterations=2, seed=seed, timeout=20),
             traffic=ScenarioTraffic(scenario=str(folder / "load.py")),
             explore=Explore(points=points),
+            invariants=planted.invariants,
         )
-        invariants = tuple(read(KINDS[kind], path) for kind, path in planted.invariants)
         work = folder / "hunt"
         work.mkdir()
         # Seeds of one hunt are not those of the next.
-        where = Setting(spec, invariants, work, seconds=3600, seed=1000 * seed, most=most)
+        where = Setting(spec, invariants(spec.invariants), work, seconds=3600, seed=1000 * seed, most=most)
         found = anyio.run(hunt, where, Stop(), lambda *_: None)
         return {
             "race": planted.name,

@@ -25,7 +25,7 @@ PURE = {
 PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("engine",), ("store",), ("client",),
     ("modes",),
-    ("record",), ("verify",), ("diff",), ("containers",), ("dispatch",), ("hunt",), ("hazards",),
+    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""

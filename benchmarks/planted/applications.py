@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loadgen.core.spec import InvariantSpec
+
 HEAD = """
-import json, os, sqlite3, threading
+import json, os, shutil, sqlite3, threading
 from contextlib import nullcontext
 from flask import Flask
 
 app = Flask(__name__)
 lock, other = threading.RLock(), threading.RLock()
-os.makedirs("data", exist_ok=True)
+shutil.rmtree("data", ignore_errors=True)  # all trials of a hunt have the same working directory
+os.makedirs("data")
 
 
 def connect():
@@ -30,6 +33,9 @@ if __name__ == "__main__":
 """
 
 
+NOTHING = InvariantSpec()
+
+
 @dataclass(frozen=True, slots=True)
 class Planted:
     """One race."""
@@ -38,8 +44,8 @@ class Planted:
     code: str
     calls: tuple[str, ...]
     """``METHOD /path``; each user makes them in turn, beginning at its own number."""
-    invariants: tuple[tuple[str, str], ...] = ()
-    """Kind and path, as for ``loadgen races``; an answer 5xx is broken anyway."""
+    invariants: InvariantSpec = NOTHING
+    """As for ``loadgen races``; an answer 5xx is broken anyway."""
     crosswise: bool = False
     """Whether the twin differs in the order of two locks."""
 
@@ -62,8 +68,8 @@ class Planted:
         )
 
 
-ID = (("unique", "json:$.id"),)
-SUM = (("conserved", "json:$.sum"),)
+ID = InvariantSpec(unique=("json:$.id",))
+SUM = InvariantSpec(conserved=("json:$.sum",))
 
 PLANTED = (
     Planted("counter", """
@@ -148,7 +154,7 @@ def get_client():
 def send():
     with GUARD:
         return {"client": get_client()}
-""", ("POST /send",), (("conserved", "json:$.client"),)),
+""", ("POST /send",), InvariantSpec(conserved=("json:$.client",))),
     Planted("lock-order", """
 @app.get("/there")
 def there():
@@ -161,7 +167,7 @@ def back():
     with FIRST:
         with SECOND:
             return {}
-""", ("GET /there", "GET /back"), (), True),
+""", ("GET /there", "GET /back"), crosswise=True),
     Planted("dict-iterated", """
 sessions = {}
 count = 0
@@ -250,7 +256,7 @@ def render():
 def page():
     with GUARD:
         return {"version": render()}
-""", ("GET /page",), (("conserved", "json:$.version"),)),
+""", ("GET /page",), InvariantSpec(conserved=("json:$.version",))),
     Planted("double-checked", """
 settings = None
 

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import config, exports, hazards, hunts, races
+from loadgen.cli import check, config, exports, hazards, hunts, races
 from loadgen.cli.options import parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
@@ -97,13 +97,17 @@ def recorded(
 ) -> None:
     """Record a session, print what came of it, and exit."""
     from loadgen import dispatch
+    from loadgen.check import check as checking
+    from loadgen.check import invariants
     from loadgen.cli import show
     from loadgen.cli.progress import Progress
     from loadgen.cli.running import interruptible
 
+    held = invariants(spec.invariants)  # a model that cannot be read is found before anything is started
     with redirect_stdout(sys.stderr), Progress(quiet=quiet or as_json) as emit:  # a scenario may print
         result = interruptible(lambda stop: dispatch.record(spec, folder, stop, emit, host=host))
-    say(show.manifest_json(result) if as_json else show.recorded(result))
+    checked = checking(result.run, result.manifest, held) if held else []
+    say(show.manifest_json(result) if as_json else show.recorded(result, checked))
     if result.end.interrupted:
         raise typer.Exit(Interrupted.exit_code)
     if result.end.failed:
@@ -192,6 +196,7 @@ exports.register(app)
 hazards.register(app)
 hunts.register(app)
 races.register(app)
+check.register(app)
 
 
 @app.command(short_help="Remove what killed runs left behind in Docker.")

@@ -11,13 +11,12 @@ import typer
 from loadgen.cli.hunts import JOBS
 from loadgen.cli.options import taking
 from loadgen.core.spec import RunSpec
-from loadgen.errors import Interrupted, Undetermined, UsageError
+from loadgen.errors import Interrupted, Undetermined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadgen.client.session import Stop
-    from loadgen.core.invariants import Invariant
     from loadgen.hunt.races.folder import Race, RecordedRace
     from loadgen.hunt.races.hunting import Hunted, Setting
     from loadgen.hunt.races.trial import Tried
@@ -28,7 +27,6 @@ USERS = 8
 AGAIN = 5
 """How often a race is looked for in other code."""
 PARENT = Path("races")
-_PATH = "json:PATH"
 
 
 def register(app: typer.Typer) -> None:
@@ -48,24 +46,6 @@ def races(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=64, help="Number of trials at a time.")
     ] = JOBS,
-    unique: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar=_PATH,
-            help="Broken if two answers have the same value, such as an id.",
-            show_default=False,
-        ),
-    ] = None,
-    monotonic: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar=_PATH, help="Broken if a later request gets a smaller value.", show_default=False
-        ),
-    ] = None,
-    conserved: Annotated[
-        list[str] | None,
-        typer.Option(metavar=_PATH, help="Broken if two answers have different values.", show_default=False),
-    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(help="Output folder. [default: a new one in races/]", show_default=False),
@@ -90,28 +70,24 @@ def races(
     """
     from msgspec.structs import replace
 
+    from loadgen.check import invariants
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.folder import new_folder
     from loadgen.hunt.grid import seconds
     from loadgen.hunt.races.hunting import Setting
 
-    given = [
-        *(("unique", text) for text in unique or ()),
-        *(("monotonic", text) for text in monotonic or ()),
-        *(("conserved", text) for text in conserved or ()),
-    ]
     if again is not None:
         _again(again, quiet=quiet or as_json)
         return
     load = replace(record.load, concurrency=record.load.concurrency or USERS, iterations=iterations)
-    invariants = tuple(_invariant(kind, text) for kind, text in given)
     spec = replace(record, load=load)
+    held = invariants(spec.invariants)
     path = new_folder(folder, PARENT)
-    setting = Setting(spec, invariants, path, jobs, seconds(budget, "--budget"), record.load.seed)
+    setting = Setting(spec, held, path, jobs, seconds(budget, "--budget"), record.load.seed)
 
     async def work(stop: Stop) -> tuple[Hunted, Race | None]:
-        return await _hunt(setting, given, stop, quiet=quiet or as_json)
+        return await _hunt(setting, stop, quiet=quiet or as_json)
 
     hunted, race = interruptible(work)
     if race is None and hunted.failed == hunted.trials:
@@ -122,9 +98,7 @@ def races(
     raise typer.Exit(0 if race is None else 1)
 
 
-async def _hunt(
-    setting: Setting, given: list[tuple[str, str]], stop: Stop, *, quiet: bool
-) -> tuple[Hunted, Race | None]:
+async def _hunt(setting: Setting, stop: Stop, *, quiet: bool) -> tuple[Hunted, Race | None]:
     from loadgen.hunt.races.folder import write
     from loadgen.hunt.races.hunting import hunt
     from loadgen.hunt.races.narrowing import Narrowing, replayed
@@ -152,21 +126,7 @@ async def _hunt(
     narrowed = await narrowing.narrow()
     _, manifest = RunFolder.open(run)
     code = manifest.result.started.folder
-    return hunted, write(setting.folder, hunted.spec, given, found.broken, narrowed, replays, code)
-
-
-def _invariant(kind: str, text: str) -> Invariant:
-    from loadgen.core.invariants import Conserved, Monotonic, Unique, read
-
-    made: dict[str, type[Unique | Monotonic | Conserved]] = {
-        "unique": Unique,
-        "monotonic": Monotonic,
-        "conserved": Conserved,
-    }
-    try:
-        return read(made[kind], text)
-    except ValueError as error:
-        raise UsageError(f"--{kind} {text}: {error}") from error
+    return hunted, write(setting.folder, hunted.spec, found.broken, narrowed, replays, code)
 
 
 def _again(folder: Path, *, quiet: bool) -> None:
@@ -191,15 +151,16 @@ def _again(folder: Path, *, quiet: bool) -> None:
 async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int:
     import tempfile
 
+    from loadgen.check import invariants
     from loadgen.hunt.races.hunting import LIMIT, exploring
     from loadgen.hunt.races.trial import attempt
 
     tell, broken = _teller(quiet=quiet), 0
-    invariants = tuple(_invariant(kind, text) for kind, text in race.invariants)
+    held = invariants(race.spec.invariants)
     with tempfile.TemporaryDirectory(prefix="loadgen-races-") as work:
         for number in range(AGAIN):
             spec = exploring(race.spec, script=race.script)
-            tried = await attempt(spec, Path(work) / str(number), invariants, LIMIT)
+            tried = await attempt(spec, Path(work) / str(number), held, LIMIT)
             if tried.failure:
                 raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
             broken += bool(tried.kinds & race.kinds)
@@ -221,7 +182,8 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     counted = f"{hunted.trials} trials, {hunted.requests} requests, {hunted.seconds:.0f} s"
     if race is None:
-        return f"nothing broke in {counted}. That is no proof: see docs/races.md."
+        unchecked = (f"never checked: {name}: {why}" for name, why in hunted.unchecked.items())
+        return "\n".join((f"nothing broke in {counted}. That is no proof: see docs/races.md.", *unchecked))
     same, of = race.replays
     lines = [f"BROKEN: {race.message}", f"found in {counted}", ""]
     if hunted.without_race:

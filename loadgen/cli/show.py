@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from loadgen.containers.clean import Cleaned
     from loadgen.core.events import Visit
+    from loadgen.core.invariants import Checked
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest, Spread, Totals
@@ -42,7 +43,7 @@ COLOUR = {
 }
 
 
-def recorded(result: Recorded) -> str:
+def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
     """Tell what was recorded."""
     manifest, totals, end = result.manifest, result.totals, result.end
     rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
@@ -57,6 +58,7 @@ def recorded(result: Recorded) -> str:
         *_clients(totals.visit),
         f"run        {result.run.path}",
     ]
+    lines += [f"{word(one):<10} {one.invariant}: {one.message}" for one in checked if not one.holds]
     lines += [f"warning    {told}"] if (told := _failing(manifest)) else []
     for one in totals.conditions:
         if one.holds:
@@ -68,6 +70,11 @@ def recorded(result: Recorded) -> str:
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
     lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
+
+
+def word(checked: Checked) -> str:
+    """Return the result of checking an invariant, in a word."""
+    return {True: "holds", False: "BROKEN", None: "unknown"}[checked.holds]
 
 
 def _clients(visit: Visit | None) -> list[str]:

@@ -1,8 +1,10 @@
-"""Invariants of a service that need no code: over what was asked and answered, in the order of the answers.
+"""Invariants of a service: what must hold of its answers, whatever ran at the same time.
 
-``--unique json:$.id``: no two answers have it. ``--monotonic json:$.total``: of two answers, one of which was
-complete before the other was asked for, the later does not have less. ``--conserved json:$.sum``: all answers
-have the same. An answer that has no such value, or is not a success, says nothing about it.
+``--unique json:$.id``: no two answers have the same value. ``--monotonic json:$.total``: of two answers, the
+first of which was complete before the second was asked for, the second does not have less. ``--conserved
+json:$.sum``: all answers have the same value. Answers that have no such value, and answers that are not 2xx,
+are ignored; if no answer has one, nothing was checked, and the result is undetermined. A model is an
+invariant, too: :mod:`loadgen.core.model`.
 """
 
 from __future__ import annotations
@@ -12,42 +14,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loadgen.core import json_path
+from loadgen.core.exchange import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from loadgen.core.history import Operation
 
 SUCCESS = range(200, 300)
 PREFIX = "json:"
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One exchange of a history."""
-
-    seq: int
-    asked: float
-    """When the request was sent, in any unit that orders events."""
-    answered: float
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenInvariant:
-    """An invariant that does not hold."""
+class Checked:
+    """What came of checking an invariant."""
 
     invariant: str
     """As it was given."""
+    holds: bool | None
+    """None: undetermined."""
     message: str
-    """What contradicts it, in a sentence."""
-    seqs: tuple[int, ...]
-    """The requests that show it."""
+    """What contradicts it, how much was checked, or why it is undetermined, in a sentence."""
+    seqs: tuple[int, ...] = ()
+    """The requests that contradict it."""
+    details: tuple[str, ...] = ()
+    """Those requests, a line each, where the sentence has no room for them."""
 
 
 class Invariant(Protocol):
     """What must hold of a history."""
 
-    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
+    def check(self, history: Sequence[Operation]) -> Checked:
         """Return the first contradiction, in the order of the answers."""
 
 
@@ -56,81 +53,87 @@ class _Valued:
     path: str
     """As it was given, with its ``json:``."""
 
-    def _values(self, history: Sequence[Answered]) -> Iterator[tuple[Answered, Any]]:
+    def _values(self, history: Sequence[Operation]) -> list[tuple[Operation, Any]]:
         parsed = json_path.parse(self.path.removeprefix(PREFIX))
-        for exchange in sorted(history, key=lambda one: one.answered):
-            if exchange.status not in SUCCESS:
+        found = []
+        for one in sorted(history, key=lambda one: one.answered):
+            if not isinstance(one.outcome, Response) or one.outcome.status not in SUCCESS:
                 continue
             try:
-                text = exchange.body.decode()
+                text = one.outcome.body.decode()
                 spans = json_path.find(text, [parsed])
             except (ValueError, RecursionError):
                 continue
-            for start, end in spans:
-                yield exchange, json.loads(text[start:end])
+            found += [(one, json.loads(text[start:end])) for start, end in spans]
+        return found
+
+    def _held(self, name: str, values: Sequence[object]) -> Checked:
+        if values:
+            return Checked(name, holds=True, message=f"{len(values)} values")
+        return Checked(name, holds=None, message=f"no answer has a value at {self.path}")
 
 
 @dataclass(frozen=True, slots=True)
 class Unique(_Valued):
     """No two answers have the same value."""
 
-    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
+    def check(self, history: Sequence[Operation]) -> Checked:
         """Return the first value that comes again."""
-        seen: dict[str, int] = {}
-        for exchange, value in self._values(history):
+        name, seen = f"unique {self.path}", dict[str, int]()
+        values = self._values(history)
+        for one, value in values:
             key = json.dumps(value, sort_keys=True)
             if key in seen:
-                name = f"unique {self.path}"
-                message = f"requests {seen[key]} and {exchange.seq} both got {key}"
-                return BrokenInvariant(name, message, (seen[key], exchange.seq))
-            seen[key] = exchange.seq
-        return None
+                both = (seen[key], one.seq)
+                return Checked(
+                    name, holds=False, message=f"requests {seen[key]} and {one.seq} both got {key}", seqs=both
+                )
+            seen[key] = one.seq
+        return self._held(name, values)
 
 
 @dataclass(frozen=True, slots=True)
 class Monotonic(_Valued):
     """Whoever asks when an answer is known gets no smaller value."""
 
-    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
+    def check(self, history: Sequence[Operation]) -> Checked:
         """Return the first answer with less than one that was known when it was asked for."""
-        known: list[tuple[float, float, int]] = []
-        for exchange, value in self._values(history):
+        name, known = f"monotonic {self.path}", list[tuple[float, float, int]]()
+        for one, value in self._values(history):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            before = [one for one in known if one[0] < exchange.asked]
-            if before and value < (most := max(before, key=lambda one: one[1]))[1]:
-                name = f"monotonic {self.path}"
-                message = f"request {exchange.seq} got {value:g}, and request {most[2]} had got {most[1]:g}"
-                return BrokenInvariant(name, message, (most[2], exchange.seq))
-            known.append((exchange.answered, value, exchange.seq))
-        return None
+            before = [earlier for earlier in known if earlier[0] < one.asked]
+            if before and value < (most := max(before, key=lambda earlier: earlier[1]))[1]:
+                message = f"request {one.seq} got {value:g}, and request {most[2]} had got {most[1]:g}"
+                return Checked(name, holds=False, message=message, seqs=(most[2], one.seq))
+            known.append((one.answered, value, one.seq))
+        return self._held(name, known)
 
 
 @dataclass(frozen=True, slots=True)
 class Conserved(_Valued):
     """All answers have the same value."""
 
-    def check(self, history: Sequence[Answered]) -> BrokenInvariant | None:
+    def check(self, history: Sequence[Operation]) -> Checked:
         """Return the first answer with another value than the first one."""
-        first: tuple[int, str] | None = None
-        for exchange, value in self._values(history):
+        name, first = f"conserved {self.path}", None
+        values = self._values(history)
+        for one, value in values:
             key = json.dumps(value, sort_keys=True)
             if first is None:
-                first = exchange.seq, key
+                first = one.seq, key
             elif key != first[1]:
-                name = f"conserved {self.path}"
-                message = f"request {first[0]} got {first[1]}, and request {exchange.seq} {key}"
-                return BrokenInvariant(name, message, (first[0], exchange.seq))
-        return None
+                message = f"request {first[0]} got {first[1]}, and request {one.seq} {key}"
+                return Checked(name, holds=False, message=message, seqs=(first[0], one.seq))
+        return self._held(name, values)
 
 
-def read(kind: type[Unique | Monotonic | Conserved], text: str) -> Invariant:
-    """Return the invariant of *kind* that *text*, such as ``json:$.id``, means.
+def check_path(text: str) -> None:
+    """Refuse what is not a path such as ``json:$.id``.
 
     Raises:
-        ValueError: it is not such a path.
+        ValueError: it is not.
     """
     if not text.startswith(PREFIX):
         raise ValueError("it looks like json:$.name")
     json_path.parse(text.removeprefix(PREFIX))
-    return kind(text)

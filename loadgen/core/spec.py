@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from loadgen.core import threshold
+from loadgen.core import invariants, threshold
 from loadgen.core.classification import table
 from loadgen.core.option import Option, fields
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
@@ -319,6 +319,48 @@ class Explore(Value, frozen=True, kw_only=True):
             )
 
 
+class InvariantSpec(Value, frozen=True, kw_only=True):
+    """What must hold of the answers; see :mod:`loadgen.core.invariants`."""
+
+    unique: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--unique",),
+            "Broken if two answers have the same value, such as an id. May be repeated.",
+            "json:PATH",
+        ),
+    ] = ()
+    monotonic: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--monotonic",), "Broken if a later request gets a smaller value. May be repeated.", "json:PATH"
+        ),
+    ] = ()
+    conserved: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--conserved",), "Broken if two answers have different values. May be repeated.", "json:PATH"
+        ),
+    ] = ()
+    model: Annotated[
+        str | None,
+        Option(
+            ("--model",),
+            "Broken if no order of the requests explains the answers by this model: a Python file that says what "
+            "the service does with one request at a time. docs/races.md describes it.",
+            "FILE",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        for name in ("unique", "monotonic", "conserved"):
+            for path in getattr(self, name):
+                try:
+                    invariants.check_path(path)
+                except ValueError as error:
+                    raise UsageError(f"--{name} {path}: {error}") from error
+
+
 class RunSpec(Value, frozen=True, kw_only=True):
     """Everything that defines a run to record."""
 
@@ -381,6 +423,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
         ),
     ] = None
     explore: Explore = Explore()
+    invariants: InvariantSpec = InvariantSpec()
     mode: Annotated[
         ModeName,
         Option(
@@ -592,9 +635,13 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
     explore = spec.explore
     if explore.script is not None:
         explore = replace(explore, script=resolve(explore.script))
+    held = spec.invariants
+    if held.model is not None:
+        held = replace(held, model=resolve(held.model))
     return replace(
         spec,
         explore=explore,
+        invariants=held,
         target=tuple(map(script, spec.target)),
         cwd=resolve(spec.cwd) if spec.cwd else None,
         traffic=traffic,

@@ -1,9 +1,9 @@
-"""What a hunt for races leaves. Format ``loadgen-race/1``.
+"""What a hunt for races leaves. Format ``loadgen-race/2``.
 
 ::
 
     races/<time>/
-        race.json       what was hunted and found: specification, invariants, kinds of failure, lines
+        race.json       what was hunted and found: specification, kinds of failure, lines
         script.jsonl    the choices that fail; see loadgen.traced.choices
         found/run/      the recording of the failure
         smallest/run/   that of the smallest schedule that fails
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.races.narrowing import Narrowed
     from loadgen.hunt.races.trial import RaceFailure
 
-FORMAT = "loadgen-race/1"
+FORMAT = "loadgen-race/2"
 ABOUT, SCRIPT = "race.json", "script.jsonl"
 
 
@@ -61,7 +61,6 @@ class Race:
 def write(
     folder: Path,
     spec: RunSpec,
-    invariants: Sequence[tuple[str, str]],
     broken: Sequence[RaceFailure],
     narrowed: Narrowed,
     replays: tuple[int, int],
@@ -88,7 +87,6 @@ def write(
     about = {
         "format": FORMAT,
         "spec": json.loads(to_json(spec)),
-        "invariants": [list(one) for one in invariants],
         "race": race.to_json(),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
@@ -124,7 +122,6 @@ class RecordedRace:
     """A race to look for in other code."""
 
     spec: RunSpec
-    invariants: tuple[tuple[str, str], ...]
     kinds: frozenset[str]
     script: Path
 
@@ -140,8 +137,7 @@ def read(folder: Path) -> RecordedRace:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
         spec = from_json(json.dumps(content["spec"]), RunSpec)
-        invariants = tuple((str(kind), str(text)) for kind, text in content["invariants"])
-        return RecordedRace(spec, invariants, frozenset(content["race"]["kinds"]), folder / SCRIPT)
+        return RecordedRace(spec, frozenset(content["race"]["kinds"]), folder / SCRIPT)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} contains no race: {error}", advice="Give an output folder of loadgen races."

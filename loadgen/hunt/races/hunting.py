@@ -68,6 +68,8 @@ class Hunted:
     seconds: float = 0.0
     without_race: bool = False
     """Whether it breaks where no thread is switched, too."""
+    unchecked: dict[str, str] = field(default_factory=dict)
+    """Invariants that were undetermined in every trial, and why in the first."""
 
 
 async def hunt(setting: Setting, stop: Stop, see: Callable[[Hunted, str, Tried], None]) -> Hunted:
@@ -156,6 +158,11 @@ def _count(hunted: Hunted, tried: Tried) -> None:
     if tried.failure:
         hunted.failed += 1
         hunted.why = tried.failure
+        return
+    unchecked = {one.invariant: one.message for one in tried.checked if one.holds is None}
+    if hunted.trials - hunted.failed == 1:
+        hunted.unchecked = unchecked
+    hunted.unchecked = {name: why for name, why in hunted.unchecked.items() if name in unchecked}
 
 
 def threads(choices: Sequence[schedules.Choice]) -> set[int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from loadgen.core import schedules
 from loadgen.core.diagnosis import numberless
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.invariants import Answered
+from loadgen.core.history import SERVER_ERRORS, operations
 from loadgen.core.jobs import Record
 from loadgen.core.transcript import FailedIteration
 from loadgen.errors import LoadgenError
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loadgen.core.invariants import Invariant
+    from loadgen.core.invariants import Checked, Invariant
     from loadgen.core.spec import RunSpec
-
-SERVER_ERRORS = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,8 @@ class Tried:
     run: Path
     failure: str = ""
     """Why it could not be recorded; nothing is known then."""
+    checked: tuple[Checked, ...] = ()
+    """What came of each invariant."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -83,31 +83,29 @@ async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], 
 def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
     """Return what broke in *run*."""
     broken: list[RaceFailure] = []
-    asked: dict[int, tuple[Request, float]] = {}
-    history: list[Answered] = []
+    asked: dict[int, Request] = {}
     with run.read() as reader:
-        for place, event in enumerate(reader):
-            match event:
-                case Request():
-                    asked[event.seq] = event, float(place)
-                case Response():
-                    request, at = asked[event.seq]
-                    history.append(Answered(event.seq, at, float(place), event.status, event.body))
-                    if event.status in SERVER_ERRORS:
-                        what = f"{event.status} on {request.method} {numberless(request.target)}"
-                        broken.append(RaceFailure(what, f"request {event.seq}: {what}", event.seq))
-                case Failure():
-                    request, _ = asked[event.seq]
-                    what = f"{event.kind} on {request.method} {numberless(request.target)}"
-                    broken.append(RaceFailure(what, f"request {event.seq}: {what}", event.seq))
-                case FailedIteration():
-                    broken.append(RaceFailure(numberless(str(event)), event.message, event.seq))
+        events = list(reader)
+    for event in events:
+        match event:
+            case Request():
+                asked[event.seq] = event
+            case Response() if event.status in SERVER_ERRORS:
+                broken.append(_unanswered(asked[event.seq], str(event.status)))
+            case Failure():
+                broken.append(_unanswered(asked[event.seq], event.kind))
+            case FailedIteration():
+                broken.append(RaceFailure(numberless(str(event)), event.message, event.seq))
     with run.schedule.open(encoding="utf-8") as lines:
         entries = schedules.parse(lines)
     dead = [entry for entry in entries if isinstance(entry, schedules.Deadlock)]
     broken = [*(RaceFailure(f"deadlock at {one.places}", f"deadlock: {one}", 0) for one in dead), *broken]
-    for invariant in invariants:
-        found = invariant.check(history)
-        if found is not None:
-            broken.append(RaceFailure(found.invariant, found.message, found.seqs[-1]))
-    return Tried(tuple(broken), tuple(entries), len(asked), run.path)
+    history = operations(events)
+    checked = tuple(one.check(history) for one in invariants)
+    broken += [RaceFailure(one.invariant, one.message, one.seqs[-1]) for one in checked if one.holds is False]
+    return Tried(tuple(broken), tuple(entries), len(asked), run.path, checked=checked)
+
+
+def _unanswered(request: Request, what: str) -> RaceFailure:
+    kind = f"{what} on {request.method} {numberless(request.target)}"
+    return RaceFailure(kind, f"request {request.seq}: {kind}", request.seq)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.schedules import FIRST, Choice, Deadlock
-from loadgen.core.spec import RunSpec
+from loadgen.core.spec import InvariantSpec, RunSpec
 from loadgen.errors import UsageError
 from loadgen.hunt.races.folder import read, story, write
 from loadgen.hunt.races.narrowing import Narrowed, Pair
@@ -57,11 +57,11 @@ def test_a_deadlock_is_told_by_its_circle(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """A race can be looked for in other code: its choices, invariants and kinds are in its folder."""
-    spec, found = RunSpec(target=("app.py",)), narrowed(tmp_path, STOP)
-    given = [("unique", "json:$.id")]
-    race = write(tmp_path, spec, given, found.tried.broken, found, (20, 20), str(tmp_path))
+    held = InvariantSpec(unique=("json:$.id",))
+    spec, found = RunSpec(target=("app.py",), invariants=held), narrowed(tmp_path, STOP)
+    race = write(tmp_path, spec, found.tried.broken, found, (20, 20), str(tmp_path))
     again = read(tmp_path)
-    assert (again.spec, again.invariants, again.kinds) == (spec, tuple(given), frozenset({"kind"}))
+    assert (again.spec, again.kinds) == (spec, frozenset({"kind"}))
     assert "--script" in race.record
     assert race.preemptions == 1
 

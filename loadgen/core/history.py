@@ -1,0 +1,61 @@
+"""The history of a run: each request, with when it was sent and what came of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadgen.core.exchange import Failure, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadgen.core.transcript import Event
+
+SERVER_ERRORS = range(500, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request of a history."""
+
+    request: Request
+    outcome: Response | Failure | None
+    """None: the run ended first."""
+    asked: float
+    """When the request was sent, in any unit that orders events."""
+    answered: float = math.inf
+    """When its outcome was known."""
+
+    @property
+    def seq(self) -> int:
+        """The request's number."""
+        return self.request.seq
+
+    @property
+    def answer(self) -> Response | None:
+        """The answer, where it says what the server did: not a failure, and not a 5xx."""
+        known = isinstance(self.outcome, Response) and self.outcome.status not in SERVER_ERRORS
+        return self.outcome if known else None  # type: ignore[return-value] # narrowed by `known`
+
+
+def operations(events: Iterable[Event]) -> list[Operation]:
+    """Return the requests of a transcript, in the order in which they were sent.
+
+    Time is the place in the transcript: a request is written before it is sent, and an answer when it is
+    complete, so that two requests overlap here wherever they did.
+    """
+    asked: dict[int, tuple[Request, int]] = {}
+    ended: dict[int, tuple[Response | Failure, int]] = {}
+    for place, event in enumerate(events):
+        match event:
+            case Request():
+                asked[event.seq] = event, place
+            case Response() | Failure():
+                ended[event.seq] = event, place
+    found = []
+    for seq, (request, place) in asked.items():
+        outcome, end = ended.get(seq, (None, math.inf))
+        found.append(Operation(request, outcome, place, end))
+    return found
