@@ -346,8 +346,8 @@ class InvariantSpec(Value, frozen=True, kw_only=True):
         str | None,
         Option(
             ("--model",),
-            "Broken if no order of the requests explains the answers by this model: a Python file that says what "
-            "the service does with one request at a time. docs/races.md describes it.",
+            "Broken if no order of the requests explains the answers by this model: a Python file that says "
+            "what the service does with one request at a time. docs/races.md describes it.",
             "FILE",
         ),
     ] = None
