@@ -11,10 +11,10 @@ from loadgen.traced import gaps, lifeline, settings
 
 
 def main(argv: list[str]) -> None:
-    """Read our options, close the engine's gaps, and become the engine."""
+    """Parse our options, install the workarounds, and run the engine in this process."""
     split = argv.index("--")
     parser = argparse.ArgumentParser(prog="python -m loadgen.traced", description=__doc__)
-    where = parser.add_mutually_exclusive_group()  # neither, where nothing listens
+    where = parser.add_mutually_exclusive_group()  # neither is given if nothing listens
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
     parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
@@ -52,8 +52,8 @@ def main(argv: list[str]) -> None:
         lifeline.hold_to_pipe(options.lifeline_fd)
     if options.lifeline:
         lifeline.hold_to_connection(options.lifeline)
-    # A recording is complete only when the server ends by itself: let SIGTERM mean what SIGINT means.
-    # (As process 1 of a container a signal without a handler would even be ignored.)
+    # A recording is complete only if the server exits by itself, so SIGTERM is handled like SIGINT.
+    # (Process 1 of a container would ignore a signal without a handler.)
     records = "--format" in argv[split:]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler if records else lifeline.leaving())

@@ -1,23 +1,24 @@
-"""Replay of code that changed: a request's calls are matched by what they ask, and not by their places.
+"""Replay of changed code: the calls of a request are matched by what they ask, not by their position.
 
-The tape is read ahead to the end of each request, whose calls are kept with what they gave. A call of the
-running code is given the result of the recorded call that asked the same: the next such call if there is one,
-else one that was passed over, else, if it is no effect, one that was made before.
-What this request never asked:
+The tape is read ahead to the end of each request, and its calls are kept with their results. A call of the
+running code gets the result of the recorded call with the same question: the next such call, or else one that
+was skipped, or else, unless it is an effect, one that was already made. Questions that this request never
+asked while recording:
 
-- an effect is answered with the success that such an effect had while recording, best of all the one in whose
-  place it stands, so that the request goes on to show what else it does;
-- a step, such as to connect, with what the same step gave in another request;
-- a clock or the like by :mod:`loadgen.traced.ambient`;
-- any other question has no answer: the request ends there, and the others go on.
+- an effect gets the result of a successful effect of the same kind, preferably the one that it replaces, so
+  that the request continues and shows its other effects;
+- a step, such as connecting, gets the result of the same step in another request;
+- a clock and other ambient calls are answered by :mod:`loadgen.traced.ambient`;
+- any other question has no answer: the request ends there, and the others continue.
 
-What is *the same question* is told by the callable, its arguments, and the state of the objects among them.
-An object's state is the question that made it, and what it was asked since (:mod:`loadgen.traced.states`), so
-``fetchall()`` belongs to the statement that the cursor ran, whichever cursor that was.
+Two calls ask the same question if their callable, arguments, and the state of the objects in the arguments
+are the same. An object's state is the call that created it and the calls made on it since
+(:mod:`loadgen.traced.states`), so ``fetchall()`` belongs to the statement that the cursor executed, whichever
+cursor it is.
 
-Nothing is judged here. All that is done is noted, call by call, for :mod:`loadgen.core.alignment`, which
-knows more of what a statement changes. Requests keep their recorded order, step by step, as far as they make
-the recorded steps: one that passes steps over, or asks again, holds nobody up.
+This module judges nothing. It reports every call to :mod:`loadgen.core.alignment`, which knows more about
+what a statement changes. Requests keep their recorded order, step by step, while they make the recorded
+steps. A request that skips or repeats steps does not delay the others.
 """
 
 from __future__ import annotations
@@ -48,18 +49,19 @@ _VALUES = {
     "CALL": 1, "RESULT": 1, "ERROR": 1, "CALLBACK": 3, "CALLBACK_RESULT": 1, "CALLBACK_ERROR": 1,
     "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "ON_START": 0,
 }  # fmt: skip
-"""How many items stand behind each tag of the engine's."""
+"""Number of items that follow each tag of the engine."""
 _NEVER = 1 << 62
 _LOCK = "loadgen.lock"
-"""The name of a lock that is waited for, among the calls."""
+"""Name under which waiting for a lock appears among the calls."""
 _PATIENCE = 20.0
-"""Seconds that a thread waits for its recorded place while nothing moves: a changed order of locks."""
+"""Seconds that a thread waits for its recorded position without any progress, as with a changed order of
+locks."""
 _FRESH = 1 << 40
-"""The first handle of objects that an answer from elsewhere makes: no recording has that many."""
+"""First handle of objects created by an answer from another request; no recording has this many."""
 _ROWS = re.compile(
     r".*\.(?:fetch\w*|__next__|__iter__|description|rowcount|lastrowid|recv\w*|read\w*|ntuples|getvalue|status\w*)$"
 )
-"""Steps that give what was asked for: the answer to a question, though they are none."""
+"""Steps that return the answer to an earlier question, such as the rows of a statement."""
 
 
 class Step:
@@ -77,14 +79,14 @@ class Step:
 
 
 class _Then:
-    """Something to do before the next item of a feed is read."""
+    """An action to run before the next item of a feed is read."""
 
     def __init__(self, do: Callable[[], None]) -> None:
         self.do = do
 
 
 class Lane:
-    """A logical thread: what it did while recording, and how far it has come."""
+    """A logical thread: its recorded steps, and its progress in the replay."""
 
     def __init__(self, thread: int, states: States) -> None:
         self.thread = thread
@@ -92,7 +94,7 @@ class Lane:
         self.steps: list[Step] = []
         self.by_key: dict[Any, list[int]] = {}
         self.effects: list[int] = []
-        """Which of the steps are effects, or ends of transactions."""
+        """Indices of steps that are effects, or ends of transactions."""
         self.at = 0
         self.next = _NEVER
         self.begun = thread >= settings.FIRST_THREAD
@@ -100,11 +102,12 @@ class Lane:
         """Whether the tape was read to the end of its request."""
         self.over = False
         self.left = ""
-        """Why it has left the tape: for its ``request``, or for a ``call``."""
+        """Why it left the tape: because of its ``request``, or a ``call``; empty if it did not."""
         self.straight = True
-        """Whether it has made the recorded calls only, one after the other."""
+        """Whether it has made exactly the recorded calls so far, in order."""
         self.supposed = set[int | None]()
-        """Live objects that ran what this request did not while recording: they may answer from elsewhere."""
+        """Live objects used for a step that this request did not record: other requests may answer for
+        them."""
         self.feeds: list[deque[Any]] = []
         self.owner: int | None = None
         self.states = states
@@ -119,7 +122,7 @@ class Lane:
 
 
 class AlignedTape(TapeTurns):
-    """Replaces :class:`TapeTurns`, with the same face to the engine and to the boundary."""
+    """Replaces :class:`TapeTurns`, with the same interface for the engine and the boundary."""
 
     def __init__(
         self,
@@ -140,16 +143,16 @@ class AlignedTape(TapeTurns):
         self.started = False
         self._count = 0
         self.recorded: dict[int, str] = {}
-        """What made each recorded object, by its handle."""
+        """State of each recorded object, by its handle: what created it."""
         self.live: dict[int, str] = {}
-        """What made each live object, by the number that it has here."""
+        """State of each live object, by its number in this replay: what created it."""
         self._steps: dict[Any, Step] = {}
-        """A step of each key: what it gave is what the same step gives elsewhere."""
+        """One recorded step for each key; its result is used for the same step of other requests."""
         self._effects: dict[Any, Step] = {}
         """The last effect of each callable, and of each callable and verb."""
         self._fresh = _FRESH
         self.shared = set[int]()
-        """Handles of objects that were there before it served: they are nobody's own."""
+        """Handles of objects created before the server served: they belong to no request."""
         self._sleepers: list[LiveLock] = []
         self._advance_later: Lane | None = None
 
@@ -164,7 +167,7 @@ class AlignedTape(TapeTurns):
         return lane
 
     def _read_one(self) -> tuple[int, Any] | None:
-        """Take the tape's next item into its lane; return it."""
+        """Move the tape's next item into its lane, and return it."""
         if self._ended is not None:
             return None
         try:
@@ -180,7 +183,7 @@ class AlignedTape(TapeTurns):
         return thread, item
 
     def _read_ahead(self, lane: Lane) -> None:
-        """Read until all of *lane*'s request is there: to its end; of start-up, to the first request."""
+        """Read the tape to the end of *lane*'s request; for the start-up lane, to the first request."""
         while (one := self._read_one()) is not None:
             thread, item = one
             if lane.thread < settings.FIRST_THREAD:
@@ -190,7 +193,7 @@ class AlignedTape(TapeTurns):
                 break
         new = [(step, other) for other in self.lanes.values() for step in self._parse(other)]
         new.sort(key=lambda one: one[0].at)
-        for step, other in new:  # in the order of the tape: an object may be made by one and used by another
+        for step, other in new:  # in tape order: one lane may create an object that another uses
             if other.thread < settings.FIRST_THREAD:
                 self.shared |= {item[1] for item in step.body if _is_bind_open(item)}
                 self.shared |= {step.value} if step.kind == "BIND" else set()
@@ -203,7 +206,7 @@ class AlignedTape(TapeTurns):
             other.steps.append(step)
 
     def _sort(self, step: Step, lane: Lane) -> None:
-        """Keep what a step may be an answer to, in another request, too."""
+        """Index *step*, so that it can answer calls of other requests too."""
         kind = self.kinds(step.call)
         if kind in (EFFECT, ENDS):
             lane.effects.append(len(lane.steps))
@@ -216,7 +219,7 @@ class AlignedTape(TapeTurns):
             self._effects[name] = self._effects[name, verb_of(step.call)] = step
 
     def _parse(self, lane: Lane) -> list[Step]:
-        """Return the new steps of a lane that are there to their ends."""
+        """Return the new steps of a lane that were read completely."""
         found = []
         while lane.raw:
             at, item = lane.raw[0]
@@ -238,7 +241,7 @@ class AlignedTape(TapeTurns):
         return found
 
     def _parse_call(self, lane: Lane, step: Step) -> bool:
-        """Take a call and what it gave; leave them where its end is not read yet."""
+        """Consume a call and its result; if its end was not read yet, consume nothing and return False."""
         raw = list(lane.raw)
         index, depth = 2, 1
         while depth:
@@ -260,7 +263,7 @@ class AlignedTape(TapeTurns):
     # ---- order ------------------------------------------------------------------------------------------
 
     def _wait(self, lane: Lane, place: int) -> None:
-        """Wait until no other thread has a recorded step before *place* ahead of it."""
+        """Wait until no other thread has a pending recorded step before *place*."""
         began, moved = self._now(), self._moved
         while True:
             with self._mutex:
@@ -280,7 +283,7 @@ class AlignedTape(TapeTurns):
             if self._moved != moved:
                 began, moved = self._now(), self._moved
             elif self._now() - began > _PATIENCE:
-                return  # what it waits for will not come: it waits for this thread, at a lock, say
+                return  # the other thread waits for this one, at a lock for example
 
     def _wake_all(self) -> None:
         sleepers, self._sleepers = self._sleepers, []
@@ -288,7 +291,7 @@ class AlignedTape(TapeTurns):
             turn.release()
 
     def _pass(self, lane: Lane) -> None:
-        """Let the others know how far *lane* has come."""
+        """Publish the progress of *lane* to the other threads."""
         with self._mutex:
             while lane.at < len(lane.steps) and lane.steps[lane.at].taken:
                 lane.at += 1
@@ -298,10 +301,10 @@ class AlignedTape(TapeTurns):
             self._moved = self._now()
             self._wake_all()
 
-    # ---- what the engine and the boundary ask -----------------------------------------------------------
+    # ---- interface for the engine and the boundary ------------------------------------------------------
 
     def __enter__(self) -> None:
-        """Nothing: notes are ordered by :meth:`checkpoint`."""
+        """Do nothing: :meth:`checkpoint` orders the notes."""
 
     def __exit__(self, *exc_info: object) -> None:
         lane = self.lanes.get(self._thread_id())
@@ -310,7 +313,7 @@ class AlignedTape(TapeTurns):
             self._pass(lane)
 
     def read(self) -> Any:
-        """Return the next item of what is fed to the calling thread's call."""
+        """Return the next item of the feed of the calling thread's call."""
         if not self.started:
             return self._next()[1]
         lane = self.lane()
@@ -328,11 +331,11 @@ class AlignedTape(TapeTurns):
         return item
 
     def feeding(self) -> bool:
-        """Whether the engine is in the middle of a call, or in its own start."""
+        """Whether the engine is in the middle of a call, or is still starting."""
         return not self.started or bool(self.lane().feeds)
 
     def on_start(self) -> None:
-        """Begin a thread; what the engine itself did before is over."""
+        """Start a thread; from here on, the engine's own start is over."""
         if not self.started:
             AlignedBindings.current.forget_peeked()
         self.started = True
@@ -347,7 +350,7 @@ class AlignedTape(TapeTurns):
                 self._read_ahead(lane)
 
     def next_binding(self) -> int | None:
-        """Return the handle that the recording binds here, where its next step is to bind something."""
+        """Return the handle that the recording binds next, or None if its next step is not a binding."""
         lane = self.lane()
         self._begin(lane)
         index = lane.at
@@ -359,7 +362,7 @@ class AlignedTape(TapeTurns):
         return int(lane.steps[index].value)
 
     def sync(self) -> None:
-        """Make a step without a result, at its recorded place if it has one next."""
+        """Make a step without a result, at its recorded position if the recording has one next."""
         lane = self.lane()
         self._begin(lane)
         index = self._upcoming(lane)
@@ -370,7 +373,7 @@ class AlignedTape(TapeTurns):
             self._pass(lane)
 
     def at_sync(self) -> bool:
-        """Whether a lock is free as far as the recording knows: not one that was waited for."""
+        """Whether the recorded thread took the lock without waiting."""
         lane = self.lane()
         self._begin(lane)
         index = self._upcoming(lane)
@@ -379,7 +382,7 @@ class AlignedTape(TapeTurns):
 
     @staticmethod
     def _upcoming(lane: Lane) -> int | None:
-        """Return the next step that is no binding and no start."""
+        """Return the index of the next step that is neither a binding nor a start."""
         index = lane.at
         while index < len(lane.steps) and (
             lane.steps[index].taken or lane.steps[index].kind in ("BIND", "ON_START")
@@ -388,7 +391,7 @@ class AlignedTape(TapeTurns):
         return index if index < len(lane.steps) else None
 
     def checkpoint(self, value: Any) -> None:
-        """Begin or end a request; the engine's own are not compared."""
+        """Begin or end a request; checkpoints of the engine itself are not compared."""
         if not (isinstance(value, tuple) and value and str(value[0]).startswith("loadgen.")):
             return
         lane = self.lane()
@@ -414,7 +417,7 @@ class AlignedTape(TapeTurns):
                 step.taken = True
         lane.steps[index].taken = True
         lane.at = index + 1
-        lane.owner = index  # the others go on when the boundary has noted it
+        lane.owner = index  # the others continue when the boundary has noted it
 
     def all_sent(self) -> None:
         """Nothing: each request is read ahead to its end, or to that of the tape."""
@@ -426,7 +429,7 @@ class AlignedTape(TapeTurns):
         return Diverged(protocol.RECORDING_ENDS, "the recording ends here")
 
     def leave(self, why: str = "call") -> None:
-        """Let the others go on without the calling thread."""
+        """Let the other threads continue without the calling one."""
         lane = self.lane()
         if lane.over:
             return
@@ -438,7 +441,7 @@ class AlignedTape(TapeTurns):
             self._wake_all()
 
     def state(self) -> dict[str, Any]:
-        """Say who is waited for, as :meth:`TapeTurns.state`."""
+        """Return what the replay waits for; see :meth:`TapeTurns.state`."""
         with self._mutex:
             open_lanes = [one for one in self.lanes.values() if one.next < _NEVER and not one.left]
             head = min(open_lanes, key=lambda one: one.next, default=None)
@@ -453,7 +456,7 @@ class AlignedTape(TapeTurns):
     # ---- calls ------------------------------------------------------------------------------------------
 
     def call(self, described: Any, function: Any, args: tuple[Any, ...]) -> None:
-        """Find what the call that is *described* is to get, and feed it to the engine."""
+        """Find the result for the call *described*, and feed it to the engine."""
         lane = self.lane()
         if lane.left or lane.thread in self._left:
             raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
@@ -482,7 +485,7 @@ class AlignedTape(TapeTurns):
             self._unanswered(lane, described, "")
 
     def _supposed(self, lane: Lane, described: Any, key: Any) -> bool:
-        """Answer what this request never asked as it was answered elsewhere; return whether that was."""
+        """Answer a call that this request never recorded from another request; return whether one could."""
         kind, on = self.kinds(described), receiver(described)
         if kind == STEP and (on in lane.supposed or not _ROWS.match(_name(described))):
             step = self._steps.get(key)
@@ -523,7 +526,7 @@ class AlignedTape(TapeTurns):
         return True
 
     def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> bool:
-        """Feed what another request's *step* gave, with objects of its own; not where it needs others."""
+        """Feed the result of another request's *step*, with new objects; False if it needs existing ones."""
         if not _succeeded(step.body):
             return False
         bindings, known = AlignedBindings.current, dict(pairs(step.call, described))
@@ -575,7 +578,7 @@ class AlignedTape(TapeTurns):
         return None, ""
 
     def _match_ambient(self, lane: Lane, known: Any, described: Any) -> tuple[int | None, str]:
-        """Match a clock or the like by who asks, as its arguments tell nothing."""
+        """Match an ambient call, such as a clock, by its caller: its arguments do not distinguish it."""
         site = site_of(described)
         mine = [one for one in known if site_of(lane.steps[one].call) == site]
         for one in mine:
@@ -615,7 +618,7 @@ class AlignedTape(TapeTurns):
             self._wait(lane, step.end)
             self._pass(lane)
 
-        # The result comes at its recorded place: others run while this thread waits for it.
+        # The result is given at its recorded position: others run while this thread waits for it.
         body = list(step.body)
         self.ambient.saw(_name(step.call), body)
         body.insert(max(len(body) - 2, 0), _Then(in_turn))
@@ -625,7 +628,7 @@ class AlignedTape(TapeTurns):
         lane.feeds.append(deque(body))
 
     def _nested(self, lane: Lane, described: Any) -> None:
-        """Compare a call that a callback makes: those are followed one by one."""
+        """Compare a call made inside a callback: those are compared one by one."""
         tag = self.read()
         recorded = plain(self.read()) if tag == "CALL" else None
         if recorded is None or _name(recorded) != _name(described):
@@ -643,7 +646,7 @@ class AlignedTape(TapeTurns):
         raise Diverged(protocol.QUESTION_NOT_RECORDED, what)
 
     def told(self) -> dict[str, Any]:
-        """Return what each request did, beside what it did while recording."""
+        """Return the calls of each request in the replay, with those of the recording."""
         return {
             str(lane.thread - settings.FIRST_THREAD): {
                 "recorded": [
@@ -660,10 +663,10 @@ class AlignedTape(TapeTurns):
 
 
 class AlignedBindings(OrderedBindings):
-    """Replaces :class:`OrderedBindings`: within a call it reads what that is fed, else nothing.
+    """Replaces :class:`OrderedBindings`: within a call it reads from the call's feed, otherwise nothing.
 
-    Every object that is bound has a number here, in :attr:`handles`: those that a recorded call made beside
-    the recorded handle, which two objects may have where a call is answered again.
+    Each bound object has its own number in :attr:`handles`, in addition to the recorded handle, because two
+    objects may share a recorded handle if a call is answered twice.
     """
 
     _source: AlignedTape
@@ -671,16 +674,16 @@ class AlignedBindings(OrderedBindings):
 
     def __init__(self, source: AlignedTape) -> None:
         super().__init__(source)
-        self._bindings: Any = {}  # a handle may have several objects, so they do not know it
+        self._bindings: Any = {}  # a handle may have several objects, so objects do not store it
         self.handles = {}
-        self._objects: list[Any] = []  # kept, as they are known by their addresses
+        self._objects: list[Any] = []  # kept alive, because they are identified by address
 
     def at_sync(self) -> bool:
-        """Whether a lock is to be taken without waiting."""
+        """Whether the lock can be taken without waiting."""
         return self._source.at_sync()
 
     def bind(self, obj: object) -> None:
-        """Bind *obj* as the recorded call did; what the application makes itself has no recorded handle."""
+        """Bind *obj* as the recorded call did; objects created by the application have no recorded handle."""
         if not self._source.feeding():
             handle = self._source.next_binding()
             if handle is not None:
@@ -703,15 +706,15 @@ class AlignedBindings(OrderedBindings):
         self._source.live[number] = made
 
     def forget_peeked(self) -> None:
-        """Forget what was looked at ahead: the start of the application, which is here."""
+        """Drop the peeked item: the start of the application, which has been reached."""
         self._buffers.clear()
 
     def unify(self, recorded: int, live: int) -> None:
-        """Let a live object stand for a recorded one, as it is in its place."""
+        """Map a recorded object to the live object in its position."""
         self._bindings[recorded] = self._objects[live]
 
     def delete_handle(self, handle: int) -> None:
-        """Nothing: a call that is answered again may need it."""
+        """Do nothing: a call that is answered again may need the binding."""
 
 
 def _name(described: Any) -> str:
@@ -719,7 +722,7 @@ def _name(described: Any) -> str:
 
 
 def _succeeded(body: list[Any]) -> bool:
-    """Whether a call returned, and nothing that it called back made a call."""
+    """Whether a call returned normally, and none of its callbacks made a call."""
     at, tags = 0, list[str]()
     while at < len(body):
         if not _is_bind_open(body[at]):

@@ -1,8 +1,8 @@
-"""Answers to ambient questions that were not recorded: a virtual clock, and a seeded source.
+"""Answers to ambient calls that were not recorded: a virtual clock, and a seeded random generator.
 
-Changed code may look at the clock more often than it did, or draw a number more. What it gets goes on from
-what was recorded: a clock stands still at the last value that anybody was given, so that a reading more does
-not shift the recorded ones, and moves on only where code waits for it to.
+Changed code may read the clock or draw a random number more often than it did. The answers continue from the
+recorded values: the clock stands still at the last value that was given out, so that an additional reading
+does not shift the recorded ones, and advances only if code seems to wait for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STILL = 200
-"""Readings in a row without a recorded one, from which on a clock moves: code may wait for it."""
+"""Consecutive unrecorded readings after which the clock advances, because code may be waiting for it."""
 _TICK = 0.001
 
 _AMBIENT = re.compile(
@@ -35,7 +35,7 @@ _AMBIENT = re.compile(
     r"resource\.getrusage$|_thread\.|loadgen\.lock$"
 )
 _FREE = re.compile(r".*\.(?:close|commit|rollback|fileno|closed|settimeout|setblocking)$")
-"""Calls that give nothing: what they do is judged by what they end."""
+"""Calls without a result; their effect is judged by the transaction or object that they end."""
 
 _now, _live = time.time, {
     name: getattr(time, name)
@@ -46,7 +46,7 @@ _fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
 
 
 class Ambient:
-    """What a process is told of time and chance beyond its recording."""
+    """Time and random numbers for calls that the recording does not contain."""
 
     def __init__(self, kinds: Kinds, seed: int = 0) -> None:
         self._kinds = kinds
@@ -59,23 +59,23 @@ class Ambient:
         self._started = {name: read() for name, read in _live.items() if name in _CLOCKS}
 
     def knows(self, name: str) -> bool:
-        """Whether a call is an ambient one."""
+        """Whether the call *name* is ambient."""
         return bool(_AMBIENT.match(name)) or self._kinds.named(name) == AMBIENT
 
     def saw(self, name: str, body: list[Any]) -> None:
-        """Note what a recorded call gives."""
+        """Note the result of a recorded call that is replayed now."""
         if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and _is_plain(body[-1]):
             self._last[name], self._asked[name] = body[-1], 0
 
     def read_ahead(self, name: str, body: list[Any]) -> None:
-        """Note what a recorded call will give: nobody may have been given anything yet."""
+        """Note the result of a recorded call that will be replayed later, as a starting value."""
         if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and _is_plain(body[-1]):
             self._first[name] = body[-1]
 
     def answer(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
-        """Return the answer to a question that was not recorded, as a tuple of it; None if there is none.
+        """Return the answer to a call that was not recorded, as a 1-tuple; None if there is none.
 
-        What is no question to the outside, as it tells no more than its arguments, is asked *live*.
+        A call whose result depends only on its arguments is made *live*.
         """
         if _FREE.match(name):
             return (None,)
@@ -112,7 +112,7 @@ class Ambient:
         return value + (int(self._ahead * 10**9) if short.endswith("_ns") else self._ahead)
 
     def _wall(self) -> float:
-        """Return the wall clock's last recorded reading, by whichever name; else the time of now."""
+        """Return the last recorded reading of any wall clock function, or else the current time."""
         if "time.time_ns" in self._last:
             return float(self._last["time.time_ns"]) / 10**9
         return float(self._last.get("time.time", self._started["time"]))
@@ -156,7 +156,7 @@ class Ambient:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether no object of the tape is in *value*."""
+    """Whether *value* contains no object of the tape."""
     if isinstance(value, (int, float, str, bytes)):
         return True
     found = []

@@ -1,12 +1,12 @@
 """The request boundary: where a live request enters the traced application.
 
-The HTTP server is live and untraced in both phases. A request that carries a sequence number enters the
-trace as one logical thread of the tape, named by that number, on an OS thread of its own (the engine marks
-a switch of threads only when the OS thread changes). So the order in which connections are accepted, their
-reuse and the server's own threads do not matter: in replay a request that comes early waits for its turn.
+The HTTP server is live and untraced in both phases. A request with a sequence number enters the trace as one
+logical thread of the tape, named by that number, on its own OS thread (the engine records a switch of threads
+only when the OS thread changes). So the order in which connections are accepted, their reuse and the server's
+own threads do not matter: in a replay, a request that arrives early waits for its turn.
 
-Requests without a number would change the application's state off the tape, and are refused, except on the
-health path, which is served outside the trace in both phases.
+Requests without a number would change the application's state without being recorded. They are refused,
+except on the health path, which is served outside the trace in both phases.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ ENTER = "loadgen.enter"
 _SEQ = f"HTTP_{protocol.SEQ_HEADER.upper().replace('-', '_')}"
 
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
-"""Headers that a live server adds to an answer: which of them the application set itself is told apart."""
+"""Headers that a live server adds to an answer; the boundary reports which of them the application set."""
 
 _SERVED_LIVE = ("SERVER_", "REMOTE_", "wsgi.")
-"""WSGI variables that the live server makes up: the application sees those of the recording."""
+"""Prefixes of WSGI variables set by the live server; a replayed application gets the recorded values."""
 _SCALARS = (str, int, tuple)
 
 
 class Boundary:
-    """A WSGI application around *application*, which it enters one logical thread a request."""
+    """A WSGI application that runs *application* in one logical thread per request."""
 
     def __init__(
         self, application: Callable[..., Iterable[bytes]], system: Any, drops: frozenset[str] = frozenset()
     ) -> None:
-        """*drops* are headers, in lower case, of which the live server sends its own alone."""
+        """*drops* are headers, in lower case, that the live server replaces by its own."""
         self.application = application
         self.added_live = _ADDED_LIVE - drops
         self.system = system
         self.mode: str = system.retrace_mode
         self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
-        """The turns of a replay; none while recording, and where the engine's own dispatcher was left."""
-        # In replay a turn of the tape orders our own notes; while recording a lock makes writing a
-        # checkpoint and noting it one step, so that the notes are in the order of the tape.
+        """The dispatcher of a replay; None while recording, and with the engine's own dispatcher."""
+        # In a replay, a turn of the tape orders our notes. While recording, a lock makes writing a checkpoint
+        # and noting it one step, so that the notes are in tape order.
         self.turn: AbstractContextManager[Any] = self.tape or (
             LiveLock() if self.mode == protocol.RECORD else nullcontext()
         )
         self.order: list[int] = []
         self.diverged: dict[int, dict[str, Any]] = {}
-        """How each request left the tape, in the order in which they did; see :func:`_departure`."""
+        """How requests left the tape, in that order; see :func:`_departure`."""
         self._used: set[int] = set()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
@@ -87,11 +87,11 @@ class Boundary:
         given.__module__, given.__qualname__ = "loadgen", "request"  # as it is shown
         passed_on.__module__, passed_on.__qualname__ = "loadgen", "client"
         self.given: Callable[[int], tuple[tuple[tuple[str, Any], ...], bool]] = system.patch_function(given)
-        """What the live server gives a request, and whether its end collects garbage."""
+        """The WSGI variables from the live server, and whether the end of the request collects garbage."""
         self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
-        """Whether the live server wants more of a request's answer, once it has passed on what there is."""
-        # Flask sorts its routes at the first request, under a traced lock. Were that a health check, outside
-        # the trace, the first traced request would take other steps than in a replay without health checks.
+        """Blocks until the live server has passed on the last piece, and says whether it wants more."""
+        # Flask sorts its routes at the first request, under a traced lock. If an untraced health check came
+        # first, the first traced request would take different steps than in a replay without health checks.
         if (routes := getattr(application, "url_map", None)) is not None:
             routes.update()
         self.collections = (
@@ -100,7 +100,7 @@ class Boundary:
             else collect_at_fixed_places()
         )
         lifeline.when_released(self._release)
-        schedule.outside(system)  # whoever made this goes on to serve, which is not traced
+        schedule.outside(system)  # the calling thread goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one live request."""
@@ -140,7 +140,7 @@ class Boundary:
         return [why.encode() + b"\n"]
 
     def _routes(self) -> list[str]:
-        """Return the paths of a Flask application that need no parameter; of another one, none."""
+        """Return the paths of a Flask application that need no parameters; none for other applications."""
         rules = getattr(getattr(self.application, "url_map", None), "_rules", ())
         return [
             rule.rule
@@ -192,9 +192,9 @@ class Request:
         self.seq = seq
         self.passing = Passing(boundary.system, lambda: bool(boundary.passed_on(seq)))
         stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
-        if environ.get("wsgi.input_terminated"):  # by the live server, which knows where a chunked body ends
+        if environ.get("wsgi.input_terminated"):  # the live server knows where a chunked body ends
             body: bytes = stream.read()
-        else:  # a length that is none means no body: without a limit, a read waits for the connection's end
+        else:  # an invalid length means no body: an unlimited read would wait for the connection's end
             body = stream.read(int(length)) if length.isascii() and length.isdigit() else b""
         text = {
             key: value
@@ -227,7 +227,7 @@ class Request:
 
         def failed(error: BaseException) -> list[bytes]:
             if self.seq not in boundary.diverged:
-                raise error  # the live server has an answer of its own to that
+                raise error  # the live server answers such an error itself
             body = json.dumps({"seq": self.seq, **boundary.diverged[self.seq]}).encode()
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
             start_response(
@@ -240,7 +240,7 @@ class Request:
     # ---- traced -----------------------------------------------------------------------------------------
 
     def trace(self) -> None:
-        """Be the logical thread of this request, on an OS thread of its own."""
+        """Run the logical thread of this request, on its own OS thread."""
         system, thread = self.boundary.system, FIRST_THREAD + self.seq
         system._thread_id.set(thread)
         schedule.announce(system, thread, str(self.asked["REQUEST_METHOD"]), str(self.asked["PATH_INFO"]))
@@ -291,7 +291,7 @@ class Request:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end
             error = caught
-        self.environ = {}  # what the application put there is free now, not when the live half is done
+        self.environ = {}  # frees what the application stored there now, not when the live half is done
         if collects and boundary.collections:
             boundary.collections.collect()
         if boundary.tape:
@@ -309,7 +309,7 @@ class Request:
 
 
 def _departure(left: Diverged, before: tuple[int, ...]) -> dict[str, Any]:
-    """Return what is reported of a request that *left* the tape after those numbered *before* had left it."""
+    """Return the report on a request that *left* the tape after the requests *before* had left it."""
     lost = None if left.lost is None else left.lost - FIRST_THREAD
     return {
         "code": left.code,
@@ -321,12 +321,12 @@ def _departure(left: Diverged, before: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _more_than(left: Diverged, code: str) -> str:
-    """Return the more telling code: *code*, unless *left* says that the tape, and not the request, failed."""
+    """Return *code*, unless *left* says that the tape failed rather than the request."""
     return code if left.code == protocol.ANOTHER_CALL else left.code
 
 
 def _not_the_recorded(left: Diverged) -> Diverged:
-    """Say in which part a live request differs from the one that the tape has under its number."""
+    """Say in which part a live request differs from the recorded one with the same number."""
     if not (isinstance(left.recorded, tuple) and isinstance(left.replayed, tuple)):
         return Diverged(left.code, str(left), lost=left.lost)
     names = ("event", "number", "method", "path", "query", "headers", "body")
@@ -342,7 +342,7 @@ def _not_the_recorded(left: Diverged) -> Diverged:
 
 
 def _first(error: Diverged) -> Diverged:
-    """Return where the request left the tape: what it does while it unwinds raises again."""
+    """Return the error with which the request left the tape: further ones are raised while it unwinds."""
     first, context = error, error.__context__
     while context is not None and first.__cause__ is None:
         if isinstance(context, Diverged):
@@ -352,6 +352,6 @@ def _first(error: Diverged) -> Diverged:
 
 
 def _without_frames(error: BaseException) -> BaseException:
-    """Let go of all that *error* came through: it is the application's, whose finalizers run on the tape."""
+    """Drop the frames of *error*: they hold objects of the application, whose finalizers are on the tape."""
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error

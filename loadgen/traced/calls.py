@@ -1,10 +1,10 @@
-"""Calls: what the application asks of the outside is on the tape, beside what it got.
+"""Descriptions of calls on the tape: which callable was called, with which arguments.
 
-The engine writes a bare marker for each call and hands results out by position, so changed code that asks for
-something else, as often, gets what was answered to another question. Here the callable and its arguments
-follow each marker, and a replay compares them before it takes the result: a call that differs leaves the tape
-there, and is shown beside the recorded one. So does a callback that returns something else: the recorded call
-went on with what it returned.
+The engine writes a bare marker for each call and hands out results by position, so changed code that makes as
+many calls, but different ones, gets results of other calls. Here a description of the callable and its
+arguments follows each marker, and a replay compares it before it takes the result. A request that makes a
+different call leaves the tape there, and both calls are shown. The same holds for a callback that returns a
+different value, because the recorded call continued with the recorded one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CALL = "CALL"
-"""The engine's marker of a call, behind which the description stands."""
+"""The engine's marker of a call; the description follows it."""
 
 
 class Call(engine_io.CallMarkerMessage):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class Call(engine_io.CallMarkerMessage):  # type: ignore[misc]
 
 
 class _Calls:
-    """What the parts of the engine that are replaced share: it makes them one after the other, and once."""
+    """State shared by the replaced parts of the engine, which creates each of them once."""
 
     def __init__(self) -> None:
         self.describe: Describer | None = None
@@ -46,7 +46,7 @@ class _Calls:
         self._made: dict[int, int] = {}
 
     def replace(self) -> None:
-        """Replace them, before the engine makes its own."""
+        """Replace the parts, before the engine creates its own."""
         self._capture_the_writer()
         self._read_descriptions()
         self._number_results()
@@ -89,11 +89,11 @@ class _Calls:
                 raise Diverged(protocol.ANOTHER_CALL, what)
             return call
 
-        functional.call = call_back  # the replay calls callbacks by it
+        functional.call = call_back  # the replay uses it to call callbacks
         engine_io._message_from_tag = message_from_tag
 
     def _number_results(self) -> None:
-        """Number what calls return that has no handle, by thread: the tape says only of which type it is."""
+        """Number results without a handle, by thread, because the tape has only their type."""
         stock = utils.create_wrapped
 
         def create_wrapped(kind: type, value: Any) -> Any:
@@ -129,7 +129,7 @@ class _Calls:
         system.secondary_hooks = hooks._replace(on_call=on_call)
 
     def _compare_result(self, recorded: Any) -> None:
-        """Compare what a callback returned, if it is one that this thread has just called."""
+        """Compare the result of a callback, if this thread has just called it."""
         here = self._returned.pop(get_ident(), recorded)
         if recorded is here or self.describe is None:
             return
@@ -147,7 +147,7 @@ def _handle(value: Any) -> tuple[str, int] | None:
 
 
 def compare_calls() -> None:
-    """Write each call's description behind its marker, and compare the two in a replay."""
+    """Write a description after the marker of each call, and compare it in a replay."""
     _Calls().replace()
 
 
@@ -176,7 +176,7 @@ def _replaying(
         tape.asked[thread] = here
         try:
             call = expect(function, *args, **kwargs)
-            # With stacks the engine compares calls itself, and the description stands behind its own.
+            # With stacks, the engine compares calls itself, and the description follows its own.
             recorded = call.described if call is not None else plain(OrderedBindings.current.read_raw())
         finally:
             tape.asked.pop(thread, None)

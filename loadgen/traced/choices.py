@@ -1,7 +1,7 @@
-"""The file of the choices that a scheduler made. Format ``loadgen-schedule/1``: a JSON object a line.
+"""The file of a scheduler's choices. Format ``loadgen-schedule/1``: one JSON object per line.
 
-The first line says what chose, the others what happened, in order. A thread from ``FIRST_THREAD`` on is the
-request of that number less ``FIRST_THREAD``; below it are threads of the application's own::
+The first line names the strategy, the others what happened, in order. A thread number from ``FIRST_THREAD``
+on is a request with this number minus ``FIRST_THREAD``; lower numbers are threads of the application::
 
     {"format": "loadgen-schedule/1", "strategy": "pct:3", "seed": 7, "points": "lines", "first": 1000000}
     {"choice": "line", "thread": 1000004, "step": 9, "point": 6, "to": 1000001, "at": "app.py:11 hit"}
@@ -9,14 +9,15 @@ request of that number less ``FIRST_THREAD``; below it are threads of the applic
     {"deadlock": [{"thread": 1000001, "at": "app.py:14 f", "holder": 1000002, "taken": "app.py:22 g"}, ...]}
     {"end": 1000001, "label": "POST /hit", "steps": 12}
 
-``choice``: who had the turn, at which of its steps, and who got it. Its kind says why: ``line``, ``store``
-and ``call`` are preemptions (the thread could have gone on); with one in the application's own code,
-``point`` is its number among those points of the thread, which is where a replay takes it. Else the thread
-had to wait for a ``lock``, was in a ``slow`` call, waited ``off`` the tape, or came to its ``end``; in a
-``start`` nobody had the turn. ``ran``, on request: the line that a thread is about to run. ``at`` is the
-application's innermost line, its file relative to the application's folder.
+``choice``: the thread that had the turn, at which of its steps, and the thread that got it. The kind says
+why:
+``line``, ``store`` and ``call`` are preemptions (the thread could have continued); for a preemption in the
+application's own code, ``point`` is the number of the point in that thread, at which a replay switches too.
+Otherwise the thread had to wait for a ``lock``, was in a ``slow`` call, waited ``off`` the tape, or reached
+its ``end``; at a ``start`` no thread had the turn. ``ran``, if requested: the line that a thread is about to
+run. ``at`` is the application's innermost line, with its file relative to the application's folder.
 
-A line is written whole, before the choice is acted upon; a last line that was cut off is left out.
+A line is written completely before the choice takes effect; a truncated last line is ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ FORMAT = "loadgen-schedule/1"
 
 
 class Log:
-    """Appends to the file; made before the engine replaces what it writes with."""
+    """Appends to the file; created before the engine replaces the functions that it uses."""
 
     def __init__(self, path: str, about: dict[str, Any]) -> None:
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -50,10 +51,10 @@ class Log:
 
 
 def entries(path: str) -> Iterator[dict[str, Any]]:
-    """Yield what a file says, without its first line.
+    """Yield the entries of a file, without its first line.
 
     Raises:
-        ValueError: it is not of this format.
+        ValueError: it does not have this format.
     """
     with Path(path).open(encoding="utf-8") as file:
         for number, line in enumerate(file):
@@ -67,7 +68,7 @@ def entries(path: str) -> Iterator[dict[str, Any]]:
 
 
 def script(path: str) -> Script:
-    """Return the strategy that makes the choices of a file again."""
+    """Return a strategy that repeats the choices of a file."""
     choices, slow = [], []
     for entry in entries(path):
         if "choice" in entry:
@@ -79,7 +80,7 @@ def script(path: str) -> Script:
 
 
 def preempted(path: str) -> dict[int, set[int]]:
-    """Return for each thread the numbers of the points in its own code at which it was preempted."""
+    """Return, for each thread, the numbers of the points in its code at which it was preempted."""
     found: dict[int, set[int]] = {}
     for entry in entries(path):
         if "choice" in entry and entry.get("point"):

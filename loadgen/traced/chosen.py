@@ -1,19 +1,19 @@
-"""The turn that is given by choice: while recording, a strategy picks the thread that runs next.
+"""The scheduler of ``explore``: while recording, a strategy chooses the thread that runs next.
 
-As with :class:`loadgen.traced.schedule.Turn`, traced code of one thread at a time runs, so the order of the
-threads' steps is the order of execution. Here the thread that goes on is chosen, of those that are *ready*:
+As with :class:`loadgen.traced.turn.Turn`, one thread at a time runs traced code, so the order of the threads'
+steps is the order of execution. Here a strategy chooses the next thread among those that are *ready*:
 
-- A thread that goes into a call keeps the turn for a moment (:data:`HOLD`): most calls are over by then, and
-  who is ready does not depend on the machine. One that takes longer is *slow*, and on the schedule as such.
-- A thread that fails to take a lock gives its turn up at once. It is ready when the lock is given back by a
-  thread that has the turn.
-- Requests are *gathered*: while fewer are open than there are virtual users, the turn waits a little for more
-  of them, so that there is something to choose from.
-- At a point in the application's own code the turn is given away between two marks on the tape: "came this
-  far", "goes on". Nothing is written where nothing is given away.
+- A thread that enters a call keeps the turn for a moment (:data:`HOLD`). Most calls are over by then, so the
+  set of ready threads does not depend on the machine. A longer call is *slow*, and recorded as such.
+- A thread that fails to take a lock gives up its turn at once. It is ready when the thread that has the turn
+  releases the lock.
+- Requests are *gathered*: while fewer requests are open than there are virtual users, the scheduler waits a
+  little for more, so that it has a choice.
+- At a point in the application's own code, a switch is recorded as two marks on the tape: "stopped here" and
+  "continues". If there is no switch, nothing is written.
 
-What depends on time (a slow call, a thread that does not come, one that waits off the tape) is decided by one
-thread of our own, which looks every few milliseconds while some thread waits for its turn.
+Decisions that depend on time (a slow call, a thread that does not arrive, a thread that waits off the tape)
+are made by a separate thread, which checks every few milliseconds while some thread waits for its turn.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 HOLD = 0.02
 """Seconds for which a thread in a call keeps the turn."""
 SCRIPTED_HOLD = 2.0
-"""The same where the slow calls are known beforehand."""
+"""The same if a script names the slow calls."""
 GATHERING = 0.25
 """Seconds to wait for the first requests of all virtual users."""
 WINDOW = 0.04
@@ -46,19 +46,19 @@ WINDOW = 0.04
 COMING = 3.0
 """Seconds to wait for a thread that a script names."""
 OFF_THE_TAPE = 1.0
-"""Seconds without a move after which the thread that runs counts as waiting off the tape."""
+"""Seconds without progress after which the running thread counts as waiting off the tape."""
 TOO_LONG = 5.0
-"""Seconds without a step that waits after which a point in the code ends a turn."""
+"""Seconds without a step that may wait, after which a point in the code ends the turn."""
 POLL = 0.004
 RETRY = (0.005, 0.1)
-"""Seconds after which a thread that waits for a lock tries again, first and at most: it may be given back off
-the tape."""
+"""First and longest interval, in seconds, at which a thread retries a lock, which may be released off the
+tape."""
 STILL = 1.0
-"""Seconds without a move after which a thread that waits for a lock of its own waits for ever."""
+"""Seconds without progress after which a thread that waits for its own lock is deadlocked."""
 
 
 class Deadlock(RuntimeError):  # noqa: N818 - what it is called
-    """Threads of the application wait for one another's locks; raised in the one that closes the circle."""
+    """Threads of the application wait for each other's locks; raised in the one that closes the cycle."""
 
 
 class _Blocked(NamedTuple):
@@ -68,7 +68,7 @@ class _Blocked(NamedTuple):
 
 
 class _Thread:
-    """What is known of a thread that is open."""
+    """State of a running thread."""
 
     __slots__ = ("entered", "ident", "label", "steps")
 
@@ -80,10 +80,10 @@ class _Thread:
 
 
 class ChosenTurn:
-    """The right to run traced code; who gets it is the strategy's choice.
+    """The right to run traced code; the strategy chooses who gets it.
 
-    *thread_id* names the calling thread, *place* says where in the application a frame is, *add* keeps a line
-    of the schedule. With *trace* each line that runs is kept, too.
+    *thread_id* returns the calling thread's number, *place* the application's line of a frame, *add* writes
+    an entry of the schedule. With *trace*, each line that runs is written too.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class ChosenTurn:
         self._outside = False
         self._since = 0.0
         self._why: tuple[int | None, int, str] = (None, 0, "start")
-        """Who gave the turn up that nobody has: at which step, and for what reason."""
+        """While no thread has the turn: the thread that gave it up, its step, and the reason."""
         self._wanted: tuple[int, float] | None = None
         self._ready: dict[int, LiveLock] = {}
         self._away: set[int] = set()
         self._blocked: dict[int, _Blocked] = {}
         self._locks = WaitGraph()
         self._seen: object = None
-        # The originals: they are captured here before the engine replaces them.
+        # The originals, captured before the engine replaces them.
         self._now = time.monotonic
         self._frames = sys._current_frames
         self._frame = sys._getframe
@@ -135,14 +135,14 @@ class ChosenTurn:
         self._alarm.acquire()
         self._watching = self._awake = False
 
-    # ---- what the thread that runs does ------------------------------------------------------------------
+    # ---- actions of the running thread -------------------------------------------------------------------
 
     def announce(self, thread: int, label: str) -> None:
-        """Say what *thread*, which is about to begin, has in common with others."""
+        """Set the label of *thread*, which is about to begin."""
         self._labels[thread] = label
 
     def enter(self) -> None:
-        """Take the turn: a call is over, or a thread begins."""
+        """Take the turn, after a call or at the beginning of a thread."""
         me = self._thread_id()
         if self._owner == me and not self._outside:
             return
@@ -161,7 +161,7 @@ class ChosenTurn:
         self._wait(mine)
 
     def leave(self) -> None:
-        """Go into a call: keep the turn for a moment."""
+        """Enter a call; the thread keeps the turn for a moment."""
         me = self._thread_id()
         if self._owner != me:
             return
@@ -173,7 +173,7 @@ class ChosenTurn:
                 self._give_up(me, "slow")
 
     def gone(self) -> None:
-        """End: the thread is over, or leaves the traced world for long."""
+        """End the thread's part: it is over, or leaves traced code for a long time."""
         me = self._thread_id()
         with self._mutex:
             thread = self._threads.pop(me, None)
@@ -189,10 +189,10 @@ class ChosenTurn:
                 self._give_up(me, "end", thread.steps)
 
     def point(self, kind: str, number: int, at: Callable[[], str], mark: Callable[[], object]) -> None:
-        """Perhaps give the turn away at a point in the application's own code, this thread's *number*-th.
+        """Switch threads, if so chosen, at point *number* of this thread in the application's own code.
 
-        Called for every line that runs: what is needed only where the turn is given away comes last. *mark*
-        puts a mark on the tape.
+        Called for every line that runs, so work that only a switch needs comes last. *mark* writes a mark to
+        the tape.
         """
         me = self._thread_id()
         thread = self._threads.get(me)
@@ -215,7 +215,7 @@ class ChosenTurn:
         with self._mutex:
             if has_turn:
                 parked = self._hand_over(me, thread, to, kind, at(), number)
-            else:  # it had waited off the tape, and lost its turn: it must wait for it here
+            else:  # it waited off the tape and lost its turn, so it has to wait for it here
                 self._note(me, thread.steps, "off", self._owner, at(), number)
                 parked = self._park(me)
                 if self._owner is None:
@@ -237,12 +237,12 @@ class ChosenTurn:
         *,
         signal: bool = False,
     ) -> bool:
-        """Take *lock* by *attempt*, which is its own method; called outside, with the turn.
+        """Take *lock* with its method *attempt*; called outside the trace, with the turn.
 
-        With *signal* the lock is one that another thread will release: it has no holder.
+        With *signal*, another thread will release the lock, so it has no holder.
 
         Raises:
-            Deadlock: this closes a circle of threads.
+            Deadlock: this closes a cycle of waiting threads.
         """
         me, name = self._thread_id(), id(lock)
         until = None if timeout < 0 else self._now() + timeout
@@ -262,7 +262,7 @@ class ChosenTurn:
         return True
 
     def released(self, lock: object) -> None:
-        """See that a thread gave *lock* back: those that wait for it are ready."""
+        """Note that a thread released *lock*: threads that wait for it are ready."""
         name = id(lock)
         with self._mutex:
             self._locks.released(name)
@@ -286,9 +286,9 @@ class ChosenTurn:
         return mine
 
     def _await(self, me: int, mine: LiveLock, attempt: Callable[..., bool], until: float | None) -> bool:
-        """Wait until the lock may be free, or its time is up, and it is this thread's turn.
+        """Wait until the lock may be free or the time-out has passed, and it is this thread's turn.
 
-        Return whether it has the lock: one that is given back off the tape is taken at once.
+        Return whether the thread has the lock: a lock released off the tape is taken at once.
         """
         got, rest = False, RETRY[0]
         while not mine.acquire(True, rest):
@@ -315,7 +315,7 @@ class ChosenTurn:
         self._wake_watch()
 
     def _is_still(self) -> bool:
-        """Whether every thread has waited for a lock for long: nobody runs, is ready, or is in a call."""
+        """Whether all threads have waited for locks for long: none runs, is ready, or is in a call."""
         idle = self._owner is None and not self._ready and not self._away
         return idle and self._now() - self._since > STILL
 
@@ -346,7 +346,7 @@ class ChosenTurn:
         return thread
 
     def _can_come(self, to: int) -> bool:
-        """Whether *to* is ready, or will be: in a call, or a request that has not arrived yet."""
+        """Whether *to* is ready or may become so: it is in a call, or a request that has not arrived yet."""
         if to in self._ready or not self._scripted:
             return to in self._ready
         return to not in self._over and to not in self._blocked and to != self._owner
@@ -354,7 +354,7 @@ class ChosenTurn:
     def _hand_over(
         self, me: int, thread: _Thread, to: int, kind: str, at: str, point: int
     ) -> LiveLock | None:
-        """Give the turn from *me* to *to*, and return what to wait for; nothing, if *me* goes on."""
+        """Pass the turn from *me* to *to*, and return the lock to wait for; None if *me* continues."""
         if to == me or not self._can_come(to):
             return None
         self._note(me, thread.steps, kind, to, at or self._where(me), point)
@@ -367,14 +367,14 @@ class ChosenTurn:
         return mine
 
     def _give_up(self, me: int, kind: str, steps: int = 0) -> None:
-        """Let somebody else go on: *me* cannot."""
+        """Let another thread continue, because *me* cannot."""
         self._owner, self._outside = None, False
         self._since = self._now()
         self._why = (me, steps or self._threads[me].steps, kind)
         self._pick()
 
     def _pick(self) -> None:
-        """Give the free turn to somebody, or leave it free until more threads have come."""
+        """Give the free turn to a thread, or leave it free until more threads have arrived."""
         if not self._ready:
             return
         now = self._now()
@@ -435,7 +435,7 @@ class ChosenTurn:
         if mine is not None:
             mine.acquire()
 
-    # ---- what depends on time ----------------------------------------------------------------------------
+    # ---- decisions that depend on time -------------------------------------------------------------------
 
     def _wake_watch(self) -> None:
         if not self._watching:
@@ -459,7 +459,7 @@ class ChosenTurn:
                     self._look()
 
     def _look(self) -> None:
-        """Decide what depends on time; some thread waits for its turn."""
+        """Make the decisions that depend on time; called while some thread waits for its turn."""
         owner, now = self._owner, self._now()
         if owner is None:
             self._pick()

@@ -1,9 +1,9 @@
-"""What a call asks, as a value that can be written, compared and shown.
+"""Descriptions of calls, as values that can be written, compared and shown.
 
-A call is described by a string, the callable's name, where it has no arguments, else by a tuple of that name
-and its arguments. Small values stand for themselves; what is long, by its beginning and a digest. An object
-that the tape has a handle for is that handle, so that ``fetchall()`` of one cursor is not that of another.
-What has an address, or content that means nothing yet (a buffer to read into), is its type, or its length.
+A call without arguments is described by the callable's name, any other by a tuple of the name and the
+arguments. Short values are kept as they are, long ones as their beginning and a digest. An object with a
+handle on the tape is described by the handle, so that ``fetchall()`` of two cursors differs. An object with
+an address is described by its type, a buffer to read into by its length.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SHORT = 96
-"""Characters, or bytes, of an argument that are kept as they are."""
+"""Arguments of up to this many characters or bytes are kept unchanged."""
 STATEMENT = 4000
-"""Characters that are kept of a statement, or of another text that is asked again and again."""
+"""Characters kept of a statement, or of another text that is used repeatedly."""
 TEXTS = 4096
-"""Texts that are known to be asked again: the tape keeps each of them once."""
+"""Number of repeated texts that are remembered; the tape stores each of them once."""
 NAMES = 50_000
-"""Callables whose names are remembered."""
+"""Number of callables whose names are remembered."""
 
 TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
 TUPLE, LIST, DICT, NAMED, SITE, EXTERNAL = "(", "[", "{", "**", "@", "x"
-"""First parts of the tuples that stand for values: nothing else in a description is a tuple."""
+"""First elements of the tuples that describe values; nothing else in a description is a tuple."""
 
 _STATEMENT = re.compile(
     r"\s*(?:select|insert|update|delete|with|create|alter|drop|begin|commit|rollback|pragma|merge|call|set|"
@@ -50,14 +50,14 @@ _STATEMENT = re.compile(
 )
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}\b")
 _INTO = re.compile(r"(?:_into|readinto1?|readv|preadv|recvmsg)$")
-"""Ends of the names of calls that fill the buffers that they are given."""
+"""Name endings of calls that fill a given buffer."""
 _SITED = re.compile(
     r"(?:time|random|_random|Random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
 )
-"""Calls whose arguments do not tell one from another: who asks is kept, to align changed code."""
+"""Calls that their arguments do not distinguish; the caller is kept too, to align changed code."""
 _NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
 _FRAMES = 40
-"""Frames that are looked at for one of the application's."""
+"""Number of frames searched for one of the application."""
 _VALUES = (
     dt.date,
     dt.time,
@@ -69,7 +69,7 @@ _VALUES = (
     complex,
     range,
 )
-"""Types whose ``repr`` is all that they are."""
+"""Types whose ``repr`` is a complete description."""
 
 
 def digest(data: bytes) -> bytes:
@@ -89,7 +89,7 @@ class Describer:
         self._root = f"{os.path.realpath(settings.CURRENT.application)}/"
         self._texts: dict[str, bool] = {}
         self.numbers: dict[int, tuple[int, int]] = {}
-        """What stands for objects of the outside that have no handle: which thread's how-manieth result."""
+        """Description of external objects without a handle: the thread, and the number of its result."""
         self._name_live = live(_name)
         self._other_live = live(self._other)
 
@@ -111,7 +111,7 @@ class Describer:
         return (name, *parts)
 
     def _site(self) -> str:
-        """Name the function that calls, and the application's that it was called by, if another."""
+        """Name the calling function and, if different, the application's function that called it."""
         frame: FrameType | None = sys._getframe(2)
         while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_CALLER):
             frame = frame.f_back
@@ -144,7 +144,7 @@ class Describer:
         return known
 
     def value(self, value: Any, into: bool = False) -> Any:  # noqa: FBT001, FBT002, PLR0911
-        """Describe an argument; of one that is filled *into*, nothing that it holds."""
+        """Describe an argument; if it will be read *into*, without its content."""
         kind = type(value)
         if kind is int or value is None or kind is bool:
             return value if kind is not int or -(2**62) < value < 2**62 else (NUMBER, str(value))
@@ -180,7 +180,7 @@ class Describer:
         return (TEXT, len(text), text[:32], digest(text.encode("utf-8", "surrogatepass")))
 
     def _known(self, text: str) -> str:
-        """Return *text*, interned where it is asked again: of interned strings the tape keeps one."""
+        """Return *text*, interned if it is used repeatedly: the tape stores interned strings once."""
         if text in self._texts:
             return sys.intern(text)
         if len(self._texts) < TEXTS:
@@ -188,7 +188,7 @@ class Describer:
         return text
 
     def _other(self, value: Any) -> Any:
-        """Describe what is neither a plain value nor bound."""
+        """Describe a value that is neither plain nor bound."""
         real = utils.unwrap(value) if isinstance(value, utils.InternalWrapped) else value
         kind = type(real)
         if issubclass(kind, enum.Enum):
@@ -227,7 +227,7 @@ def _name(function: Any) -> str:
 
 
 def _field(descriptor: Any) -> str | None:
-    """Return the full name of the attribute that *descriptor* gets; None for one of no type in C."""
+    """Return the full name of the attribute that *descriptor* reads; None if it is not of a C type."""
     try:
         real = utils.unwrap(descriptor) if isinstance(descriptor, utils.ExternalWrapped) else descriptor
         owner = type.__getattribute__(real.__objclass__, "__qualname__")
@@ -241,22 +241,22 @@ def _type_name(kind: type) -> str:
 
 
 plain = functional.walker(lambda one: (HANDLE, one.handle) if isinstance(one, stream.Binding) else one)
-"""A description that was read from a tape, as one that is made in a replay."""
+"""Converts a description from a tape into the form that a replay makes."""
 
 
 def same(call: Any) -> Any:
-    """Return of a description what must be the same: not which function asks, which may have a new name."""
+    """Return a description without the calling function, which may have been renamed."""
     return call[:-1] if isinstance(call[-1], tuple) and call[-1][0] == SITE else call
 
 
 def site_of(call: Any) -> str:
-    """Return which function asks, of a description that has it."""
+    """Return the calling function of a description; empty if it has none."""
     last = call[-1] if isinstance(call, tuple) else None
     return str(last[1]) if isinstance(last, tuple) and last[0] == SITE else ""
 
 
 def shown(call: Any) -> str:
-    """Return a description as source text, or near to it."""
+    """Return a description as source text, or something close to it."""
     if isinstance(call, str):
         return f"{call}()"
     name, *parts = same(call)
@@ -264,7 +264,7 @@ def shown(call: Any) -> str:
 
 
 def shown_value(part: Any) -> str:  # noqa: PLR0911
-    """Return the description of an argument as source text, or near to it."""
+    """Return the description of an argument as source text, or something close to it."""
     if isinstance(part, stream.Binding):
         return f"#{part.handle}"
     if not isinstance(part, tuple):

@@ -1,15 +1,15 @@
-"""The schedule ``explore``: recording by choice, and taking the recorded preemptions again in a replay.
+"""The schedule ``explore``: choosing threads while recording, and repeating the preemptions in a replay.
 
-How to choose comes in one piece, :attr:`loadgen.traced.settings.Settings.explore`::
+The settings are :attr:`loadgen.traced.settings.Settings.explore`::
 
-    strategy   as loadgen.traced.strategies.make has it: random:0.1, pct:3, pause:2, script, none
-    seed       of its choices
+    strategy   for loadgen.traced.strategies.make: random:0.1, pct:3, pause:2, script, none
+    seed       of the strategy's choices
     points     lines, calls or none; see loadgen.traced.points
-    log        the file of the choices, written while recording and read in a replay
-    users      virtual users: how many requests to gather
-    script     with the strategy script: the file of the choices to make again
-    measured   steps of each kind of request, by its label
-    trace      whether to keep each line that runs, too
+    log        file of the choices, written while recording and read in a replay
+    users      number of virtual users, which is the number of requests to gather
+    script     with the strategy script: file of the choices to repeat
+    measured   number of steps of each kind of request, by its label
+    trace      whether to write each line that runs
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ __all__ = ["install", "label", "see_releases", "taking"]
 
 _TRACED = "internal"
 _SIGNALS = (threading.__file__, "wait")
-"""File and function that take a lock for another thread to release: a condition's."""
+"""File and function in which a lock is taken that another thread will release: in a condition."""
 
 
 def install(system: Any) -> ChosenTurn | None:
-    """Choose while recording, and return the turn; in a replay, take the recorded preemptions again."""
+    """While recording, install the scheduler and return it; in a replay, repeat the recorded preemptions."""
     wanted = settings.CURRENT.explore
     places = points.Places(settings.CURRENT.application)
     gate = system.gate.get
 
     def mark() -> None:
-        system.sync()  # not yet made here
+        system.sync()  # not yet imported here
 
     def is_traced() -> bool:
         return bool(gate() == _TRACED)
 
     if system.retrace_mode != "record":
-        if not settings.CURRENT.aligned:  # other code has other points
+        if not settings.CURRENT.aligned:  # changed code has different points
             _repeat(wanted, places, is_traced, system.thread_id, mark)
         return None
     strategy = make(
@@ -84,7 +84,7 @@ def _repeat(
     thread: Callable[[], int],
     mark: Callable[[], None],
 ) -> None:
-    """Put the two marks of each recorded preemption where they are on the tape."""
+    """Reproduce the two marks of each recorded preemption at their points."""
     recorded = choices.preempted(wanted["log"])
     if not recorded:
         return
@@ -99,16 +99,16 @@ def _repeat(
 
 
 def taking(turn: ChosenTurn, attempt: Callable[..., bool], *how: Any) -> Callable[[], bool]:
-    """Return what takes a lock by *attempt*; to be called outside, on the thread that calls this."""
+    """Return a function that takes a lock with *attempt*; call it outside the trace, on the same thread."""
     lock = attempt.args[0]  # type: ignore[attr-defined]
     caller = sys._getframe(3).f_code
     return partial(turn.acquire, lock, attempt, *how, signal=(caller.co_filename, caller.co_name) == _SIGNALS)
 
 
 def see_releases(kind: Any, turn: ChosenTurn | None, is_traced: Callable[[], bool]) -> None:
-    """Tell *turn* of each lock of *kind* that traced code gives back.
+    """Notify *turn* of each lock of *kind* that traced code releases.
 
-    A replay, which has no turn, gets the same functions: a call of a built-in one would be a point.
+    A replay has no turn but gets the same functions, because a call of a built-in one would be a point.
     """
     give = kind.release
 

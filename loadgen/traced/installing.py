@@ -1,4 +1,4 @@
-"""How our own code gets into the engine before it installs itself, and stays out of compared stacks."""
+"""Hooks into the engine's installation, and a way to stay out of compared stacks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
 def unseen(function: _Function) -> _Function:
-    """Keep *function* out of the stacks that are compared: the phases come here differently."""
+    """Exclude *function* from compared stacks, because the two phases reach it differently."""
     utils.exclude_from_stacktrace(function)
     return function
 
 
 def when_installed(do: Callable[[Any], None]) -> None:
-    """Have *do* called with the engine's ``system`` once that is made, and before it changes anything.
+    """Call *do* with the engine's ``system`` when it exists, before it changes anything.
 
     The function that was registered last is called first.
     """

@@ -1,7 +1,7 @@
-"""What a call is, by the table that the verifier hands over: its patterns, and a guess at statements.
+"""The kind of a call (effect, read, ambient, ...), by the verifier's table and a guess for SQL statements.
 
-The guess decides what a call may be given. What it means for the verdict is judged by the verifier, which has
-a parser.
+The guess decides which answers a call may get. The verifier, which has a parser, decides what it means for
+the verdict.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
 
 
 class Kinds:
-    """Says what a call is."""
+    """Determines the kind of a call."""
 
     def __init__(self, rows: Iterable[tuple[str, str]]) -> None:
         self._rows = [(re.compile(pattern), kind) for pattern, kind in rows]
         self._names: dict[str, str] = {}
 
     def named(self, name: str) -> str:
-        """Return what a callable of this name is."""
+        """Return the kind of a callable with this name."""
         kind = self._names.get(name)
         if kind is None:
             kind = next((kind for row, kind in self._rows if row.fullmatch(name)), EFFECT)
@@ -51,7 +51,7 @@ class Kinds:
         return kind
 
     def __call__(self, described: Any) -> str:
-        """Return what a call is; a statement is taken for what it seems to be."""
+        """Return the kind of a call; for a statement, a guess."""
         name = described if isinstance(described, str) else str(described[0])
         kind = self.named(name)
         if name == "_io.open":
@@ -60,12 +60,12 @@ class Kinds:
 
 
 def guess(statement: str) -> str:
-    """Return what a statement seems to be."""
+    """Guess the kind of a statement."""
     return next((kind for pattern, kind in _GUESSES if pattern.match(statement)), EFFECT)
 
 
 def text_of(described: Any) -> str:
-    """Return the first text among the arguments of a call: of a statement, the statement."""
+    """Return the first text among the arguments of a call, such as an SQL statement."""
     parts = () if isinstance(described, str) else described[1:]
     text = next((one for one in parts if isinstance(one, (str, bytes))), "")
     return text.decode("latin-1") if isinstance(text, bytes) else text

@@ -1,13 +1,13 @@
-"""Lifelines: a server stops when whoever drives it is gone, however that went, so none is ever left behind.
+"""Liveness pipes: a server stops when the process that drives it is gone, so no server is left behind.
 
-Locally it is a pipe that only the parent holds. In a container it is a connection that the driver, in another
-container, holds until it exits. There one byte, :data:`STOP`, asks for a stop as well: the recording is
-complete when :data:`COMPLETE` comes back. A server that was asked stays until its driver has left, because
-what watches both containers takes the first end for that of the session.
+Locally this is a pipe that only the parent holds. In a container it is a connection that the driver, in
+another container, holds until it exits. There, the byte :data:`STOP` also requests a stop, and
+:data:`COMPLETE` is sent back when the recording is complete. The server then stays until its driver has left,
+because the process that watches both containers treats the first exit as the end of the session.
 
-The byte :data:`RELEASE` says, on either, that all clients have ended: nobody waits for what is still open.
+On either, the byte :data:`RELEASE` says that all clients have ended, so open answers have no reader.
 
-Everything is captured before the engine replaces it by recorded versions.
+All functions are captured before the engine replaces them by recorded versions.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRACE = 10.0
-"""Seconds that a server whose driver is gone may take to finish its recording."""
+"""Seconds that a server without driver may take to finish its recording."""
 ALONE = 300.0
-"""Seconds that a server in a container waits for its driver to come."""
+"""Seconds that a server in a container waits for its driver to connect."""
 STOP = b"s"
 RELEASE = b"r"
 COMPLETE = b"."
@@ -44,22 +44,22 @@ def _release() -> None:
 
 
 def end_what_it_started() -> None:
-    """End the server's own child processes with it, where they are of a group of its own."""
+    """End the server's child processes with it, if it has its own process group."""
     pid, group, end, set_handler = os.getpid(), os.getpgrp(), os.killpg, signal.signal
 
     def at_exit() -> None:
         set_handler(signal.SIGTERM, signal.SIG_IGN)
         end(group, signal.SIGTERM)
 
-    if pid == group != 1:  # the end of process 1 is that of all in its container
-        atexit.register(at_exit)  # before the engine does: the last handler to run but the driver's
+    if pid == group != 1:  # the end of process 1 ends all processes of its container
+        atexit.register(at_exit)  # registered before the engine's handlers, so it runs after them
 
 
 def leaving() -> Callable[[int, object], None]:
     """Return a signal handler that ends a replay at once.
 
-    It has nothing to complete, and its requests may wait inside the application for a turn that never comes:
-    an interpreter that is shut down around them can crash.
+    A replay has nothing to complete, and its requests may wait inside the application for a turn that never
+    comes: shutting down the interpreter around them can crash.
     """
     leave = os._exit
 
@@ -86,12 +86,12 @@ def hold_to_pipe(descriptor: int) -> None:
 def hold_to_connection(address: str) -> None:
     """Stop when the first connection to *address*, ``HOST:PORT``, ends or asks to."""
     driver = _Driver(address)
-    atexit.register(driver.tell_complete)  # the last handler to run: the engine has closed the tape by then
+    atexit.register(driver.tell_complete)  # runs last, when the engine has closed the tape
     threading.Thread(target=driver.watch, name="loadgen-lifeline", daemon=True).start()
 
 
 class _Driver:
-    """Whoever drives this server from another container."""
+    """The process in another container that drives this server."""
 
     def __init__(self, address: str) -> None:
         import socket  # noqa: PLC0415 - only here: what is imported before the engine starts is not traced
@@ -108,7 +108,7 @@ class _Driver:
         self._asked = False
 
     def watch(self) -> None:
-        """Wait for the driver to come, and to ask for a stop or to go."""
+        """Wait until the driver connects, and then until it requests a stop or disconnects."""
         try:
             self._descriptor, _ = self._accept()
         except TimeoutError:
@@ -126,14 +126,14 @@ class _Driver:
         self._set_gone()
 
     def tell_complete(self) -> None:
-        """Tell a driver that asked for a stop that the recording is complete, and wait until it leaves."""
+        """Report to a driver that requested a stop that the recording is complete; wait until it leaves."""
         if not self._asked:
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             self._set_handler(number, signal.SIG_IGN)
         try:
             self._write(self._descriptor, COMPLETE)
-        except OSError:  # it left meanwhile
+        except OSError:  # it disconnected meanwhile
             return
         self._wait_until_gone()
 
@@ -145,7 +145,7 @@ class _Driver:
 
 
 def _stop() -> Callable[[float | None], None]:
-    """Return what interrupts this process, and ends it where that takes longer than a given grace."""
+    """Return a function that interrupts this process, and ends it after a given grace period."""
     kill, pid, leave, wait = os.kill, os.getpid(), os._exit, threading.Event().wait
 
     def stop(grace: float | None) -> None:

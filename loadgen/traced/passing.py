@@ -1,12 +1,13 @@
-"""An answer on its way from the application, which is traced, to the live server, which is not.
+"""Passes an answer from the traced application to the live, untraced server.
 
-The live server sees what it would see of the application itself: the same calls, pieces and errors, and an
-iterable with a length where the application's has one. The application sees the same of the server: it is
-asked for the next piece when the one before has been passed on, and it is closed when the client has left.
-Both are on the tape, so that a replay repeats them, whatever its client does.
+The live server sees the application as it is: the same calls, pieces and errors, and an iterable with a
+length if the application's has one. The application sees the server as it is: it is asked for the next piece
+when the previous one has been passed on, and it is closed when the client has disconnected. Both are on the
+tape, so a replay repeats them, whatever its client does.
 
-Only what would make the answer whole for its client waits until the end of the request is on the tape: what a
-client has seen whole is recorded whole, and in a replay an answer is whole only if the request kept to it.
+Only the part that completes the answer waits until the end of the request is on the tape. So an answer that a
+client has seen completely is recorded completely, and an answer is complete in a replay only if the request
+followed the tape to its end.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     Headers = list[tuple[str, str]]
     Event = tuple[str, Any, bool]
-    """What happened, with what, and whether the application waits until that is passed on."""
+    """Kind of event, its value, and whether the application waits until it has been passed on."""
 
 _NO_BODY = ("1", "204", "304")
-"""How a status begins whose answer has no body."""
+"""Prefixes of statuses whose answers have no body."""
 
 
 class Passing:
@@ -40,13 +41,14 @@ class Passing:
         self._wait = wait
         self._has_body = True
         self._length: int | None = None
-        """What the answer's ``Content-Length`` says."""
+        """The answer's ``Content-Length``."""
         self._single = False
         self._started = False
         self._sent = 0
         self._held: bytes | None = None
         self.left = False
-        """Whether the client has left in the middle of the answer, or had when that was recorded."""
+        """Whether the client disconnected during the answer; in a replay, whether it did so while
+        recording."""
 
     def taken(self) -> bool:
         """Wait until the live server has passed on the last piece, and say whether it wants more."""
@@ -71,13 +73,13 @@ class Passing:
                 close()
 
     def release(self) -> None:
-        """Let go of what makes the answer whole: the end of the request is on the tape."""
+        """Release the part that completes the answer, because the end of the request is on the tape."""
         if self._held is not None:
             self._tell(("chunk", self._held, False))
             self._held = None
 
     def end(self, error: BaseException | None) -> None:
-        """Tell the live half that there is no more."""
+        """Signal the end of the answer to the live half."""
         if error is None and self.left:
             error = ConnectionAbortedError("the client left here while this was recorded")
         self._put(("end", error, False))
@@ -102,7 +104,7 @@ class Passing:
             raise ConnectionResetError("the client has left")
 
     def _send(self, kind: str, chunk: bytes) -> bool:
-        """Hand a piece over; return whether the live server wants more."""
+        """Pass a piece to the live half; return whether the live server wants more."""
         if self._held is not None:
             held, self._held = self._held, None
             if not self._hand_over("chunk", held):
@@ -132,13 +134,13 @@ class Passing:
         start: Callable[[str, Headers, Any], Callable[[bytes], object]],
         failed: Callable[[Any], list[bytes]],
     ) -> Iterable[bytes]:
-        """Pass the answer on; where the application failed before it began, return what *failed* gives."""
+        """Pass on the answer; if the application failed before it began, return the result of *failed*."""
         heads: list[tuple[str, Headers, Any]] = []
         write: Callable[[bytes], object] | None = None
         length: int | None = None
         while True:
             kind, value, waits = self._next()
-            if kind == "start":  # more than once, if the application changed its mind in time
+            if kind == "start":  # more than once, if the application replaces the status before the body
                 heads.append(value)
                 continue
             if kind == "iterable":
@@ -164,7 +166,7 @@ class Passing:
         return body if length is None else _Sized(body, length)
 
     def _drain(self) -> None:
-        """Have the application closed, and wait until it is."""
+        """Request that the application is closed, and wait until it is."""
         while True:
             kind, _, waits = self._next()
             if kind == "end":
@@ -174,7 +176,7 @@ class Passing:
 
 
 class _Body:
-    """The application's iterable, for the live server."""
+    """The iterable that the live server gets."""
 
     def __init__(
         self,
@@ -211,7 +213,7 @@ class _Body:
         raise StopIteration
 
     def close(self) -> None:
-        """Be told by the live server that it wants no more."""
+        """Called by the live server when it wants no more pieces."""
         if self._ended:
             return
         self._ended = True
@@ -223,7 +225,7 @@ class _Body:
 
 
 class _Sized:
-    """An iterable with a length: some servers make a ``Content-Length`` of it."""
+    """An iterable with a length, from which some servers make a ``Content-Length``."""
 
     def __init__(self, body: _Body, length: int) -> None:
         self._body = body

@@ -1,14 +1,14 @@
-"""Points in the application's own code at which the scheduler may give the turn away.
+"""Points in the application's own code at which the scheduler may switch threads.
 
-``lines``: every line, and inside a line that reads and writes shared state the place before it is written
-(``total += 1``). That is what threads without a GIL can do to one another, and CPython may do some day.
-``calls``: only where CPython with its GIL looks whether another thread wants to run: behind the call of a
-built-in function, where a function of the application begins, where a loop goes back.
+``lines``: every line, and within a line that reads and writes shared state (``total += 1``), before the
+write. Threads without a GIL can interleave like this, and CPython may do so some day. ``calls``: only where
+CPython with its GIL switches threads: after the call of a built-in function, at the beginning of a function
+of the application, and where a loop jumps back.
 
-Points are counted for each thread of the tape by itself, and counted the same in a replay, which puts the
-recorded switches at the recorded numbers. Code in site-packages, bodies of modules (their imports hold locks
-that are not on the tape), finalizers and templates have no points. CPython 3.12 tells of its lines by
-``sys.monitoring``; 3.11 by ``sys.settrace``, which is slower, and knows the calls by ``sys.setprofile``.
+Points are counted per thread of the tape, in the same way in a replay, which switches at the recorded
+numbers. Code in site-packages, module bodies (imports hold locks that are not on the tape), finalizers and
+templates have no points. On CPython 3.12, lines are reported by ``sys.monitoring``; on 3.11 by
+``sys.settrace``, which is slower, with ``sys.setprofile`` for the calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LINES, CALLS, NONE = "lines", "calls", "none"
 KINDS = (LINES, CALLS, NONE)
 TOOL = 4
-"""Our number among the tools of ``sys.monitoring``; debuggers, coverage and profilers have others."""
+"""Our tool number for ``sys.monitoring``; debuggers, coverage and profilers use others."""
 
 _EXCLUDED = frozenset({"<module>", "__del__"})
 _SHARED_READS = frozenset(
@@ -38,15 +38,17 @@ _SHARED_WRITES = frozenset({"STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_D
 
 
 class Places:
-    """Which code is the application's, and what its lines are called."""
+    """Decides which code belongs to the application, and names its lines."""
 
     def __init__(self, folder: str) -> None:
         self._root = f"{os.path.realpath(folder)}{os.sep}" if folder else ""
         self._known: dict[str, str] = {}
-        self._excluded = _EXCLUDED  # the interpreter clears a module's names when it ends
+        self._excluded = (
+            _EXCLUDED  # kept here, because the interpreter clears the module's globals at its end
+        )
 
     def is_own(self, file: str) -> bool:
-        """Whether a file has code of the application."""
+        """Whether a file contains code of the application."""
         if file not in self._known:
             own = bool(self._root) and file.startswith(self._root) and file.endswith(".py")
             relative = file.removeprefix(self._root) if own else ""
@@ -58,11 +60,11 @@ class Places:
         return code.co_name not in self._excluded and self.is_own(code.co_filename)
 
     def named(self, code: CodeType, line: int | None) -> str:
-        """Return what a line is called."""
+        """Return the name of a line."""
         return f"{self._known.get(code.co_filename) or code.co_filename}:{line} {code.co_name}"
 
     def innermost(self, frame: FrameType | None) -> str:
-        """Return what the innermost line of the application is called, seen from *frame*; empty: none."""
+        """Return the name of the application's innermost line, seen from *frame*; empty if there is none."""
         while frame is not None and not self.is_own(frame.f_code.co_filename):
             frame = frame.f_back
         return "" if frame is None else self.named(frame.f_code, frame.f_lineno)
@@ -88,7 +90,7 @@ def watch(
     thread: Callable[[], int],
     at: Callable[[str, int, Where], None],
 ) -> None:
-    """Have *at* called at each point of *kind* that traced code comes to: of what sort, its number, where."""
+    """Call *at* at each point of *kind* that traced code reaches, with its kind, number and location."""
     if kind == NONE:
         return
     counts: dict[int, int] = {}
@@ -104,7 +106,7 @@ def watch(
 
 
 class _Monitoring:
-    """By ``sys.monitoring``, which is told once for each piece of code what to tell of it."""
+    """Reports points by ``sys.monitoring``, which is configured once per code object."""
 
     def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
         self._places = places
@@ -115,7 +117,7 @@ class _Monitoring:
         self._lines = True
 
     def begin(self, *, lines: bool) -> None:
-        """Watch from now on."""
+        """Start to report points."""
         self._lines = lines
         events = self._monitoring.events
         self._monitoring.use_tool_id(TOOL, "loadgen")
@@ -153,7 +155,7 @@ class _Monitoring:
 
     def _instruction(self, code: CodeType, offset: int) -> object:
         if offset not in self._writes[code]:
-            return self._disable  # for good, at this place
+            return self._disable  # permanently, for this location
         self._at("store", lambda: self._places.named(code, _line_of(code, offset)))
         return None
 
@@ -173,7 +175,7 @@ def _line_of(code: CodeType, offset: int) -> int | None:
 
 
 class _Tracing:
-    """By ``sys.settrace`` and ``sys.setprofile``, which tell of every function; for threads that begin."""
+    """Reports points by ``sys.settrace`` and ``sys.setprofile``, which see every function of new threads."""
 
     def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
         self._places = places
@@ -183,7 +185,7 @@ class _Tracing:
         self._lines = True
 
     def begin(self, *, lines: bool) -> None:
-        """Watch from now on."""
+        """Start to report points."""
         self._lines = lines
         if not lines:
             threading.setprofile(self._in_calls)
@@ -215,7 +217,7 @@ class _Tracing:
         return self._in_lines
 
     def _in_loops(self, frame: FrameType, event: str, argument: object) -> Any:
-        """Tell of a line that is not behind the last one: a loop goes back."""
+        """Report a line that is not after the last one: a loop jumps back."""
         del argument
         if event == "line":
             if frame.f_lasti <= self._last.get(id(frame), -1):

@@ -1,18 +1,18 @@
-"""Who runs when: the one rule by which threads of the application replay in their recorded order.
+"""Thread scheduling: how threads of the application replay in their recorded order.
 
-*Whatever a traced thread may wait for is a call on the tape.* The engine does that for system calls: the item
-before it says that the thread waits, the item behind it that it goes on, and with which result. Here the same
-is done for what the interpreter's threads wait for among themselves: locks, of C's two types, wherever they
-were made. All else in the standard library (conditions, events, semaphores, barriers, queues, futures, pools,
-joins) is Python code on top of these; ``SimpleQueue``, which is not, has a Python version there, and gets it.
-In a replay the result is read first, which takes until it is that thread's turn, and then the lock is really
-taken: whoever held it has given it back by then.
+*Everything that a traced thread may wait for is a call on the tape.* The engine does so for system calls: the
+item before a call says that the thread waits, the item after it says that it continues, and with which
+result. This module does the same for locks, of both C types, wherever they were created. Everything else in
+the standard library (conditions, events, semaphores, barriers, queues, futures, pools, joins) is Python code
+on top of locks;
+``SimpleQueue`` is not, and is replaced by its Python version. A replay first reads the result, which blocks
+until it is the thread's turn, and then takes the real lock, which its holder has released by then.
 
-So the order of the threads' *steps* is on the tape. What they do between two steps is not; there are two ways
-to run it while recording. In ``parallel``, the interpreter switches where it likes, as in production, and
-what two threads do to the same memory without a lock may come out otherwise in a replay. With ``turns``,
-traced code of one thread at a time runs, and another goes on only where the one that runs makes a step that
-may wait. Then the order of steps is the order of execution, and a replay that follows one repeats the other.
+So the order of the threads' *steps* is on the tape. What threads do between two steps is not, and can run in
+two ways while recording. With ``parallel``, the interpreter switches anywhere, as in production, and unlocked
+access to shared memory may give a different result in a replay. With ``turns``, one thread at a time runs
+traced code, and another continues only when the running one makes a step that may wait. Then the order of
+steps is the order of execution, and a replay that repeats the one repeats the other.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _TRACED = "internal"
-"""Where the engine's gate is while a thread runs the application's own code."""
+"""State of the engine's gate while a thread runs the application's own code."""
 
 _LONGEST = 5.0
-"""Seconds after which a replay that waits for a lock looks whether anybody can still give it back."""
+"""Seconds after which a replay that waits for a lock checks whether its holder can still release it."""
 
 
 def install(system: Any) -> None:
-    """Have every thread that waits do so on the tape."""
+    """Record every wait of a thread."""
     schedule, records = settings.CURRENT.schedule, system.retrace_mode == "record"
     if records and schedule == "turns":
         turn = Turn(partial(system.disable_for, unwrap_args=False))
@@ -59,7 +59,7 @@ def install(system: Any) -> None:
 
 
 def outside(system: Any) -> None:
-    """Say that the calling thread leaves the traced world for long, as one that goes on to serve does."""
+    """Note that the calling thread leaves traced code for a long time, for example to serve."""
     gone = getattr(system, "loadgen_gone", None)
     if gone is not None:
         gone()
@@ -69,7 +69,7 @@ def outside(system: Any) -> None:
 
 
 def announce(system: Any, thread: int, method: str, path: str) -> None:
-    """Say which request *thread*, which is about to begin, will be."""
+    """Announce the request of *thread*, which is about to begin."""
     turn = getattr(system, "loadgen_chosen", None)
     if turn is not None:
         turn.announce(thread, explore.label(method, path))
@@ -78,7 +78,7 @@ def announce(system: Any, thread: int, method: str, path: str) -> None:
 def _take_turns(
     system: Any, enter: Callable[[], None], leave: Callable[[], None], gone: Callable[[], None]
 ) -> None:
-    """Give up the turn behind each item that says "waits", take it before each that says "goes on"."""
+    """Give up the turn after each item that says "waits", and take it before each that says "continues"."""
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
         @unseen
@@ -106,7 +106,7 @@ def _take_turns(
 
 
 def _end_on_the_tape(system: Any) -> None:
-    """Put the end of each thread on the tape: others run on behind it, and what it held is free by then."""
+    """Record the end of each thread: its locks are free by then, and other threads run after it."""
     hooks = system.lifecycle_hooks
 
     def on_end() -> None:
@@ -115,7 +115,7 @@ def _end_on_the_tape(system: Any) -> None:
                 system.sync()
         except Diverged:
             if system.thread_id() < settings.FIRST_THREAD:
-                raise  # of a request all that is answered was on the tape
+                raise  # for a request, everything in the answer was on the tape
         finally:
             if hooks.on_end is not None:
                 hooks.on_end()
@@ -124,7 +124,7 @@ def _end_on_the_tape(system: Any) -> None:
 
 
 def _order(system: Any) -> None:
-    """Put every wait for a lock on the tape."""
+    """Record every wait for a lock."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
 
@@ -137,7 +137,7 @@ def _order(system: Any) -> None:
 
     @unseen
     def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
-        """Make an *attempt* at its recorded place, with its recorded outcome."""
+        """Make an *attempt* to take a lock at its recorded position, with its recorded outcome."""
         if chosen is not None:
             waiting[get_ident()] = explore.taking(chosen, attempt, *how)
             try:
@@ -164,7 +164,7 @@ def _order(system: Any) -> None:
 
 
 def _number(system: Any, kinds: tuple[type, ...]) -> None:
-    """Give objects of some *kinds* a hash that is not their address: pools join the set of their threads."""
+    """Give objects of some *kinds* a hash other than their address: pools iterate over sets of threads."""
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
@@ -185,13 +185,13 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
     def in_order(self: Any, futures: Iterable[Future[Any]]) -> None:
         self.futures = sorted(futures, key=hash)
 
-    # Whoever waits for several futures takes their locks, by the order of their addresses.
+    # A wait for several futures takes their locks in the order of their addresses.
     acquiring: Any = futures_base._AcquireFutures
     acquiring.__init__ = in_order
 
 
 def _really(attempt: Callable[..., bool]) -> None:
-    """Do in a replay what was recorded as done: it has become possible, or will in a moment."""
+    """Take in a replay the lock that was taken while recording: it is free, or will be in a moment."""
     while not attempt(True, _LONGEST):
         if departed := TapeTurns.current.departed():
             what = "this waits for what a request that left the tape would have done"
@@ -211,7 +211,9 @@ def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..
         kind.acquire = kind.__enter__ = acquire
         if hasattr(kind, "acquire_lock"):
             kind.acquire_lock = acquire
-        if hasattr(kind, "_acquire_restore"):  # of a condition that has waited, which held the lock so often
+        if hasattr(
+            kind, "_acquire_restore"
+        ):  # for a condition's wait, which restores the lock's recursion count
             restore = kind._acquire_restore
 
             @unseen

@@ -1,10 +1,10 @@
-"""Servers run live, untraced, on the socket that loadgen chose; the application behind them is traced.
+"""HTTP servers run live and untraced, on loadgen's socket; only the application behind them is traced.
 
-Each function is a ``system_wrap`` of the overlay: it gets the server's own entry point and the engine's
-``system``, and returns what the application will call instead. What a server was told about addresses is
-replaced by loadgen's socket. Recording, it has the threads that it was given; replaying, one for each request
-that is open, as a request may have to wait for one that comes later. What would start other processes, or is
-no plain HTTP, is refused; a reloader and a debugger are left out, and the log says so.
+Each function is a ``system_wrap`` of the overlay: it gets the server's entry point and the engine's
+``system``, and returns the replacement that the application will call. Configured addresses are replaced by
+loadgen's socket. While recording, a server has its configured number of threads. In a replay it has one for
+each open request, because a request may have to wait for a later one. Configurations with several processes
+or without plain HTTP are refused; a reloader and a debugger are switched off, and the log says so.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PLENTY = 4096
-"""Threads and connections that a replaying server may have: more than there are open requests."""
+"""Limit of threads and connections in a replay: more than there are open requests."""
 BACKLOG = 1024
 IDLE = 3600
-"""Seconds that a connection may be idle: longer than the load generator keeps one."""
+"""Seconds that a connection may be idle: longer than the load generator keeps it."""
 
 
 def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -93,7 +93,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
 
 
 def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
-    """``wsgiref.simple_server.make_server``, with a class of the application's own, too."""
+    """``wsgiref.simple_server.make_server``, also with a server class of the application."""
     parameters = inspect.signature(target)
     replaying = system.retrace_mode == "replay"
 
@@ -103,7 +103,7 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
         _let_our_header_not_count()
         listener = _listener()
         kind = given["server_class"]
-        if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for one that comes later
+        if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for a later one
             kind = type(kind.__name__, (ThreadingMixIn, kind), {"daemon_threads": True})
         server = kind(listener.getsockname(), given["handler_class"], bind_and_activate=False)
         server.socket.close()
@@ -125,7 +125,7 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
 
 
 def _run_by_the_application(server: Any, system: Any) -> Any:
-    """Have *server* run live, whichever of its methods the application calls, and from whichever thread."""
+    """Run *server* live, whichever of its methods the application calls, and from any thread."""
     for name in ("serve_forever", "handle_request"):
         live = system.disable_for(getattr(server, name), unwrap_args=False)
 
@@ -173,7 +173,7 @@ def waitress(target: Callable[..., None], system: Any) -> Callable[..., None]:
 
 
 def _growing() -> Any:
-    """Return a dispatcher of waitress that has a thread for each task."""
+    """Return a dispatcher for waitress with one thread per task."""
 
     class Growing(sys.modules["waitress.server"].ThreadedTaskDispatcher):  # type: ignore[misc]
         def add_task(self, task: Any) -> None:
@@ -186,7 +186,7 @@ def _growing() -> Any:
 
 
 def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
-    """The arbiter of gunicorn, ``Arbiter.run``: its one worker, in this process."""
+    """gunicorn's ``Arbiter.run``: run its only worker in this process."""
     del target
     replaying = system.retrace_mode == "replay"
     threaded = ("gunicorn.workers.gthread", "gunicorn.workers.sync")
@@ -269,9 +269,9 @@ def _close_behind_what_is_short() -> None:
 
 
 def _stop_worker_too(worker: Any) -> None:
-    """Keep our signal handlers in place of the worker's: they stop the server so that its recording is whole.
+    """Keep our signal handlers instead of the worker's, so that the recording is completed.
 
-    They do so by an exception, which a sync worker that is still handling a request takes for one of its own.
+    They raise an exception, which a sync worker that is handling a request would treat as one of the request.
     """
 
     def stopping(stop: Any) -> Callable[[int, object], None]:
@@ -286,11 +286,11 @@ def _stop_worker_too(worker: Any) -> None:
 
 
 def _let_our_header_not_count(gunicorn: Any = None) -> None:
-    """Raise the limit of a request's headers by the one that says its number."""
+    """Raise the limit on a request's headers by one, for the header with its number."""
     import http.client  # noqa: PLC0415 - what is imported before the engine starts is not traced
 
     class Limit(int):
-        """It is printed in an error page as what it was."""
+        """Prints as the original limit, in an error page."""
 
         def __lt__(self, other: int) -> bool:
             return int(self) + 1 < other
@@ -302,7 +302,7 @@ def _let_our_header_not_count(gunicorn: Any = None) -> None:
 
 
 def _listener() -> Any:
-    """Return the listening socket: the one that was handed over, or a new one at the address that was."""
+    """Return the listening socket: the one that was passed, or a new one at the address that was passed."""
     import socket  # noqa: PLC0415 - what is imported before the engine starts is not traced
 
     here = settings.CURRENT

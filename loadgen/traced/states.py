@@ -1,10 +1,9 @@
-"""When two calls ask the same question: by callable, arguments, and the state of the objects in them.
+"""Decides whether two calls ask the same question: by callable, arguments, and the state of their objects.
 
-An object's state is a digest: of the question that made it, and of what it was asked since in this
-request, as far as that changes what it answers. A cursor that runs another statement begins anew;
-``fetchone()`` moves it on; a connection stays what it is, as what its statements change is judged by the
-statements. So objects that were made and used alike are the same, whatever their handles, and a question
-to one is not one to another.
+An object's state is a digest of the call that created it and of the calls made on it since in this request,
+as far as they change its answers. A cursor that executes another statement starts anew; ``fetchone()``
+advances it; a connection keeps its state, because the effects of statements are judged by the statements. So
+objects that were created and used in the same way are the same, whatever their handles.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ _STAYS = re.compile(
     r"settimeout|gettimeout|setblocking|getblocking|setsockopt|getsockopt|getpeername|getsockname|"
     r"__enter__|__exit__|__iter__|timeout|family|type|proto|itersize|withhold|scrollable|query)$"
 )
-"""Calls that leave the object that they are made on as it is."""
+"""Calls that do not change the state of their object."""
 _BEGINS_ANEW = re.compile(
     r".*\.(?:execute|executemany|executescript|callproc|send|sendall|sendmsg|sendto|connect|connect_ex|seek|"
     r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
 )
-"""Calls after which what an object was asked before does not count."""
+"""Calls that reset the state of their object."""
 _EXECUTES = re.compile(r".*\.(?:execute|executemany|executescript|callproc|exec_params|exec_|send_query\w*)$")
-"""Calls that run a statement, whatever their object ran before."""
+"""Calls that execute a statement, independent of earlier ones."""
 
 
 def is_external(described: Any) -> bool:
-    """Whether an object of the outside without a handle is among the arguments."""
+    """Whether an external object without a handle is among the arguments."""
     return isinstance(described, tuple) and (
         described[:1] == (EXTERNAL,) or any(is_external(part) for part in described)
     )
 
 
 def handleless(described: Any) -> Any:
-    """Return a call without what tells one object of the tape from another."""
+    """Return a call without the handles of its objects."""
     return _keyed((described,) if isinstance(described, str) else same(described), lambda _: "")
 
 
 def digest(*parts: object) -> str:
-    """Return a digest of what *parts* are."""
+    """Return a digest of *parts*."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -70,7 +69,7 @@ def _keyed(part: Any, state: Any) -> Any:
 
 
 class _Side:
-    """The objects of one side, recorded or live: what made them, and their state in this request."""
+    """The objects of one side, recorded or live: the calls that created them, and their states."""
 
     def __init__(self, made: dict[int, str]) -> None:
         self.made = made
@@ -81,7 +80,7 @@ class _Side:
 
     def key(self, described: Any) -> str:
         described = (described,) if isinstance(described, str) else same(described)
-        if _EXECUTES.match(described[0]):  # whatever the cursor was used for before
+        if _EXECUTES.match(described[0]):  # independent of earlier uses of the cursor
             return digest(_keyed(described, lambda handle: self.made.get(handle, "new")))
         return digest(_keyed(described, self.state))
 
@@ -95,13 +94,13 @@ class _Side:
 
 
 class States:
-    """The states of a request's objects, of those recorded and of the live ones."""
+    """The states of a request's objects, recorded and live."""
 
     def __init__(self, recorded: dict[int, str], live: dict[int, str]) -> None:
         self._recorded, self._live = _Side(recorded), _Side(live)
 
     def recorded(self, described: Any, body: list[Any]) -> str:
-        """Return the key of the next recorded call, and note what it makes."""
+        """Return the key of the next recorded call, and note the objects that it creates."""
         key = self._recorded.key(described)
         made = [item[1] for item in body if _is_bind_open(item)]
         for count, handle in enumerate(made):
@@ -115,12 +114,12 @@ class States:
         return self._live.key(described)
 
     def asked(self, described: Any, key: str) -> None:
-        """Note that it got its answer."""
+        """Note that the call was answered."""
         self._live.asked(described, key)
 
 
 def pairs(recorded: Any, live: Any) -> list[tuple[int, int]]:
-    """Return which recorded handle stands where which live one does."""
+    """Return the pairs of recorded and live handles in corresponding positions."""
     if not (isinstance(recorded, tuple) and isinstance(live, tuple)):
         return []
     if recorded[:1] == (HANDLE,) and live[:1] == (HANDLE,):

@@ -1,12 +1,12 @@
-"""Who runs next: strategies of the scheduler that chooses, as objects that neither wait nor look at a clock.
+"""Strategies that choose the thread that runs next. They neither wait nor look at a clock.
 
-A scheduler (:mod:`loadgen.traced.chosen`) tells a strategy which threads begin and end, and asks it at every
-*step* of the thread that runs: the return of a call that is on the tape, or a point in the application's own
-code. A step is named by its thread and its number in that thread, so that the same choice can be made again
-in another recording of the same requests.
+The scheduler (:mod:`loadgen.traced.chosen`) notifies a strategy when threads begin and end, and asks it at
+every *step* of the running thread: the return of a recorded call, or a point in the application's own code. A
+step is identified by its thread and its number in that thread, so the same choice can be made again in
+another recording of the same requests.
 
-Choices are drawn for each thread by itself, from the seed and the thread's number: when requests happen to
-arrive does not change what is chosen for them.
+Choices are drawn per thread, from the seed and the thread's number, so they do not depend on when requests
+arrive.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _WORD = (1 << 64) - 1
 LONGEST_UNKNOWN = 9
-"""Binary logarithm of the longest request that is reckoned with while none of its kind was measured."""
+"""Binary logarithm of the assumed longest request, while no request of its kind was measured."""
 GOES_ON = 0.5
-"""How often a paused request waits for one more to finish."""
+"""Probability that a paused request waits for one more request to finish."""
 
 
 class Dice:
-    """Pseudo-random numbers (xorshift) of our own: those of :mod:`random` are on the tape."""
+    """A pseudo-random generator (xorshift), because numbers of :mod:`random` are on the tape."""
 
     def __init__(self, *seeds: int) -> None:
         state = 0x9E3779B97F4A7C15
@@ -56,54 +56,54 @@ class Choice(NamedTuple):
     """One line of a schedule: at its step, *thread* gave its turn up to *to*."""
 
     thread: int | None
-    """None: nobody had the turn."""
+    """None: no thread had the turn."""
     step: int
     kind: str
     to: int
 
 
 PREEMPTED = frozenset({"line", "store", "call"})
-"""Kinds of choices in which the thread could have gone on. ``line``, ``store``: at a point in its own code;
-``call``: behind a call that is on the tape, or was made from its own code."""
+"""Kinds of choices in which the thread could have continued. ``line``, ``store``: at a point in its own code;
+``call``: after a recorded call, or a call from its own code."""
 
 
 class Strategy:
-    """The plainest one: a thread runs until it waits, and the thread that was open first goes next."""
+    """The simplest strategy: a thread runs until it waits, and the oldest ready thread is next."""
 
     def __init__(self) -> None:
         self._order: dict[int, int] = {}
 
     def began(self, thread: int, label: str) -> None:
-        """See *thread* begin; *label* is what its request has in common with others: ``GET /page``."""
+        """Note that *thread* begins; *label* is the kind of its request, such as ``GET /page``."""
         del label
         self._order[thread] = len(self._order)
 
     def ended(self, thread: int, steps: int) -> None:
-        """See *thread* end after so many steps."""
+        """Note that *thread* ends after *steps* steps."""
 
     def stops(self, thread: int, step: int) -> bool:
-        """Whether to choose at this step, a point in the application's code, rather than to run on."""
+        """Whether to make a choice at this step, a point in the application's code."""
         del thread, step
         return False
 
     def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on: *thread*, which is at its *step* and could, or one that is *ready*."""
+        """Return the thread that continues: *thread*, which is at its *step*, or one that is *ready*."""
         del step, kind, ready
         return thread
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who of *ready* goes on, as *thread* cannot; None: nobody had the turn."""
+        """Return which thread of *ready* continues, because *thread* cannot; None: no thread had the turn."""
         del thread, step, kind
         return min(ready, key=lambda one: self._order.get(one, one))
 
     def is_slow(self, thread: int, step: int) -> bool:
-        """Whether the call that *thread* begins behind its *step* is known to take long."""
+        """Whether the call that *thread* begins after its *step* is known to be slow."""
         del thread, step
         return False
 
 
 class Random(Strategy):
-    """At each point, with a small chance, another thread, any; behind each call any thread."""
+    """At each point, with a small probability, another thread; after each call any thread."""
 
     def __init__(self, seed: int, chance: float) -> None:
         super().__init__()
@@ -113,30 +113,30 @@ class Random(Strategy):
         self._nobody = Dice(seed)
 
     def began(self, thread: int, label: str) -> None:
-        """Draw what belongs to the thread alone."""
+        """Draw the choices of this thread."""
         super().began(thread, label)
         self._dice[thread] = Dice(self._seed, thread)
 
     def stops(self, thread: int, step: int) -> bool:
-        """Whether it is chosen at this step."""
+        """Whether to make a choice at this step."""
         del step
         return self._dice[thread].real() < self._chance
 
     def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on."""
+        """Return the thread that continues."""
         del step
         among = [*ready] if kind in {"line", "store"} and ready else [thread, *ready]
         return among[self._dice[thread].below(len(among))]
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on instead."""
+        """Return the thread that continues instead."""
         del step, kind
         dice = self._nobody if thread is None else self._dice.get(thread, self._nobody)
         return ready[dice.below(len(ready))]
 
 
 class Lengths:
-    """How many steps requests take, by their labels: as measured before, and as they end."""
+    """Number of steps of requests by label: as measured before, and as requests end."""
 
     def __init__(self, measured: Mapping[str, int]) -> None:
         self._known = {label: [steps] for label, steps in measured.items()}
@@ -147,15 +147,15 @@ class Lengths:
         self._labels[thread] = label
 
     def ended(self, thread: int, steps: int) -> None:
-        """Learn that *thread* took so many steps."""
+        """Update the length of this kind of request."""
         label = self._labels.pop(thread, "")
         if steps:
             self._known[label] = [*self._known.get(label, ()), steps][-8:]
 
     def draw(self, label: str, dice: Dice) -> int:
-        """Return the number of a step of a request: any, as likely as another.
+        """Return the number of a random step of a request, uniformly distributed.
 
-        Where no request of this label was measured, any order of magnitude is as likely as another.
+        If no request of this label was measured, all orders of magnitude are equally likely.
         """
         known = self._known.get(label)
         if known is None:
@@ -166,7 +166,7 @@ class Lengths:
 class Pct(Strategy):
     """Probabilistic concurrency testing: threads have random priorities, and the highest one runs.
 
-    Each request drops to the lowest priority at ``depth - 1`` steps of its own, drawn when it begins.
+    Each request drops to the lowest priority at ``depth - 1`` random steps, drawn when it begins.
     """
 
     def __init__(self, seed: int, depth: int, measured: Mapping[str, int]) -> None:
@@ -179,7 +179,7 @@ class Pct(Strategy):
         self._lowest = 0.0
 
     def began(self, thread: int, label: str) -> None:
-        """Draw what belongs to the thread alone."""
+        """Draw the choices of this thread."""
         super().began(thread, label)
         self._lengths.began(thread, label)
         dice = Dice(self._seed, thread)
@@ -188,15 +188,15 @@ class Pct(Strategy):
         self._changes[thread] = {self._lengths.draw(label, dice) for _ in range(changes)}
 
     def ended(self, thread: int, steps: int) -> None:
-        """Learn from it."""
+        """Update the length of this kind of request."""
         self._lengths.ended(thread, steps if thread >= FIRST_THREAD else 0)
 
     def stops(self, thread: int, step: int) -> bool:
-        """Whether it is chosen at this step."""
+        """Whether to make a choice at this step."""
         return step in self._changes[thread]
 
     def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on."""
+        """Return the thread that continues."""
         del kind
         if step in self._changes[thread]:
             self._changes[thread].discard(step)
@@ -206,22 +206,22 @@ class Pct(Strategy):
         return self._highest([thread, *ready])
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on instead."""
+        """Return the thread that continues instead."""
         del thread, step, kind
         return self._highest(ready)
 
     def dropped(self, thread: int) -> None:
-        """See *thread* drop to the lowest priority."""
+        """Note that *thread* drops to the lowest priority."""
 
     def _highest(self, among: Iterable[int]) -> int:
         return max(among, key=lambda one: self._priority.get(one, 0))
 
 
 class Pause(Pct):
-    """As :class:`Pct`, but a request that dropped goes first again once one or a few others have finished.
+    """Like :class:`Pct`, but a dropped request gets priority again when one or a few others have finished.
 
-    With virtual users that wait for their answers, requests never stop coming: under strict priorities a
-    request that has dropped would go on when all others are done, which is at the end of the session.
+    Virtual users that wait for their answers keep sending requests: with strict priorities, a dropped request
+    would continue only when all others are done, at the end of the session.
     """
 
     def __init__(self, seed: int, depth: int, measured: Mapping[str, int]) -> None:
@@ -232,7 +232,7 @@ class Pause(Pct):
         self._highest_yet = 2.0
 
     def ended(self, thread: int, steps: int) -> None:
-        """Learn from it."""
+        """Update the length of this kind of request."""
         super().ended(thread, steps)
         if thread < FIRST_THREAD:
             return
@@ -243,7 +243,7 @@ class Pause(Pct):
             self._priority[one] = self._highest_yet
 
     def dropped(self, thread: int) -> None:
-        """Draw how many others it waits for."""
+        """Draw the number of requests that it waits for."""
         others = 1
         while self._dice.real() < GOES_ON:
             others += 1
@@ -251,10 +251,10 @@ class Pause(Pct):
 
 
 class Script(Strategy):
-    """The choices of an earlier schedule, or some of them. Without one, a thread runs until it waits.
+    """Repeats choices of an earlier schedule. Between them, a thread runs until it waits.
 
-    A thread that a choice names need not be there yet: the scheduler waits for it. A choice whose step does
-    not come is not made.
+    A thread named by a choice may not exist yet: the scheduler waits for it. A choice whose step is not
+    reached is not made.
     """
 
     def __init__(self, choices: Iterable[Choice], slow: Iterable[tuple[int, int]] = ()) -> None:
@@ -273,16 +273,16 @@ class Script(Strategy):
                     self._rank.setdefault(one, len(self._rank))
 
     def stops(self, thread: int, step: int) -> bool:
-        """Whether it is chosen at this step."""
+        """Whether to make a choice at this step."""
         return (thread, step) in self._preempted
 
     def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on."""
+        """Return the thread that continues."""
         del kind, ready
         return self._preempted.get((thread, step), thread)
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
-        """Return who goes on instead."""
+        """Return the thread that continues instead."""
         to = self._next.get((thread, step, kind))
         if to is not None:
             return to
@@ -290,7 +290,7 @@ class Script(Strategy):
         return min(ready, key=lambda one: (self._rank.get(one, last), one))
 
     def is_slow(self, thread: int, step: int) -> bool:
-        """Whether it was slow before."""
+        """Whether the call was slow in the earlier schedule."""
         return (thread, step) in self._slow
 
 
@@ -303,7 +303,7 @@ def make(text: str, seed: int, measured: Mapping[str, int], script: Script | Non
     """Return the strategy that *text* names: ``random:0.1``, ``pct:3``, ``pause:2``, ``script`` or ``none``.
 
     Raises:
-        ValueError: it names none.
+        ValueError: *text* is not a strategy.
     """
     name, _, argument = text.partition(":")
     if name == "random":
@@ -318,5 +318,5 @@ def make(text: str, seed: int, measured: Mapping[str, int], script: Script | Non
 
 
 def label(method: str, path: str) -> str:
-    """Return what a request has in common with others of its endpoint: numbers in its path are left out."""
+    """Return the kind of a request: method and path, without the numbers in the path."""
     return f"{method} {re.sub(r'[0-9]+', '0', path)}"

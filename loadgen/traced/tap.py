@@ -1,11 +1,11 @@
-"""The tap on a wholly traced server's sockets: what they received and would send, told beside the trace.
+"""The tap of a completely traced server: an untraced copy of its socket I/O.
 
-A line each, on what was standard output (which goes to standard error, as the log):
+It writes one line per event to the original standard output (other output goes to standard error, the log):
 
 ``listening PORT N``
-    While recording: from now on the kernel takes connections, so nobody needs to probe.
+    While recording: the kernel accepts connections from now on, so no readiness probe is needed.
 ``< N BASE64``, ``> N BASE64``, ``. N``
-    In the replay: socket *N* received these bytes, would have sent these, sends no more.
+    In the replay: socket *N* received these bytes, would have sent these bytes, or sends no more.
 
 The functions are ``system_wrap`` of the overlay: each gets the original and the engine's ``system``, and
 returns what replaces it.
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 def open_tap() -> None:
-    """Tell from now on, on standard output, and send there what else is printed to standard error."""
+    """Start writing to standard output, and redirect other output to standard error."""
     descriptor = os.dup(1)
     os.dup2(2, 1)
     _Tap.tell = staticmethod(_writer(descriptor))
 
 
 def _nobody(*_: object) -> None:
-    """Tell nobody: the engine alone opens the tape, as that is its own."""
+    """Discard the event; used if the engine is started without the tap's output."""
 
 
 class _Tap:
@@ -43,14 +43,14 @@ class _Tap:
 
 
 def _writer(descriptor: int) -> Tell:
-    """Return what tells a line; everything it uses is captured here, before the engine replaces it."""
+    """Return a function that writes a line; all it uses is captured here, before the engine replaces it."""
     write, encode, turn, alive = os.write, base64.b64encode, allocate_lock(), weakref.ref
     numbers, count = {}, itertools.count(1)  # type: ignore[var-annotated]
 
     def tell(what: bytes, sock: object, data: bytes | None = None) -> None:
         with turn:
             known = numbers.get(id(sock))
-            if known is None or known[0]() is not sock:  # an address is used again
+            if known is None or known[0]() is not sock:  # the address belongs to a new object
                 known = numbers[id(sock)] = alive(sock), next(count)
             line = b"%s %d" % (what, known[1])
             rest = memoryview(line + (b"\n" if data is None else b" " + encode(data) + b"\n"))
@@ -91,7 +91,7 @@ def listen(target: Callable[..., None], system: Any) -> Callable[..., None]:
 
 
 def _tapped(target: Any, system: Any, what: bytes, data: Callable[..., bytes | None]) -> Any:
-    """Return the traced *target*, with a note of what it did where it did it: in the replay only."""
+    """Return the traced *target*, which also reports its data in a replay."""
     wrapped = system._wrapped_method(target)
     if system.retrace_mode != "replay":
         return wrapped
@@ -106,12 +106,12 @@ def _tapped(target: Any, system: Any, what: bytes, data: Callable[..., bytes | N
 
 
 def recv(target: Any, system: Any) -> Any:
-    """``socket.recv``, of which the engine makes ``recv_into``, too."""
+    """``socket.recv``; the engine implements ``recv_into`` with it."""
     return _tapped(target, system, b"<", lambda result, *_: result)
 
 
 def send(target: Any, system: Any) -> Any:
-    """``socket.send``, which may send less."""
+    """``socket.send``, which may send only a part."""
     return _tapped(target, system, b">", lambda result, data, *_: bytes(data)[:result])
 
 

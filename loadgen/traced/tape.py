@@ -1,12 +1,11 @@
-"""Replay: every logical thread gets the tape's next item when, and only when, it is that thread's turn.
+"""The dispatcher of a replay: each logical thread gets the tape's next item exactly when it is its turn.
 
-The tape is one sequence of ``(logical thread, item)``. Following it strictly is what makes a replay repeat
-the recorded interleaving. Stock 0.2.30 does so with a dispatcher that (1) gives up when every thread has
-waited one second, as they do whenever the client pauses, (2) wakes all threads for each item, and (3) hands
-the tape on *before* the reader has resolved the item it took: a reader that is preempted at that point can
-find its binding deleted by the item behind. Here a turn covers taking an item and using it, one thread is
-woken at a time, and nobody gives up: limits belong to the verifier, which can ask what a stuck replay is
-waiting for (:meth:`TapeTurns.state`).
+The tape is a sequence of ``(logical thread, item)``. Following it strictly repeats the recorded interleaving.
+The engine's own dispatcher (0.2.30) (1) gives up if all threads have waited for one second, as they do
+whenever the client pauses, (2) wakes all threads for each item, and (3) advances the tape *before* the reader
+has resolved its item: if the reader is preempted there, the next item may delete its binding. Here a turn
+covers taking and using an item, one thread is woken at a time, and there is no time limit: the verifier has
+limits, and can ask what a hanging replay waits for (:meth:`TapeTurns.state`).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FINISH = "loadgen.finish"
 
 
 class LiveLock:
-    """A lock of our own, off the tape: its methods were captured before those of all locks are replaced."""
+    """A lock that is not on the tape: its methods were captured before those of all locks are replaced."""
 
     __slots__ = ("acquire", "release")
 
@@ -52,7 +51,7 @@ class LiveLock:
 
 
 class Diverged(BaseException):
-    """The running code asked for something else than the tape holds.
+    """The running code asked for something other than the tape contains.
 
     A ``BaseException``, so that an application's ``except Exception`` does not turn it into an answer.
     """
@@ -68,9 +67,10 @@ class Diverged(BaseException):
     ) -> None:
         super().__init__(message)
         self.code = code
-        """Why, as one of the codes of :mod:`loadgen.protocol`: everything is decided on it."""
+        """The reason, one of the codes of :mod:`loadgen.protocol`; decisions depend only on it."""
         self.lost = lost
-        """The logical thread that left the tape before, if what that one would have done is missing here."""
+        """The logical thread that left the tape earlier, if a step or object of that thread is missing
+        here."""
         self.recorded = recorded
         self.replayed = replayed
         self.stack = [
@@ -78,8 +78,8 @@ class Diverged(BaseException):
             for frame in reversed(traceback.extract_stack())
             if not any(part in frame.filename for part in NOT_THE_APPLICATION)
         ]
-        """The application's calls, innermost first. Taken here: an exception's own traceback is shorter where
-        it was handled on its way."""
+        """The application's calls, innermost first. Captured here, because an exception's own traceback ends
+        where it was handled."""
 
 
 class TapeTurns:
@@ -88,7 +88,7 @@ class TapeTurns:
     # The original, captured before the engine rebinds it to a recorded version.
     _now: Callable[[], float] = staticmethod(time.monotonic)
     current: TapeTurns
-    """The instance of this process: the engine creates one, and the boundary needs it."""
+    """The only instance of this process: the engine creates it, and the boundary uses it."""
 
     def __init__(
         self,
@@ -99,7 +99,9 @@ class TapeTurns:
         close: Callable[[], None] | None = None,
         on_end_of_stream: Callable[[], bool] | None = None,
     ) -> None:
-        del on_end_of_stream  # the tape ends where the recorded server stopped; the verifier stops us earlier
+        del (
+            on_end_of_stream
+        )  # the tape ends where the recorded server stopped; the verifier stops the replay earlier
         source = engine_io._StampedProtocolSource(
             next_object, initial_thread_id=initial_thread_id, close=close
         )
@@ -116,17 +118,17 @@ class TapeTurns:
         self._left: dict[int, None] = {}
         self._serving: set[int] = set()
         self._makers: dict[int, int] = {}
-        """Which thread makes each object that the tape refers to, by its handle, until that is deleted."""
+        """The thread that creates each object on the tape, by the object's handle, until that is deleted."""
         self._garbage: list[object] = []
         self._moved = self._now()
         self.asked: dict[int, Any] = {}
         """The call that each thread is about to make, as :mod:`loadgen.traced.calls` describes it."""
         self.watch: Watch | None = None
-        """Sees what one thread does with the tape."""
+        """Observes one thread, if it is watched."""
         TapeTurns.current = self
 
     def __enter__(self) -> None:
-        """Start a turn: what is read until the matching exit is used before the tape moves on."""
+        """Start a turn: items read until the matching exit are used before the tape advances."""
         thread = self._thread_id()
         self._depth[thread] = self._depth.get(thread, 0) + 1
 
@@ -154,7 +156,7 @@ class TapeTurns:
                 if thread in self._left:
                     raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
                 if self._holder is None or self._holder == thread:
-                    self._holder = None  # to need another thread's item is to give the turn up
+                    self._holder = None  # a thread that needs an item of another thread gives up its turn
                     self._advance()
                     if self._ended is not None:
                         raise Diverged(protocol.RECORDING_ENDS, "the recording ends here") from self._ended
@@ -169,7 +171,7 @@ class TapeTurns:
             turn.acquire()
 
     def peek_buffered(self) -> Any:
-        """Tell the engine that nothing was read ahead for this thread; nothing ever is."""
+        """Report to the engine that nothing was read ahead for this thread; nothing ever is."""
         raise LookupError(self._thread_id())
 
     def asks(self) -> Any:
@@ -181,7 +183,7 @@ class TapeTurns:
         self._finishing.add(self._thread_id())
 
     def leave(self) -> None:
-        """Throw away whatever the tape still holds for the calling thread, so that the others can go on."""
+        """Discard the remaining items of the calling thread, so that the others can continue."""
         thread = self._thread_id()
         with self._mutex:
             self._left.setdefault(thread)
@@ -200,16 +202,16 @@ class TapeTurns:
                 self._pass_on()
 
     def departed(self) -> list[int]:
-        """Return the threads that have left the tape, the first to leave first."""
+        """Return the threads that have left the tape, in that order."""
         return list(self._left)
 
     def loser(self, handle: object) -> int | None:
-        """Return the thread that would have made the object *handle*, had it not left the tape."""
+        """Return the thread that left the tape and would have created the object *handle*, or None."""
         maker = self._makers.get(handle) if isinstance(handle, int) else None
         return maker if maker in self._left else None
 
     def forget(self, handle: int) -> None:
-        """Note that the tape does not refer to the object *handle* any more."""
+        """Note that the tape no longer refers to the object *handle*."""
         self._makers.pop(handle, None)
 
     def bury(self, garbage: object) -> None:
@@ -217,7 +219,7 @@ class TapeTurns:
         self._garbage.append(garbage)
 
     def state(self) -> dict[str, Any]:
-        """What the replay waits for: the head's logical thread, who waits, and for how many seconds."""
+        """Return what the replay waits for: the next item's thread, the waiting threads, and for how long."""
         with self._mutex:
             head = None if self._head is None else self._head[0]
             return {
@@ -230,7 +232,7 @@ class TapeTurns:
 
     def _take(self, thread: int, item: Any) -> Any:
         if isinstance(item, tuple) and item and item[0] == FINISH and thread not in self._finishing:
-            # The engine skips checkpoints while it looks for a result, and would then wait for ever.
+            # The engine skips checkpoints while it looks for a result, and would then wait forever.
             self._left.setdefault(thread)
             raise Diverged(
                 protocol.CALL_NOT_RECORDED,
@@ -257,7 +259,7 @@ class TapeTurns:
                 self._wake(thread)
 
     def _advance(self) -> None:
-        """Make ``_head`` the next item of a thread that is still on the tape, or note the tape's end."""
+        """Set ``_head`` to the next item of a thread that is still on the tape, or note the tape's end."""
         while self._ended is None and (self._head is None or self._head[0] in self._left):
             if self._head is not None and self.watch is not None and self.watch.thread == self._head[0]:
                 self.watch.left(self._head[1])
@@ -275,7 +277,7 @@ class TapeTurns:
 
 
 class Bound(dict[int, Any]):
-    """Objects by their handles, and the other way round."""
+    """Maps handles to objects, and objects to handles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -306,7 +308,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
         OrderedBindings.current = self
 
     def at_sync(self) -> bool:
-        """Whether the calling thread's next item, once it is its turn, marks a step without a result."""
+        """Whether the calling thread's next item, when it is its turn, is a step without a result."""
         with self._source:
             try:
                 return bool(self._peek_item(resolve=False) == "SYNC")
@@ -341,7 +343,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
                 raise self._failed(protocol.ENGINE_CANNOT_BIND, what, error) from error
 
     def _failed(self, code: str, what: str, error: Exception) -> Diverged:
-        """Return what the engine's *error* means: it failed, or an object of a lost request is missing."""
+        """Explain the engine's *error*: it failed, or an object of a request that left is missing."""
         if isinstance(error, KeyError) and error.args:
             loser = self._source.loser(error.args[0])
             if loser is not None:

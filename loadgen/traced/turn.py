@@ -1,9 +1,9 @@
 """The right to run traced code: while recording with ``turns``, one thread has it at a time.
 
-Whoever waits for something that is not on the tape (an import's lock, C code of a library) would keep the
-turn for ever, perhaps from the very thread that it waits for. Such an owner loses it, and that is said, since
-the order of what runs from then on is not recorded. A process that is merely slow, on a busy machine or with
-much to compute, is not such an owner: the kernel knows the difference.
+A thread that waits for something that is not on the tape (an import lock, C code of a library) would keep the
+turn forever, perhaps from the very thread that it waits for. It therefore loses the turn, and the log says
+so, because the order from then on is not recorded. A thread that is merely slow, on a busy machine or with
+much to compute, keeps it: the kernel's state of the process shows the difference.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STALLED: Final = 1.0
-"""Seconds between two looks at an owner: one that neither moved nor computed between them has stalled."""
+"""Seconds between two checks of an owner, which has stalled if it neither moved nor computed meanwhile."""
 LONGEST: Final = 10.0
-"""Seconds that the process may compute in one turn while others wait: an owner may wait by asking again and
-again, for what another thread would have to do."""
+"""Seconds that the process may compute in one turn while others wait, because an owner may wait by
+polling."""
 
 
 class OwnerState(NamedTuple):
-    """An owner, as another thread sees it that waits."""
+    """An owner as seen by a waiting thread."""
 
     tenure: int
-    """Which turn of the process it is."""
+    """Number of the turn."""
     frame: int
     instruction: int
-    """What it is about to do."""
+    """Its next instruction."""
     where: str
-    """File and line of that."""
+    """File and line of that instruction."""
 
 
 def lost(where: str) -> str:
-    """Return what is said of a thread that lost its turn *where* it waits, a file and a line, or ""."""
+    """Return the message for a thread that lost its turn; *where* is a file and a line, or empty."""
     at = f", at {where}" if where else ""
     return (
         "loadgen: a thread waits for something that loadgen does not record (an import that another thread "
@@ -49,7 +49,7 @@ def lost(where: str) -> str:
 
 
 def at_rest() -> bool:
-    """Return whether no thread of this process but the calling one runs, or would if it were let."""
+    """Return whether no other thread of this process is running or runnable."""
     mine = str(get_native_id())
     tasks = os.listdir("/proc/self/task")  # noqa: PTH208 - a path costs more, while all wait
     return not any(_runs(task) for task in tasks if task != mine)
@@ -59,7 +59,7 @@ def _runs(task: str) -> bool:
     try:
         file = os.open(f"/proc/self/task/{task}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False  # it has ended
+        return False  # the thread has ended
     try:
         return os.read(file, 512).rpartition(b") ")[2][:1] == b"R"
     except OSError:
@@ -69,10 +69,10 @@ def _runs(task: str) -> bool:
 
 
 class Turn:
-    """Whose turn it is to run traced code.
+    """The turn, and the thread that owns it.
 
     Args:
-        off_the_tape: Makes a function one that may be called while traced code runs, and is not recorded.
+        off_the_tape: Makes a function callable from traced code without being recorded.
     """
 
     def __init__(self, off_the_tape: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -80,15 +80,15 @@ class Turn:
         self._computed: Callable[[], float] = off_the_tape(time.process_time)
         self._say: Callable[[str], object] = off_the_tape(sys.stderr.write)
         self._free = LiveLock()
-        """Taken while somebody has the turn: who waits for the turn waits for this."""
+        """Held while a thread has the turn; waiting threads wait for this lock."""
         self._guard = LiveLock()
-        """Held for the moments in which the owner changes: one that has stalled may go on just then."""
+        """Held while the owner changes, because a stalled owner may continue at that moment."""
         self._owner: int | None = None
         self._tenure = 0
         self._began = 0.0
 
     def enter(self) -> None:
-        """Wait for this thread's turn, unless it has it."""
+        """Wait for this thread's turn, unless it already has it."""
         if self._owner == get_ident():
             return
         seen: OwnerState | None = None
@@ -129,7 +129,7 @@ class Turn:
     def _take_from(self, seen: OwnerState) -> bool:
         with self._guard:
             if self._owner is None or self._tenure != seen.tenure:
-                return False  # it went on by itself
+                return False  # it continued by itself
             self._give_to_me()
         self._say(lost(seen.where))
         return True

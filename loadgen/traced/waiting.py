@@ -1,7 +1,7 @@
-"""Who waits for whose lock: the circle of threads that can never go on, found when it is closed.
+"""The graph of threads that wait for locks: detects a deadlock when the cycle is closed.
 
-A lock that is used as a signal belongs to nobody: a condition's, which another thread releases. It can be
-waited for, but nothing is known of who will release it, so it closes no circle.
+A lock that is used as a signal, as in a condition, has no holder, because any thread may release it. A wait
+for it cannot close a cycle.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ class Wait(NamedTuple):
     holder: int
     """The thread that has the lock."""
     taken: str
-    """Where that thread took it."""
+    """Where the holder took it."""
 
 
 class WaitGraph:
-    """Which thread has which lock, and which waits for which. Locks are known by their identity."""
+    """The holders of locks and the threads that wait for them. Locks are identified by ``id``."""
 
     def __init__(self) -> None:
         self._held: dict[int, tuple[int, str]] = {}
         self._wanted: dict[int, tuple[int, str, bool]] = {}
 
     def took(self, thread: int, lock: int, place: str) -> None:
-        """*thread* has *lock*, taken at *place*."""
+        """Note that *thread* took *lock* at *place*."""
         self._held[lock] = (thread, place)
 
     def released(self, lock: int) -> None:
-        """Nobody has *lock*."""
+        """Note that *lock* was released."""
         self._held.pop(lock, None)
 
     def holder(self, lock: int) -> int | None:
-        """Return who has *lock*, if that is known."""
+        """Return the holder of *lock*, if known."""
         held = self._held.get(lock)
         return None if held is None else held[0]
 
     def waits(self, thread: int, lock: int, place: str, *, for_ever: bool) -> list[Wait]:
-        """*thread* waits for *lock*; return the circle that this closes, beginning with it, or nothing.
+        """Note that *thread* waits for *lock*; return the cycle that this closes, beginning with it, if any.
 
-        A wait that ends by itself, by a time-out, is in no circle. Nor is a thread that waits for what it
-        has itself: a lock may be meant to be released by another thread (see :meth:`alone`).
+        A wait with a time-out is not part of a cycle. Neither is a thread that waits for its own lock, which
+        another thread may be meant to release (see :meth:`alone`).
         """
         self._wanted[thread] = (lock, place, for_ever)
         circle: list[Wait] = []
@@ -61,7 +61,7 @@ class WaitGraph:
         return []
 
     def alone(self, thread: int) -> list[Wait]:
-        """Return the wait of a *thread* for a lock that it has itself, or nothing."""
+        """Return the wait of *thread* for a lock that it holds itself, or nothing."""
         wanted = self._wanted.get(thread)
         held = None if wanted is None else self._held.get(wanted[0])
         if wanted is None or held is None or held[0] != thread or not wanted[2]:
@@ -69,19 +69,19 @@ class WaitGraph:
         return [Wait(thread, wanted[1], *held)]
 
     def goes_on(self, thread: int) -> None:
-        """*thread* waits no more."""
+        """Note that *thread* no longer waits."""
         self._wanted.pop(thread, None)
 
 
 def name(thread: int | None, first_request: int) -> str:
-    """Return what a thread is called: a request, or a thread of the application's own."""
+    """Return the name of a thread: a request, or a thread of the application."""
     if thread is None:
         return "nobody"
     return f"request {thread - first_request}" if thread >= first_request else f"thread {thread}"
 
 
 def told(circle: list[Wait], first_request: int) -> str:
-    """Say a circle in words."""
+    """Describe a cycle in words."""
     return "; ".join(
         f"{name(wait.thread, first_request)} at {wait.place} waits for a lock that "
         f"{name(wait.holder, first_request)} took at {wait.taken}"

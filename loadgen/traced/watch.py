@@ -1,4 +1,4 @@
-"""Watching one request in a replay: what it takes from the tape, call by call, and what it leaves there."""
+"""Watches one request in a replay: what its calls take from the tape, and what remains there."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from types import FrameType
 
 NOT_THE_APPLICATION = ("/retracesoftware/", "/loadgen/traced/", threading.__file__)
-"""Parts of the names of files whose calls are the engine's or ours."""
+"""Parts of file names that belong to the engine or to loadgen."""
 
 CALLS = 40
-"""The last calls that are kept; all are counted."""
+"""Number of calls kept, the last ones; all are counted."""
 LEFT_OVER = 40
-"""Items that are kept of what the recording has further."""
+"""Number of remaining items kept."""
 
 Frame = tuple[str, int, str]
-"""File, line, function. The line's text is read when it is told: opening a file here would be on the tape."""
+"""File, line, function. The line's text is read for the report: opening a file here would be on the tape."""
 
 
 class Watch:
-    """What logical thread *thread* does."""
+    """The calls of logical thread *thread*."""
 
     def __init__(self, thread: int, show: Callable[[Any], str]) -> None:
-        # Values are told at once, and not kept: they would live longer than without us.
+        # Values are described at once and not kept, because that would extend their lives.
         self.thread = thread
         self._show = show
         self._calls: deque[tuple[list[Frame], list[str]]] = deque(maxlen=CALLS)
@@ -40,22 +40,22 @@ class Watch:
         self._tag = ""
 
     def took(self, item: Any) -> None:
-        """Note that the thread takes *item*, and for which of its calls."""
+        """Note that the thread takes *item* for one of its calls."""
         frames = _frames()
         if not frames:
-            return  # the boundary's own
+            return  # an item of the boundary
         if item == "CALL" or not self._calls or self._calls[-1][0] != frames:
             self._calls.append((frames, []))
             self._count += 1
         self._note(item, self._calls[-1][1])
 
     def left(self, item: Any) -> None:
-        """Note that the recording has *item* for the thread, which has left the tape."""
+        """Note that *item* remains for the thread, which has left the tape."""
         if len(self._left_over) < LEFT_OVER:
             self._note(item, self._left_over)
 
     def told(self) -> dict[str, Any]:
-        """Return what was seen, in words."""
+        """Return the report, in words."""
         return {
             "calls": [
                 {"at": [_line(frame) for frame in frames], "got": "; ".join(values)}
@@ -66,7 +66,7 @@ class Watch:
         }
 
     def _note(self, item: Any, values: list[str]) -> None:
-        """Add to *values* what a call gave, of the engine's items: a tag, then what it is about."""
+        """Add the result of a call to *values*; the engine's items are a tag, followed by its value."""
         if self._tag == "RESULT":
             values.append(self._show(item))
         elif self._tag == "ERROR":
@@ -92,7 +92,7 @@ def _line(frame: Frame) -> str:
 
 
 def application_line() -> str:
-    """Return the innermost line of the application's own code that is being executed, or of any other."""
+    """Return the innermost line of the application's own code that is running, or else of any code."""
     frames, root = _frames(), f"{os.path.realpath(settings.CURRENT.application)}/"
     own = (one for one in frames if one[0].startswith(root) and "site-packages" not in one[0])
     frame = next(own, frames[0] if frames else None)

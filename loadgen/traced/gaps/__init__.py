@@ -1,8 +1,8 @@
-"""Gaps of the engine, each closed by one function with its reason, by theme.
+"""Workarounds for gaps of the engine, by theme: one function for each, with its reason.
 
-Those in :data:`CLOSED` are applied by the launcher before the engine starts; the collector's, by the boundary
-before the server does. What module configuration can close is in ``overlay/loadgen.toml`` instead. Both were
-made for exactly one build of the engine: :data:`ENGINE_VERSION`.
+The launcher applies those in :data:`CLOSED` before the engine starts; the boundary applies the collector's
+before the server starts. Gaps that module configuration can close are in ``overlay/loadgen.toml`` instead.
+All of it is made for exactly one build of the engine: :data:`ENGINE_VERSION`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ CLOSED: tuple[Callable[[], None], ...] = (
 )
 
 ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
-"""Every name that ``--without`` knows."""
+"""All names that ``--without`` accepts."""
 
 
 def close() -> None:
-    """Close every gap.
+    """Apply all workarounds.
 
     Raises:
         SystemExit: the installed engine is not the one that this module was made for.

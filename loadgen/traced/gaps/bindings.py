@@ -1,4 +1,4 @@
-"""Gaps of bindings: how the engine knows an object again, and when it forgets one."""
+"""Gaps of bindings: how the engine recognises an object, and when it forgets one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def bind_reused_addresses() -> None:
-    """Let an object take over a stale binding that stands at its address.
+    """Let an object replace a stale binding at its address.
 
-    ``binder_dealloc`` swaps ``tp_dealloc`` while the original may drop the GIL; an object of that type freed
-    meanwhile by another thread keeps its binding. The next object at that address then fails with "object
+    ``binder_dealloc`` swaps ``tp_dealloc`` while the original may drop the GIL; an object of that type that
+    another thread frees meanwhile keeps its binding. The next object at that address then fails with "object
     is already bound": recording breaks the application, which answers 500 under contention.
     """
 
@@ -33,11 +33,11 @@ def bind_reused_addresses() -> None:
 
 
 def free_objects_in_one_step() -> None:
-    """Put the deletion of a binding on the tape with the next write, not while its object is being freed.
+    """Write the deletion of a binding with the next item, not while its object is being freed.
 
-    ``binder_dealloc`` tells of the deletion before the object leaves the collector's lists. Telling runs
-    Python code and waits for the writer: another thread that collects meanwhile finds an object that nobody
-    refers to, and frees it a second time. The recorded server dies of SIGSEGV, at once or later.
+    ``binder_dealloc`` reports the deletion before the object leaves the collector's lists. The report runs
+    Python code and waits for the writer: another thread that collects meanwhile finds an object without
+    references, and frees it a second time. The recorded server dies of SIGSEGV, at once or later.
     """
     deleted: deque[int] = deque()
     thread_switch = utils.thread_switch
@@ -49,7 +49,7 @@ def free_objects_in_one_step() -> None:
     def tell_deletions_first(writer: Callable[..., None], *, on_thread_switch: Callable[..., None]) -> Any:
         def tell(*_: object) -> None:
             while deleted:
-                with suppress(IndexError):  # another thread told it
+                with suppress(IndexError):  # another thread reported it
                     writer("BINDING_DELETE", deleted.popleft())
 
         return utils.observer(thread_switch(writer, on_thread_switch=on_thread_switch), on_call=tell)
@@ -59,23 +59,23 @@ def free_objects_in_one_step() -> None:
 
 
 def external_objects(target: Any, system: Any) -> Any:
-    """Make the objects of class *target* external: what they are asked is recorded, as of those of C's types.
+    """Make objects of class *target* external: their calls are recorded, like those of C types.
 
-    A ``system_wrap`` of the overlay, for Python classes around a library in C that the engine does not see.
+    A ``system_wrap`` of the overlay, for Python classes around a C library that the engine does not see.
     """
     factories = [name for name, member in vars(target).items() if isinstance(member, classmethod)]
     for name in factories:
         setattr(target, name, staticmethod(system.patch_function(partial(getattr(target, name)))))
-    if hasattr(target, "__del__"):  # a replay has proxies, and no object that ends
+    if hasattr(target, "__del__"):  # a replay has only proxies, which do not need a finalizer
         target.__del__ = system.disabled_method_for(target.__del__)
     return target if factories else system.patch_function(partial(target))
 
 
 def let_proxies_be_what_they_stand_for() -> None:
-    """Give the proxy of an external object the class of that object, and its hash.
+    """Give the proxy of an external object the class and the hash of that object.
 
-    Recorded, ``isinstance(row, sqlite3.Row)`` is false, and ``hash(row)`` raises ``TypeError``: the proxy's
-    type defines ``__eq__`` alone. What depends on either answers differently than unrecorded.
+    While recording, ``isinstance(row, sqlite3.Row)`` is false and ``hash(row)`` raises ``TypeError``, because
+    the proxy's type defines only ``__eq__``. Code that depends on either would answer differently.
     """
     stock = engine_system._ext_proxytype_from_spec
 

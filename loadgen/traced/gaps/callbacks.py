@@ -1,4 +1,4 @@
-"""Gaps of callbacks: what the application gives C to call back, functions of every kind."""
+"""Gaps of callbacks: functions of any kind that the application passes to C code."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def unwrap_callbacks_off_the_tape() -> None:
 def let_anything_be_a_callback() -> None:
     """Wrap callables of every type, and give each wrapper a hash.
 
-    The engine looks a callback up in a dictionary before it replays it. Where the callback's type defines
-    ``__eq__``, as those of built-in functions and bound methods do, its wrapper has no hash, and the look-up
-    fails: ``create_function("root", 1, math.sqrt)`` never replays. And for what the engine has replaced by a
-    callable of its own, such as ``print``, there is no wrapper: ``set_trace_callback(print)`` raises
-    ``AssertionError`` while recording.
+    The engine looks up a callback in a dictionary before it replays it. If the callback's type defines
+    ``__eq__``, as those of built-in functions and bound methods do, its wrapper has no hash and the lookup
+    fails: ``create_function("root", 1, math.sqrt)`` never replays. For functions that the engine replaced,
+    such as ``print``, there is no wrapper: ``set_trace_callback(print)`` raises ``AssertionError`` while
+    recording.
     """
     stock = System.int_proxytype
 

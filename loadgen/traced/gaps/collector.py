@@ -1,20 +1,18 @@
 """The gap of the garbage collector: where finalizers run.
 
-Finalizers run where the collector happens to run, and it counts allocations, of which a replay makes others
-than the recorded process did. What they call is on the tape, so they must run at the same place in both. The
-interpreter's own rule is therefore off, and the collector runs at the ends of requests.
+The collector runs when it has counted enough allocations, and a replay allocates differently. Calls made by
+finalizers are on the tape, so finalizers must run at the same position in both phases. Automatic collection
+is therefore off, and garbage is collected at the ends of requests.
 
-Every collection is a full one. What a collection of young objects frees depends on when each object was made,
-and that is at no fixed place for what comes from outside: a row that a thread has received is there before
-the thread may go on, and others may end a request meanwhile. What a full one frees depends on nothing but
-what refers to what.
+Every collection is a full one. A collection of young objects frees objects depending on when they were
+created, which is not fixed for results from outside: a thread's row exists before the thread may continue,
+and other requests may end meanwhile. A full collection depends only on references.
 
-It visits every object, so made at the end of each request it would make requests the slower the more the
-process keeps. A request's end collects if a collection is due: if the process has computed :data:`RARITY`
-times as long as the last one took, or has grown by a quarter. Collections then cost a fixed share of the
-processor, whatever is alive; garbage waits for a time in proportion to that, and is in proportion to it. When
-that is depends on the machine, so while recording the decision goes on the tape, together with the request
-that it was made for, and a replay takes it from there.
+A full collection visits every object, so one at the end of each request would slow down processes that keep
+many objects. The end of a request collects only if a collection is due: if the process has computed
+:data:`RARITY` times as long as the last one took, or has grown by a quarter. So collections take a fixed
+share of the processor, whatever is alive. The decision depends on the machine, so while recording it is
+written to the tape with its request, and a replay reads it from there.
 """
 
 from __future__ import annotations
@@ -31,15 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RARITY: Final = 30
-"""Collections take one part of the process's time in so many, at most."""
+"""Collections take at most one part in this many of the process's time."""
 GROWTH: Final = 1.25
-"""A process that has become so many times as large since the last collection has one due."""
+"""A collection is due if the process has grown by this factor since the last one."""
 LOOK_EVERY: Final = 16
-"""Requests from one look at the process's size to the next."""
+"""Number of requests between two checks of the process's size."""
 
 
 class Collections:
-    """Decides, while recording, which requests collect at their ends."""
+    """Decides, while recording, which requests collect garbage at their ends."""
 
     # The originals, captured before the engine replaces them by recorded versions.
     _collect: Callable[[], int] = staticmethod(gc.collect)
@@ -55,7 +53,7 @@ class Collections:
         self._largest: float | None = None
 
     def next(self) -> bool:
-        """Return whether the request that begins now is to collect at its end."""
+        """Return whether the request that begins now collects garbage at its end."""
         self._requests += 1
         is_due = self._now() >= self._due
         if not is_due and not self._requests % LOOK_EVERY:
@@ -63,7 +61,7 @@ class Collections:
             self._largest = self._largest or pages * GROWTH
             is_due = pages > self._largest
         if is_due:
-            self._wait()  # until this request ends, or takes too long for that
+            self._wait()  # until the collecting request ends, or takes too long
         return is_due
 
     def collect(self) -> None:
@@ -79,7 +77,7 @@ class Collections:
 
 
 def collect_at_fixed_places() -> Collections:
-    """Set aside what start-up made, switch the collector off, and return what runs it at requests' ends."""
+    """Freeze the objects of start-up, switch automatic collection off, and return the replacement."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -87,10 +85,10 @@ def collect_at_fixed_places() -> Collections:
 
 
 def record_how_much_was_collected() -> None:
-    """Put the number that the application's own ``gc.collect`` returns on the tape.
+    """Record the number that the application's own calls of ``gc.collect`` return.
 
-    It counts what is garbage in the whole process: that of the live server too, and the engine's own frames
-    in the tracebacks of errors, which are others in a replay.
+    It counts the garbage of the whole process, including that of the live server and the engine's frames in
+    tracebacks, which differ in a replay.
     """
 
     def install(system: Any) -> None:

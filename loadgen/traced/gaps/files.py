@@ -1,4 +1,4 @@
-"""Gaps of files: which of them are on the tape, and under which descriptors others are opened."""
+"""Gaps of files: which files are on the tape, and the descriptors of the others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def _unlink(path: str) -> None:
 
 
 def record_temporary_folders() -> None:
-    """Record what is done to the temporary folders themselves, not only to what is in them.
+    """Record operations on the temporary folders themselves, not only on files in them.
 
-    ``NamedTemporaryFile`` opens its folder, with a function of its own that opens the file. A call that is
-    not recorded runs with the trace switched off, and so does whatever it calls: the file's random name.
+    ``NamedTemporaryFile`` opens its folder with a function that then opens the file. A call that is not
+    recorded runs with the trace off, and so does everything that it calls, such as the choice of the file's
+    random name.
     """
     for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
         if getattr(function, "__defaults__", None):  # captured before the engine replaced it
@@ -37,10 +38,10 @@ def record_temporary_folders() -> None:
 
 
 def take_the_applications_files_from_the_tape() -> None:
-    """Record files beside the application, and in the directory it is started in, like those under ``/tmp``.
+    """Record files beside the application, and in its working directory, like those under ``/tmp``.
 
-    Elsewhere the engine leaves files live: a replay would write again what the recorded server wrote, over
-    what its user has there by now, and read what that has become.
+    The engine leaves all other files live: a replay would write them again, over their current content, and
+    read what they have become.
     """
     roots = {os.path.realpath(one) for one in (settings.CURRENT.application, ".") if one} - {"/"}
     own = [re.compile(rf"^{re.escape(root)}/") for root in sorted(roots)]
@@ -50,9 +51,10 @@ def take_the_applications_files_from_the_tape() -> None:
 
 
 def let_paths_be_omitted() -> None:
-    """Take a path that is not given for the current directory.
+    """Treat a missing path as the current directory.
 
-    The engine asks each call for its path, and fails one without: recording breaks ``os.listdir()``.
+    The engine looks for the path of each call, and raises if there is none: recording breaks
+    ``os.listdir()``.
     """
     stock = patcher.param_predicate
 
@@ -75,15 +77,16 @@ def let_paths_be_omitted() -> None:
 
 
 RECORDED_DESCRIPTORS = 512
-"""Descriptors that a recorded server is expected to have open at most; what a replay opens gets others."""
+"""A recorded server is expected to use descriptors below this number; live files of a replay get higher
+ones."""
 
 
 def keep_live_descriptors_apart() -> None:
-    """Give the files that a replay opens numbers that no recorded descriptor has.
+    """Give files that a replay opens numbers that no recorded descriptor has.
 
-    The engine tells by its number whether a descriptor is that of a live file. A replay opens less than the
-    recorded server did, so a template or a library's file would get the number of a recorded pipe or socket;
-    what the application then reads from that comes from the file.
+    The engine recognises live files by their descriptor. A replay opens fewer files than the recorded server
+    did, so a template or a library's file would get the number of a recorded pipe or socket, and the
+    application would then read from the file instead.
     """
 
     def install(system: Any) -> None:

@@ -1,4 +1,4 @@
-"""Gaps of imports: the application's code is traced while it is imported, and is itself not on the tape."""
+"""Gaps of imports: imports of the application are traced, but its source files are read live."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 def trace_imports_of_the_application() -> None:
-    """Trace what the application's own modules do while they are imported at start-up.
+    """Trace the application's own modules while they are imported at start-up.
 
     The engine switches tracing off during every import. So ``SECRET = os.urandom(16)`` at the top of a module
-    is on the tape when that module is run as the main script, and a new secret in each replay when it is
-    imported, as ``flask run`` does. Only the main thread's imports are traced: those that requests make are
-    ordered by import locks, which are not on the tape.
+    is on the tape if the module is the main script, but a new secret in each replay if it is imported, as
+    ``flask run`` does. Only imports of the main thread are traced: imports by requests are ordered by import
+    locks, which are not on the tape.
 
-    What stands in for ``__import__`` adds no frame to the traceback of an import that fails: Flask tells a
-    module that is missing from one that fails by the traceback's length, and tries ``wsgi`` before ``app``.
+    The replacement of ``__import__`` adds no frame to the traceback of a failed import, because Flask
+    distinguishes a missing module from a failing one by the length of the traceback, and tries ``wsgi``
+    before ``app``.
     """
     install = importhook.install_import_hooks
     root = f"{Path(settings.CURRENT.application).resolve()}/"
@@ -59,7 +60,7 @@ def trace_imports_of_the_application() -> None:
 
         def traced(untraced_import: Any) -> Any:
             begin, end = counting(1), counting(-1)
-            call = untraced_import._retrace_call  # the callable around it is Python, and has a frame
+            call = untraced_import._retrace_call  # the callable around it is Python code, which adds a frame
             return utils.observer(function=call, on_call=begin, on_result=end, on_error=end)
 
         builtins.__import__ = traced(builtins.__import__)
@@ -73,11 +74,11 @@ _LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[
 
 
 def read_code_live() -> None:
-    """Keep the application's own code off the tape.
+    """Read the application's own code live.
 
-    Files under ``/tmp`` are recorded, and so would be a server script that lies there: its replay would run
-    the recorded source, whatever the file says by now, and prove nothing about the code that is there. So
-    are templates, which Flask looks for in folders of that name.
+    Files under ``/tmp`` are recorded. A replay of a server script there would run the recorded source,
+    whatever the file contains by now, and prove nothing about the current code. The same holds for templates,
+    which Flask looks up in folders of that name.
     """
     ignored = [glob for glob in pathpredicate.DEFAULT_IGNORE_GLOBS if "/pytest-of-" not in glob]
     ignored += ["*.py", "*.pyc", "*/templates/*", *(f"{folder}/*" for folder in _LIBRARIES)]
@@ -85,12 +86,12 @@ def read_code_live() -> None:
 
 
 def find_code_live() -> None:
-    """Keep what the import system looks at off the tape.
+    """Let the import system look at folders live.
 
-    It lists a folder again when its time of change is not the one that it knows. A folder in which a file
-    was made since the recording is then listed in the replay alone, in the middle of a traced import.
+    It lists a folder again if the modification time has changed. A folder in which a file was created since
+    the recording would be listed only in the replay, in the middle of a traced import.
     """
     finder: Any = importlib._bootstrap_external
     live = ModuleType(finder._os.__name__)
-    vars(live).update(vars(finder._os))  # before the engine replaces what is in it
+    vars(live).update(vars(finder._os))  # before the engine replaces its functions
     finder._os = live

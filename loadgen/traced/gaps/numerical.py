@@ -1,4 +1,4 @@
-"""Gaps of numerical code: what seeds NumPy's generators comes from outside, and nothing else of it does."""
+"""Gaps of numerical code: only the seeds of NumPy's generators come from outside."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def global_generator(target: Any, system: Any) -> Any:
-    """Have NumPy's global generator go on in a replay from where it was when it was recorded.
+    """Let NumPy's global generator start a replay in its recorded state.
 
     It is seeded while NumPy is imported, which is not traced. A ``system_wrap`` of the overlay. All other
-    generators ask the operating system when they are made. The engine's own configuration makes proxies of
-    their classes, which NumPy refuses to draw from, and of which a replay dies.
+    generators get their seed from the operating system when they are created. The engine's own configuration
+    turns their classes into proxies, which NumPy refuses to draw from, and which crash a replay.
     """
 
     def state() -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Gaps of errors: what an exception that is recorded or replayed keeps alive."""
+"""Gaps of errors: objects that a recorded or replayed exception keeps alive."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def keep_frames_off_the_tape() -> None:
-    """Hand the writer a copy of each exception, without the frames that it came through.
+    """Give the writer a copy of each exception, without its frames.
 
-    The tape is written by a thread of its own, which holds an exception until it is written, and so its
-    traceback, the frames there, and what their variables name. Where that is the last reference, the
-    finalizers of the application's objects run on that thread, off the tape; a replay runs them on it.
+    A separate thread writes the tape. It holds an exception until it is written, and with it the traceback,
+    its frames, and all their variables. If these are the last references, finalizers of the application's
+    objects run on that thread, off the tape, whereas a replay runs them on the tape.
     """
 
     def copying(on_error: Callable[..., None]) -> Callable[..., None]:
         def write(kind: object, error: BaseException, traceback: object) -> None:
             try:
-                bare = copy.copy(error)  # as pickling it does, which is what the writer will do
+                bare = copy.copy(error)  # copies as pickling does, which the writer uses
             except Exception:  # noqa: BLE001 - an exception of any making
                 bare = error
             on_error(kind, bare, traceback)
@@ -43,11 +43,11 @@ def keep_frames_off_the_tape() -> None:
 
 
 def let_go_of_replayed_errors() -> None:
-    """Leave an error that is replayed to whoever catches it.
+    """Drop the engine's reference to an error that it replays.
 
-    The engine raises it from a function in which it has a name: the error, its traceback and that frame then
-    hold one another, and with the frames below all that the request had in hand. What is freed at the end of
-    a function while recording would wait for a collection in the replay, and so would its finalizers.
+    The engine raises it from a function with a variable for it: the error, its traceback and that frame form
+    a cycle, which also holds the frames below and the request's objects. Objects that are freed at the end of
+    a function while recording would wait for a collection in the replay, and so would their finalizers.
     """
 
     class ErrorMessage(engine_io.ErrorMessage):  # type: ignore[misc]
@@ -63,11 +63,11 @@ def let_go_of_replayed_errors() -> None:
 
 
 def stay_where_the_recording_was_stopped() -> None:
-    """Keep a replay alive where its recorded server was interrupted.
+    """Keep a replay alive at the point where its recorded server was interrupted.
 
-    That was loadgen's own signal: the recording is complete there. A main thread that waited in traced code,
-    for a server that runs in another thread, would go on to the end of the program, and the replay would be
-    gone before it is asked how it went.
+    The interrupt was loadgen's own signal, and the recording is complete there. A main thread that waits in
+    traced code for a server in another thread would continue to the end of the program, and the replay would
+    exit before the verifier asks for its state.
     """
     stock = engine_io.ErrorMessage
 
@@ -80,7 +80,7 @@ def stay_where_the_recording_was_stopped() -> None:
                 turns.leave()
                 forever = LiveLock()
                 forever.acquire()
-                forever.acquire()  # whoever drives the replay ends it
+                forever.acquire()  # the verifier ends the replay
             return error  # type: ignore[no-any-return]
 
         @error.setter

@@ -1,4 +1,4 @@
-"""Gaps of a replay: whose turn it is, and what happens where it differs from the recording."""
+"""Gaps of a replay: the order of threads, and differences from the recording."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 
 def follow_the_tape_in_turns() -> None:
-    """Replace the stock dispatcher; see :mod:`loadgen.traced.tape` for the three reasons."""
+    """Replace the engine's dispatcher; :mod:`loadgen.traced.tape` has the reasons."""
     by_asking = bool(settings.CURRENT.aligned)
     engine_io._ThreadDemuxSource = AlignedTape if by_asking else TapeTurns
     engine_io._ReplayBindingState = AlignedBindings if by_asking else OrderedBindings
 
 
 def fail_the_request_not_the_process() -> None:
-    """Raise where the stock engine calls ``os._exit(1)``: one diverging request must not hide all others."""
+    """Raise where the engine calls ``os._exit(1)``: one diverging request must not end all others."""
 
     def on_desync(recorded: object, replayed: object) -> None:
         TapeTurns.current.leave()
         if isinstance(recorded, list) and isinstance(replayed, list):
-            # Stacks, of a recording that has them; the engine hands them over the other way round.
+            # The stacks of a recording with stacks; the engine passes them in the opposite order.
             there, here = (
                 _caller(stack, other) for stack, other in ((replayed, recorded), (recorded, replayed))
             )
@@ -60,7 +60,7 @@ _MESSAGES = {
 
 
 def _described(message: object) -> str:
-    """Say in words what the engine's messages, types of messages, and recorded calls stand for."""
+    """Describe a message of the engine, a type of message, or a recorded call in words."""
     value = getattr(message, "value", message)
     if isinstance(message, calls.Call):
         return f"the call {shown_call(message.described)}"
@@ -75,7 +75,7 @@ def _described(message: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Show a value without its address, which is another in each replay."""
+    """Show a value without its address, which differs in each replay."""
     if hasattr(value, "handle"):
         return "an object"
     return re.sub(r" object at 0x[0-9a-f]+|\w+:[\w.]+\.(?=<)", "", str(engine_io._safe_debug_value(value)))

@@ -1,4 +1,4 @@
-"""Gaps of threads: what they wait for among themselves."""
+"""Gaps of threads: waiting for each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loadgen.traced.installing import when_installed
 
 
 def order_the_threads() -> None:
-    """Put what threads wait for on the tape; see :mod:`loadgen.traced.schedule`."""
+    """Record every wait of a thread; see :mod:`loadgen.traced.schedule`."""
     when_installed(schedule.install)
-    # Two threads that wait for one of C's get their items in an order that is not on the tape.
+    # The C version gives items to waiting threads in an order that is not on the tape.
     queue.SimpleQueue = queue._PySimpleQueue  # type: ignore[attr-defined,misc]

@@ -1,4 +1,4 @@
-"""Gaps of values: what a call returned is recorded as it was then."""
+"""Gaps of values: the result of a call is recorded as it was when the call returned."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def record_containers_as_they_were() -> None:
-    """Copy the lists, tuples and dicts that go on the tape at the moment when they do.
+    """Copy lists, tuples and dicts at the moment when they are recorded.
 
-    The writer's thread takes them from its queue up to 100 ms later, when the application may have changed
-    them: ``rows = cursor.fetchall(); rows.pop()`` replays with a row less. And while that thread pickles an
-    item, the list may be emptied under it, which ends in SIGSEGV.
+    The writer thread takes them from its queue up to 100 ms later, when the application may have changed
+    them: ``rows = cursor.fetchall(); rows.pop()`` replays with one row fewer. And if the application empties
+    a list while that thread pickles it, the process dies of SIGSEGV.
     """
     walker = functional.walker
 
@@ -31,7 +31,7 @@ def record_containers_as_they_were() -> None:
 
     def walk_copies(visit: Callable[[Any], Any]) -> Any:
         walk = walker(visit)
-        # The recorder's walker over all that it writes is the one that looks up bindings.
+        # The recorder walks over every written value to look up bindings; the copy is made there.
         return functional.sequence(copy, walk) if isinstance(visit, stream.Binder) else walk
 
     functional.walker = walk_copies
