@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadgen import record as recording
 from loadgen import verify as verifying
+from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.client import ClientMode
@@ -57,17 +58,25 @@ async def verify(
     Raises:
         LoadgenError: nothing could be replayed.
     """
-    return await verifying.verify(manifest, spec, once(run, manifest, spec, emit, host=host), emit)
+    moved = verifying.relocated(run, manifest, spec)
+    again = once(run, manifest, spec, emit, moved, host=host)
+    return await verifying.verify(manifest, spec, again, emit, moved)
 
 
 def once(
-    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
+    run: RunFolder,
+    manifest: Manifest,
+    spec: VerifySpec,
+    emit: Emit,
+    moved: Relocation = IN_PLACE,
+    *,
+    host: Host | None = None,
 ) -> Once:
-    """Return a function that replays a run once; see :func:`verify`."""
+    """Return a function that replays a run once, its folders where *moved* says; see :func:`verify`."""
     place = spec.place_of(manifest.spec.runtime, manifest.id)
     if host is None and place.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
 
         return partial(in_containers, run, manifest, spec, emit)
     mode = MODES[spec.mode_of(manifest.spec.mode, manifest.id)](host or LocalHost())
-    return partial(verifying.replay_once, run, manifest, mode, spec, emit)
+    return partial(verifying.replay_once, run, manifest, mode, spec, emit, moved)

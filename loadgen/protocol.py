@@ -87,3 +87,19 @@ NOT_ALL_COMPARED = "not-all-compared"
 LOG_LEFT = "loadgen[left-the-tape] "
 LOG_REFUSAL = "loadgen[cannot-be-recorded] "
 """The last words of a server that is started in a way in which it cannot be recorded."""
+
+# ---- paths: where a recorded folder is now ---------------------------------------------------------------
+
+
+def relocated(path: str, pairs: list[tuple[str, str]]) -> str:
+    """Return where *path* is now, of *pairs* of folders: where it was recorded, and where it is.
+
+    The innermost folder counts. A path in a folder of now is left as it is, even if a recorded folder is
+    above it.
+    """
+    then, now = "", path
+    for old, new in pairs:
+        if len(old) > len(then) and (path == old or path.startswith(f"{old}/")):
+            then, now = old, new + path[len(old) :]
+    of_now = any(len(new) > len(then) and (path == new or path.startswith(f"{new}/")) for _, new in pairs)
+    return path if of_now else now

@@ -12,10 +12,11 @@ from loadgen.core.comparison import ignoring
 from loadgen.core.conclusion import concluded, counting_replay
 from loadgen.core.events import Stage
 from loadgen.core.judge import Judge
+from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.settling import settled
 from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Database, Facts
-from loadgen.engine import retrace
+from loadgen.engine import folders, retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.replaying import Replaying
@@ -51,7 +52,9 @@ class Once(Protocol):
         """Replay."""
 
 
-async def verify(manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit) -> Verified:
+async def verify(
+    manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit, moved: Relocation = IN_PLACE
+) -> Verified:
     """Replay a run as often as *spec* says, by *once*, and conclude.
 
     Raises:
@@ -64,11 +67,11 @@ async def verify(manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit) -
             advice="Leave out --explain, or record again without --engine-alone.",
         )
     replayed = [await once() for _ in range(spec.replays)]
-    verified = conclude(manifest, replayed)
+    verified = conclude(manifest, replayed, moved)
     if spec.explain and verified.verdict.causes and mode is ModeName.BOUNDARY:
         emit(Stage(what="replaying once more to explain"))
         replayed.append(await once(watch=verified.verdict.causes[0].first.seq))
-        verified = conclude(manifest, replayed)
+        verified = conclude(manifest, replayed, moved)
     return verified
 
 
@@ -78,6 +81,7 @@ async def replay_once(
     mode: Mode,
     spec: VerifySpec,
     emit: Emit,
+    moved: Relocation = IN_PLACE,
     *,
     watch: int | None = None,
 ) -> Verified:
@@ -89,8 +93,9 @@ async def replay_once(
     replaying = Replaying(
         run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
     )
+    replaying.moved = moved
     rows = table(spec.calls)
-    if watch is None and not (spec.strict or spec.explain) and aligns(manifest):
+    if watch is None and not (spec.strict or spec.explain) and aligns(manifest, moved):
         replaying.align = rows
     replaying.facts = Facts(
         run=manifest.id,
@@ -120,14 +125,31 @@ async def replay_once(
     return Verified(verdict, replaying.folder)
 
 
-def aligns(manifest: Manifest) -> bool:
+def relocated(run: RunFolder, manifest: Manifest, spec: VerifySpec) -> Relocation:
+    """Return where the folders are that the recording of *run* names.
+
+    Raises:
+        RecordingFault: its application is not here.
+        UsageError: it is not where *spec* says.
+    """
+    started = manifest.result.started
+    if not started.folders or manifest.spec.engine_alone or manifest.spec.mode is not ModeName.BOUNDARY:
+        return IN_PLACE
+    here = folders.found(started.checkout, list(manifest.sources), run.path, spec.checkout)
+    return folders.relocation(
+        {**started.folders, folders.CHECKOUT: started.checkout},
+        {**folders.installed(), folders.CHECKOUT: here},
+    )
+
+
+def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
     """Whether the code is not what was recorded, as far as is known: then its calls are aligned.
 
     A recording with stacks is compared step by step: it was made to find where the first one differs.
     """
     spec = manifest.spec
     alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
-    return alignable and not manifest.image and bool(changed(manifest.sources))
+    return alignable and not manifest.image and bool(changed(manifest.sources, moved))
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:
@@ -137,7 +159,11 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
         LoadgenError: the question cannot be answered, or not fully.
     """
     run, manifest = replaying.run, replaying.manifest
-    retrace.check_versions(manifest.result.versions, client=mode.name is ModeName.CLIENT)
+    retrace.check_versions(
+        manifest.result.versions,
+        client=mode.name is ModeName.CLIENT,
+        in_place=manifest.spec.mode is not ModeName.BOUNDARY or manifest.spec.engine_alone,
+    )
     run.check_recording(manifest, mode.tape(run))
     folder = replaying.folder
     with run.read() as events, Journal(folder / "transcript.jsonl", folder / "bodies") as journal:
@@ -158,7 +184,7 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
         )
 
 
-def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
+def conclude(manifest: Manifest, replays: Sequence[Verified], moved: Relocation = IN_PLACE) -> Verified:
     """Return the verdict of the worst of *replays*, with the causes found from all of them.
 
     It is written into that replay's ``verdict.json``; those of the others stay what they are.
@@ -168,7 +194,7 @@ def conclude(manifest: Manifest, replays: Sequence[Verified]) -> Verified:
     if client:
         edited = changed(manifest.client_sources)
     else:  # the image of containers holds the code that was recorded, whatever has become of it outside
-        edited = [] if manifest.image else changed(manifest.sources)
+        edited = [] if manifest.image else changed(manifest.sources, moved)
     log = counts.folder / ("client.log" if client else "server.log")
     verdict = concluded([(one.folder.name, one.verdict) for one in replays], edited, first_message(log))
     sealed.write(counts.folder / "verdict.json", verdict.to_json())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from loadgen.core.classification import Row
+    from loadgen.core.relocation import Relocation
     from loadgen.modes.base import Session
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
@@ -145,10 +146,16 @@ class AttachedHost:
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
+        self,
+        run: RunFolder,
+        manifest: Manifest,
+        log: Path,
+        moved: Relocation,
+        *,
+        align: tuple[Row, ...] = (),
     ) -> AsyncIterator[AttachedServer]:
         """Drive the replayed server."""
-        del run, manifest, log, align  # whoever started it has them
+        del run, manifest, log, moved, align  # whoever started it has them
         async with self._attached("replay") as server:
             yield server
 

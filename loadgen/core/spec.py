@@ -563,6 +563,15 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             "Which recording of the run to replay: see record --trace. [default: as recorded]",
         ),
     ] = None
+    checkout: Annotated[
+        str | None,
+        Option(
+            ("--checkout",),
+            "Folder that corresponds to the recorded checkout of the application. [default: the folder above "
+            "the run that holds its code; else where it was recorded]",
+            "DIR",
+        ),
+    ] = None
     place: Place = Place()
 
     def __post_init__(self) -> None:

@@ -77,7 +77,6 @@ _MUST_MATCH = {
     "engine": "a different engine",
     "python": "a different Python",
     "boundary": "a different request boundary (a different loadgen)",
-    "installation": "a different installation, and refers to its files",
 }
 
 
@@ -88,14 +87,18 @@ _CLIENT_MUST_MATCH = {
 """A client replay runs the load generator itself, so all of loadgen and its libraries must match."""
 
 
-def check_versions(recorded: Mapping[str, str], *, client: bool = False) -> None:
+def check_versions(recorded: Mapping[str, str], *, client: bool = False, in_place: bool = False) -> None:
     """Refuse a recording that this installation cannot replay; *client*: a recording of a load generator.
+
+    With *in_place*, the engine alone replays it, which finds files at their recorded paths only.
 
     Raises:
         RecordingFault: it was made with a different engine, Python or boundary.
     """
     here = versions()
-    must_match = {**_MUST_MATCH, **_CLIENT_MUST_MATCH} if client else _MUST_MATCH
+    must_match = {**_MUST_MATCH, **(_CLIENT_MUST_MATCH if client else {})}
+    if in_place:
+        must_match["installation"] = "a different installation, and refers to its files"
     for name, what in must_match.items():
         if recorded.get(name) != here[name]:
             raise RecordingFault(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loadgen.core.classification import Row
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.judge import Terms
+    from loadgen.core.relocation import Relocation
     from loadgen.core.spec import ModeName, RunSpec
     from loadgen.core.transcript import Reader
     from loadgen.engine.target import Target
@@ -101,12 +102,19 @@ class Host(Protocol):
     """Whether its replays run the code of today, so that calls may be aligned."""
 
     def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
+        self,
+        run: RunFolder,
+        manifest: Manifest,
+        log: Path,
+        moved: Relocation,
+        *,
+        align: tuple[Row, ...] = (),
     ) -> AbstractAsyncContextManager[BoundaryServer]:
         """Run the recording of *run* in a fresh process that has no database, and print to *log*.
 
-        With *align*, the table of calls, they are matched by what they ask, and not by their places. A start
-        that fails leaves what was asked in ``alignment.json`` beside the log.
+        Recorded folders are where *moved* says. With *align*, the table of calls, they are matched by what
+        they ask, and not by their places. A start that fails leaves what was asked in ``alignment.json``
+        beside the log.
         """
 
 

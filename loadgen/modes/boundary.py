@@ -63,7 +63,7 @@ class BoundaryMode:
                 one.asked = asked_before_it_served(one.log.with_name(ALIGNMENT))
 
     async def _replay(self, one: Replaying, events: Reader, journal: Journal) -> None:
-        async with self._host.replay(one.run, one.manifest, one.log, align=one.align) as server:
+        async with self._host.replay(one.run, one.manifest, one.log, one.moved, align=one.align) as server:
             refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
             if one.watch is not None:
                 await server.control.watch(one.watch)

@@ -19,7 +19,7 @@ from loadgen import protocol
 from loadgen.client.control import BoundaryState, Control
 from loadgen.client.transport import WireTransport
 from loadgen.core.spec import Schedule
-from loadgen.engine import retrace
+from loadgen.engine import folders, retrace
 from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from loadgen.core.classification import Row
+    from loadgen.core.relocation import Relocation
     from loadgen.core.spec import RunSpec
     from loadgen.modes.base import Session
     from loadgen.store.manifest import Manifest
@@ -152,6 +153,8 @@ class LocalHost:
         spec, run, target = session.spec, session.run, session.target
         started = session.manifest.result.started
         started.database = new_database()
+        started.checkout = folders.checkout(target, Path.cwd())
+        started.folders, started.interpreter = folders.installed(), folders.interpreter()
 
         def command(listen: Sequence[str]) -> list[str]:
             options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
@@ -170,7 +173,13 @@ class LocalHost:
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
+        self,
+        run: RunFolder,
+        manifest: Manifest,
+        log: Path,
+        moved: Relocation,
+        *,
+        align: tuple[Row, ...] = (),
     ) -> AsyncIterator[LocalServer]:
         """Run the recording in a fresh process that has no database."""
         started = manifest.result.started
@@ -185,11 +194,15 @@ class LocalHost:
             if align:
                 report = log.with_name(ALIGNMENT).resolve()
                 options += ["--aligned", json.dumps(align), "--alignment", str(report)]
+            if moved.pairs:
+                own = str(run.path.resolve())  # what is written there is of this replay
+                options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
+                options += ["--interpreter", json.dumps(started.interpreter)]
             options += exploration(manifest.spec, run.schedule.resolve())
             return retrace.replay_command(run.recording.resolve(), options)
 
         environment = retrace.recorded_start(run.recording).environment
-        async with _serve(command, environment, log, started.cwd) as server:
+        async with _serve(command, environment, log, moved.here(started.cwd)) as server:
             await server.ready("replay")
             yield server
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.core.events import Stage
 from loadgen.core.exchange import Request
+from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Facts, Seconds
 from loadgen.modes.figures import sampled
@@ -39,6 +40,8 @@ class Replaying:
     emit: Emit
     watch: int | None = None
     """The request whose calls are noted, where the mode can tell them."""
+    moved: Relocation = IN_PLACE
+    """Which of the recorded folders are elsewhere now."""
     align: tuple[Row, ...] = ()
     """The table of calls, where the code changed, so that they are to be matched by what they ask."""
     asked: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import BUNDLED
 from loadgen.store.files import digest
 
@@ -61,11 +62,11 @@ def _digests(paths: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def changed(recorded: Mapping[str, str]) -> list[str] | None:
-    """Return the recorded files whose content differs now; None if no digests were recorded."""
+def changed(recorded: Mapping[str, str], moved: Relocation = IN_PLACE) -> list[str] | None:
+    """Return the recorded files whose content differs now, where they are; None if none was recorded."""
     if not recorded:
         return None
-    return [path for path, sha in recorded.items() if not _is(Path(path), sha)]
+    return [here for path, sha in recorded.items() if not _is(Path(here := moved.here(path)), sha)]
 
 
 def _is(path: Path, sha: str) -> bool:

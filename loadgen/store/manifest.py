@@ -1,6 +1,6 @@
 """The manifest of a run, ``run.json``: its specification, its environment and its result.
 
-Format ``loadgen-run/2``. A seal detects any change or loss of what verdicts depend on, above all the
+Format ``loadgen-run/3``. A seal detects any change or loss of what verdicts depend on, above all the
 digests of code. The file is rewritten as its state changes, from ``recording`` to ``complete`` or
 ``failed``.
 """
@@ -20,7 +20,7 @@ from loadgen.store import sealed
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = "loadgen-run/2"
+FORMAT = "loadgen-run/3"
 NAME = "run.json"
 
 
@@ -50,6 +50,12 @@ class Started(_Part, kw_only=True):
     """Working directory, for recording and replay; empty: any."""
     database: str = ""
     """Path of its database; it must not exist when the run is verified."""
+    checkout: str = ""
+    """The folder that the application's own paths are in; empty for the bundled server, and in containers."""
+    folders: dict[str, str] = msgspec.field(default_factory=dict)
+    """Folders of libraries, by name; see :mod:`loadgen.engine.folders`."""
+    interpreter: dict[str, str] = msgspec.field(default_factory=dict)
+    """The paths that ``sys`` had of the interpreter."""
 
 
 class Spread(_Part, kw_only=True):

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from loadgen.traced import gaps, lifeline, settings
+from loadgen.traced import gaps, lifeline, moved, settings
 
 
 def main(argv: list[str]) -> None:
@@ -28,6 +28,16 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--import-from", metavar="DIR", help="put first on sys.path; a replay has the recorded one"
     )
+    parser.add_argument(
+        "--moved",
+        type=json.loads,
+        default=[],
+        metavar="JSON",
+        help="recorded folders, and where they are now",
+    )
+    parser.add_argument(
+        "--interpreter", type=json.loads, default={}, metavar="JSON", help="what sys said of its paths"
+    )
     parser.add_argument("--without", action="append", default=[], metavar="GAP", help="leave a gap open")
     parser.add_argument(
         "--aligned", type=json.loads, default=[], metavar="JSON", help="match calls by what they ask"
@@ -39,6 +49,8 @@ def main(argv: list[str]) -> None:
     settings.CURRENT.socket_fd = options.socket_fd
     settings.CURRENT.health_path = options.health_path
     settings.CURRENT.application = options.application
+    settings.CURRENT.moved = [(recorded, here) for recorded, here in options.moved]
+    settings.CURRENT.interpreter = options.interpreter
     settings.CURRENT.aligned = tuple((pattern, kind) for pattern, kind in options.aligned)
     settings.CURRENT.alignment = options.alignment
     settings.CURRENT.schedule = options.schedule
@@ -57,6 +69,7 @@ def main(argv: list[str]) -> None:
     records = "--format" in argv[split:]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler if records else lifeline.leaving())
+    moved.install()
     gaps.close()
     if options.import_from:
         sys.path.insert(0, options.import_from)

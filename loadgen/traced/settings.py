@@ -39,6 +39,12 @@ class Settings:
     alignment: str = ""
     """File for the report of such a replay, if it ends before it serves."""
 
+    moved: list[tuple[str, str]] = field(default_factory=list)
+    """Of a replay: folders that the recording names, and those of now; see :mod:`loadgen.traced.moved`."""
+
+    interpreter: dict[str, str] = field(default_factory=dict)
+    """With it: the paths that ``sys`` had of the interpreter and its environment."""
+
     without: frozenset[str] = frozenset()
     """Workarounds of :mod:`loadgen.traced.gaps` to leave out, to show what the engine does without them."""
 

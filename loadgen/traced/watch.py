@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from loadgen.traced import settings
+from loadgen.traced import moved, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def _frames() -> list[Frame]:
 
 def _line(frame: Frame) -> str:
     file, line, function = frame
-    return f"{file}:{line} in {function}: {linecache.getline(file, line).strip()}"
+    return f"{moved.here(file)}:{line} in {function}: {linecache.getline(file, line).strip()}"
 
 
 def application_line() -> str:

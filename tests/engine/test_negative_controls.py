@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from loadgen.core.classification import Row
+    from loadgen.core.relocation import Relocation
     from loadgen.store.manifest import Manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.once]
@@ -420,7 +421,13 @@ class LiveHost(LocalHost):
 
     @asynccontextmanager
     async def replay(
-        self, run: RunFolder, manifest: Manifest, log: Path, *, align: tuple[Row, ...] = ()
+        self,
+        run: RunFolder,
+        manifest: Manifest,
+        log: Path,
+        moved: Relocation,
+        *,
+        align: tuple[Row, ...] = (),
     ) -> AsyncIterator[Any]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from retracesoftware.install import patcher, pathpredicate
 
-from loadgen.traced import settings
+from loadgen.traced import moved, settings
 from loadgen.traced.installing import when_installed
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def take_the_applications_files_from_the_tape() -> None:
     The engine leaves all other files live: a replay would write them again, over their current content, and
     read what they have become.
     """
-    roots = {os.path.realpath(one) for one in (settings.CURRENT.application, ".") if one} - {"/"}
+    folders = (settings.CURRENT.application, ".")
+    roots = {moved.recorded(os.path.realpath(one)) for one in folders if one} - {"/"}
     own = [re.compile(rf"^{re.escape(root)}/") for root in sorted(roots)]
     load_patterns = pathpredicate.load_patterns
     relative = re.compile(r"^[^/]")

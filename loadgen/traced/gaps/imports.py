@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from retracesoftware import utils
 from retracesoftware.install import importhook, pathpredicate
 
-from loadgen.traced import settings
+from loadgen.traced import moved, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,7 @@ def read_code_live() -> None:
     """
     ignored = [glob for glob in pathpredicate.DEFAULT_IGNORE_GLOBS if "/pytest-of-" not in glob]
     ignored += ["*.py", "*.pyc", "*/templates/*", *(f"{folder}/*" for folder in _LIBRARIES)]
+    ignored = [moved.recorded(glob) for glob in ignored]
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
 
 

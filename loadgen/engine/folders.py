@@ -1,0 +1,99 @@
+"""The folders that a recording names, and where they are at its replay.
+
+The code that a replay runs lies in a few folders: the checkout of the application, the interpreter's library,
+its environment's packages, and loadgen's own. A replay in another place is given pairs of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadgen.core.relocation import Relocation
+from loadgen.engine.retrace import PACKAGED
+from loadgen.errors import RecordingFault, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from loadgen.engine.target import Target
+
+CHECKOUT = "checkout"
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
+_INTERPRETER = ("prefix", "exec_prefix", "base_prefix", "base_exec_prefix", "executable")
+
+
+def installed() -> dict[str, str]:
+    """Return the folders of the interpreter, of its packages, and of loadgen, by name."""
+    libraries = {name: sysconfig.get_path(name) for name in _LIBRARIES}
+    return {**libraries, "loadgen": str(PACKAGED.parent)}
+
+
+def interpreter() -> dict[str, str]:
+    """Return what ``sys`` says of the paths of the interpreter."""
+    return {name: os.path.abspath(getattr(sys, name)) for name in _INTERPRETER}  # noqa: PTH100 - no link is followed
+
+
+def checkout(target: Target, started_in: Path) -> str:
+    """Return the folder that all of the application's own paths are in; empty for the bundled server.
+
+    That is the nearest folder above its code that git knows. Without git it is the directory *started_in*,
+    if the code is in there, else the folder of the code.
+    """
+    if not target.folder:
+        return target.cwd
+    code = Path(target.folder)
+    known = next((one for one in (code, *code.parents) if (one / ".git").exists()), None)
+    if known is not None:
+        return str(known)
+    return str(started_in if code.is_relative_to(started_in) else code)
+
+
+def found(recorded: str, files: Sequence[str], above: Path, given: str | None) -> str:
+    """Return where the *recorded* checkout, which holds *files*, is now.
+
+    It is the folder *given*; the nearest folder *above* the run that holds it; where it was recorded; or the
+    nearest folder from the current directory upwards.
+
+    Raises:
+        RecordingFault: there is none.
+        UsageError: it is not in the folder *given*.
+    """
+    code = [str(Path(file).relative_to(recorded)) for file in files if Path(file).is_relative_to(recorded)]
+    if not recorded or not (code or given):
+        return recorded
+    if given is not None:
+        here = Path(given).resolve()
+        if not _holds(here, code):
+            raise UsageError(
+                f"{given} does not hold the recorded application: {', '.join(code[:3])}",
+                advice="Give --checkout the folder that corresponds to the recorded " + recorded,
+            )
+        return str(here)
+    for one in (*above.resolve().parents, Path(recorded), *_upwards(Path.cwd())):
+        if _holds(one, code):
+            return str(one)
+    raise RecordingFault(
+        f"the recorded application, {recorded}, is not here: it is neither there, nor in a folder above "
+        f"the run {above}, nor in the current directory",
+        advice="Run verify in its checkout, or say where that is: --checkout DIR",
+    )
+
+
+def _upwards(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.parents
+
+
+def _holds(folder: Path, code: Sequence[str]) -> bool:
+    """Say whether *folder* has most of the files *code*: changed code may lack some."""
+    return 2 * sum((folder / one).is_file() for one in code) > len(code)
+
+
+def relocation(recorded: Mapping[str, str], here: Mapping[str, str]) -> Relocation:
+    """Return which of the folders *recorded* are elsewhere now."""
+    pairs = {recorded[name]: here[name] for name in recorded if recorded[name] and here.get(name)}
+    return Relocation(tuple((then, now) for then, now in pairs.items() if then != now))
