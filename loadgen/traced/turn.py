@@ -36,6 +36,8 @@ class OwnerState(NamedTuple):
     """Its next instruction."""
     where: str
     """File and line of that instruction."""
+    computed: float
+    """Seconds of processor time that the process had used."""
 
 
 def lost(where: str) -> str:
@@ -85,19 +87,21 @@ class Turn:
         """Held while the owner changes, because a stalled owner may continue at that moment."""
         self._owner: int | None = None
         self._tenure = 0
-        self._began = 0.0
 
     def enter(self) -> None:
-        """Wait for this thread's turn, unless it already has it."""
+        """Wait for this thread's turn, unless it has it."""
         if self._owner == get_ident():
             return
-        seen: OwnerState | None = None
+        first: OwnerState | None = None
+        before: OwnerState | None = None
         while not self._free.acquire(True, STALLED):
-            before, seen = seen, self._look()
-            if seen is not None and self._is_lost(before, seen) and self._take_from(seen):
+            seen = self._look()
+            if first is None or seen is None or first.tenure != seen.tenure:
+                first = seen
+            elif self._is_lost(first, before, seen) and self._take_from(seen):
                 return
-        with self._guard:
-            self._give_to_me()
+            before = seen
+        self._give_to_me()
 
     def leave(self) -> None:
         """Let another thread run, if this one has the turn."""
@@ -109,32 +113,27 @@ class Turn:
                 self._free.release()
 
     def _look(self) -> OwnerState | None:
-        with self._guard:
-            owner, tenure = self._owner, self._tenure
-        frame = None if owner is None else sys._current_frames().get(owner)
+        tenure, owner = self._tenure, self._owner
         if owner is None:
             return None
+        frame = sys._current_frames().get(owner)
         if frame is None:
-            return OwnerState(tenure, 0, 0, "")
+            return OwnerState(tenure, 0, 0, "", self._computed())
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        return OwnerState(tenure, id(frame), frame.f_lasti, where)
+        return OwnerState(tenure, id(frame), frame.f_lasti, where, self._computed())
 
-    def _is_lost(self, before: OwnerState | None, seen: OwnerState) -> bool:
-        if before is None or before.tenure != seen.tenure:
-            return False
-        if before == seen and self._at_rest():
-            return True
-        return self._computed() - self._began > LONGEST
+    def _is_lost(self, first: OwnerState, before: OwnerState | None, seen: OwnerState) -> bool:
+        stands = before is not None and (before.frame, before.instruction) == (seen.frame, seen.instruction)
+        return (stands and self._at_rest()) or seen.computed - first.computed > LONGEST
 
     def _take_from(self, seen: OwnerState) -> bool:
         with self._guard:
             if self._owner is None or self._tenure != seen.tenure:
-                return False  # it continued by itself
+                return False  # it went on by itself
             self._give_to_me()
         self._say(lost(seen.where))
         return True
 
     def _give_to_me(self) -> None:
+        self._tenure += 1  # before there is an owner to take it from
         self._owner = get_ident()
-        self._tenure += 1
-        self._began = self._computed()
