@@ -186,7 +186,7 @@ def _growing() -> Any:
 
 
 def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
-    """gunicorn's ``Arbiter.run``: run its only worker in this process."""
+    """Gunicorn's ``Arbiter.run``: run its only worker in this process."""
     del target
     replaying = system.retrace_mode == "replay"
     threaded = ("gunicorn.workers.gthread", "gunicorn.workers.sync")
