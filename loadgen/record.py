@@ -20,10 +20,11 @@ from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFaul
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
 from loadgen.modes.totals import totals
-from loadgen.store.code_digests import client_sources, sources
+from loadgen.store.code_digests import changed, client_sources, sources
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State, Totals
 from loadgen.store.run_folder import RunFolder
+from loadgen.store.surroundings import data_files, packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,8 @@ def begin(
         command=("loadgen", *sys.argv[1:]),
         spec=spec.public,
         sources=sources(target),
+        data_files={} if elsewhere else data_files(target),
+        packages={} if elsewhere else packages(),
         client_sources=client_sources(scenario.file),
         result=Result(started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)),
     )
@@ -127,6 +130,8 @@ async def record(
             )
             end = await _session(session, mode, journal, stop, emit)
         result.files = run.digests()
+        for path in changed(manifest.data_files) or ():  # the server's own output
+            del manifest.data_files[path]
         result.state = State.COMPLETE
     except BaseException as error:
         result.state = State.FAILED
@@ -153,6 +158,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
             session.manifest.spec = replace(spec, load=load)
         served = await _served(server, run, journal)
         result.database_used = served.database
+        result.modules = served.modules
         journal.end(served.order, journal.requests)
         emit(Stage(what="finishing the recording"))
         await server.stop()

@@ -21,9 +21,10 @@ from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.replaying import Replaying
 from loadgen.statements import parse
-from loadgen.store import sealed
+from loadgen.store import sealed, surroundings
 from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
     from loadgen.core.comparison import Rule
     from loadgen.core.events import Emit
     from loadgen.core.spec import VerifySpec
-    from loadgen.core.verdict import Verdict
+    from loadgen.core.verdict import Altered, Verdict
     from loadgen.modes.base import Mode
     from loadgen.store.manifest import Manifest
-    from loadgen.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,9 @@ def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
     """
     spec = manifest.spec
     alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
-    return alignable and not manifest.image and bool(changed(manifest.sources, moved))
+    if not alignable or manifest.image:
+        return False
+    return bool(changed(manifest.sources, moved) or surroundings.changed_packages(manifest))
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:
@@ -196,6 +198,17 @@ def conclude(manifest: Manifest, replays: Sequence[Verified], moved: Relocation 
     else:  # the image of containers holds the code that was recorded, whatever has become of it outside
         edited = [] if manifest.image else changed(manifest.sources, moved)
     log = counts.folder / ("client.log" if client else "server.log")
-    verdict = concluded([(one.folder.name, one.verdict) for one in replays], edited, first_message(log))
+    altered = [] if client else _altered(manifest, counts.folder, moved)
+    told = [(one.folder.name, one.verdict) for one in replays]
+    verdict = concluded(told, edited, first_message(log), altered)
     sealed.write(counts.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, counts.folder)
+
+
+def _altered(manifest: Manifest, verification: Path, moved: Relocation) -> list[Altered]:
+    """Return what is not what it was around the code; nothing where the recording does not say."""
+    try:
+        start = retrace.recorded_start(RunFolder(verification.parent.parent).recording)
+    except RecordingFault:
+        return []
+    return surroundings.altered(manifest, start.environment, moved)

@@ -16,6 +16,7 @@ from loadgen.core.location import own_call
 from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
 from loadgen.report import wording
+from loadgen.report.asked import call_diff, diff_lines
 from loadgen.report.failing import failing
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ SHOWN = 3
 """Causes that the terminal shows; verdict.json has all."""
 WATCHED = 12
 """Calls of a watched request that it shows; verdict.json has more."""
+CALLS = 8
+"""Calls of a route that it shows."""
+_SIGNS = {"-": "green", "+": "red"}
 LISTED = 8
 """Requests of a cause that it lists."""
 _LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
@@ -133,6 +137,7 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
         console.print(
             f"\n… and {len(found.causes) - SHOWN} more causes in {shown(result.folder / 'verdict.json')}"
         )
+    _print_calls(console, found)
     if found.order:
         step = found.order.differences[0]
         console.print(Text("\nserver order", style="bold"))
@@ -153,6 +158,18 @@ def _print_reasons(console: Console, found: Verdict) -> None:
         console.print(Text(f"\n{fault}: {why}", style="yellow"))
         if advice:
             console.print(Text(f"  {advice}"))
+
+
+def _print_calls(console: Console, found: Verdict) -> None:
+    """Print the call diff, by route."""
+    groups = call_diff(found, wording.OPEN)
+    for one in groups[:SHOWN]:
+        console.print(Text(f"\n{one.title}", style="bold"))
+        for line in diff_lines(one, CALLS):
+            console.print(Text(f"  {line}", style=_SIGNS.get(line[0], "dim")))
+    if len(groups) > SHOWN:
+        more = wording.count(len(groups) - SHOWN, "more route")
+        console.print(f"\n… and {more} with other calls: loadgen report, or --json")
 
 
 def _facts(result: Verified, manifest: Manifest) -> Table:
@@ -181,6 +198,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     if seconds := found.facts.seconds:
         add("took", f"{seconds.replay:.2f} s (recording: {seconds.recording or 0:.2f} s)")
     add("code", wording.code_changed(found))
+    add("around", "; ".join(wording.altered(found, wording.OPEN)))
     add("calls", wording.calls(found))
     add("evidence", shown(result.folder))
     return facts

@@ -32,6 +32,8 @@ class BoundaryState:
     first_thread: int
     database: bool
     """Whether there is a database where the server was given one."""
+    modules: tuple[str, ...] = ()
+    """What it has imported of libraries, by the first parts of the names."""
 
     def waits_for(self) -> str:
         """Say in a sentence what a replay waits for."""
@@ -79,6 +81,7 @@ class Control:
             answer["tape"],
             answer["first_thread"],
             answer["database"],
+            tuple(answer["modules"]),
         )
 
     async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109

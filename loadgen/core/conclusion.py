@@ -11,7 +11,7 @@ from loadgen.core.verdict import Judgement, OneOf, worst
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from loadgen.core.verdict import Excerpt, Verdict
+    from loadgen.core.verdict import Altered, Excerpt, Verdict
 
 
 def counting_replay(verdicts: Sequence[Verdict]) -> int:
@@ -36,21 +36,30 @@ def counting_verification(verdicts: Mapping[int, Verdict | None]) -> int | None:
 
 
 def concluded(
-    replays: Sequence[tuple[str, Verdict]], changed: Sequence[str] | None, engine_log: Excerpt | None = None
+    replays: Sequence[tuple[str, Verdict]],
+    changed: Sequence[str] | None,
+    engine_log: Excerpt | None = None,
+    altered: Sequence[Altered] = (),
 ) -> Verdict:
     """Return the verdict of those *replays*, each with the name of its folder: the causes come from all.
 
     *changed* names the files of the code that are not what was recorded, ``None`` where that is not known;
-    *engine_log* is the engine's first message in the log of the replay that counts.
+    *altered*, what else is not; *engine_log* is the engine's first message in the log of the replay that
+    counts.
     """
     verdicts = [verdict for _, verdict in replays]
-    found = diagnosed(verdicts[counting_replay(verdicts)], verdicts, changed)
+    libraries = [
+        f"{one.name} {one.recorded} (now {one.now or 'gone'})" for one in altered if one.what == "package"
+    ]
+    known = [*changed, *libraries] if changed is not None else libraries or None
+    found = diagnosed(verdicts[counting_replay(verdicts)], verdicts, known)
     watched = [verdict.facts.watched for verdict in verdicts if verdict.facts.watched is not None]
     return replace(
         found,
         facts=replace(
             found.facts,
             changed_sources=None if changed is None else tuple(changed),
+            altered=tuple(altered),
             engine_log=None if found.judgement is Judgement.IDENTICAL else engine_log,
             watched=watched[-1] if watched else None,
             replays=tuple(OneOf(name, verdict.judgement, verdict.diverged) for name, verdict in replays),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from loadgen import protocol
@@ -72,7 +73,7 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         diverged=diverged,
         divergences=tuple(divergences),
         undecided=undecided[:KEPT],
-        calls=tuple(_calls(alignment))[:KEPT],
+        calls=tuple(islice(_calls(alignment, requests), KEPT)),
         order=order,
         order_steps=steps,
         facts=replace(
@@ -128,26 +129,31 @@ def _reasons(undecided: Iterable[Undecided]) -> list[Reason]:
     return reasons
 
 
-def _calls(alignment: Alignment) -> Iterable[CallDifference]:
+def _calls(alignment: Alignment, requests: Mapping[int, Request]) -> Iterable[CallDifference]:
     """Return the calls that differ."""
     for request in alignment.requests:
+        asked = requests.get(request.seq)
+        route = _route(asked) if asked else ""
         for one in request.changes:
             yield CallDifference(
-                max(request.seq, 0), one.kind, one.recorded, one.replayed, one.where, one.how.value
+                max(request.seq, 0), one.kind, one.recorded, one.replayed, one.where, one.how.value, route
             )
+
+
+def _route(request: Request) -> str:
+    return f"{request.method} {_NUMBER.sub('N', request.target.partition('?')[0])}"
 
 
 def _routes(alignment: Alignment, requests: Mapping[int, Request]) -> Iterator[Route]:
     """Yield the routes that run another number of statements, as far as their requests came to their ends."""
-    found: dict[tuple[str, str], list[Aligned]] = {}
+    found: dict[str, list[Aligned]] = {}
     for one in alignment.requests:
         if (asked := requests.get(one.seq)) is not None and not one.left:
-            path = _NUMBER.sub("N", asked.target.partition("?")[0])
-            found.setdefault((asked.method, path), []).append(one)
-    for (method, path), members in found.items():
+            found.setdefault(_route(asked), []).append(one)
+    for name, members in found.items():
         if any(len(one.ran) != len(one.runs) for one in members):
             recorded, replayed = _runs([one.ran for one in members]), _runs([one.runs for one in members])
-            yield Route(method, path, len(members), recorded, replayed)
+            yield Route(name, len(members), recorded, replayed)
 
 
 _NUMBER = re.compile(r"\d+")
@@ -163,4 +169,5 @@ def _runs(each: Sequence[tuple[str, ...]]) -> Runs:
     varying = {text for one in counts for text in one if len({other[text] for other in counts}) > 1}
     if len(varying) > 1:
         return Runs(least, most)
-    return Runs(least, most, least - min(one[next(iter(varying))] for one in counts))
+    repeated = [one[next(iter(varying))] for one in counts]
+    return Runs(least, most, least - min(repeated) if max(repeated) > 1 else None)

@@ -87,6 +87,21 @@ class CallDifference:
     """``file:line in function: text``."""
     how: str = ""
     """One of :class:`loadgen.core.alignment.How`."""
+    route: str = ""
+    """Whose request made it, such as ``GET /api/users/N``; empty before it served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """Something around the code that is not what it was while recording."""
+
+    what: str
+    """``package``, ``file`` or ``variable``."""
+    name: str
+    recorded: str
+    """What it was, where that may be said: of a package, the version."""
+    now: str
+    """What it is; empty for a package that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +118,8 @@ class Runs:
 class Route:
     """A route whose requests run another number of statements than they did."""
 
-    method: str
-    path: str
-    """With N for each number in it."""
+    name: str
+    """Such as ``GET /api/users/N``, with N for each number."""
     requests: int
     recorded: Runs
     replayed: Runs
@@ -268,6 +282,8 @@ class Facts:
     seconds: Seconds | None = None
     changed_sources: tuple[str, ...] | None = None
     """Files of the code that are not what was recorded; ``None`` where that was not looked at."""
+    altered: tuple[Altered, ...] = ()
+    """What else is not what it was: libraries, data files, variables."""
     engine_log: Excerpt | None = None
     """The engine's first message in the replay's log."""
     watched: Watched | None = None

@@ -42,6 +42,8 @@ class Served:
     """``n`` where request *n* entered, ``-n`` where it finished; empty if unknown."""
     database: bool
     """Whether it created its database."""
+    modules: tuple[str, ...] = ()
+    """What it imported of libraries, by the first parts of the names; empty if unknown."""
 
 
 class RecordedServer(Protocol):

@@ -64,7 +64,8 @@ class LocalServer:
     async def served(self) -> Served:
         """Ask the boundary what it did, now that all clients have ended."""
         self._process.release()
-        return Served(await self.control.order(), (await self.control.state()).database)
+        state = await self.control.state()
+        return Served(await self.control.order(), state.database, state.modules)
 
     async def stop(self) -> None:
         """End it so that its recording is complete: interrupted, the application finishes by itself."""

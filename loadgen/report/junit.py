@@ -1,6 +1,7 @@
 """JUnit XML of a verdict: what CI systems show as tests.
 
-Three tests say what was asked: can it be judged, is every answer the same, is the server's order.
+Three tests say what was asked: can it be judged, is every answer the same, is the server's order. Of changed
+code a fourth says whether its effects are the same, and shows the calls that differ.
 The failure of the second names the causes. Each request that diverged is a further, failed test, so that it
 is listed by name.
 """
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from loadgen.core.verdict import Judgement
+from loadgen.protocol import ANOTHER_EFFECT
 from loadgen.report import wording
+from loadgen.report.asked import call_diff, diff_lines
 
 if TYPE_CHECKING:
     from loadgen.core.masking import Masker
@@ -37,6 +40,8 @@ def junit(manifest: Manifest, verification: Verification, masker: Masker) -> byt
     evidence = _case(suite, "evidence", "the replay can be judged", took)
     answers = _case(suite, "answers", "every answer is the same")
     steps = _case(suite, "order", "the server's order is the same")
+    if verdict is not None and verdict.facts.asked is not None:
+        _calls(_case(suite, "calls", "every effect is the same"), verdict, masker)
     if verdict is None:
         _add(evidence, "error", verification.problem)
         for case in (answers, steps):
@@ -72,11 +77,27 @@ def _judged(
         _add(steps, "failure", f"server's order: {wording.order(verdict)}", wording.first_step(verdict))
 
 
+def _calls(case: ET.Element, verdict: Verdict, masker: Masker) -> None:
+    """Tell what changed code asks otherwise; an effect that is another one fails."""
+    other = [
+        wording.line(difference, masker)
+        for one in verdict.divergences
+        for difference in one.differences
+        if difference.field == "calls"
+    ]
+    if other:
+        _add(case, "failure", other[0], "\n".join(other[:LISTED]))
+    diff = [line for one in call_diff(verdict, masker) for line in (one.title, *diff_lines(one, LISTED))]
+    told = [wording.capital(wording.calls(verdict)), *wording.altered(verdict, masker), *diff]
+    ET.SubElement(case, "system-out").text = _clean("\n".join(told))
+
+
 def _requests(suite: ET.Element, verdict: Verdict, masker: Masker) -> None:
     for one in verdict.divergences[:LISTED]:
         case = _case(suite, "divergence", f"request {one.seq} {one.method} {masker.target(one.target)}")
         calls = [f"  {masker.text(call)}" for call in one.stack]
-        left = ["where it left the tape, innermost call first:", *calls] if calls else []
+        where = "where" if one.code == ANOTHER_EFFECT else "where it left the tape"
+        left = [f"{where}, innermost call first:", *calls] if calls else []
         differences = _differences(one, masker)
         _add(case, "failure", differences[0], "\n".join(differences + left))
 

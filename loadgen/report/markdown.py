@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from loadgen.report import wording
+from loadgen.report.asked import call_diff, diff_lines
 from loadgen.report.story import tell
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     if verdict is not None:
         lines += _causes(wording.causes(verdict, masker))
         lines += _divergences(verdict, masker)
+        lines += _calls(verdict, masker)
     again = shlex.join(["loadgen", "verify", str(run.path)])
     lines += [
         f"Run {_code(manifest.id)}, verification {verification.number}. Again: <code>{escape(again)}</code>",
@@ -61,6 +63,21 @@ def _divergences(verdict: Verdict, masker: Masker) -> list[str]:
     if verdict.diverged > LISTED:
         lines += ["", f"… and {verdict.diverged - LISTED:,} more."]
     return [*lines, ""]
+
+
+def _calls(verdict: Verdict, masker: Masker) -> list[str]:
+    """Return what changed code asks otherwise as a diff, and what else is not what it was."""
+    around = [f"- {_text(one)}" for one in wording.altered(verdict, masker)]
+    found = ["### Around the code", "", *around, ""] if around else []
+    if not verdict.calls:
+        return found
+    groups, diff = call_diff(verdict, masker), list[str]()
+    for one in groups[:LISTED]:
+        diff += [f"@@ {one.title} @@", *diff_lines(one, LISTED)]
+    if len(groups) > LISTED:
+        diff.append(f"… and {wording.count(len(groups) - LISTED, 'more route')}")
+    fenced = ["```diff", *(line.replace("`", "'") for line in diff), "```"]
+    return [*found, "### Calls", "", f"{_text(wording.capital(wording.calls(verdict)))}.", "", *fenced, ""]
 
 
 def _replays(verdict: Verdict) -> list[str]:

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from loadgen.errors import RecordingFault
+from loadgen.protocol import ANOTHER_EFFECT
 from loadgen.report import wording
+from loadgen.report.asked import call_diff, call_row
 from loadgen.report.figures import histogram, percentiles, rate
 from loadgen.report.story import tell
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.core.masking import Masker
-    from loadgen.core.verdict import Divergence
+    from loadgen.core.verdict import Divergence, Verdict
     from loadgen.report.evidence import Evidence
     from loadgen.report.story import RunStory
     from loadgen.report.wording import Told
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
     "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "causes.js", "divergences.js",
-    "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js", "main.js",
+    "calls.js", "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js",
+    "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Of the icon in a browser's tab."""
@@ -148,6 +151,22 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
         "of": found.of,
         "path": str(found.path),
         **{key: masker.within(verdict.get(key)) for key in keep},
+        **_calls(found.verdict, masker),
+    }
+
+
+def _calls(verdict: Verdict | None, masker: Masker) -> dict[str, Any]:
+    """Return what changed code asks otherwise, by route, and of the requests whose details are kept."""
+    if verdict is None:
+        return {"asked": "", "altered": [], "calls": [], "calls_of": {}}
+    of: dict[str, list[dict[str, Any]]] = {}
+    for one in verdict.calls:
+        of.setdefault(str(one.seq), []).append(asdict(call_row(one, masker)))
+    return {
+        "asked": wording.calls(verdict),
+        "altered": wording.altered(verdict, masker),
+        "calls": [asdict(one) for one in call_diff(verdict, masker)],
+        "calls_of": of,
     }
 
 
@@ -163,7 +182,8 @@ def _divergence(one: Divergence, masker: Masker) -> dict[str, Any]:
         "seq": one.seq,
         "method": one.method,
         "target": masker.target(one.target),
-        "evidence": masker.text(one.evidence),
+        "left": one.left is not None and one.code != ANOTHER_EFFECT,
+        "evidence": "" if one.code == ANOTHER_EFFECT else masker.text(one.evidence),
         "stack": [masker.text(call) for call in one.stack],
         "cause": 0 if one.cause is None else one.cause + 1,
         "follows": one.follows,

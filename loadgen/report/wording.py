@@ -6,9 +6,11 @@ back from a sentence.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadgen import protocol
 from loadgen.core.comparison import REQUEST_FIELD, RULES
 from loadgen.core.location import own_call
 from loadgen.core.masking import Masker, Rules
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.core.comparison import Difference
-    from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
+    from loadgen.core.verdict import CallDifference, Cause, Divergence, Reason, Route, Runs, Verdict
 
 QUOTED = 48
 """Characters of a value that a sentence quotes."""
@@ -27,6 +29,8 @@ CLAUSE = 300
 NAMED = 8
 """Requests that a sentence names."""
 THE_REPLAY = "the replay"
+NOTHING = "(nothing)"
+"""Stands for a call that there is not."""
 OPEN = Masker(Rules((), frozenset(), frozenset(), ()))
 """Masks nothing: for the terminal of who owns the run."""
 FAULTS = {
@@ -236,11 +240,25 @@ def _named(seqs: Sequence[int], of: int) -> str:
 def happened(one: Divergence, masker: Masker, replay: str = THE_REPLAY) -> str:
     """Say in a clause how a request was answered differently; it can follow a colon."""
     difference = telling(one.differences)
+    if one.code == protocol.ANOTHER_EFFECT:
+        return _effect(one.differences[0], masker, replay)
     if one.left is not None:
         recorded = masker.difference(difference.field, difference.recorded)
         why = short(masker.text(one.left.why), CLAUSE)
         return f"recorded: {recorded}; in {replay} it left the tape: {why}"
     return sentence(difference, masker, replay)
+
+
+def _effect(difference: Difference, masker: Masker, replay: str) -> str:
+    """Say which effect is missing, or more, or another one."""
+    before, after = (
+        "" if text == NOTHING else short(call(text, masker), CLAUSE)
+        for text in (difference.recorded, difference.replayed)
+    )
+    if not after:
+        return f"{replay} leaves out {before}"
+    instead = f" instead of {before}" if before else ", which was not recorded"
+    return f"{replay} calls {after}{instead}"
 
 
 def sentence(difference: Difference, masker: Masker, replay: str = THE_REPLAY) -> str:
@@ -263,6 +281,8 @@ def line(difference: Difference, masker: Masker) -> str:
 def sides(difference: Difference, masker: Masker) -> tuple[str, str, str]:
     """Return the field of a difference, and what it was and is, masked."""
     field = difference.field
+    if field == "calls":
+        return field, call(difference.recorded, masker), call(difference.replayed, masker)
     return field, masker.difference(field, difference.recorded), masker.difference(field, difference.replayed)
 
 
@@ -316,6 +336,8 @@ def _diverged(verdict: Verdict, masker: Masker) -> str:
             same = "No answer differs"
         return f"{same}, but the {_who(verdict)} took its steps in a different order."
     of = count(verdict.compared, "outcome" if verdict.unanswered else "answer")
+    if any(one.code == protocol.ANOTHER_EFFECT for one in found):
+        of = count(max(verdict.compared, verdict.requests), "request")
     text = f"{diverged:,} of {of}" if diverged <= verdict.compared else count(diverged, "request")
     text += " differs" if diverged == 1 else " differ"
     number = len({one.cause for one in found} - {None})
@@ -350,8 +372,64 @@ def _sentence(text: str) -> str:
     return capital(text) + ("" if text.endswith((".", "…")) else ".")
 
 
+# ---- calls -----------------------------------------------------------------------------------------------
+
+
 def calls(found: Verdict) -> str:
     """Sum up what changed code asks otherwise; empty where calls were not aligned."""
     if found.facts.asked is None:
         return ""
     return ", ".join(found.facts.asked) or "the same"
+
+
+def route(name: str, changed: Route | None, masker: Masker) -> str:
+    """Name a route, and say how many statements it runs, if that is another number now."""
+    told = masker.text(name) or "before it served"
+    if changed is None:
+        return told
+    return f"{told} now runs {_runs(changed.replayed)} instead of {_runs(changed.recorded, short=True)}"
+
+
+def _runs(runs: Runs, *, short: bool = False) -> str:
+    if runs.least == runs.most:
+        return str(runs.most) if short else count(runs.most, "statement")
+    what = "" if short else " statements"
+    if runs.fixed is None:
+        return f"{runs.least} to {runs.most}{what}"
+    return f"{runs.fixed} + N{what} (N from {runs.least - runs.fixed} to {runs.most - runs.fixed})"
+
+
+def asked(one: CallDifference) -> str:
+    """Say what is other about a call."""
+    return f"{_KINDS.get(one.kind, one.kind)} {_HOW.get(one.how, one.how)}"
+
+
+_KINDS = {"ambient": "clock or chance", "ends": "end of a transaction"}
+_HOW = {
+    "added": "more", "removed": "left out", "changed": "changed", "moved": "moved", "repeated": "repeated",
+    "unanswered": "never recorded",
+}  # fmt: skip
+_HANDLE = re.compile(r"\(#\d*(?:, )?")
+
+
+def call(text: str, masker: Masker) -> str:
+    """Return a call without the number of the object that it is made on."""
+    return " ".join(masker.text(_HANDLE.sub("(", text, count=1)).split())
+
+
+def times(number: int) -> str:
+    """Say how often something is, if more than once."""
+    return f", {number:,} times" if number > 1 else ""
+
+
+def altered(verdict: Verdict, masker: Masker) -> list[str]:
+    """Say what else is not what it was: libraries, data files, variables of the environment."""
+    told = []
+    for one in verdict.facts.altered:
+        name = masker.text(one.name)
+        if one.what == "package":
+            told.append(f"{name} {one.recorded} is now {one.now or 'gone'}")
+        else:
+            what = "changed" if one.what == "file" else "has another value"
+            told.append(f"{name} {what}; the replay had what was recorded")
+    return told

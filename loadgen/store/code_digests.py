@@ -23,20 +23,23 @@ _NOT_ITS_OWN = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 def sources(target: Target) -> dict[str, str]:
     """Return the digests of the Python files and templates of *target*, by absolute path."""
+    return digests(_code(home(target)))
+
+
+def home(target: Target) -> Path:
+    """Return the folder that the code of *target* is in."""
     if target.name == BUNDLED:
         import server_app  # noqa: PLC0415 - only where it is the target
 
-        folder = Path(server_app.__file__).parent
-    else:
-        folder = Path(target.folder)
-    return _digests(_code(folder))
+        return Path(server_app.__file__).parent
+    return Path(target.folder)
 
 
 def client_sources(file: Path | None) -> dict[str, str]:
     """Return the digests of the files that define the requests: *file*, and its imports beside it."""
     if file is None:
         return {}
-    return _digests(dict.fromkeys((file, *_imported(file.resolve().parent))))
+    return digests(dict.fromkeys((file, *_imported(file.resolve().parent))))
 
 
 def _imported(folder: Path) -> Iterator[Path]:
@@ -50,7 +53,8 @@ def _imported(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _digests(paths: Iterable[Path]) -> dict[str, str]:
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the digests of *paths*, of the first :data:`LIMIT` of them."""
     found = dict[str, str]()
     for path in paths:
         if len(found) == LIMIT:
@@ -77,11 +81,17 @@ def _is(path: Path, sha: str) -> bool:
 
 
 def _code(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    for here, files in folders(folder):
+        template = "templates" in here.relative_to(folder).parts
+        yield from (here / name for name in files if template or name.endswith(".py"))
+
+
+def folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield an application's own folders, with the names of the files in each."""
+    for root, inner, files in os.walk(folder):
         here = Path(root)
         if here != folder and (here / "pyvenv.cfg").exists():
-            folders.clear()  # a virtual environment, whatever its name
+            inner.clear()  # a virtual environment, whatever its name
             continue
-        folders[:] = sorted(name for name in folders if name not in _NOT_ITS_OWN and not name.startswith("."))
-        template = "templates" in here.relative_to(folder).parts
-        yield from (here / name for name in sorted(files) if template or name.endswith(".py"))
+        inner[:] = sorted(name for name in inner if name not in _NOT_ITS_OWN and not name.startswith("."))
+        yield here, sorted(files)

@@ -122,6 +122,8 @@ class Result(_Part, kw_only=True):
     """Whether the server created its database."""
     totals: Totals | None = None
     """None until the session has ended."""
+    modules: tuple[str, ...] = ()
+    """What the server had imported of libraries, by the first parts of the names."""
     files: dict[str, str] = msgspec.field(default_factory=dict)
     """SHA-256 of each file; empty until the run is complete."""
 
@@ -140,6 +142,10 @@ class Manifest(_Part, kw_only=True):
     """The image of its containers; empty for a local run."""
     sources: dict[str, str] = msgspec.field(default_factory=dict)
     """SHA-256 of each file of the application's code, by path; empty if not computed."""
+    data_files: dict[str, str] = msgspec.field(default_factory=dict)
+    """The same for configuration, static files and the like, which a replay has as they were recorded."""
+    packages: dict[str, str] = msgspec.field(default_factory=dict)
+    """The versions of the libraries that were installed."""
     client_sources: dict[str, str] = msgspec.field(default_factory=dict)
     """The same for the scenario or traffic file."""
     result: Result = msgspec.field(default_factory=Result)

@@ -37,6 +37,7 @@ class FakeBoundary(WireTransport):
             "tape": {"waiting": [], "next": None, "item": None, "idle": 0.0, "ended": None},
             "first_thread": FIRST_THREAD,
             "database": False,
+            "modules": [],
         }
         self.dead = False
 

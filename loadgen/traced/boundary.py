@@ -19,6 +19,7 @@ import sys
 import threading
 import traceback
 from contextlib import nullcontext
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
@@ -178,6 +179,7 @@ class Boundary:
                 "tape": self.tape.state() if self.tape else None,
                 "first_thread": FIRST_THREAD,
                 "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
+                "modules": _libraries(),
             }
             body = json.dumps(state)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -306,6 +308,16 @@ class Request:
         self.passing.release()
         if error is not None:
             raise error
+
+
+def _libraries() -> list[str]:
+    """Return what is imported of libraries, by the first parts of the names."""
+    found = set[str]()
+    for name, module in tuple(sys.modules.items()):
+        file = vars(module).get("__file__") if type(module) is ModuleType else None
+        if isinstance(file, str) and "-packages/" in file:
+            found.add(name.partition(".")[0])
+    return sorted(found)
 
 
 def _departure(left: Diverged, before: tuple[int, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from loadgen import protocol
 from loadgen.core.departure import Departure
 from tests.report.sample import Sample
+from tests.report.test_asked import BUG, REFACTORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -320,11 +321,34 @@ def test_list_is_used_by_keyboard_alone(open_report: Callable[..., Any]) -> None
     page.until("document.querySelector('#rows [aria-selected=true] .seq')?.textContent === '500'")
 
 
+def test_calls_are_side_by_side_by_route_and_beside_the_answers(open_report: Callable[..., Any]) -> None:
+    """What differs within a call is marked; code that answers the same has its calls shown, too."""
+    page = open_report(BUG)
+    assert page.one("#calls h3").text == "GET /api/users now runs 4 statements instead of 2"
+    assert page.one("#call-list td.rec").text.startswith("db.Cursor.execute('insert into users")
+    assert page.one("#call-list td.rep").text.startswith("db.Cursor.execute('update users")
+    assert page.one("#call-list td.rep mark").text.startswith("update users")
+    assert page.one("#call-list .place").text == "/srv/shop/store.py:7 in add"
+    assert "Calls that differ" in page.one("#divergence-list .exchange").text
+    assert page.one("#facts").text.count("2 effects changed") == 1
+
+
+def test_other_calls_behind_the_same_answers_are_shown(open_report: Callable[..., Any]) -> None:
+    """There is no divergence then, and nothing else to show them in."""
+    page = open_report(REFACTORED)
+    assert page.one("#call-list td.rep").text == "db.query('a')"
+    page.run("requestList.active = 2; requestList.open()")
+    assert "db.query('a')" in page.one("#detail-body").text
+
+
 @pytest.mark.parametrize("width", [360, 390, 768, 1360])
 @pytest.mark.parametrize("dark", [False, True])
-def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark: bool) -> None:
+@pytest.mark.parametrize("sample", [LEFT, BUG], ids=["left", "calls"])
+def test_fits_every_screen(
+    open_report: Callable[..., Any], width: int, sample: Sample, *, dark: bool
+) -> None:
     """Nothing sticks out sideways, and the colours follow the scheme."""
-    page = open_report(LEFT, width=width, dark=dark)
+    page = open_report(sample, width=width, dark=dark)
     page.run(
         "document.querySelectorAll('#divergence-list button[aria-expanded=false]').forEach((b) => b.click())"
     )
@@ -344,6 +368,8 @@ def test_fits_every_screen(open_report: Callable[..., Any], width: int, *, dark:
         ("left the tape", LEFT, "Diverged"),
         ("one of several replays", Sample(diverge=SOME, concluded=False), "Diverged"),
         ("order", Sample(order_differs=True), "Diverged"),
+        ("calls", BUG, "Diverged"),
+        ("other calls, the same answers", REFACTORED, "Identical"),
         ("undetermined", Sample(doubt="stuck"), "Undetermined"),
         ("a client gave up", Sample(fail=(7,)), "Identical"),
         ("unverified", Sample(verified=False), "Not verified yet"),

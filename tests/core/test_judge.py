@@ -434,6 +434,7 @@ def test_the_json_shape() -> None:
         "database": None,
         "seconds": {"recording": None, "replay": 1.5},
         "changed_sources": None,
+        "altered": [],
         "engine_log": None,
         "watched": None,
         "replays": [],

@@ -34,7 +34,7 @@ def test_the_same_answers_and_effects_are_identical() -> None:
     verdict = settled(Aligned(7, Outcome.SAME, changes=(change,)))
     assert verdict.judgement is Judgement.IDENTICAL
     assert verdict.facts.asked == ("1 read fewer",)
-    assert verdict.calls == (CallDifference(7, "read", "select 1", "", "", "removed"),)
+    assert verdict.calls == (CallDifference(7, "read", "select 1", "", "", "removed", "GET /N"),)
 
 
 def test_another_effect_is_a_divergence_behind_equal_answers() -> None:
@@ -82,10 +82,10 @@ ONE, MANY = "select * from users", "select * from posts where user = ?"
 @pytest.mark.parametrize(
     ("ran", "runs", "expected"),
     [
-        ([1, 1], [3, 6], Route("GET", "/N", 2, Runs(2, 2), Runs(4, 7, 1))),
+        ([1, 1], [3, 6], Route("GET /N", 2, Runs(2, 2), Runs(4, 7, 1))),
         ([1, 1], [1, 1], None),
-        ([2, 5], [0, 0], Route("GET", "/N", 2, Runs(3, 6, 1), Runs(1, 1))),
-        ([1, 1], [0, 1], Route("GET", "/N", 2, Runs(2, 2), Runs(1, 2, 1))),
+        ([2, 5], [0, 0], Route("GET /N", 2, Runs(3, 6, 1), Runs(1, 1))),
+        ([1, 1], [0, 1], Route("GET /N", 2, Runs(2, 2), Runs(1, 2))),
     ],
 )
 def test_statements_of_a_route_are_counted(ran: list[int], runs: list[int], expected: Route | None) -> None:

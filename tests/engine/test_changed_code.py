@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.core.verdict import Judgement
+from loadgen.core.verdict import Altered, Judgement
+from loadgen.store.run_folder import RunFolder
+from loadgen.verify import conclude
 from tests.engine.conftest import visiting
 
 if TYPE_CHECKING:
@@ -137,3 +140,24 @@ def test_a_users_row_says_what_a_call_is(bench: Bench) -> None:
     bench.script(source.replace(told, '        syslog.syslog("once more")\n' + told))
     assert bench.verify(strict=False).verdict.judgement is DIVERGED
     assert bench.verify(strict=False, calls=(r"syslog\..*=ambient",)).verdict.judgement is IDENTICAL
+
+
+def test_what_changed_around_the_code_is_named(bench: Bench) -> None:
+    """A data file is as it was recorded, and is named; a library with another version is changed code."""
+    settings = bench.path / "settings.json"
+    settings.write_text("1")
+    read = f'jsonify(json.load(open("{settings}")))'
+    source = SERVER.replace("sqlite3, time", "json, sqlite3, time").replace('jsonify("nothing")', read)
+    bench.record(bench.script(source), visiting("/nothing"), concurrency=1, iterations=1)
+    settings.write_text("2")
+    folder, manifest = RunFolder.open(bench.path / "run")
+    assert "flask" in manifest.result.modules
+    found = conclude(manifest, [bench.verify(strict=False)]).verdict
+    assert (found.judgement, found.facts.changed_sources) == (IDENTICAL, ())
+    file = Altered("file", str(settings), "", "")
+    assert found.facts.altered == (file,)
+    manifest.packages["flask"] = "0.1"
+    folder.save(manifest)
+    found = conclude(manifest, [bench.verify(strict=False)]).verdict
+    assert (found.judgement, found.facts.asked) == (IDENTICAL, ())
+    assert found.facts.altered == (Altered("package", "flask", "0.1", version("flask")), file)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from loadgen.core import transcript
+from loadgen.core.alignment import Alignment
 from loadgen.core.diagnosis import diagnosed
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import Judge
+from loadgen.core.settling import settled
 from loadgen.core.spec import Load, RunSpec
 from loadgen.core.verdict import Facts
 from loadgen.errors import EngineFault
@@ -24,6 +26,7 @@ from loadgen.store.run_folder import RunFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadgen.core.alignment import Aligned
     from loadgen.core.departure import Departure
 
 STARTED = "2026-03-02T09:30:00+00:00"
@@ -49,6 +52,8 @@ class Sample:
     answer_headers: tuple[tuple[str, str], ...] = ()
     left: dict[int, Departure] = field(default_factory=dict)
     """Requests whose replay left the tape, and how."""
+    asked: tuple[Aligned, ...] = ()
+    """What changed code asks otherwise."""
     concluded: bool = True
     """Whether its causes were found: of several replays, one has them."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -240,4 +245,7 @@ class _Session:
             client_order_same=True,
             facts=msgspec.convert(facts, Facts),
         )
+        if self.sample.asked:
+            requests = {seq: self.request(seq) for seq in range(1, self.sample.requests + 1)}
+            found = settled(found, Alignment(list(self.sample.asked)), requests)
         return (diagnosed(found, [found], []) if self.sample.concluded else found).to_json()

@@ -102,7 +102,7 @@ function showLeft(found, block) {
   const told = found.differences.some(([, , replayed]) => replayed.includes(found.evidence));
   return [
     found.evidence && !told && block("What the server's boundary saw", make("p.note", found.evidence)),
-    found.stack.length > 0 && block("Where it left the tape", showStack(found.stack)),
+    found.stack.length > 0 && block(found.left ? "Where it left the tape" : "Where it does so", showStack(found.stack)),
   ].filter(Boolean);
 }
 
@@ -124,6 +124,7 @@ function showExchange(store, row, { level, drawer = false }) {
     drawer ? facts : null,
     found && make("div.block", showDifferences(found)),
     found && showLeft(found, block),
+    showCallsOf(store, row + 1, block),
     drawer ? null : make("div.block", facts),
     ...showAnswers(store, row, recorded, replayed, block),
     block("Request", showHeaders(request.headers), make("div.block", showBody(request.body))));

@@ -28,6 +28,7 @@ function showFacts(store) {
     if (replays.length > 1) fact("Replays that diverged", number(diverged), `of ${number(replays.length)}; shown: verification ${verification.number}`, diverged > 0);
     const order = verification.server_order || {};
     fact("Server order", order.same === true ? "same" : order.same === false ? "differs" : "unknown", order.steps ? plural(order.steps, "step") : "not compared", order.same === false);
+    if (verification.asked) fact("Calls", verification.asked === "the same" ? "same" : "differ", verification.asked);
   } else fact("Requests", number(store.count), store.data.story.tone === "unverified" ? "recorded" : "readable");
   fact("Virtual users", number(run.concurrency), `${run.scenario}, seed ${run.seed}`);
   if (totals.seconds) fact("Recorded in", `${totals.seconds.toFixed(2)} s`, `${number(Math.round(totals.requests / totals.seconds))} requests a second`);
@@ -101,7 +102,7 @@ async function main() {
     loading.textContent = `This browser could not unpack the run (${error}). A browser of 2023 or later can.`;
     return;
   }
-  const parts = [showReasons, showCauses, showFacts, showDivergences, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
+  const parts = [showReasons, showCauses, showFacts, showDivergences, showCalls, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
   const failed = [];
   for (const part of parts) {
     try { part(store); } catch (error) { failed.push(error); console.error(error); }

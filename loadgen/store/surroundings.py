@@ -1,0 +1,105 @@
+"""What a server runs on beside its code: libraries, data files and its environment. What of it has changed?
+
+Libraries are run as they are now, so a replay with others is one of changed code. Data files and variables
+have no part in a replay, which has those that were recorded: that they changed is worth a word, no more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from loadgen.core.relocation import IN_PLACE, Relocation
+from loadgen.core.verdict import Altered
+from loadgen.store.code_digests import changed, digests, folders, home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from loadgen.engine.target import Target
+    from loadgen.store.manifest import Manifest
+
+LARGEST = 1 << 20
+"""Bytes of a data file; what is larger is no configuration."""
+_DATA = frozenset(
+    {".toml", ".ini", ".cfg", ".conf", ".yaml", ".yml", ".json", ".env", ".properties", ".html", ".htm",
+     ".jinja", ".jinja2", ".j2", ".mako", ".sql", ".css", ".js", ".mjs"}
+)  # fmt: skip
+_NAMES = frozenset({".env", ".flaskenv"})
+_INSTALLED = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info")
+
+
+def data_files(target: Target) -> dict[str, str]:
+    """Return the digests of configuration, static files and the like beside the code of *target*."""
+    return digests(_data(home(target)))
+
+
+def _data(folder: Path) -> Iterator[Path]:
+    for here, names in folders(folder):
+        if "run.json" in names:
+            continue  # a recording's
+        static = "static" in here.relative_to(folder).parts
+        for name in names:
+            path = here / name
+            known = static or path.suffix.lower() in _DATA or name in _NAMES
+            if known and "templates" not in path.parts and path.stat().st_size <= LARGEST:
+                yield path
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the libraries that are installed here, by name."""
+    found = dict[str, str]()
+    for entry in sys.path:
+        try:
+            names = sorted(os.listdir(entry or "."))  # noqa: PTH208 - a name is all that is needed
+        except OSError:
+            continue
+        for name in names:
+            if one := _INSTALLED.fullmatch(name):
+                found.setdefault(_normal(one["name"]), one["version"])
+    return found
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def changed_packages(manifest: Manifest) -> list[Altered]:
+    """Return the libraries that have another version now than the recorded server had imported."""
+    if manifest.image or not manifest.packages:
+        return []
+    now = packages()
+    other = {name for name, version in manifest.packages.items() if now.get(name) != version}
+    if not other:
+        return []
+    imported = _imported(manifest.result.modules)
+    return [
+        Altered("package", name, manifest.packages[name], now.get(name, ""))
+        for name in sorted(other)
+        if name in imported or name.replace("-", "_") in manifest.result.modules
+    ]
+
+
+def _imported(modules: Sequence[str]) -> set[str]:
+    """Return the names of the libraries that *modules* are of, as far as they are installed."""
+    of = metadata.packages_distributions()
+    return {_normal(library) for module in modules for library in of.get(module, ())}
+
+
+def altered(
+    manifest: Manifest, environment: Mapping[str, str], moved: Relocation = IN_PLACE
+) -> list[Altered]:
+    """Return all that is not what it was around the code; *environment* is the recorded server's."""
+    if manifest.image:
+        return []
+    files = [Altered("file", path, "", "") for path in changed(manifest.data_files, moved) or ()]
+    variables = [
+        Altered("variable", name, "", "")  # values may be secrets
+        for name in manifest.spec.server_env
+        if name in os.environ and name in environment and os.environ[name] != environment[name]
+    ]
+    return [*changed_packages(manifest), *files, *variables]
