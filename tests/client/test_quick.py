@@ -37,6 +37,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/a", {"timeout": 3}),
     ("GET", "/a", {"auth": ("user", "word")}),
     ("GET", "/a", {"extensions": {"target": b"/other"}}),
+    ("GET", "/a", {"headers": {b"X-Latin": b"caf\xe9", "X-UTF8": "é".encode()}}),
+    ("GET", "/a", {"headers": [("X-Latin", b"\xe9"), ("X-Latin", b"\xff")]}),
     ("HEAD", "/a", {}),
     ("DELETE", "/a", {}),
     ("POST", "/a", {}),
@@ -67,6 +69,7 @@ ANSWERS = {
     "redirect": b"HTTP/1.1 302 Found\r\nLocation: /else?x=1\r\nContent-Length: 0\r\n\r\n",
     "cookie": OK + b"Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
     "empty": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "no reason": b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
     "error": b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno",
 }
 
@@ -97,6 +100,7 @@ def shown(answer: httpx.Response) -> list[Any]:
     following = answer.next_request
     return [
         answer.status_code,
+        answer.reason_phrase,
         answer.headers.raw,
         answer.headers.multi_items(),
         answer.content,
@@ -191,6 +195,17 @@ async def test_errors_are_those_of_httpx(reply: bytes) -> None:
         return [type(caught.value), str(caught.value), str(caught.value.request.url)]
 
     await both(act, reply)
+
+
+async def test_text_above_ascii_is_no_header() -> None:
+    """httpx takes such a value as bytes only; the same is refused, before there is a request."""
+
+    async def act(client: httpx.AsyncClient) -> list[Any]:
+        with pytest.raises(UnicodeEncodeError) as caught:
+            await client.get("/a", headers={"X-Name": "café"})
+        return [str(caught.value)]
+
+    await both(act)
 
 
 async def test_what_is_no_json_is_no_request() -> None:

@@ -200,7 +200,7 @@ async def test_a_lost_connection_is_not_tried_again(
 
 
 async def test_answers_are_told_as_they_came(wire: WireTransport) -> None:
-    """Status, header names, order and duplicates, and the body's bytes are those of the wire."""
+    """Status, reason, header names, order and duplicates, and the body's bytes are those of the wire."""
     body = gzip.compress(b"squeezed")
     head = (
         b"HTTP/1.1 418 Teapot\r\nset-cookie: a=1\r\nX-One: 1\r\nSet-Cookie: b=2\r\nX-Latin: \xe9\r\n"
@@ -208,7 +208,7 @@ async def test_answers_are_told_as_they_came(wire: WireTransport) -> None:
     )
     async with raw_server(always(head + body)) as server:
         answer = await send(wire, server)
-    assert answer.status_code == 418
+    assert (answer.status_code, answer.reason_phrase) == (418, "Teapot")
     assert answer.headers.raw == [
         (b"set-cookie", b"a=1"),
         (b"X-One", b"1"),
