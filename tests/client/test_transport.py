@@ -65,7 +65,12 @@ async def send(
             content = b"".join([chunk async for chunk in answer.stream])
         finally:
             await answer.aclose()
-    return httpx.Response(answer.status_code, headers=answer.headers.raw, stream=httpx.ByteStream(content))
+    return httpx.Response(
+        answer.status_code,
+        headers=answer.headers.raw,
+        stream=httpx.ByteStream(content),
+        extensions=answer.extensions,
+    )
 
 
 def wire_body(answer: httpx.Response) -> bytes:

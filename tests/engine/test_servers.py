@@ -285,15 +285,24 @@ def test_flask_finds_its_application(shop: Bench) -> None:
 
 
 def test_a_breakpoint_that_was_left_in(shop: Bench) -> None:
-    """Nobody is at the terminal: the request is answered as if it were not there."""
+    """Nobody is at the terminal: it is passed over; a debugger that is asked for by name ends its request."""
     source = """
+        import pdb
         from shop import app
+        @app.get("/traced")
+        def traced():
+            pdb.set_trace()
+            return "not answered"
+        @app.get("/asks")
+        def asks():
+            return input()
         @app.get("/debugged")
         def debugged():
             breakpoint()
             return "answered"
         app.run()
     """
-    recorded = shop.record(shop.script(source), visiting("/debugged", "/who"), iterations=2)
-    assert recorded.totals.statuses == {200: 32}
+    visit = visiting("/debugged", "/traced", "/asks", "/who")
+    recorded = shop.record(shop.script(source), visit, iterations=2)
+    assert recorded.totals.statuses == {200: 32, 500: 32}
     assert shop.verify().verdict.judgement is Judgement.IDENTICAL
