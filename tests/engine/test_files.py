@@ -132,3 +132,39 @@ def test_without_it_a_replay_writes(recorded: Bench) -> None:
     before = content(recorded.path)
     again.verify("again-run")
     assert content(recorded.path) != before
+
+
+def test_what_a_file_is(bench: Bench) -> None:
+    """Recorded, an open file has the attributes and the kind that it has unrecorded; libraries ask."""
+    script = bench.script("""
+        import io
+        from flask import Flask, jsonify
+
+        app = Flask(__name__)
+        KINDS = (io.IOBase, io.RawIOBase, io.BufferedIOBase, io.TextIOBase)
+
+        @app.get("/kinds")
+        def kinds():
+            found = []
+            for mode, buffering in (("w", -1), ("wb", -1), ("rb", 0), ("r+", -1)):
+                with open("some", mode, buffering) as file:
+                    kind = [issubclass(type(file), one) and isinstance(file, one) for one in KINDS]
+                    found.append([getattr(file, "mode", None), kind, hasattr(file, "nothing")])
+            with open("some") as file:
+                file.own = 3
+                found.append(file.own)
+            return jsonify(found)
+
+        if __name__ == "__main__":
+            app.run()
+    """)
+    answers = []
+
+    async def ask(user: User) -> None:
+        answers.append((await user.http.get("/kinds")).json())
+
+    bench.record(script, Scenario("asking", "asks", ask), concurrency=2, iterations=1)
+    text, buffered, raw = [True, False, False, True], [True, False, True, False], [True, True, False, False]
+    opened = [["w", text, False], ["wb", buffered, False], ["rb", raw, False], ["r+", text, False], 3]
+    assert answers == [opened, opened]
+    assert bench.verify().verdict.judgement is Judgement.IDENTICAL

@@ -32,6 +32,7 @@ class Application:
     """How an application is installed and started; ``{data}`` is a folder that a replay does not have."""
 
     package: str
+    """What is installed; more than one, separated by spaces."""
     target: tuple[str, ...]
     scenario: str
     iterations: int
@@ -50,6 +51,7 @@ APPLICATIONS = (
     Application(
         "sqlite-web", ("--", "sqlite_web", "--no-browser", "{data}/some.db"), "sqlite_web_scenario.py", 3
     ),
+    Application("pandas matplotlib", (str(HERE / "numerical_server.py"),), "numerical_scenario.py", 2),
     Application(
         "lute3",
         ("--", "python", "-m", "lute.main", "--local", "--config", "lute.yml"),
@@ -66,9 +68,9 @@ def installed(
 ) -> tuple[Application, Path]:
     """Install an application beside loadgen, in an environment of its own."""
     application: Application = request.param
-    venv = tmp_path_factory.mktemp(application.package)
+    venv = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    install = [str(venv / "bin" / "pip"), "install", "--quiet", str(REPOSITORY), application.package]
+    install = [str(venv / "bin" / "pip"), "install", "--quiet", str(REPOSITORY), *application.package.split()]
     subprocess.run(install, check=True)
     return application, venv / "bin"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -71,11 +73,16 @@ def external_objects(target: Any, system: Any) -> Any:
     return target if factories else system.patch_function(partial(target))
 
 
+_ABSTRACT = (io.IOBase, io.RawIOBase, io.BufferedIOBase, io.TextIOBase, Sequence)
+"""Abstract classes, of which the proxies of such objects are subclasses, too."""
+
+
 def let_proxies_be_what_they_stand_for() -> None:
-    """Give the proxy of an external object the class and the hash of that object.
+    """Give the proxy of an external object the class of that object, its hash, and its own attributes.
 
     While recording, ``isinstance(row, sqlite3.Row)`` is false and ``hash(row)`` raises ``TypeError``, because
-    the proxy's type defines only ``__eq__``. Code that depends on either would answer differently.
+    the proxy's type defines only ``__eq__``; a text file has no ``mode``, because its class has none, and its
+    type is not an ``io.TextIOBase``. Code that depends on any of these would answer differently.
     """
     stock = engine_system._ext_proxytype_from_spec
 
@@ -84,10 +91,14 @@ def let_proxies_be_what_they_stand_for() -> None:
         __class__ = property(lambda self: getattr(type(self), "_loadgen_kind", type(self)))
 
     def ext_proxytype_from_spec(system: Any, module: str, name: str, **spec: Any) -> Any:
+        spec["has_custom_getattr"] = spec.get("has_custom_getattr") or spec.get("has_instance_dict")
         proxytype = stock(system, module, name, **spec)
         kind = engine_system.lookup(module, name)
         if isinstance(kind, type):
             proxytype._loadgen_kind = kind
+            for abstract in _ABSTRACT:
+                if issubclass(kind, abstract):
+                    abstract.register(proxytype)
             if proxytype.__hash__ is None and kind.__hash__ is not None:
                 hashed = system._wrapped_function(handler=system.ext_gateway, target=kind.__hash__)
                 proxytype.__hash__ = hashed
