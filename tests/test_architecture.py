@@ -25,7 +25,8 @@ PURE = {
 PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("engine",), ("store",), ("client",),
     ("modes",),
-    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("hunt",), ("hazards",),
+    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",),
+    ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""

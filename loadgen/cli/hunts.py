@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary
 
-OWN = ("concurrency", "seed", "scenario", "runtime", "explain")
+OWN = ("name", "tags", "note", "checkout", "concurrency", "seed", "scenario", "runtime", "explain")
 """Fields of the specifications that a hunt varies, or that are for a person who looks at one run."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Trials at a time: each keeps a server and a client busy."""

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import check, config, exports, hazards, hunts, races
+from loadgen.cli import check, config, exports, hazards, hunts, races, suites
 from loadgen.cli.options import parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
@@ -121,20 +121,35 @@ def recorded(
 def verify(
     spec: VerifySpec,
     run: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of a run. Default: the latest one in runs/.", show_default=False),
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of a run; several; or a folder of runs. Default: the latest one in runs/.",
+            show_default=False,
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    jobs: suites.Jobs = None,
     junit: exports.Junit = None,
     summary: exports.Summary = None,
+    html: suites.Html = None,
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer.
 
-    The replay needs no database and no other service. It runs where the run was recorded: on this machine,
-    with the code as it is now, or in containers. Exit code 0: identical; 1: diverged; 3: undetermined.
+    Several runs are verified side by side, and the exit code is that of the worst. A replay needs no database
+    and no other service. It runs where the run was recorded: on this machine, with the code as it is now, or
+    in containers. Exit code 0: identical; 1: diverged; 3: undetermined.
     """
-    verified(spec, run, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
+    if run and suites.is_suite(run):
+        many = jobs or suites.JOBS
+        suites.verified(
+            spec, run, jobs=many, quiet=quiet, as_json=as_json, junit=junit, summary=summary, html=html
+        )
+    if jobs is not None or html is not None:
+        raise UsageError(
+            "--jobs and --html are for several runs", advice="Give several, or a folder of runs."
+        )
+    verified(spec, run[0] if run else None, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
 
 
 def verified(
@@ -196,6 +211,7 @@ exports.register(app)
 hazards.register(app)
 hunts.register(app)
 races.register(app)
+suites.register(app)
 check.register(app)
 
 

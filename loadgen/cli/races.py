@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from loadgen.hunt.races.hunting import Hunted, Setting
     from loadgen.hunt.races.trial import Tried
 
-OWN = ("schedule", "strategy", "schedule_seed", "script", "mode", "stacks", "engine_alone", "iterations")
+OWN = (
+    "name",
+    "tags",
+    "note",
+    "schedule",
+    "strategy",
+    "schedule_seed",
+    "script",
+    "mode",
+    "stacks",
+    "engine_alone",
+    "iterations",
+)
 """Fields of the specification that a hunt decides, or that do not go with it."""
 USERS = 8
 AGAIN = 5

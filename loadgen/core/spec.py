@@ -361,6 +361,23 @@ class InvariantSpec(Value, frozen=True, kw_only=True):
                     raise UsageError(f"--{name} {path}: {error}") from error
 
 
+class Label(Value, frozen=True, kw_only=True):
+    """What a run is called, to find it among others."""
+
+    name: Annotated[str, Option(("--name",), "Name of the run in suites and reports.", "TEXT")] = ""
+    tags: Annotated[
+        tuple[str, ...], Option(("--tag",), "Tag of the run, such as smoke. May be repeated.", "TAG")
+    ] = ()
+    note: Annotated[str, Option(("--note",), "Remark, kept with the run.", "TEXT")] = ""
+
+    def __post_init__(self) -> None:
+        for option, text in (("--name", self.name), *(("--tag", tag) for tag in self.tags)):
+            if not text.isprintable() or text != text.strip():
+                raise UsageError(f"{option} {text!r} is not one line of text")
+        if any(not re.fullmatch(r"[\w.-]+", tag) for tag in self.tags):
+            raise UsageError("a --tag is one word: letters, digits, and . _ -")
+
+
 class RunSpec(Value, frozen=True, kw_only=True):
     """Everything that defines a run to record."""
 
@@ -433,6 +450,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
             "generator. docs/replay-modes.md compares them.",
         ),
     ] = ModeName.BOUNDARY
+    label: Label = Label()
     place: RecordPlace = RecordPlace()
     without: tuple[str, ...] = ()
     """Names of engine gaps to leave open, to show the effect of each."""

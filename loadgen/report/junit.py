@@ -18,6 +18,8 @@ from loadgen.report import wording
 from loadgen.report.asked import call_diff, diff_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.core.masking import Masker
     from loadgen.core.verdict import Divergence, Verdict
     from loadgen.report.wording import Told
@@ -35,20 +37,25 @@ def junit(manifest: Manifest, verification: Verification, masker: Masker) -> byt
     """Return what *verification* found as JUnit XML."""
     verdict = verification.verdict
     took = str(verdict.facts.seconds.replay if verdict and verdict.facts.seconds else 0)
-    suite = ET.Element("testsuite", name=f"loadgen verify {_clean(manifest.id)}", time=took)
+    suite = ET.Element("testsuite", name=f"loadgen verify {clean(manifest.id)}", time=took)
     suite.set("timestamp", manifest.created)
-    evidence = _case(suite, "evidence", "the replay can be judged", took)
-    answers = _case(suite, "answers", "every answer is the same")
-    steps = _case(suite, "order", "the server's order is the same")
+    evidence = add_case(suite, "evidence", "the replay can be judged", took)
+    answers = add_case(suite, "answers", "every answer is the same")
+    steps = add_case(suite, "order", "the server's order is the same")
     if verdict is not None and verdict.facts.asked is not None:
-        _calls(_case(suite, "calls", "every effect is the same"), verdict, masker)
+        _calls(add_case(suite, "calls", "every effect is the same"), verdict, masker)
     if verdict is None:
-        _add(evidence, "error", verification.problem)
+        add_result(evidence, "error", verification.problem)
         for case in (answers, steps):
-            _add(case, "skipped", "it was not compared")
+            add_result(case, "skipped", "it was not compared")
     else:
         _judged(verdict, evidence, answers, steps, masker)
         _requests(suite, verdict, masker)
+    return document(suite)
+
+
+def document(suite: ET.Element) -> bytes:
+    """Return the file that has *suite*, with its tests counted."""
     for kind in ("tests", "failures", "errors", "skipped"):
         tag = {"tests": "testcase", "failures": "failure", "errors": "error"}.get(kind, kind)
         suite.set(kind, str(len(list(suite.iter(tag)))))
@@ -64,17 +71,17 @@ def _judged(
 ) -> None:
     if verdict.judgement is Judgement.UNDETERMINED:
         reasons = [": ".join(wording.reason(one, masker)[:2]) for one in verdict.reasons]
-        _add(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
+        add_result(evidence, "error", reasons[0], "\n".join(reasons[:LISTED]))
     if verdict.diverged:
         fault = f"{wording.capital(text)}." if (text := wording.at_fault(verdict)) else ""
         message = f"{wording.lead(verdict, masker)} {fault}".rstrip()
-        _add(answers, "failure", message, "\n".join(_causes(wording.causes(verdict, masker))))
+        add_result(answers, "failure", message, "\n".join(cause_lines(wording.causes(verdict, masker))))
     elif verdict.judgement is not Judgement.IDENTICAL and verdict.compared != verdict.requests:
-        _add(answers, "skipped", wording.lead(verdict, masker))
+        add_result(answers, "skipped", wording.lead(verdict, masker))
     if verdict.order_steps is None:
-        _add(steps, "skipped", f"server's order: {wording.order(verdict)}")
+        add_result(steps, "skipped", f"server's order: {wording.order(verdict)}")
     elif verdict.order is not None:
-        _add(steps, "failure", f"server's order: {wording.order(verdict)}", wording.first_step(verdict))
+        add_result(steps, "failure", f"server's order: {wording.order(verdict)}", wording.first_step(verdict))
 
 
 def _calls(case: ET.Element, verdict: Verdict, masker: Masker) -> None:
@@ -86,23 +93,24 @@ def _calls(case: ET.Element, verdict: Verdict, masker: Masker) -> None:
         if difference.field == "calls"
     ]
     if other:
-        _add(case, "failure", other[0], "\n".join(other[:LISTED]))
+        add_result(case, "failure", other[0], "\n".join(other[:LISTED]))
     diff = [line for one in call_diff(verdict, masker) for line in (one.title, *diff_lines(one, LISTED))]
     told = [wording.capital(wording.calls(verdict)), *wording.altered(verdict, masker), *diff]
-    ET.SubElement(case, "system-out").text = _clean("\n".join(told))
+    ET.SubElement(case, "system-out").text = clean("\n".join(told))
 
 
 def _requests(suite: ET.Element, verdict: Verdict, masker: Masker) -> None:
     for one in verdict.divergences[:LISTED]:
-        case = _case(suite, "divergence", f"request {one.seq} {one.method} {masker.target(one.target)}")
+        case = add_case(suite, "divergence", f"request {one.seq} {one.method} {masker.target(one.target)}")
         calls = [f"  {masker.text(call)}" for call in one.stack]
         where = "where" if one.code == ANOTHER_EFFECT else "where it left the tape"
         left = [f"{where}, innermost call first:", *calls] if calls else []
         differences = _differences(one, masker)
-        _add(case, "failure", differences[0], "\n".join(differences + left))
+        add_result(case, "failure", differences[0], "\n".join(differences + left))
 
 
-def _causes(told: list[Told]) -> list[str]:
+def cause_lines(told: Sequence[Told]) -> list[str]:
+    """Return the first causes, in lines."""
     lines = []
     for cause in told[:CAUSES]:
         lines += [
@@ -123,13 +131,16 @@ def _differences(one: Divergence, masker: Masker) -> list[str]:
     return [wording.line(difference, masker) for difference in sorted(one.differences, key=wording.rank)]
 
 
-def _case(suite: ET.Element, group: str, name: str, seconds: str = "0") -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=f"loadgen.{group}", name=_clean(name), time=seconds)
+def add_case(suite: ET.Element, group: str, name: str, seconds: str = "0") -> ET.Element:
+    """Add a test to *suite*."""
+    return ET.SubElement(suite, "testcase", classname=f"loadgen.{group}", name=clean(name), time=seconds)
 
 
-def _add(case: ET.Element, kind: str, message: str, text: str = "") -> None:
-    ET.SubElement(case, kind, message=_clean(message)).text = _clean(text) or None
+def add_result(case: ET.Element, kind: str, message: str, text: str = "") -> None:
+    """Say of the test *case* that it failed, or why it says nothing."""
+    ET.SubElement(case, kind, message=clean(message)).text = clean(text) or None
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return *text* without what XML cannot hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -30,19 +30,19 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
     """Return what a job page should say about *verification*."""
     verdict = verification.verdict
     story = tell(manifest, verification, verdict.requests if verdict else 0, masker)
-    users, target = manifest.concurrency, _text(manifest.spec.target_name)
+    users, target = manifest.concurrency, plain(manifest.spec.target_name)
     lines = [
-        f"## {_SIGN.get(story.tone, '⚠️')} {story.title}: {target}, {users} at a time",
+        f"## {sign(story.tone)} {story.title}: {target}, {users} at a time",
         "",
-        _text(masker.text(story.lead)),
+        plain(masker.text(story.lead)),
         "",
     ]
     if verdict is not None:
         lines += [*_facts(verdict), *_replays(verdict)]
     for reason in story.reasons[:LISTED]:
         fault, message, advice = wording.reason(reason, masker)
-        lines += [f"**{_text(fault)}**: {_text(message)}", ""]
-        lines += [_text(advice), ""] if advice else []
+        lines += [f"**{plain(fault)}**: {plain(message)}", ""]
+        lines += [plain(advice), ""] if advice else []
     if verdict is not None:
         lines += _causes(wording.causes(verdict, masker))
         lines += _divergences(verdict, masker)
@@ -67,7 +67,7 @@ def _divergences(verdict: Verdict, masker: Masker) -> list[str]:
 
 def _calls(verdict: Verdict, masker: Masker) -> list[str]:
     """Return what changed code asks otherwise as a diff, and what else is not what it was."""
-    around = [f"- {_text(one)}" for one in wording.altered(verdict, masker)]
+    around = [f"- {plain(one)}" for one in wording.altered(verdict, masker)]
     found = ["### Around the code", "", *around, ""] if around else []
     if not verdict.calls:
         return found
@@ -77,12 +77,12 @@ def _calls(verdict: Verdict, masker: Masker) -> list[str]:
     if len(groups) > LISTED:
         diff.append(f"… and {wording.count(len(groups) - LISTED, 'more route')}")
     fenced = ["```diff", *(line.replace("`", "'") for line in diff), "```"]
-    return [*found, "### Calls", "", f"{_text(wording.capital(wording.calls(verdict)))}.", "", *fenced, ""]
+    return [*found, "### Calls", "", f"{plain(wording.capital(wording.calls(verdict)))}.", "", *fenced, ""]
 
 
 def _replays(verdict: Verdict) -> list[str]:
     how = wording.replays(verdict)
-    return [f"{_text(wording.capital(how))}.", ""] if how else []
+    return [f"{plain(wording.capital(how))}.", ""] if how else []
 
 
 def _facts(verdict: Verdict) -> list[str]:
@@ -93,7 +93,7 @@ def _facts(verdict: Verdict) -> list[str]:
     return [
         "| answers compared | differ | server order | recorded in | replayed in |",
         "| ---: | ---: | --- | ---: | ---: |",
-        f"| {compared} | {verdict.diverged:,} | {_text(wording.order(verdict))} | {took} |",
+        f"| {compared} | {verdict.diverged:,} | {plain(wording.order(verdict))} | {took} |",
         "",
     ]
 
@@ -101,15 +101,15 @@ def _facts(verdict: Verdict) -> list[str]:
 def _causes(told: list[Told]) -> list[str]:
     lines = []
     for cause in told[:CAUSES]:
-        what = f"{_code(cause.request)} {_text(wording.capital(cause.what))}"
+        what = f"{_code(cause.request)} {plain(wording.capital(cause.what))}"
         many = wording.count(cause.count, "request")
         where = [f"   - Where: {_code(cause.where)}"] if cause.where else []
         lines += [
-            f"{cause.number}. **At fault: {_text(cause.label)}.** {what} ({many})",
+            f"{cause.number}. **At fault: {plain(cause.label)}.** {what} ({many})",
             *where,
-            *([f"   - Also: {_text(cause.others)}"] if cause.others else []),
-            f"   - Why: {_text(cause.why)}",
-            f"   - Next: {_text(cause.advice)}",
+            *([f"   - Also: {plain(cause.others)}"] if cause.others else []),
+            f"   - Why: {plain(cause.why)}",
+            f"   - Next: {plain(cause.advice)}",
         ]
     if len(told) > CAUSES:
         lines += ["", f"… and {len(told) - CAUSES:,} more causes."]
@@ -125,10 +125,15 @@ def _row(one: Divergence, masker: Masker) -> str:
 
 def _code(text: str) -> str:
     short = text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"
-    return f"<code>{_text(short)}</code>"
+    return f"<code>{plain(short)}</code>"
 
 
-def _text(text: str) -> str:
+def sign(tone: str) -> str:
+    """Return the sign of a verdict."""
+    return _SIGN.get(tone, "⚠️")
+
+
+def plain(text: str) -> str:
     """Escape *text* so that Markdown and HTML leave it as it is, in a table too."""
-    plain = escape(" ".join(text.split()), quote=False)
-    return "".join(f"&#{ord(letter)};" if letter in "|`*_[]\\~#" else letter for letter in plain)
+    escaped = escape(" ".join(text.split()), quote=False)
+    return "".join(f"&#{ord(letter)};" if letter in "|`*_[]\\~#" else letter for letter in escaped)

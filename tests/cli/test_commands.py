@@ -134,7 +134,7 @@ def test_version(loadgen: Shell) -> None:
         (["record", "--", "ls", "-l"], "ls is not a command"),
         (["record", "--seed"], "--seed"),
         (["record", "a:b", "c:d"], "c:d"),
-        (["verify", "a", "b"], "b"),
+        (["verify", "a", "b"], "there is no folder a"),
         (["record", "--scenario", "nosuch"], "nosuch"),
         (["record", "--scenario", "nosuch.py"], "the scenario file nosuch.py cannot be read"),
         (["record", "--scenario", "nosuch.py:name"], "the scenario file nosuch.py cannot be read"),
@@ -161,7 +161,7 @@ def test_version(loadgen: Shell) -> None:
         (["hazards", "--expect", "nosuch"], "nosuch"),
         (["verify"], "no run in runs/"),
         (["verify", "nosuch"], "nosuch is not a run folder"),
-        (["verify", "."], "is not a run folder"),
+        (["verify", "."], "there is no run in ."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,0 +1,143 @@
+"""What the commands for many runs print."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.cli.console import TextConsole
+from loadgen.cli.show import COLOUR
+from loadgen.core.verdict import Judgement
+from loadgen.report.suite import headline
+from loadgen.store.runs import is_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.report.suite import RowTold
+    from loadgen.store.runs import FoundRun
+    from loadgen.store.verification import Verification
+    from loadgen.suite import SuiteRow
+
+CAUSES = 3
+"""Causes of each run that the terminal shows."""
+
+
+def suite(rows: Sequence[RowTold]) -> str:
+    """Show a suite: one table, then what was found in the runs that are not identical."""
+    table = _table("run", "verdict", "requests", "took", "target")
+    for row in rows:
+        took = "" if row.seconds is None else f"{row.seconds:.2f} s"
+        count = "" if row.requests is None else f"{row.requests:,}"
+        verdict = Text(row.judgement.value, style=COLOUR[row.judgement])
+        table.add_row(Text(row.label), verdict, count, took, Text(row.target))
+    console = TextConsole()
+    console.print(table)
+    for row in rows:
+        if row.judgement is Judgement.IDENTICAL:
+            continue
+        console.print(Text.assemble((f"\n{row.label}", "bold"), f"  {_line(row.what)}"))
+        for cause in row.causes[:CAUSES]:
+            what = "" if cause.number == 1 else f" {cause.request}: {_line(cause.what)}"  # the first is said
+            console.print(Text(f"  at fault: {cause.label}.{what} {cause.why}"))
+        if len(row.causes) > CAUSES:
+            console.print(Text(f"  … and {len(row.causes) - CAUSES} more causes"))
+        if row.target:
+            console.print(Text(f"  loadgen verify {row.path}"))
+    console.print(Text(f"\n{headline(rows)}", style="bold"))
+    return console.text()
+
+
+def suite_json(rows: Sequence[SuiteRow]) -> str:
+    """Return the verdicts as JSON, run by run."""
+    content = [
+        {
+            "run": row.run.label,
+            "path": str(row.run.path),
+            "verdict": row.judgement.value,
+            "evidence": str(row.verified.folder) if row.verified else None,
+            "reasons": [one.message for one in row.reasons],
+            "causes": [cause.why for cause in row.verified.verdict.causes] if row.verified else [],
+        }
+        for row in rows
+    ]
+    return json.dumps(content, indent=2)
+
+
+def runs(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str:
+    """List runs, each with its size and its latest verification."""
+    table = _table("run", "verdict", "target", "traffic", "recorded", "requests", "size", "tags")
+    for run, size, latest in found:
+        verdict = Text("never verified", style="dim")
+        if run.manifest is None:
+            assert run.problem is not None
+            what = "damaged" if is_run(run.path) else "not a run"
+            table.add_row(Text(run.label), Text(what, style=COLOUR[Judgement.UNDETERMINED]))
+            continue
+        if latest is not None:
+            judgement = latest.verdict.judgement if latest.verdict else Judgement.UNDETERMINED
+            verdict = Text(judgement.value, style=COLOUR[judgement])
+        spec = run.manifest.spec
+        table.add_row(
+            Text(run.label),
+            verdict,
+            Text(spec.target_name),
+            Text(spec.traffic_name),
+            f"{run.manifest.created[:10]} {run.manifest.created[11:16]}",
+            "" if run.manifest.requests is None else f"{run.manifest.requests:,}",
+            _size(size),
+            Text(", ".join(spec.label.tags)),
+        )
+    console = TextConsole()
+    console.print(table)
+    for run, _, _ in found:
+        if run.problem is not None:
+            console.print(Text(f"{run.label}: {run.problem.message}", style="yellow"))
+        elif run.manifest is not None and run.manifest.spec.label.note:
+            console.print(Text(f"{run.label}: {run.manifest.spec.label.note}"))
+    return console.text()
+
+
+def runs_json(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str:
+    """List runs as JSON."""
+
+    def row(run: FoundRun, size: int, latest: Verification | None) -> dict[str, Any]:
+        content: dict[str, Any] = {"run": run.label, "path": str(run.path), "size": size}
+        if run.manifest is None:
+            return {**content, "problem": run.problem.message if run.problem else ""}
+        spec = run.manifest.spec
+        verdict = None
+        if latest is not None:
+            verdict = latest.verdict.judgement.value if latest.verdict else Judgement.UNDETERMINED.value
+        return {
+            **content,
+            "target": spec.target_name,
+            "traffic": spec.traffic_name,
+            "recorded": run.manifest.created,
+            "state": run.manifest.result.state.value,
+            "requests": run.manifest.requests,
+            "tags": list(spec.label.tags),
+            "note": spec.label.note,
+            "verdict": verdict,
+        }
+
+    return json.dumps([row(*one) for one in found], indent=2)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024:,.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):,.1f} MiB"
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
+    for name in names:
+        right = name in {"requests", "took", "size"}
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    return table

@@ -1,0 +1,176 @@
+"""Commands for many runs: verify a suite, list the runs of a folder, accept new answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen import __version__
+from loadgen.cli.exports import replacing
+from loadgen.cli.output import say
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadgen.core.spec import VerifySpec
+    from loadgen.report.suite import RowTold
+    from loadgen.suite import SuiteRow
+
+JOBS = max(1, (os.cpu_count() or 1) // 2)
+"""Runs at a time: each keeps a server and a client busy."""
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, help=f"Runs to verify at a time. [default: {JOBS}]", show_default=False
+    ),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="With several runs: write an HTML index, and each run's report.html.",
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to *app*."""
+    app.command(short_help="List the runs of a folder.")(runs)
+
+
+def is_suite(given: Sequence[Path]) -> bool:
+    """Say whether *given* names anything but one run."""
+    from loadgen.store.runs import is_run
+
+    return len(given) > 1 or (len(given) == 1 and given[0].is_dir() and not is_run(given[0]))
+
+
+def verified(
+    spec: VerifySpec,
+    given: Sequence[Path],
+    *,
+    jobs: int,
+    quiet: bool,
+    as_json: bool,
+    junit: Path | None,
+    summary: Path | None,
+    html: Path | None,
+) -> None:
+    """Verify the runs that *given* names, print what was found, and exit with the code of the worst."""
+    from loadgen.cli import show_suite
+    from loadgen.cli.progress import Progress
+    from loadgen.cli.running import interruptible
+    from loadgen.core.comparison import ignoring
+    from loadgen.store.runs import find_runs
+    from loadgen.suite import judged, verify_all
+
+    ignoring(spec.ignore)  # a rule that cannot be read is found before anything is started
+    found = find_runs(given)
+    with Progress(quiet=quiet or as_json) as emit:
+        rows = interruptible(lambda _: verify_all(found, spec, jobs, emit), at_once=True)
+    told = words(rows)
+    say(show_suite.suite_json(rows) if as_json else show_suite.suite(told))
+    _write(rows, told, given, junit=junit, summary=summary, html=html)
+    raise typer.Exit(judged(rows).exit_code)
+
+
+def words(rows: Sequence[SuiteRow]) -> list[RowTold]:
+    """Put *rows* into words, without secrets."""
+    from loadgen.core.masking import Masker, parse
+    from loadgen.core.verdict import Judgement
+    from loadgen.report.evidence import learn
+    from loadgen.report.suite import told
+    from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import find_verification
+
+    found = []
+    for row in rows:
+        masker = Masker(parse(()))
+        if row.verified is not None and row.judgement is not Judgement.IDENTICAL:
+            run = RunFolder(row.run.path)
+            verification = find_verification(run.path, int(row.verified.folder.name))
+            assert verification is not None
+            learn(run, verification, masker)
+        found.append(told(row, masker))
+    return found
+
+
+def _write(
+    rows: Sequence[SuiteRow],
+    told: Sequence[RowTold],
+    given: Sequence[Path],
+    *,
+    junit: Path | None,
+    summary: Path | None,
+    html: Path | None,
+) -> None:
+    from loadgen.report.suite import to_html, to_junit, to_markdown
+
+    name = " ".join(map(str, given))
+    again = ["loadgen", "verify", *map(str, given)]
+    if junit is not None:
+        with replacing(junit) as file:
+            file.write(to_junit(told, name))
+    if summary is not None:
+        try:
+            with summary.open("a", encoding="utf-8", errors="replace") as text:
+                text.write(to_markdown(told, again))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {summary}: {error.strerror}", advice="Give another file."
+            ) from error
+    if html is not None:
+        reports = {row.run.label: _report(row, html) for row in rows if row.verified is not None}
+        with replacing(html) as file:
+            file.write(to_html(told, reports, name, again, version=__version__))
+
+
+def _report(row: SuiteRow, index: Path) -> str:
+    """Write the report of the verification of *row*; return its address from the page *index*."""
+    from loadgen.core.masking import Masker, parse
+    from loadgen.report.evidence import gather
+    from loadgen.report.page import render
+    from loadgen.store.run_folder import RunFolder
+    from loadgen.store.verification import find_verification
+
+    assert row.verified is not None
+    assert row.run.manifest is not None
+    masker = Masker(parse(()))
+    run = RunFolder(row.run.path)
+    found = find_verification(run.path, int(row.verified.folder.name))
+    path = run.path / "report.html"
+    with replacing(path) as file:
+        file.write(render(gather(run, row.run.manifest, found, masker), masker, version=__version__))
+    return Path(os.path.relpath(path.resolve(), index.resolve().parent)).as_posix()
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List the runs of a folder: target, traffic, date, size, tags, and the latest verdict."""
+    from loadgen.cli import show_suite
+    from loadgen.store.runs import find_runs, size
+    from loadgen.store.verification import find_verification
+
+    found = [
+        (run, size(run.path), find_verification(run.path) if run.manifest is not None else None)
+        for run in find_runs([folder])
+    ]
+    say(show_suite.runs_json(found) if as_json else show_suite.runs(found))
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask at the terminal; where there is none, only *yes* is one."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("nobody can be asked: standard input is not a terminal", advice="Add: --yes")
+    return typer.confirm(question, default=False, err=True)
