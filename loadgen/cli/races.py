@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,10 @@ def races(
     ] = JOBS,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Output folder. [default: a new one in races/]", show_default=False),
+        typer.Option(
+            help="Output folder; an interrupted search in it goes on. [default: a new one in races/]",
+            show_default=False,
+        ),
     ] = None,
     again: Annotated[
         Path | None,
@@ -85,8 +89,8 @@ def races(
     from loadgen.check import invariants
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
-    from loadgen.hunt.folder import new_folder
     from loadgen.hunt.grid import seconds
+    from loadgen.hunt.races.folder import open_hunt
     from loadgen.hunt.races.hunting import Setting
 
     if again is not None:
@@ -95,23 +99,25 @@ def races(
     load = replace(record.load, concurrency=record.load.concurrency or USERS, iterations=iterations)
     spec = replace(record, load=load)
     held = invariants(spec.invariants)
-    path = new_folder(folder, PARENT)
+    path, before = open_hunt(folder, PARENT, spec, held)
     setting = Setting(spec, held, path, jobs, seconds(budget, "--budget"), record.load.seed)
 
     async def work(stop: Stop) -> tuple[Hunted, Race | None]:
-        return await _hunt(setting, stop, quiet=quiet or as_json)
+        return await _hunt(setting, before, stop, quiet=quiet or as_json)
 
     hunted, race = interruptible(work)
     if race is None and hunted.failed == hunted.trials:
         raise Undetermined(f"no trial could be recorded: {hunted.why}")
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
     if race is None and hunted.seconds < setting.seconds and setting.most is None:
-        raise Interrupted("interrupted: nothing was found")
+        raise Interrupted(
+            "interrupted: nothing was found", advice=f"To go on, add --folder {path} to the same command."
+        )
     raise typer.Exit(0 if race is None else 1)
 
 
-async def _hunt(setting: Setting, stop: Stop, *, quiet: bool) -> tuple[Hunted, Race | None]:
-    from loadgen.hunt.races.folder import write
+async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) -> tuple[Hunted, Race | None]:
+    from loadgen.hunt.races.folder import save, write
     from loadgen.hunt.races.hunting import hunt
     from loadgen.hunt.races.narrowing import Narrowing, replayed
     from loadgen.store.run_folder import RunFolder
@@ -123,22 +129,19 @@ async def _hunt(setting: Setting, stop: Stop, *, quiet: bool) -> tuple[Hunted, R
             tried.broken[0].message if tried.broken else f"{tried.requests} requests hold"
         )
         tell(f"trial {hunted.trials} ({strategy}): {what}")
+        save(setting.folder, setting.spec, hunted)
 
-    hunted = await hunt(setting, stop, see)
+    hunted = await hunt(setting, stop, see, before)
     if hunted.found is None or hunted.spec is None:
         return hunted, None
-    found = hunted.found
-    kept = setting.folder / "found"
-    found.run.parent.rename(kept)
-    run = kept / found.run.name
-    tell("replaying the failure 20 times")
+    narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
+    tell("reducing the failure: requests, thread switches, lines")
+    narrowed = await narrowing.narrow(hunted.measured)
+    run = narrowed.tried.run
+    tell("replaying it 20 times")
     replays = await replayed(run, setting.limit)
-    narrowing = Narrowing(setting, hunted.spec, found, lambda line: tell(f"  {line}"))
-    tell("cutting its schedule down")
-    narrowed = await narrowing.narrow()
     _, manifest = RunFolder.open(run)
-    code = manifest.result.started.folder
-    return hunted, write(setting.folder, hunted.spec, found.broken, narrowed, replays, code)
+    return hunted, write(setting.folder, narrowed, replays, manifest.result.started.folder)
 
 
 def _again(folder: Path, *, quiet: bool) -> None:
@@ -202,7 +205,8 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
         lines.append("It breaks where no thread is switched, too: this may be no race.")
     lines += [*race.story, "", f"replays     {same} of {of} identical"]
     lines += [f"preemptions {race.preemptions}", f"run         {race.run}", f"choices     {race.script}"]
-    lines += [f"replay      {race.replay}", f"record      {race.record}"]
+    lines += [f"replay      {race.replay}", f"look        loadgen report {shlex.quote(race.run)}"]
+    lines.append(f"record      {race.record}")
     lines.append(f"after a fix loadgen races --again {folder}")
     return "\n".join(lines)
 

@@ -84,9 +84,10 @@ def test_a_lost_update_is_explained(bench: Bench) -> None:
     assert hunted.spec is not None
     assert not hunted.without_race
     assert anyio.run(replayed, kept(hunted), LIMIT, 3) == (3, 3)
-    narrowing = Narrowing(where, hunted.spec, hunted.found, lambda line: None)
-    narrowed = anyio.run(narrowing.narrow)
+    narrowing = Narrowing(where, hunted.spec, hunted.found, Stop(), lambda line: None)
+    narrowed = anyio.run(narrowing.narrow, hunted.measured)
     assert narrowed.repeats
+    assert narrowed.tried.requests == 2
     assert narrowed.pair is not None
     lines = [at.partition(" ")[0] for at in (narrowed.pair.at, narrowed.pair.after, narrowed.pair.ran)]
     assert lines == ["serve.py:11", "serve.py:10", "serve.py:10"]

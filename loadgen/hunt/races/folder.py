@@ -3,10 +3,11 @@
 ::
 
     races/<time>/
+        hunting.json    of a hunt that has not finished: how far it came
         race.json       what was hunted and found: specification, kinds of failure, lines
         script.jsonl    the choices that fail; see loadgen.traced.choices
         found/run/      the recording of the failure
-        smallest/run/   that of the smallest schedule that fails
+        smallest/run/   that of the smallest case that fails, with another race.json
 """
 
 from __future__ import annotations
@@ -24,15 +25,25 @@ from loadgen.core import schedules
 from loadgen.core.option import command
 from loadgen.core.spec import Explore, RunSpec, from_json, to_json
 from loadgen.errors import UsageError
+from loadgen.hunt.folder import new_folder
+from loadgen.hunt.races.hunting import FOUND, Hunted
+from loadgen.hunt.races.trial import look
+from loadgen.hunt.trial import RUN
+from loadgen.store.files import write_json
+from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadgen.core.invariants import Invariant
     from loadgen.hunt.races.narrowing import Narrowed
-    from loadgen.hunt.races.trial import RaceFailure
 
 FORMAT = "loadgen-race/2"
-ABOUT, SCRIPT = "race.json", "script.jsonl"
+PROGRESS, ABOUT, SCRIPT = "hunting.json", "race.json", "script.jsonl"
+
+
+COUNTED = ("trials", "requests", "failed", "why", "measured", "seconds", "without_race", "unchecked")
+"""Fields of :class:`Hunted` that are kept as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +69,62 @@ class Race:
         return asdict(self)
 
 
+def save(folder: Path, spec: RunSpec, hunted: Hunted) -> None:
+    """Write how far the hunt for *spec* in *folder* came; what was found is moved to its place before."""
+    content = {
+        "format": FORMAT,
+        "spec": json.loads(to_json(spec)),
+        "found": None if hunted.spec is None else json.loads(to_json(hunted.spec)),
+        **{name: getattr(hunted, name) for name in COUNTED},
+    }
+    write_json(folder / PROGRESS, content)
+
+
+def open_hunt(
+    wanted: Path | None, parent: Path, spec: RunSpec, invariants: Sequence[Invariant]
+) -> tuple[Path, Hunted]:
+    """Return the folder of a hunt, *wanted* or a new one in *parent*, and how far it came before.
+
+    Raises:
+        UsageError: the folder holds something else, a hunt for something else, or one that has finished.
+    """
+    if wanted is None or not (wanted / PROGRESS).is_file():
+        if wanted is not None and (wanted / ABOUT).is_file():
+            raise UsageError(f"the hunt in {wanted} has found a race", advice="Give another folder.")
+        return new_folder(wanted, parent), Hunted()
+    try:
+        content = json.loads((wanted / PROGRESS).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
+        before = from_json(json.dumps(content["spec"]), RunSpec)
+        hunted = Hunted(**{name: content[name] for name in COUNTED})
+        if content["found"] is not None:
+            hunted.spec = from_json(json.dumps(content["found"]), RunSpec)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{wanted / PROGRESS} cannot be read: {error}", advice="Give another folder."
+        ) from error
+    if before != spec:
+        raise UsageError(
+            f"{wanted} has a hunt with other options: {command('races', before)}",
+            advice="Give another folder, or the same options.",
+        )
+    if hunted.spec is not None:
+        hunted.found = look(RunFolder(wanted / FOUND / RUN), invariants)
+    return wanted, hunted
+
+
 def write(
     folder: Path,
-    spec: RunSpec,
-    broken: Sequence[RaceFailure],
     narrowed: Narrowed,
     replays: tuple[int, int],
     code: str,
 ) -> Race:
     """Write what was found into *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
-    again = replace(spec, explore=Explore(points=spec.explore.points))
+    spec = replace(narrowed.spec, explore=Explore(points=narrowed.spec.explore.points))
     script.write_text(schedules.script(narrowed.script), encoding="utf-8")
+    broken = narrowed.tried.broken
     first = broken[0]
     preemptions = [choice for choice in narrowed.script if choice.is_preemption]
     run = narrowed.tried.run
@@ -82,14 +137,17 @@ def write(
         run=str(run),
         script=str(script),
         replay=shlex.join(["loadgen", "verify", str(run)]),
-        record=command("record", again, "--script", str(script)),
+        record=command("record", spec, "--script", str(script)),
     )
     about = {
         "format": FORMAT,
         "spec": json.loads(to_json(spec)),
         "race": race.to_json(),
+        "pair": None if narrowed.pair is None else asdict(narrowed.pair),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    for where in (folder, run):
+        write_json(where / ABOUT, about)
+    (folder / PROGRESS).unlink(missing_ok=True)
     return race
 
 

@@ -6,6 +6,7 @@ what is broken without any race.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import dataclass, field
 from time import monotonic
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
 """Strategies, one a trial. Those that stop a request once or twice come first: most races need no more."""
+FOUND = "found"
+"""Where in the folder of a hunt the trial is kept that found something."""
 LIMIT = 120.0
 """Seconds that a trial may take."""
 
@@ -66,27 +69,54 @@ class Hunted:
     spec: RunSpec | None = None
     """What was recorded where something was found."""
     seconds: float = 0.0
+    """How long it has taken, with what it took before an interruption."""
     without_race: bool = False
     """Whether it breaks where no thread is switched, too."""
     unchecked: dict[str, str] = field(default_factory=dict)
     """Invariants that were undetermined in every trial, and why in the first."""
 
 
-async def hunt(setting: Setting, stop: Stop, see: Callable[[Hunted, str, Tried], None]) -> Hunted:
-    """Try until something breaks, time is up, or *stop* is requested; *see* is told of each trial."""
-    hunted, began = Hunted(), monotonic()
+async def hunt(
+    setting: Setting,
+    stop: Stop,
+    see: Callable[[Hunted, str, Tried], None],
+    hunted: Hunted | None = None,
+) -> Hunted:
+    """Try until something breaks, time is up, or *stop* is requested; *see* is told of each trial.
+
+    *hunted* is how far an interrupted hunt came, which goes on.
+    """
+    hunted = hunted or Hunted()
+    if hunted.found is not None:
+        return hunted
+    began = monotonic() - hunted.seconds
+    if not hunted.measured:
+        await _measure(setting, hunted, began, see)
+    if hunted.found is None:
+        await _rotate(setting, hunted, began, stop, see)
+    return hunted
+
+
+async def _measure(
+    setting: Setting, hunted: Hunted, began: float, see: Callable[[Hunted, str, Tried], None]
+) -> None:
     first = exploring(setting.spec, strategy="none", seed=setting.seed)
     tried = await attempt(first, setting.folder / "0", setting.invariants, setting.limit)
-    _count(hunted, tried)
-    see(hunted, "none", tried)
     hunted.measured = schedules.steps(tried.entries)
     if tried.broken:
-        hunted.found, hunted.spec, hunted.without_race = tried, first, True
+        hunted.found, hunted.spec, hunted.without_race = _found(setting, tried), first, True
     else:
         shutil.rmtree(setting.folder / "0", ignore_errors=True)
-        await _rotate(setting, hunted, began, stop, see)
-    hunted.seconds = monotonic() - began
-    return hunted
+    _count(hunted, tried, began)
+    see(hunted, "none", tried)
+
+
+def _found(setting: Setting, tried: Tried) -> Tried:
+    """Move the files of a trial that found something to their place."""
+    kept = setting.folder / FOUND
+    shutil.rmtree(kept, ignore_errors=True)
+    tried.run.parent.rename(kept)
+    return dataclasses.replace(tried, run=kept / tried.run.name)
 
 
 async def _rotate(
@@ -96,7 +126,7 @@ async def _rotate(
     stop: Stop,
     see: Callable[[Hunted, str, Tried], None],
 ) -> None:
-    number = 0
+    number = max(hunted.trials - 1, 0)
     errors: list[Exception] = []
 
     async def keep_trying(scope: anyio.CancelScope) -> None:
@@ -116,11 +146,12 @@ async def _rotate(
                 errors.append(error)
                 scope.cancel()
                 return
-            _count(hunted, tried)
-            see(hunted, strategy, tried)
             if tried.broken and hunted.found is None:
-                hunted.found, hunted.spec = tried, spec
+                hunted.found, hunted.spec = _found(setting, tried), spec
                 scope.cancel()
+            _count(hunted, tried, began)
+            see(hunted, strategy, tried)
+            if hunted.found is not None:
                 return
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -152,8 +183,9 @@ def exploring(
     return replace(spec, schedule=Schedule.EXPLORE, explore=how)
 
 
-def _count(hunted: Hunted, tried: Tried) -> None:
+def _count(hunted: Hunted, tried: Tried, began: float) -> None:
     hunted.trials += 1
+    hunted.seconds = monotonic() - began
     hunted.requests += tried.requests
     if tried.failure:
         hunted.failed += 1

@@ -1,4 +1,4 @@
-"""From a failing schedule to the fewest preemptions that still fail, and the two lines that clash.
+"""From a failure to the fewest requests and preemptions that still fail, and the two lines that clash.
 
 Each candidate is recorded again, from a script of its choices: a recording is the proof, and what a candidate
 says of itself is not taken on trust. What is found is shown; where more than one preemption is needed, no
@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from loadgen.core import schedules
 from loadgen.core.jobs import Verify
 from loadgen.core.spec import VerifySpec
@@ -22,15 +24,17 @@ from loadgen.hunt.races.trial import Tried, attempt
 from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from loadgen.core.spec import RunSpec
+    from loadgen.client.session import Stop
+    from loadgen.core.spec import Load, RunSpec
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2
 """How often a candidate is recorded before it counts as one that does not fail."""
 REPLAYS = 20
+FEWEST_USERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Pair:
 class Narrowed:
     """What a failure was cut down to."""
 
+    spec: RunSpec
+    """What to record, with as few requests as still fail."""
     tried: Tried
     """The smallest schedule that failed, recorded."""
     script: tuple[schedules.Choice, ...]
@@ -63,23 +69,27 @@ class Narrowed:
 
 
 class Narrowing:
-    """The search in one failure."""
+    """The search in one failure; *stop* ends it early, with the smallest failure found until then."""
 
-    def __init__(self, setting: Setting, spec: RunSpec, found: Tried, see: Callable[[str], None]) -> None:
+    def __init__(
+        self, setting: Setting, spec: RunSpec, found: Tried, stop: Stop, see: Callable[[str], None]
+    ) -> None:
         self._setting = setting
         self._spec = spec
         self._kinds = found.kinds
         self._smallest = found
+        self._stop = stop
         self._see = see
         self._work = setting.folder / "narrowing"
         self.trials = 0
 
-    async def narrow(self) -> Narrowed:
-        """Cut the failure down."""
+    async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
+        """Cut the failure down; *measured* is how many steps each kind of request takes."""
+        shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
+        await self._fewer_requests(measured)
         choices = self._smallest.choices
         if not await self._fails(choices):
-            self._clean()
-            return Narrowed(self._smallest, tuple(choices), None, self.trials, repeats=False)
+            return self._narrowed(choices, None, repeats=False)
         others = [choice for choice in choices if not choice.is_preemption]
         preemptions = [choice for choice in choices if choice.is_preemption]
         order = [choice for choice in others if choice.kind == "start"]
@@ -87,29 +97,61 @@ class Narrowing:
             others = order
         left = await ddmin(preemptions, lambda some: self._fails([*others, *some]))
         script = [*others, *left]
-        pair = await self._pair(others, left[0]) if len(left) == 1 else None
-        self._clean()
-        return Narrowed(self._smallest, tuple(script), pair, self.trials, repeats=True)
+        traced = await self._fails(script, trace=True)  # the report shows its lines
+        pair = await self._pair(others, left[0]) if traced and len(left) == 1 else None
+        return self._narrowed(script, pair, repeats=True)
 
-    async def _fails(self, choices: Sequence[schedules.Choice]) -> bool:
+    def _narrowed(self, script: Sequence[schedules.Choice], pair: Pair | None, *, repeats: bool) -> Narrowed:
+        shutil.rmtree(self._work, ignore_errors=True)
+        return Narrowed(self._spec, self._smallest, tuple(script), pair, self.trials, repeats)
+
+    async def _fewer_requests(self, measured: Mapping[str, int]) -> None:
+        """Hunt again with half the virtual users, or half their iterations, as long as the same breaks."""
+        smaller: Load | None = self._spec.load
+        while smaller is not None:
+            self._spec = replace(self._spec, load=smaller)
+            smaller = None
+            for load in halves(self._spec.load):
+                if await self._breaks_with(load, measured):
+                    smaller = load
+                    break
+
+    async def _breaks_with(self, load: Load, measured: Mapping[str, int]) -> bool:
+        spec = replace(self._spec, load=load)
+        for number, strategy in enumerate(self._setting.strategies):
+            if self._stop.requested:
+                return False
+            seed = self._setting.seed + number
+            explored = exploring(spec, strategy=strategy, seed=seed, measured=dict(measured))
+            tried = await self._attempt(explored, f"{load.concurrency} x {load.iterations} iterations")
+            if tried.kinds & self._kinds:
+                self._keep(tried)
+                return True
+        return False
+
+    async def _fails(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> bool:
         """Whether these choices, made again, break the same; the smallest recording that did is kept."""
         for _ in range(AGAIN):
-            tried = await self._record(choices)
+            if self._stop.requested:
+                return False
+            tried = await self._record(choices, trace=trace)
             if tried.kinds & self._kinds:
                 self._keep(tried)
                 return True
         return False
 
     async def _record(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> Tried:
+        script = self._setting.folder / "script.jsonl"
+        script.write_text(schedules.script(choices), encoding="utf-8")
+        count = sum(choice.is_preemption for choice in choices)
+        spec = exploring(self._spec, script=script, trace=trace)
+        return await self._attempt(spec, f"{count} preemption{'' if count == 1 else 's'}")
+
+    async def _attempt(self, spec: RunSpec, what: str) -> Tried:
         self.trials += 1
         folder = self._work / str(self.trials)
-        folder.mkdir(parents=True)
-        script = folder / "script.jsonl"
-        script.write_text(schedules.script(choices), encoding="utf-8")
-        spec = exploring(self._spec, script=script, trace=trace)
         tried = await attempt(spec, folder, self._setting.invariants, self._setting.limit)
-        count = sum(choice.is_preemption for choice in choices)
-        self._see(f"{count} preemptions: {'fails' if tried.kinds & self._kinds else 'holds'}")
+        self._see(f"{what}: {'fails' if tried.kinds & self._kinds else 'holds'}")
         return tried
 
     def _keep(self, tried: Tried) -> None:
@@ -118,16 +160,12 @@ class Narrowing:
         shutil.move(tried.run.parent, kept)
         self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)
 
-    def _clean(self) -> None:
-        shutil.rmtree(self._work, ignore_errors=True)
-
     async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
         """Find how far the other thread must run: its last line there is the second one."""
-        traced = await self._record([*others, only], trace=True)
-        if not traced.kinds & self._kinds or only.to is None or only.thread is None:
+        if only.to is None or only.thread is None:
             return None
-        before, between = _around(traced.entries, only)
-        if not between:
+        before, between = _around(self._smallest.entries, only)
+        if not between or self._stop.requested:
             return None
         low, high = 0, len(between)
         # With the turn back before its line `low` it holds; behind all of its lines it fails.
@@ -147,6 +185,15 @@ class Narrowing:
             only.to,
             between[high - 1].at,
         )
+
+
+def halves(load: Load) -> Iterator[Load]:
+    """Yield *load* with half as many virtual users, two at least, and with half as many iterations."""
+    users, iterations = load.concurrency or 0, load.iterations or 0
+    if users > FEWEST_USERS:
+        yield replace(load, concurrency=max(FEWEST_USERS, users // 2))
+    if iterations > 1:
+        yield replace(load, iterations=iterations // 2)
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:

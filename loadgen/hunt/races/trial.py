@@ -6,6 +6,7 @@ request without an answer, a deadlock, an invariant that does not hold.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], 
     Raises:
         UsageError: every trial of this specification would be refused like this one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of a hunt that was killed
+    folder.mkdir(parents=True)
     run = folder / trial.RUN
     ended = await trial.work(Record(spec=spec, folder=str(run)), folder, limit)
     try:

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice, Deadlock
-from loadgen.core.spec import InvariantSpec, RunSpec
+from loadgen.core.schedules import FIRST, Choice, Deadlock, script
+from loadgen.core.spec import InvariantSpec, Load, RunSpec
 from loadgen.errors import UsageError
-from loadgen.hunt.races.folder import read, story, write
-from loadgen.hunt.races.narrowing import Narrowed, Pair
+from loadgen.hunt.races.folder import open_hunt, read, save, story, write
+from loadgen.hunt.races.hunting import FOUND, Hunted
+from loadgen.hunt.races.narrowing import Narrowed, Pair, halves
 from loadgen.hunt.races.trial import RaceFailure, Tried
+from tests.report.sample import Sample, make
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CODE = "total = 0\ndef hit():\n    n = total\n    total = n + 1\n"
+SPEC = RunSpec(target=("app.py",), invariants=InvariantSpec(unique=("json:$.id",)))
 STOP = Choice("line", FIRST + 4, 3, FIRST + 1, "app.py:4 hit", 2)
 
 
@@ -25,7 +28,8 @@ def narrowed(
 ) -> Narrowed:
     broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
     tried = Tried(broken, (*choices, *((dead,) if dead else ())), 2, path / "run")
-    return Narrowed(tried, choices, pair, 9, repeats=True)
+    tried.run.mkdir()
+    return Narrowed(SPEC, tried, choices, pair, 9, repeats=True)
 
 
 def test_one_preemption_is_told_by_two_lines(tmp_path: Path) -> None:
@@ -57,13 +61,42 @@ def test_a_deadlock_is_told_by_its_circle(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """A race can be looked for in other code: its choices, invariants and kinds are in its folder."""
-    held = InvariantSpec(unique=("json:$.id",))
-    spec, found = RunSpec(target=("app.py",), invariants=held), narrowed(tmp_path, STOP)
-    race = write(tmp_path, spec, found.tried.broken, found, (20, 20), str(tmp_path))
+    race = write(tmp_path, narrowed(tmp_path, STOP), (20, 20), str(tmp_path))
     again = read(tmp_path)
-    assert (again.spec, again.kinds) == (spec, frozenset({"kind"}))
+    assert (again.spec, again.kinds) == (SPEC, frozenset({"kind"}))
+    assert (tmp_path / "run" / "race.json").read_bytes() == (tmp_path / "race.json").read_bytes()
     assert "--script" in race.record
     assert race.preemptions == 1
+
+
+def test_an_interrupted_hunt_goes_on(tmp_path: Path) -> None:
+    """What it counted and measured is kept; a hunt with other options, or a finished one, is refused."""
+    hunted = Hunted(trials=3, requests=48, measured={"GET /": 7}, seconds=9.5, unchecked={"unique": "none"})
+    save(tmp_path, SPEC, hunted)
+    assert open_hunt(tmp_path, tmp_path, SPEC, ()) == (tmp_path, hunted)
+    other = RunSpec(target=("other.py",))
+    with pytest.raises(UsageError, match=r"other options: loadgen races .*app\.py"):
+        open_hunt(tmp_path, tmp_path, other, ())
+    write(tmp_path, narrowed(tmp_path, STOP), (20, 20), str(tmp_path))
+    with pytest.raises(UsageError, match="has found a race"):
+        open_hunt(tmp_path, tmp_path, SPEC, ())
+
+
+def test_what_was_found_is_looked_at_again(tmp_path: Path) -> None:
+    """A hunt that was interrupted after it had found something goes on with its recording."""
+    run, _ = make(tmp_path / FOUND / "run", Sample(requests=4, fail=(2,), verified=False))
+    run.schedule.write_text(script([STOP]), encoding="utf-8")
+    save(tmp_path, SPEC, Hunted(trials=2, spec=SPEC))
+    _, hunted = open_hunt(tmp_path, tmp_path, SPEC, ())
+    assert hunted.found is not None
+    assert (hunted.found.choices, hunted.found.requests, len(hunted.found.broken)) == ([STOP], 4, 1)
+
+
+def test_loads_are_halved() -> None:
+    """Users first, two at least, then iterations."""
+    load = Load(concurrency=5, iterations=2)
+    assert [(one.concurrency, one.iterations) for one in halves(load)] == [(2, 2), (5, 1)]
+    assert list(halves(Load(concurrency=2, iterations=1))) == []
 
 
 def test_a_folder_without_a_race_is_refused(tmp_path: Path) -> None:
