@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadgen.core.spec import ModeName
 from loadgen.core.transcript import Run
 from loadgen.errors import LoadgenError
+from loadgen.report.lanes import lanes
 from loadgen.report.tables import SessionAnswers, Tables
 from loadgen.store.run_folder import read_transcript
 
@@ -42,6 +43,8 @@ class Evidence:
     started: str = ""
     notices: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    lanes: dict[str, Any] | None = None
+    """The schedule of an explored run."""
 
     def differing(self) -> list[int]:
         """Return which requests the verdict says were answered differently.
@@ -74,6 +77,7 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
     for name, log in (("recording", run.log), ("replay", verification and verification.path / replayed)):
         if log and (text := _tail(log)):
             evidence.logs[name] = masker.text(text)
+    evidence.lanes = lanes(run, manifest, masker)
     return evidence
 
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
     "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "causes.js", "divergences.js",
-    "calls.js", "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js", "requests.js",
-    "main.js",
+    "calls.js", "lanes.js", "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js",
+    "requests.js",     "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Of the icon in a browser's tab."""
@@ -111,6 +111,7 @@ def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) 
         "causes": [_cause(one, masker) for one in wording.causes(verdict, masker)] if verdict else [],
         "divergences": [_divergence(one, masker) for one in verdict.divergences] if verdict else [],
         "differ": evidence.differing(),
+        "schedule": evidence.lanes,
         "notices": masker.within(evidence.notices),
         "logs": evidence.logs,
         "masking": {"rules": list(masker.rules.names), "masked": dict(masker.masked)},

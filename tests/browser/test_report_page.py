@@ -10,7 +10,7 @@ import pytest
 
 from loadgen import protocol
 from loadgen.core.departure import Departure
-from tests.report.sample import Sample
+from tests.report.sample import RACE, Sample
 from tests.report.test_asked import BUG, REFACTORED
 
 if TYPE_CHECKING:
@@ -385,6 +385,35 @@ def test_accessible_in_every_state(
     page = open_report(sample, dark=dark)
     assert page.one("h1").text == title
     assert page.complaints() == []
+    assert page.accessibility() == []
+
+
+def test_a_schedule_is_read_by_keyboard(open_report: Callable[..., Any]) -> None:
+    """Lanes in order of time, a preemption is reached by its key, and opens its request."""
+    page = open_report(RACE)
+    assert page.complaints() == []
+    tops = page.run(
+        "return [...document.querySelectorAll('.turn')].map((one) => one.getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)
+    assert len(set(tops)) == 3
+    assert [one.text for one in page.all(".source.marked")] == ["7    total = n + 1", "6    n = total"]
+    page.run("document.querySelector('.lanes').focus()")
+    page.keys("n")
+    page.until("document.activeElement.closest('.turn.stopped')")
+    page.keys(ENTER)
+    page.until("byId('detail').open")
+    assert page.one("#detail-title").text.startswith("#2")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_schedule_fits_and_is_accessible(
+    open_report: Callable[..., Any], width: int, *, dark: bool
+) -> None:
+    """In both schemes, and on a phone, where the lanes are one below the other."""
+    page = open_report(RACE, width=width, dark=dark)
+    assert page.run("return document.documentElement.scrollWidth - innerWidth") <= 0
     assert page.accessibility() == []
 
 

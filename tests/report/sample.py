@@ -20,6 +20,7 @@ from loadgen.core.spec import Load, RunSpec
 from loadgen.core.verdict import Facts
 from loadgen.errors import EngineFault
 from loadgen.store import sealed
+from loadgen.store.files import digest
 from loadgen.store.manifest import Manifest, Started, State, Totals
 from loadgen.store.run_folder import RunFolder
 
@@ -61,9 +62,42 @@ class Sample:
     bodies: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Recorded and replayed bodies of some requests."""
     request_bodies: dict[int, bytes] = field(default_factory=dict)
+    code: str = ""
+    """The application's ``app.py``; it stands beside the run folder."""
+    schedule: str = ""
+    """The run's schedule."""
+    race: dict[str, Any] = field(default_factory=dict)
+    """What a hunt wrote of it."""
     broken: str = ""
     """What the first request's scenario failed with; it was due half a second before it was sent, too."""
     seed: int = 1
+
+
+RACE = Sample(
+    requests=4,
+    code="total = 0\n\n\ndef add():\n    global total\n    n = total\n    total = n + 1\n    return total\n",
+    schedule=(
+        '{"format": "loadgen-schedule/1", "strategy": "script", "seed": 1, "points": "lines"}\n'
+        '{"ran": 1000002, "step": 1, "at": "app.py:6 add"}\n'
+        '{"ran": 1000002, "step": 2, "at": "app.py:7 add"}\n'
+        '{"choice": "line", "thread": 1000002, "step": 2, "to": 1000001, "point": 2, "at": "app.py:7 add"}\n'
+        '{"ran": 1000001, "step": 1, "at": "app.py:6 add"}\n'
+        '{"ran": 1000001, "step": 2, "at": "app.py:7 add"}\n'
+        '{"ran": 1000001, "step": 3, "at": "app.py:7 add"}\n'
+        '{"end": 1000001, "label": "POST /add", "steps": 3}\n'
+        '{"choice": "end", "thread": 1000001, "step": 3, "to": 1000002}\n'
+        '{"ran": 1000002, "step": 3, "at": "app.py:8 add"}\n'
+        '{"end": 1000002, "label": "POST /add", "steps": 3}\n'
+    ),
+    race={
+        "race": {"story": ["request 2 was stopped"]},
+        "pair": {
+            "stopped": 1000002, "at": "app.py:7 add", "inside": False, "after": "app.py:6 add",
+            "other": 1000001, "ran": "app.py:6 add",
+        },
+    },
+)  # fmt: skip
+"""A lost update, as a hunt explains it."""
 
 
 def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
@@ -82,6 +116,13 @@ def make(path: Path, sample: Sample) -> tuple[RunFolder, Manifest]:
     session = _Session(sample)
     run.log.write_text('127.0.0.1 - - "GET /health HTTP/1.1" 200 -\n')
     run.recording.write_bytes(b"tape")
+    if sample.schedule:
+        run.schedule.write_text(sample.schedule, encoding="utf-8")
+        (run.path / "race.json").write_text(json.dumps(sample.race), encoding="utf-8")
+        code = path.parent / "app.py"
+        code.write_text(sample.code, encoding="utf-8")
+        manifest.sources = {str(code): digest(code)}
+        result.started.folder = str(path.parent)
     session.write(run.transcript, run.bodies, replay=False)
     if sample.cut:
         content = run.transcript.read_bytes()

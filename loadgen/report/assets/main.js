@@ -102,7 +102,7 @@ async function main() {
     loading.textContent = `This browser could not unpack the run (${error}). A browser of 2023 or later can.`;
     return;
   }
-  const parts = [showReasons, showCauses, showFacts, showDivergences, showCalls, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
+  const parts = [showReasons, showCauses, showFacts, showDivergences, showCalls, showLanes, showTimeline, showFigures, (all) => { if (all.count) requestList = new RequestList(all); }, prepareDetail, showRun];
   const failed = [];
   for (const part of parts) {
     try { part(store); } catch (error) { failed.push(error); console.error(error); }

@@ -1,0 +1,192 @@
+"""The schedule of an explored run as lanes: which request ran which lines, and where it was stopped.
+
+Source lines are shown if their file is still what was recorded; without a trace of the lines that ran, a turn
+has only the line at which it ended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadgen.core import schedules
+from loadgen.core.schedules import Choice, Deadlock, Ended, Ran
+from loadgen.store.files import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loadgen.core.masking import Masker
+    from loadgen.core.schedules import Entry
+    from loadgen.store.manifest import Manifest
+    from loadgen.store.run_folder import RunFolder
+
+MOST_TURNS = 2000
+"""Turns that a page shows."""
+AROUND = 4
+"""Lines of a file shown before and after one that matters."""
+
+
+@dataclass(slots=True)
+class LaneTurn:
+    """What one thread ran before another one did."""
+
+    thread: int
+    lines: list[str] = field(default_factory=list)
+    """Places, in order; the same one again, as in a loop, is counted once."""
+    why: str = ""
+    """Why it ended: the kind of the choice; empty at the end of the recording."""
+    to: int | None = None
+    at: str = ""
+    """Where it was stopped."""
+
+
+def turns(entries: Sequence[Entry]) -> list[LaneTurn]:
+    """Return the turns of a schedule, in order."""
+    found: list[LaneTurn] = []
+    last: dict[int, Ran] = {}
+    held: dict[int, str] = {}
+
+    def current(thread: int) -> LaneTurn:
+        if not found or found[-1].thread != thread or found[-1].why:
+            found.append(LaneTurn(thread, [held.pop(thread)] if thread in held else []))
+        return found[-1]
+
+    for entry in entries:
+        match entry:
+            case Ran():
+                last[entry.thread] = entry
+                turn = current(entry.thread)
+                if entry.at not in turn.lines[-1:]:
+                    turn.lines.append(entry.at)
+            case Choice(thread=int(thread)):
+                turn = current(thread)
+                turn.why, turn.to, turn.at = entry.kind, entry.to, entry.at
+                if entry.kind == "line" and entry.at in turn.lines[-1:]:
+                    held[thread] = turn.lines.pop()  # it was stopped before this line
+            case Ended():
+                current(entry.thread)
+    return [turn for turn in found if turn.thread >= schedules.FIRST or turn.lines]
+
+
+class SourceLines:
+    """The application's source lines, of the files that are still what was recorded."""
+
+    def __init__(self, folder: str, digests: Mapping[str, str]) -> None:
+        self._folder = Path(folder)
+        self._digests = digests
+        self._files: dict[str, list[str]] = {}
+
+    def lines(self, file: str) -> list[str]:
+        """Return the lines of *file*, none if it has changed or is not there."""
+        if file not in self._files:
+            path = self._folder / file
+            try:
+                same = digest(path) == self._digests.get(str(path))
+                text = path.read_text(encoding="utf-8") if same else ""
+            except (OSError, ValueError):
+                text = ""
+            self._files[file] = text.splitlines()
+        return self._files[file]
+
+    def line(self, file: str, number: int) -> str:
+        """Return a line, empty if it is not known."""
+        lines = self.lines(file)
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def split(at: str) -> tuple[str, int, str]:
+    """Return file, line and function of a place."""
+    where, _, function = at.rpartition(" ")
+    file, _, line = where.rpartition(":")
+    return file, int(line) if line.isdigit() else 0, function
+
+
+def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] | None:
+    """Return what the page shows of the schedule of *run*; None if it was not explored, or cannot be read."""
+    try:
+        with run.schedule.open(encoding="utf-8") as file:
+            entries = schedules.parse(file)
+    except (OSError, ValueError):
+        return None
+    every = turns(entries)
+    if not every:
+        return None
+    sources = SourceLines(manifest.result.started.folder, manifest.sources)
+    threads = list(dict.fromkeys(turn.thread for turn in every))
+    places: dict[str, int] = {}
+
+    def place(at: str) -> int:
+        return places.setdefault(at, len(places)) if at else -1
+
+    shown = [
+        {
+            "lane": threads.index(turn.thread),
+            "lines": [place(at) for at in turn.lines],
+            "why": turn.why,
+            "to": threads.index(turn.to) if turn.to in threads else -1,
+            "at": place(turn.at),
+        }
+        for turn in every[:MOST_TURNS]
+    ]
+    race = _race(run)
+    return {
+        "strategy": manifest.spec.explore.strategy if manifest.spec.explore.script is None else "script",
+        "points": str(manifest.spec.explore.points),
+        "lanes": [{"name": schedules.name(one), "seq": max(one - schedules.FIRST, 0)} for one in threads],
+        "places": [_described(at, sources, masker) for at in places],
+        "turns": shown,
+        "more": len(every) - len(shown),
+        "deadlocks": [masker.text(str(one)) for one in entries if isinstance(one, Deadlock)],
+        "story": [masker.text(line) for line in (race or {}).get("race", {}).get("story", ())],
+        "excerpts": _excerpts((race or {}).get("pair"), sources, masker),
+    }
+
+
+def _described(at: str, sources: SourceLines, masker: Masker) -> dict[str, Any]:
+    file, line, function = split(at)
+    return {
+        "file": masker.text(file),
+        "line": line,
+        "function": function,
+        "code": masker.text(sources.line(file, line).strip()),
+    }
+
+
+def _race(run: RunFolder) -> dict[str, Any] | None:
+    """Return what a hunt wrote of the run, if it is the smallest case of one."""
+    try:
+        content = json.loads((run.path / "race.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _excerpts(pair: Mapping[str, Any] | None, sources: SourceLines, masker: Masker) -> list[dict[str, Any]]:
+    """Return the two places of a race, each with the lines around it in its file."""
+    if not pair:
+        return []
+    stopped, other = schedules.name(pair["stopped"]), schedules.name(pair["other"])
+    inside = "in the middle of" if pair["inside"] else "before"
+    wanted = (
+        (f"{stopped} was stopped {inside} the marked line", str(pair["at"])),
+        (f"{other} ran the marked line in between", str(pair["ran"])),
+    )
+    found = []
+    for title, at in wanted:
+        file, line, _ = split(at)
+        first = max(1, line - AROUND)
+        lines = sources.lines(file)[first - 1 : line + AROUND]
+        if lines:
+            found.append(
+                {
+                    "title": title,
+                    "file": masker.text(file),
+                    "first": first,
+                    "marked": line,
+                    "lines": [masker.text(one) for one in lines],
+                }
+            )
+    return found
