@@ -39,7 +39,7 @@ STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
     "vendor/uPlot.iife.min.js", "data.js", "diff.js", "exchange.js", "causes.js", "divergences.js",
     "calls.js", "lanes.js", "timeline.js", "timeline_paint.js", "timeline_input.js", "charts.js",
-    "requests.js",     "main.js",
+    "requests.js", "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Of the icon in a browser's tab."""
