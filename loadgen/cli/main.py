@@ -215,11 +215,11 @@ suites.register(app)
 check.register(app)
 
 
-@app.command(short_help="Remove what killed runs left behind in Docker.")
+@app.command(short_help="Remove what killed runs left behind.")
 def clean(
     images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
 ) -> None:
-    """Remove loadgen's containers, networks and volumes that killed runs left behind in Docker."""
+    """Remove the temporary folders, containers, networks and volumes that killed runs left behind."""
     import anyio
 
     from loadgen.cli import show

@@ -167,12 +167,13 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int
     import tempfile
 
     from loadgen.check import invariants
+    from loadgen.engine.scratch import prefix
     from loadgen.hunt.races.hunting import LIMIT, exploring
     from loadgen.hunt.races.trial import attempt
 
     tell, broken = _teller(quiet=quiet), 0
     held = invariants(race.spec.invariants)
-    with tempfile.TemporaryDirectory(prefix="loadgen-races-") as work:
+    with tempfile.TemporaryDirectory(prefix=prefix()) as work:
         for number in range(AGAIN):
             spec = exploring(race.spec, script=race.script)
             tried = await attempt(spec, Path(work) / str(number), held, LIMIT)

@@ -318,7 +318,8 @@ def cleaned(result: Cleaned) -> str:
     """Tell what was removed, and what was not."""
     lines = [f"removed    {what}" for what in result.removed]
     lines += [f"in use     {what}" for what in result.in_use]
-    return "\n".join(lines or ["nothing to remove"])
+    lines = lines or ["nothing to remove"]
+    return "\n".join([*lines, *([f"docker     not cleaned: {result.not_asked}"] if result.not_asked else [])])
 
 
 def manifest_json(result: Recorded) -> str:

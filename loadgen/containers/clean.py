@@ -1,4 +1,4 @@
-"""Removes the containers, networks and volumes that killed sessions left behind.
+"""Removes the temporary folders, containers, networks and volumes that killed sessions left behind.
 
 Resources of running sessions stay, as do those created from other machines that share the Docker engine:
 only those machines know whether they are still needed.
@@ -6,13 +6,16 @@ only those machines know whether they are still needed.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from loadgen.containers.daemon import Daemon, quietly
 from loadgen.containers.image import REPOSITORY
-from loadgen.containers.owner import LABEL, abandoned
+from loadgen.engine import scratch
+from loadgen.engine.owner import LABEL, abandoned
+from loadgen.errors import MachineFault
 
 
 @dataclass(slots=True)
@@ -22,16 +25,28 @@ class Cleaned:
     removed: list[str] = field(default_factory=list)
     in_use: list[str] = field(default_factory=list)
     """Resources of running sessions, or of other machines."""
+    not_asked: str = ""
+    """Why nothing was looked for in Docker, if that is so."""
 
 
 async def clean(*, images: bool) -> Cleaned:
     """Remove what killed sessions left behind; with *images*, also all images built by loadgen.
 
     Raises:
-        MachineFault: no Docker engine answers.
+        MachineFault: no Docker engine answers, and *images* are asked for.
     """
-    daemon = await Daemon.connect()
     cleaned = Cleaned()
+    for folder, is_abandoned in scratch.folders():
+        if is_abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+        (cleaned.in_use if folder.exists() else cleaned.removed).append(f"folder {folder}")
+    try:
+        daemon = await Daemon.connect()
+    except MachineFault as fault:
+        if images:
+            raise
+        cleaned.not_asked = fault.message
+        return cleaned
     for kind, what, labels, remove in await daemon.call(_found):
         if abandoned(labels.get(LABEL, "")):
             await quietly(daemon, remove)

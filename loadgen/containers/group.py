@@ -13,7 +13,7 @@ import anyio
 
 from loadgen.containers import layout
 from loadgen.containers.daemon import quietly
-from loadgen.containers.owner import LABEL, mine
+from loadgen.engine.owner import LABEL, mine
 from loadgen.errors import MachineFault
 
 if TYPE_CHECKING:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import io
+import platform
 import tarfile
+import tempfile
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import anyio
 import pytest
 
 from loadgen.client.plan import plan
-from loadgen.containers import attached, carry, exits, image, layout, owner
-from loadgen.containers.daemon import ContainerExit
+from loadgen.containers import attached, carry, exits, image, layout
+from loadgen.containers.clean import clean
+from loadgen.containers.daemon import ContainerExit, Daemon
 from loadgen.containers.driver_events import DriverEvents
 from loadgen.containers.group import ContainerExits
 from loadgen.core.events import Event, Failed, SessionEnd, Stage, Story, to_line
 from loadgen.core.spec import FileTraffic, RunSpec, ScenarioTraffic, Traffic
-from loadgen.engine import process
-from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, ServerFault
+from loadgen.engine import owner, process, scratch
+from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, MachineFault, ServerFault
 from loadgen.traced import lifeline
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_both_ends_of_the_lifeline_speak_the_same() -> None:
@@ -158,3 +161,30 @@ def test_more_users_may_have_more_threads() -> None:
     """The limit never stops the concurrency that was asked for."""
     assert layout.pids(8) == layout.PIDS
     assert layout.pids(1024) > 2 * 1024
+
+
+def test_clean_removes_folders_of_processes_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a Docker engine, too; those of running processes, other machines and other programs stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    async def connect() -> Daemon:
+        raise MachineFault("no Docker engine answers")
+
+    monkeypatch.setattr(Daemon, "connect", connect)
+    host = platform.node()
+    mine = Path(scratch.new_database()).parent
+    kept = [mine, tmp_path / "loadgen-elsewhere.7.1-abc", tmp_path / "loadgen-other"]
+    gone = tmp_path / f"loadgen-{host}.{2**22 + 1}.1-a_c"
+    for folder in (*kept[1:], gone):
+        folder.mkdir()
+    (gone / "app.db").write_text("data")
+    cleaned = anyio.run(partial(clean, images=False))
+    assert cleaned.removed == [f"folder {gone}"]
+    assert f"folder {mine}" in cleaned.in_use
+    assert "no Docker engine answers" in cleaned.not_asked
+    assert all(folder.exists() for folder in kept)
+    assert not gone.exists()
+    with pytest.raises(MachineFault):
+        anyio.run(partial(clean, images=True))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadgen.containers.owner import LABEL
+from loadgen.engine.owner import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Owner labels: they identify the containers that an interrupted session left behind."""
+"""Owner labels: they identify the folders and containers that a killed session left behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 from loadgen.engine.proc import stat_of
 
 LABEL = "loadgen.owner"
-"""Label on all resources of a session: the process that created them, as ``host/pid/start``."""
+"""Label on what a session has in Docker: the process that created it, as ``host/pid/start``."""
 
 
 def mine() -> str:
