@@ -211,3 +211,18 @@ def test_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
     assert code == 2
     assert "not empty" in err
     assert (tmp_path / "run" / "transcript.jsonl").read_bytes() == before
+
+
+def test_names_beyond_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locale without an encoding, as in a bare container, is no reason to refuse a name in UTF-8."""
+    monkeypatch.setenv("LC_ALL", "POSIX")
+    (tmp_path / "straße.py").write_text(
+        "from flask import Flask\napp = Flask(__name__)\n"
+        "@app.get('/ä')\ndef one(): return 'größe'\napp.run()\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "über.txt").write_text("curl http://localhost/ä\n", encoding="utf-8")
+    code, out, err = run(tmp_path, "record", "--run", "rün", "--from", "über.txt", "straße.py")
+    assert code == 0, err
+    assert "200: 8" in out
+    assert run(tmp_path, "verify", "rün")[0] == 0
