@@ -25,7 +25,7 @@ PURE = {
 PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("engine",), ("store",), ("client",),
     ("modes",),
-    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",),
+    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",), ("accept",),
     ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
 )  # fmt: skip

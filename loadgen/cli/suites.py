@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +12,20 @@ import typer
 
 from loadgen import __version__
 from loadgen.cli.exports import replacing
+from loadgen.cli.options import taking
 from loadgen.cli.output import say
+from loadgen.core.spec import VerifySpec
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadgen.core.spec import VerifySpec
     from loadgen.report.suite import RowTold
+    from loadgen.store.runs import FoundRun
     from loadgen.suite import SuiteRow
 
+DECLINED = 1
+"""Exit code where a person did not accept what differs."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Runs at a time: each keeps a server and a client busy."""
 Jobs = Annotated[
@@ -43,6 +48,9 @@ Html = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
     app.command(short_help="List the runs of a folder.")(runs)
+    app.command(short_help="Record runs anew with the code of today, in their place.")(
+        taking(spec=VerifySpec, without=NOT_ACCEPTED)(accept)
+    )
 
 
 def is_suite(given: Sequence[Path]) -> bool:
@@ -167,10 +175,77 @@ def runs(
     say(show_suite.runs_json(found) if as_json else show_suite.runs(found))
 
 
-def confirmed(question: str, *, yes: bool) -> bool:
-    """Ask at the terminal; where there is none, only *yes* is one."""
-    if yes:
-        return True
-    if not sys.stdin.isatty():
+NOT_ACCEPTED = ("replays", "explain", "strict", "mode", "runtime", "image", "memory")
+"""Fields of a verification that are for a person who looks at one run, or for containers."""
+
+
+def accept(
+    spec: VerifySpec,
+    run: Annotated[list[Path], typer.Argument(help="Folder of a run; several; or a folder of runs.")],
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only runs whose latest verdict is not identical.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept without asking.")] = False,
+) -> None:
+    """Record the same requests anew with the code of today, show what differs, and replace the recording.
+
+    The server runs for real, with an empty database and its live dependencies. The old recording is kept
+    until the new one is complete, verified and accepted.
+    """
+    from loadgen.errors import Interrupted, LoadgenError
+    from loadgen.store.runs import find_runs
+
+    if not yes and not sys.stdin.isatty():
         raise UsageError("nobody can be asked: standard input is not a terminal", advice="Add: --yes")
-    return typer.confirm(question, default=False, err=True)
+    codes = {0}
+    for one in find_runs(run):
+        if failed and _is_identical(one.path):
+            continue
+        try:
+            codes.add(_accept(one, spec, yes=yes))
+        except Interrupted:
+            raise
+        except LoadgenError as error:
+            codes.add(error.exit_code)
+            say(f"kept      {one.path}: {error.message}\n  {error.advice}".rstrip())
+    raise typer.Exit(max(codes))
+
+
+def _accept(one: FoundRun, spec: VerifySpec, *, yes: bool) -> int:
+    """Record one run anew, show what differs, and replace it if that is accepted; return the exit code."""
+    from loadgen.accept import renew
+    from loadgen.cli import show
+    from loadgen.cli.progress import Progress
+    from loadgen.cli.running import interruptible
+    from loadgen.core.diagnosis import group
+
+    if one.manifest is None:
+        assert one.problem is not None
+        raise one.problem
+    path, manifest = one.path, one.manifest
+    with redirect_stdout(sys.stderr), Progress(quiet=False) as emit:
+        renewed = interruptible(lambda stop: renew(path, manifest, spec, stop, emit))
+    try:
+        say(f"{one.label}: the recording, replayed with the code of today")
+        say(show.verdict(renewed.before, manifest))
+        say(f"\n{one.label}: its answers (A), and those recorded now (B)")
+        say(show.diff(renewed.answers, group(renewed.answers.divergences)))
+        renewed.check()
+        if not yes and not typer.confirm(f"\nReplace {path}?", default=False, err=True):
+            say(f"kept      {path}")
+            return DECLINED
+        renewed.take()
+        say(f"accepted  {path}: the new recording verifies as identical")
+        return 0
+    finally:
+        renewed.discard()
+
+
+def _is_identical(path: Path) -> bool:
+    from loadgen.core.verdict import Judgement
+    from loadgen.store.verification import find_verification
+
+    latest = find_verification(path)
+    return (
+        latest is not None and latest.verdict is not None and latest.verdict.judgement is Judgement.IDENTICAL
+    )

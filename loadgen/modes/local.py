@@ -154,6 +154,7 @@ class LocalHost:
         spec, run, target = session.spec, session.run, session.target
         started = session.manifest.result.started
         started.database = new_database()
+        started.directory = str(Path.cwd())
         started.checkout = folders.checkout(target, Path.cwd())
         started.folders, started.interpreter = folders.installed(), folders.interpreter()
 

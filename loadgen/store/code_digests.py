@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import BUNDLED
 from loadgen.store.files import digest
+from loadgen.store.manifest import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LIMIT = 5000
 """Maximum number of files; a folder with more is not an application's own code."""
+_MARKS = ("pyvenv.cfg", NAME)
+"""A folder with one of them is a virtual environment, or a run: neither is the application's own."""
 _NOT_ITS_OWN = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
@@ -90,8 +93,8 @@ def folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield an application's own folders, with the names of the files in each."""
     for root, inner, files in os.walk(folder):
         here = Path(root)
-        if here != folder and (here / "pyvenv.cfg").exists():
-            inner.clear()  # a virtual environment, whatever its name
+        if here != folder and any((here / name).exists() for name in _MARKS):
+            inner.clear()
             continue
         inner[:] = sorted(name for name in inner if name not in _NOT_ITS_OWN and not name.startswith("."))
         yield here, sorted(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -146,3 +147,21 @@ def link_latest(path: Path) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(path.name)
     beside.replace(latest)
+
+
+_EXCHANGE = 2
+"""``RENAME_EXCHANGE`` of Linux."""
+_HERE = -100
+"""``AT_FDCWD``."""
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let the folders *one* and *other* exchange their names, in a single step: no moment is without either.
+
+    Raises:
+        OSError: it cannot be done, such as on a file system that has no such step.
+    """
+    rename = ctypes.CDLL(None, use_errno=True).renameat2
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(one))

@@ -50,6 +50,8 @@ class Started(_Part, kw_only=True):
     """Working directory, for recording and replay; empty: any."""
     database: str = ""
     """Path of its database; it must not exist when the run is verified."""
+    directory: str = ""
+    """Current directory of the command that recorded it, from where its specification's paths are."""
     checkout: str = ""
     """The folder that the application's own paths are in; empty for the bundled server, and in containers."""
     folders: dict[str, str] = msgspec.field(default_factory=dict)

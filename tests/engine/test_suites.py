@@ -11,6 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadgen.store.run_folder import RunFolder
+from tests.engine.conftest import Bench, visiting
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -51,3 +54,57 @@ def test_a_folder_of_runs_is_verified(tmp_path: Path, recorded_once: Path) -> No
     listed = json.loads(call(tmp_path, "runs", "recordings", "--json").stdout)
     verdicts = {one["run"]: one.get("verdict", "not read") for one in listed}
     assert verdicts == {"one": "identical", "two": "undetermined", "torn": "not read", "foreign": "not read"}
+
+
+SERVER = """
+    from flask import Flask, jsonify, request
+    app = Flask(__name__)
+    seen = []
+
+    @app.get("/state")
+    def state():
+        seen.append(request.args.get("n"))
+        return jsonify(state="ok", seen=len(seen))
+
+    app.run(threaded=True)
+"""
+
+
+def test_accepted_answers_take_the_place_of_the_recorded_ones(bench: Bench) -> None:
+    """The same requests are recorded anew, in the same folder; the run keeps its name and specification."""
+    script = bench.script(SERVER)
+    before = bench.record(script, visiting("/state?n=1", "/state"), concurrency=2, iterations=2)
+    bench.script(SERVER.replace('"ok"', '"fine"'))
+    assert call(bench.path, "verify", "run").returncode == 1
+    accepted = call(bench.path, "accept", "run", "--failed", "--yes")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert 'body $.state was "ok" and is "fine"' in accepted.stdout
+    verified = call(bench.path, "verify", "run")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    run, manifest = RunFolder.open(bench.path / "run")
+    assert (manifest.id, manifest.spec) == (before.manifest.id, before.manifest.spec)
+    assert requests(run) == 8
+    assert b"fine" in run.transcript.read_bytes()
+    assert [path.name for path in bench.path.iterdir() if "run" in path.name] == ["run"]  # nothing is left
+    assert call(bench.path, "accept", "run", "--failed", "--yes").stdout == ""  # it is identical: no need
+
+
+def test_what_is_not_accepted_is_kept(bench: Bench) -> None:
+    """A server that does not start, and nobody to ask: the old recording stays, bit for bit."""
+    script = bench.script(SERVER)
+    bench.record(script, visiting("/state"), concurrency=1, iterations=1)
+    before = {path.name: path.read_bytes() for path in (bench.path / "run").iterdir() if path.is_file()}
+    assert call(bench.path, "accept", "run").returncode == 2
+    bench.script("raise SystemExit('broken')")
+    broken = call(bench.path, "accept", "run", "--yes")
+    assert broken.returncode == 3, broken.stdout + broken.stderr
+    assert "kept      run" in broken.stdout
+    assert {name: (bench.path / "run" / name).read_bytes() for name in before} == before
+    assert [path.name for path in bench.path.iterdir() if "run" in path.name] == ["run"]
+
+
+def requests(run: RunFolder) -> int:
+    with run.read() as events:
+        for _ in events:
+            pass
+        return events.requests

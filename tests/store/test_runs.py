@@ -8,6 +8,7 @@ import pytest
 
 from loadgen.core.spec import Label, Load, RunSpec
 from loadgen.errors import RecordingFault, UsageError
+from loadgen.store.files import exchange
 from loadgen.store.manifest import Manifest
 from loadgen.store.run_folder import RunFolder
 from loadgen.store.runs import find_runs, size
@@ -85,3 +86,19 @@ def test_labels_are_one_line(label: dict[str, object]) -> None:
     """What is shown in tables, and chosen by -k and -m, is one line, and a tag one word."""
     with pytest.raises(UsageError):
         Label(**label)  # type: ignore[arg-type]
+
+
+def test_folders_exchange_their_names(tmp_path: Path) -> None:
+    """In one step, with all that is in them; where one is not there, nothing happens."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for path in (one, other):
+        path.mkdir()
+        (path / path.name).touch()
+    exchange(one, other)
+    assert ([path.name for path in one.iterdir()], [path.name for path in other.iterdir()]) == (
+        ["other"],
+        ["one"],
+    )
+    with pytest.raises(FileNotFoundError):
+        exchange(one, tmp_path / "absent")
+    assert (one / "other").is_file()
