@@ -1,8 +1,9 @@
 """Planted races. Each is a body of a Flask application, where ``GUARD`` is replaced.
 
 In the racy one ``with GUARD:`` guards nothing, in its fixed twin it is a lock: the same lines and steps.
-``FIRST`` and ``SECOND`` are two locks, which the twin takes in the same order. A trial's users call the paths
-in turn.
+``FIRST`` and ``SECOND`` are two locks, which the twin takes in the same order. Comments mark the lines that
+explain it: where a request may be ``stopped`` for it to break (before the line, in it, or after a call in
+it), and what another one may have ``ran`` in between. A trial's users call the paths in turn.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ total = 0
 def new():
     global total
     with GUARD:
-        seen = total
-        total = seen + 1
+        seen = total  # ran
+        total = seen + 1  # stopped
         return {"id": seen + 1}
 """, ("POST /id",), ID),
     Planted("one-line", """
@@ -89,8 +90,8 @@ total = [0]
 @app.post("/id")
 def new():
     with GUARD:
-        total[0] += 1
-        return {"id": total[0]}
+        total[0] += 1  # stopped, ran
+        return {"id": total[0]}  # stopped
 """, ("POST /id",), ID),
     Planted("call-between", """
 state = {"n": 0}
@@ -98,8 +99,8 @@ state = {"n": 0}
 @app.post("/id")
 def new():
     with GUARD:
-        seen = state.get("n")
-        state.update(n=max(seen + 1, 0))
+        seen = state.get("n")  # stopped, ran
+        state.update(n=max(seen + 1, 0))  # stopped
         return {"id": seen + 1}
 """, ("POST /id",), ID),
     Planted("register", """
@@ -108,9 +109,9 @@ users = {}
 @app.post("/register")
 def register():
     with GUARD:
-        if "ann" in users:
+        if "ann" in users:  # ran
             return {"taken": True}
-        users["ann"] = len(users)
+        users["ann"] = len(users)  # stopped
         return {"id": "ann"}
 """, ("POST /register",), ID),
     Planted("sqlite-update", """
@@ -121,8 +122,8 @@ connect().execute("insert into counter values (0)")
 def new():
     with GUARD:
         database = connect()
-        seen = database.execute("select n from counter").fetchone()[0]
-        database.execute("update counter set n = ?", (seen + 1,))
+        seen = database.execute("select n from counter").fetchone()[0]  # stopped, ran
+        database.execute("update counter set n = ?", (seen + 1,))  # stopped
         database.close()
         return {"id": seen + 1}
 """, ("POST /id",), ID),
@@ -133,10 +134,10 @@ spent = []
 @app.post("/spend")
 def spend():
     with GUARD:
-        if balance["a"] < 10:
+        if balance["a"] < 10:  # ran
             return {"refused": True}
-        spent.append(1)
-        balance["a"] -= 10
+        spent.append(1)  # stopped
+        balance["a"] -= 10  # stopped
         return {"id": "the ten"}
 """, ("POST /spend",), ID),
     Planted("lazy", """
@@ -145,10 +146,10 @@ client = None
 
 def get_client():
     global client
-    if client is None:
-        made.append(1)
-        client = len(made)
-    return client
+    if client is None:  # ran
+        made.append(1)  # stopped
+        client = len(made)  # stopped, ran
+    return client  # stopped
 
 @app.post("/send")
 def send():
@@ -158,14 +159,14 @@ def send():
     Planted("lock-order", """
 @app.get("/there")
 def there():
-    with lock:
-        with other:
+    with lock:  # stopped, ran
+        with other:  # stopped, ran
             return {}
 
 @app.get("/back")
 def back():
-    with FIRST:
-        with SECOND:
+    with FIRST:  # stopped, ran
+        with SECOND:  # stopped, ran
             return {}
 """, ("GET /there", "GET /back"), crosswise=True),
     Planted("dict-iterated", """
@@ -177,24 +178,24 @@ def login(name):
     global count
     with GUARD:
         count += 1
-        sessions[name + str(count)] = 1
+        sessions[name + str(count)] = 1  # ran
         return {}
 
 @app.get("/sessions")
 def listing():
     found = 0
     with GUARD:
-        for name in sessions:
-            found += len(name)
+        for name in sessions:  # stopped
+            found += len(name)  # stopped
         return {"found": found}
 """, ("POST /login/USER", "GET /sessions")),
     Planted("file-check-then-act", """
 @app.post("/claim")
 def claim():
     with GUARD:
-        if os.path.exists("data/claimed"):
+        if os.path.exists("data/claimed"):  # stopped, ran
             return {"taken": True}
-        with open("data/claimed", "w") as file:
+        with open("data/claimed", "w") as file:  # stopped
             file.write("1")
         return {"id": "claim"}
 """, ("POST /claim",), ID),
@@ -204,18 +205,18 @@ sessions = {"ann": {"visits": 0}}
 @app.post("/visit")
 def visit():
     with GUARD:
-        session = dict(sessions["ann"])
-        session["visits"] += 1
-        sessions["ann"] = session
+        session = dict(sessions["ann"])  # ran
+        session["visits"] += 1  # stopped
+        sessions["ann"] = session  # stopped
         return {"id": session["visits"]}
 """, ("POST /visit",), ID),
     Planted("orm", """
 class Row:
     def __init__(self, database):
         self.database = database
-        self.stock = database.execute("select stock from item").fetchone()[0]
+        self.stock = database.execute("select stock from item").fetchone()[0]  # stopped, ran
     def save(self):
-        self.database.execute("update item set stock = ?", (self.stock,))
+        self.database.execute("update item set stock = ?", (self.stock,))  # stopped
 
 connect().execute("create table item (stock integer)")
 connect().execute("insert into item values (100)")
@@ -224,8 +225,8 @@ connect().execute("insert into item values (100)")
 def sell():
     with GUARD:
         row = Row(connect())
-        row.stock -= 1
-        row.save()
+        row.stock -= 1  # stopped
+        row.save()  # stopped
         return {"id": row.stock}
 """, ("POST /sell",), ID),
     Planted("pool", """
@@ -234,22 +235,22 @@ free, numbers = [], [0]
 @app.post("/borrow")
 def borrow():
     with GUARD:
-        if not free:
-            numbers[0] = numbers[0] + 1
-            free.append(numbers[0])
-        connection = free[-1]
-        del free[-1:]
+        if not free:  # ran
+            numbers[0] = numbers[0] + 1  # stopped, ran
+            free.append(numbers[0])  # stopped, ran
+        connection = free[-1]  # stopped, ran
+        del free[-1:]  # stopped, ran
         return {"id": connection}
 """, ("POST /borrow",), ID),
     Planted("template-cache", """
 cache, versions = {}, [0]
 
 def render():
-    page = cache.get("page")
-    if page is None:
-        versions[0] += 1
-        page = versions[0]
-        cache["page"] = page
+    page = cache.get("page")  # ran
+    if page is None:  # stopped, ran
+        versions[0] += 1  # stopped, ran
+        page = versions[0]  # stopped
+        cache["page"] = page  # stopped
     return page
 
 @app.get("/page")
@@ -262,12 +263,12 @@ settings = None
 
 def get_settings():
     global settings
-    if settings is None:
+    if settings is None:  # ran
         with lock:
-            if settings is None:
+            if settings is None:  # ran
                 settings = {}
-                settings["limit"] = 10
-    return settings["limit"]
+                settings["limit"] = 10  # stopped
+    return settings["limit"]  # ran
 
 @app.get("/limit")
 def limit():
@@ -281,15 +282,15 @@ with open("data/page.json", "w") as made:
 @app.put("/page")
 def write():
     with GUARD:
-        with open("data/page.json", "w") as file:
-            file.write('{"version": 1}')
+        with open("data/page.json", "w") as file:  # stopped
+            file.write('{"version": 1}')  # stopped
         return {}
 
 @app.get("/page")
 def read():
     with GUARD:
-        with open("data/page.json") as file:
-            return json.loads(file.read())
+        with open("data/page.json") as file:  # ran
+            return json.loads(file.read())  # ran
 """, ("PUT /page", "GET /page")),
     Planted("two-tables", """
 connect().execute("create table a (n integer)")
@@ -301,8 +302,8 @@ connect().execute("insert into b values (0)")
 def move():
     with GUARD:
         database = connect()
-        database.execute("update a set n = n - 1")
-        database.execute("update b set n = n + 1")
+        database.execute("update a set n = n - 1")  # stopped, ran
+        database.execute("update b set n = n + 1")  # stopped, ran
         database.close()
         return {}
 
@@ -310,8 +311,8 @@ def move():
 def total():
     with GUARD:
         database = connect()
-        first = database.execute("select n from a").fetchone()[0]
-        second = database.execute("select n from b").fetchone()[0]
+        first = database.execute("select n from a").fetchone()[0]  # stopped, ran
+        second = database.execute("select n from b").fetchone()[0]  # stopped, ran
         database.close()
         return {"sum": first + second}
 """, ("POST /move", "GET /sum"), SUM),

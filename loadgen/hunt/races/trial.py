@@ -98,8 +98,10 @@ def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
                 broken.append(_unanswered(asked[event.seq], event.kind))
             case FailedIteration():
                 broken.append(RaceFailure(numberless(str(event)), event.message, event.seq))
-    with run.schedule.open(encoding="utf-8") as lines:
-        entries = schedules.parse(lines)
+    entries: list[schedules.Entry] = []
+    if run.schedule.exists():  # it was explored
+        with run.schedule.open(encoding="utf-8") as lines:
+            entries = schedules.parse(lines)
     dead = [entry for entry in entries if isinstance(entry, schedules.Deadlock)]
     broken = [*(RaceFailure(f"deadlock at {one.places}", f"deadlock: {one}", 0) for one in dead), *broken]
     history = operations(events)
