@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
+
 from loadgen.core.exchange import Failure, Headers, Response
 
 if TYPE_CHECKING:
-    import httpx
+    from loadgen.core.exchange import Outcome
 
 
 class Arriving:
@@ -45,6 +47,14 @@ class Arriving:
         answer = await transport.handle_async_request(request)
         self.begin_as(answer, text(answer.headers))
         await self.take_all(answer)
+
+    async def outcome(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Outcome:
+        """Send *request*, and return how it ended."""
+        try:
+            await self.receive(transport, request)
+        except httpx.TransportError as error:
+            return self.failure(type(error).__name__, str(error))
+        return self.response()
 
     async def take_all(self, answer: httpx.Response) -> None:
         """Take the body of *answer*, and close it."""

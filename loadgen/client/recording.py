@@ -160,6 +160,20 @@ def numbered(request: httpx.Request, seq: int) -> httpx.Request:
     )
 
 
+def again(request: Request, url: str) -> httpx.Request:
+    """Return a recorded *request* as it was sent, with its number, to the server at *url*."""
+    return httpx.Request(
+        request.method,
+        url,
+        headers=[
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in _own(request.headers)),
+            (SEQ_HEADER, b"%d" % request.seq),
+        ],
+        stream=httpx.ByteStream(request.body),
+        extensions={"target": request.target.encode("latin-1")},
+    )
+
+
 def _own(headers: Headers) -> Headers:
     """Return *headers* without a number that a scenario may have copied."""
     return tuple([field for field in headers if field[0].lower() != _NUMBER])

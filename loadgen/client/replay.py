@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from loadgen.client.arriving import Arriving
-from loadgen.client.recording import numbered
+from loadgen.client.recording import again
 from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
@@ -136,20 +136,8 @@ class Refire:
 
     async def _send(self, one: _Sent) -> None:
         request = one.request
-        message = httpx.Request(
-            request.method,
-            self._url,
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
-            stream=httpx.ByteStream(request.body),
-            extensions={"target": request.target.encode("latin-1")},  # the limit is that of _meet
-        )
-        arriving = Arriving(request.seq)
-        outcome: Outcome
-        try:
-            await arriving.receive(self._wire, numbered(message, request.seq))
-            outcome = arriving.response()
-        except httpx.TransportError as error:
-            outcome = arriving.failure(type(error).__name__, str(error))
+        # How long it may take is the limit of _meet.
+        outcome = await Arriving(request.seq).outcome(self._wire, again(request, self._url))
         self._journal.complete(outcome)
         self._replayed_order.update(b"%d," % request.seq)
         one.outcome = outcome

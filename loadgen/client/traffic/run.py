@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 
 from loadgen.client.arriving import Arriving
-from loadgen.client.recording import numbered
+from loadgen.client.recording import again
 from loadgen.core.exchange import Failure, Request, Response
 
 if TYPE_CHECKING:
+    import httpx
     from anyio.abc import TaskGroup
 
     from loadgen.client.recording import Notes
     from loadgen.client.session import Stopping
+    from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Reader
 
 LEFT = "ClientLeft"
@@ -96,21 +97,10 @@ class Again:
 
     async def _send(self, one: _Sent) -> None:
         request = one.request
-        message = httpx.Request(
-            request.method,
-            self._url,
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
-            stream=httpx.ByteStream(request.body),
-            extensions={"target": request.target.encode("latin-1")},
-        )
         arriving = Arriving(request.seq)
-        outcome: Response | Failure | None = None
+        outcome: Outcome | None = None
         with one.scope:
-            try:
-                await arriving.receive(self._transport, numbered(message, request.seq))
-                outcome = arriving.response()
-            except httpx.TransportError as error:
-                outcome = arriving.failure(type(error).__name__, str(error))
+            outcome = await arriving.outcome(self._transport, again(request, self._url))
         if outcome is None:
             outcome = (
                 arriving.failure(LEFT, "the client left, as in the recorded run")
