@@ -181,7 +181,7 @@ def test_process_of_changed_code(bench: Bench) -> None:
     bench.script(SCRIPT.replace("THREADED", "True").replace("at=time.time()", "at=time.time() + time.time()"))
     verdict = bench.conclude(ModeName.PROCESS).verdict
     assert verdict.judgement is not Judgement.IDENTICAL
-    assert "serve.py changed" in verdict.reasons[0].message
+    assert "serve.py), and:" in verdict.reasons[0].message
 
 
 def test_process_that_crashes(bench: Bench) -> None:
@@ -264,7 +264,9 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     code, out, err = run(tmp_path, "verify", "r")
     assert code == 1, out + err
     assert "at fault: the application" in out
-    assert "users.py changed" in out
+    told = " ".join(out.split())
+    assert "Its code changed after the recording: " in told
+    assert "/users.py." in told
 
 
 def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
