@@ -1,4 +1,4 @@
-"""The parts of a compose file: what each of its containers does, printed for a person."""
+"""The commands of the containers in the compose file, with output for a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def part(words: Sequence[str]) -> int:
-    """Do the part that *words* name, with its options; return the exit code."""
+    """Run the part named by *words*, with its options; return the exit code."""
     name, *options = words or [""]
     code = 0
 

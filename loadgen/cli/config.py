@@ -1,7 +1,7 @@
 """Options that the command line leaves out: from the environment, ``loadgen.toml``, ``pyproject.toml``.
 
-Each is checked where it was found, and a mistake names that place: it would otherwise be looked for on the
-command line. Files are those of the current directory.
+Each is checked where it was found, so that an error names the file or variable instead of the command line.
+Files are read from the current directory.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class _Option:
 
     parameter: Any
     kind: type
-    """What its values are: bool, int, float, list, or anything that is written as a text."""
+    """Type of its value: bool, int, float, list, or any type that is written as text."""
 
     @property
     def wanted(self) -> str:
-        """What its value may be, in words."""
+        """Description of valid values."""
         return _TYPES.get(self.kind, _TEXT)[0]
 
     def fits(self, value: object) -> bool:
-        """Say whether *value*, of a file, is of its type."""
+        """Whether *value*, from a file, has its type."""
         if isinstance(value, list):
             return self.kind is list and all(isinstance(one, str) for one in value)
         if isinstance(value, bool) and self.kind is not bool:
@@ -62,10 +62,10 @@ class _Option:
         return isinstance(value, _TYPES.get(self.kind, _TEXT)[1])
 
     def check(self, value: object, where: str, context: typer.Context) -> object:
-        """Return *value* as the command line takes it.
+        """Return *value* as the command line would.
 
         Raises:
-            UsageError: it is none of the option's, and *where* it was found.
+            UsageError: it is not valid; the message says *where* it was found.
         """
         if self.kind is list and isinstance(value, str):
             value = [value]
@@ -77,7 +77,7 @@ class _Option:
 
 
 class Options:
-    """The options of all commands of *app*, by the names that they have in files: without the dashes."""
+    """The options of all commands of *app*, by their names in files: without the dashes."""
 
     def __init__(self, app: typer.Typer) -> None:
         group: Any = get_command(app)
@@ -97,10 +97,10 @@ class Options:
         return command in self._commands
 
     def configured(self, command: str) -> dict[str, Any]:
-        """Return what the environment and the files set for *command*, by the names of its parameters.
+        """Return the settings for *command* from the environment and the files, by parameter name.
 
         Raises:
-            UsageError: one of them says what cannot be meant.
+            UsageError: one of them is not valid.
         """
         found = dict[str, Any]()
         for name, value in (*self._files(command), *self._environment(command)):
@@ -123,7 +123,7 @@ class Options:
     def _table(
         self, command: str, table: Mapping[str, object], where: str, of: str | None
     ) -> Iterator[tuple[str, object]]:
-        """Yield what *table*, of one command or of all, sets for *command*; check all of it."""
+        """Yield the settings of *table* for *command*, and check the whole table."""
         for key, value in table.items():
             name = key.replace("_", "-")
             options = [
@@ -167,10 +167,10 @@ class Options:
 
 
 def of_command_line(arguments: Sequence[str], app: typer.Typer) -> dict[str, dict[str, Any]]:
-    """Return what is configured for the command that *arguments* begin with; nothing where they ask for help.
+    """Return the configuration of the command in *arguments*; empty if they ask for help.
 
     Raises:
-        UsageError: something is configured that cannot be meant.
+        UsageError: the configuration is not valid.
     """
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     command = next((word for word in own if not word.startswith("-")), None)
@@ -181,7 +181,7 @@ def of_command_line(arguments: Sequence[str], app: typer.Typer) -> dict[str, dic
 
 
 def _read(path: Path, section: Sequence[str]) -> dict[str, Any]:
-    """Return a section of a TOML file; nothing where there is none."""
+    """Return a section of a TOML file; empty if it does not exist."""
     try:
         content: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -196,7 +196,7 @@ def _read(path: Path, section: Sequence[str]) -> dict[str, Any]:
 
 
 def _kind(hint: Any) -> type:
-    """Return what a parameter annotated by *hint* holds: of ``int | None``, that is int."""
+    """Return the type of a parameter with the annotation *hint*: for ``int | None``, int."""
     of = next((one for one in get_args(hint) if one is not type(None)), hint) if _optional(hint) else hint
     kind: type = get_origin(of) or of
     return kind

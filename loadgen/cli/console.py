@@ -8,7 +8,7 @@ from io import StringIO
 from rich.console import Console
 
 PIPED = 120
-"""Width of a result in columns where nobody's terminal says it."""
+"""Width of a result in columns, if the output is not a terminal."""
 
 
 class TextConsole(Console):

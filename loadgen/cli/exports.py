@@ -1,4 +1,4 @@
-"""``loadgen report`` and ``loadgen export``: what a run looks like to people and to other tools."""
+"""``loadgen report`` and ``loadgen export``: a run as a page for people, and as files for other tools."""
 
 from __future__ import annotations
 
@@ -121,9 +121,9 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Write a run in forms that other tools read, without its secrets. Prints the files' paths.
+    """Write a run in formats that other tools read, with secrets masked, and print the paths of the files.
 
-    --har has the recorded answers, or with --verification the replayed ones.
+    --har contains the recorded answers, or with --verification the replayed ones.
     """
     from loadgen.cli.output import say
     from loadgen.core.masking import parse
@@ -151,7 +151,7 @@ def write_verdict(
     summary: Path | None,
     mask: Iterable[str] = (),
 ) -> None:
-    """Write what was found by the verification *number*, by default the latest, for CI.
+    """Write the result of verification *number*, by default the latest, for CI.
 
     Raises:
         UsageError: there is no such verification, or a file cannot be written.
@@ -215,10 +215,10 @@ def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open *path*, which the user named, for writing: it is replaced when all is written, or not touched.
+    """Open *path*, given by the user, for writing; it is replaced when all is written, or not changed.
 
     Raises:
-        UsageError: it cannot be written there.
+        UsageError: it cannot be written.
     """
     from loadgen.store import files
 

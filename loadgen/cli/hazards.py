@@ -1,4 +1,4 @@
-"""``loadgen hazards``: which sources of nondeterminism replay, with and without loadgen's help."""
+"""``loadgen hazards``: which sources of nondeterminism replay, with and without loadgen's workarounds."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def hazards(
 
 
 def _new(wanted: Path | None) -> Path:
-    """Make the folder for runs that are kept."""
+    """Create the folder for runs that are kept."""
     from loadgen.store.run_folder import DEFAULT_PARENT
 
     path = wanted or DEFAULT_PARENT / f"hazards-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -190,7 +190,7 @@ def _listing(names: tuple[str, ...]) -> str:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[HazardRun, HazardCell, int, int], None]]:
-    """Show on a terminal's stderr how far it is, and what failed last."""
+    """Show progress, and the last failure, on stderr if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""``loadgen stress`` and ``loadgen shrink``: many trials, to find what fails, and the smallest case of it."""
+"""``loadgen stress`` and ``loadgen shrink``: many trials to find a failure, and its smallest case."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def stress(
 
 
 def _versions(files: Mapping[str, str]) -> dict[str, str]:
-    """Return what must be the same for trials to be counted together."""
+    """Return the versions that must be equal for trials to be counted together."""
     from hashlib import sha256
 
     from loadgen.engine import retrace
@@ -207,7 +207,7 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
                 with exports.replacing(path) as file:
                     file.write(page.render(evidence, masker, version=__version__))
             reports.add(failure.trial.name)
-        except LoadgenError:  # there is not enough of that run to tell of it: the page does without
+        except LoadgenError:  # the run is too incomplete for a report: the page does without it
             continue
     with exports.replacing(hunt.path / "report.html") as file:
         file.write(render(summary, hunt.path.name, hunt.command, reports, version=__version__))
@@ -230,7 +230,7 @@ def _tls(*files: Path | None) -> Tls | None:
 
 
 def _files(grid: Grid) -> dict[str, str]:
-    """Return the digest of each file that decides what a trial of *grid* does, by its path."""
+    """Return the digest of each file that influences the trials of *grid*, by path."""
     from loadgen.core.spec import BUNDLED, Runtime
     from loadgen.engine.target import resolve
     from loadgen.store.code_digests import sources

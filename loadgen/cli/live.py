@@ -1,4 +1,4 @@
-"""What a command shows on a terminal's stderr while it works."""
+"""Live output on stderr while a command works, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class LiveView:
-    """Keeps one rendering up to date, and takes it away at the end; nothing where stderr is no terminal."""
+    """Keeps one rendering up to date, and removes it at the end; does nothing if stderr is not a terminal."""
 
     REFRESHED = 8
-    """Times a second."""
+    """Updates per second."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

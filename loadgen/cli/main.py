@@ -95,7 +95,7 @@ def recorded(
     quiet: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Record a session, print what came of it, and exit."""
+    """Record a session, print the result, and exit."""
     from loadgen import dispatch
     from loadgen.check import check as checking
     from loadgen.check import invariants
@@ -170,7 +170,7 @@ def verified(
     from loadgen.core.comparison import ignoring
     from loadgen.store.run_folder import RunFolder
 
-    ignoring(spec.ignore)  # a rule that cannot be read is found before anything is started
+    ignoring(spec.ignore)  # an invalid rule is reported before anything is started
     run, manifest = RunFolder.open(given)
     with Progress(quiet=quiet or as_json) as emit:
         result = interruptible(lambda _: dispatch.verify(run, manifest, spec, emit, host=host), at_once=True)
@@ -229,7 +229,7 @@ def clean(
 
 
 def _text(word: str) -> str:
-    """Refuse a word that is no text: names of runs and servers are written into files and shown."""
+    """Refuse a word that is not valid text: names of runs and servers are written to files and shown."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -240,17 +240,17 @@ def _text(word: str) -> str:
 
 
 def record_spec(words: Sequence[str]) -> RunSpec:
-    """Return the specification that the *words* of a ``loadgen record`` say."""
+    """Return the specification given by the *words* of a ``loadgen record``."""
     return parse(app, "record", words, RunSpec)
 
 
 def verify_spec(words: Sequence[str]) -> VerifySpec:
-    """Return the specification that the *words* of a ``loadgen verify`` say."""
+    """Return the specification given by the *words* of a ``loadgen verify``."""
     return parse(app, "verify", words, VerifySpec)
 
 
 def main() -> None:
-    """Run the command line; every way out has its exit code."""
+    """Run the command line, with an exit code for each outcome."""
 
     def work() -> None:
         words = [_text(word) for word in sys.argv[1:]]
@@ -260,7 +260,7 @@ def main() -> None:
 
 
 def reporting(work: Callable[[], None]) -> None:
-    """Do *work*, and say on stderr why it could not be done; every way out has its exit code."""
+    """Do *work*; report errors on stderr, and exit with the error's exit code."""
     try:
         work()
     except LoadgenError as error:
@@ -269,7 +269,7 @@ def reporting(work: Callable[[], None]) -> None:
         if error.advice:
             print(f"  {error.advice}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except OSError as error:  # a full disk, a limit, a folder that went away
+    except OSError as error:  # a full disk, a limit, or a folder that was deleted
         where = f": {error.filename}" if error.filename else ""
         print(f"loadgen: this machine refused: {error.strerror or error}{where}", file=sys.stderr)
         raise SystemExit(MachineFault.exit_code) from None

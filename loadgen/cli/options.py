@@ -1,4 +1,4 @@
-"""Options of commands that take a specification: made from its fields, see :mod:`loadgen.core.option`."""
+"""Command line options made from the fields of a specification; see :mod:`loadgen.core.option`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ T = TypeVar("T", bound="msgspec.Struct")
 
 
 def taking(*, without: Sequence[str] = (), **kinds: type[msgspec.Struct]) -> Callable[[Command], Command]:
-    """Let a command take the options of specifications, and give it their values by the names of *kinds*.
+    """Give a command the options of specifications; it gets their values as arguments named like *kinds*.
 
-    A field of the same option in several of them is one option, and goes into each. Fields named in *without*
-    have no option here.
+    If several specifications have the same option, it is one option, passed to each. Fields named in
+    *without* get no option.
     """
 
     def decorate(command: Command) -> Command:
@@ -54,21 +54,21 @@ def taking(*, without: Sequence[str] = (), **kinds: type[msgspec.Struct]) -> Cal
         every = [*parameters.values(), *own]
         taken.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         taken.__annotations__ = {one.name: one.annotation for one in every}
-        del taken.__wrapped__  # its signature would be looked at instead
+        del taken.__wrapped__  # typer would use its signature instead
         return taken
 
     return decorate
 
 
 def parse(app: typer.Typer, command: str, words: Sequence[str], kind: type[T]) -> T:
-    """Return the specification that *words*, after *command*, say."""
+    """Return the specification given by *words*, the arguments of *command*."""
     group: Any = get_command(app)
     context = group.commands[command].make_context(command, list(words), parent=typer.Context(group))
     return assemble(kind, {one.name: context.params.get(_parameter(one)) for one in fields(kind)})
 
 
 def _parameter(field: OptionField) -> str:
-    """Return the name of the parameter: that of the option, so that two specifications share it."""
+    """Return the parameter's name: that of the option, so that specifications share it."""
     if not field.option.names:
         return field.name
     name = field.option.names[0].removeprefix("--").replace("-", "_")

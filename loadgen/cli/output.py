@@ -11,7 +11,7 @@ BROKEN_PIPE = 141
 
 
 def say(result: str) -> None:
-    """Print a command's result; whoever reads it may have had enough (``loadgen verify --json | head``)."""
+    """Print a command's result; a closed pipe is no error (``loadgen verify --json | head``)."""
     try:
         print(result, flush=True)
     except BrokenPipeError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress(LiveView):
-    """Shows stage and figures while stderr is a terminal; notes and a scenario's story always."""
+    """Shows stage and figures if stderr is a terminal; notes and lines of a scenario always."""
 
     def __init__(self, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
@@ -23,7 +23,7 @@ class Progress(LiveView):
         self._figures = Figures()
 
     def __call__(self, event: Event) -> None:
-        """See what happens."""
+        """Handle an event."""
         match event:
             case Stage(what=what):
                 self._stage, self._figures = what, Figures()

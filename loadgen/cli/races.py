@@ -38,7 +38,7 @@ OWN = (
 """Fields of the specification that a hunt decides, or that do not go with it."""
 USERS = 8
 AGAIN = 5
-"""How often a race is looked for in other code."""
+"""Number of recordings with ``--again``."""
 PARENT = Path("races")
 
 
@@ -145,7 +145,7 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
 
 
 def _again(folder: Path, *, quiet: bool) -> None:
-    """Record the choices of a race with the code of now, and say whether it still breaks."""
+    """Record the choices of a race with the current code, and print whether it still breaks."""
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.races.folder import read

@@ -1,4 +1,4 @@
-"""Runs a command's work so that a Ctrl-C ends it cleanly."""
+"""Runs a command so that Ctrl-C ends it cleanly."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False) -> T:
-    """Run *call*; the first Ctrl-C or SIGTERM asks it to stop, the second (or the first, *at_once*) ends it.
+    """Run *call*; the first Ctrl-C or SIGTERM requests a stop, the second (*at_once*: the first) cancels it.
 
     Raises:
-        Interrupted: it was ended.
+        Interrupted: it was cancelled.
     """
     stop = Stop()
     before = {number: signal.getsignal(number) for number in _STOPPING}
@@ -44,7 +44,7 @@ def interruptible(call: Callable[[Stop], Awaitable[T]], *, at_once: bool = False
                         "loadgen: finishing requests in progress (interrupt again to stop at once)",
                         file=sys.stderr,
                     )
-            for number in _STOPPING:  # one more must not interrupt the cleaning up, which is time-limited
+            for number in _STOPPING:  # a further one must not interrupt the clean-up, which is time-limited
                 signal.signal(number, signal.SIG_IGN)
 
         async with anyio.create_task_group() as group:

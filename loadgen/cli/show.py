@@ -1,4 +1,4 @@
-"""What the commands print: results as text for stdout."""
+"""Renders the results of commands as text for stdout."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from loadgen.verify import Verified
 
 SHOWN = 3
-"""Causes that the terminal shows; verdict.json has all."""
+"""Number of causes shown; verdict.json has all."""
 WATCHED = 12
 """Calls of a watched request that it shows; verdict.json has more."""
 CALLS = 8
 """Calls of a route that it shows."""
 _SIGNS = {"-": "green", "+": "red"}
 LISTED = 8
-"""Requests of a cause that it lists."""
+"""Number of requests listed for a cause."""
 _LIBRARY = re.compile(r"^/.*/(?:(?:site|dist)-packages|lib/python3[.\d]*)/")
 COLOUR = {
     Judgement.IDENTICAL: "bold green",
@@ -48,7 +48,7 @@ COLOUR = {
 
 
 def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
-    """Tell what was recorded."""
+    """Render the result of a recording."""
     manifest, totals, end = result.manifest, result.totals, result.end
     rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
     statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
@@ -82,7 +82,7 @@ def word(checked: Checked) -> str:
 
 
 def _clients(visit: Visit | None) -> list[str]:
-    """Tell what came of clients that were recorded through the gateway; nothing of it is judged."""
+    """Return lines on the clients of the gateway; they do not affect a verdict."""
     if visit is None:
         return []
     code = "" if visit.exit_code is None else f"; the command ended with exit code {visit.exit_code}"
@@ -100,7 +100,7 @@ def _latency(of: Totals | Spread) -> str:
 
 
 def _outcomes(totals: Totals) -> list[str]:
-    """Tell successes apart from failures, where there are both."""
+    """Return separate figures for successes and failures, if there are both."""
     parts = (("succeeded", totals.succeeded), ("failed", totals.failed))
     return [f"  {name:<9} {part.count}; {_latency(part)}" for name, part in parts if part and part.count]
 
@@ -110,7 +110,7 @@ def _failing(manifest: Manifest) -> str:
 
 
 def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
-    """Tell of an arrival rate what latency was from when each iteration was due, and how many were late."""
+    """With an arrival rate, return the latency from when requests were due, and the number of late ones."""
     if not (rate := manifest.spec.load.shape.rate):
         return []
     late = "each started when it was due"
@@ -123,7 +123,7 @@ def _open_load(manifest: Manifest, totals: Totals) -> list[str]:
 
 
 def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> str:
-    """Tell a verdict, with what a reader needs to believe it, and to act on it."""
+    """Render a verdict with its evidence and what to do next."""
     found = result.verdict
     console = TextConsole()
     console.print(_headline(found))
@@ -180,7 +180,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
 
     def add(name: str, told: str) -> None:
         if told:
-            facts.add_row(name, Text(told))  # what a user named is text, and no markup
+            facts.add_row(name, Text(told))  # text from a user is not markup
 
     add("run", f"{manifest.id}: {spec.target_name}, {spec.traffic_name}, {manifest.concurrency} at a time")
     add("replayed", wording.replayed(found))
@@ -220,7 +220,7 @@ def _cause(told: wording.Told, of: int) -> Table:
 
 
 def _explained(first: Divergence, found: Verdict) -> Group:
-    """Tell how the first request of a cause went in the replay that watched it."""
+    """Render what the first request of a cause did in the replay that watched it."""
     watched = found.facts.watched
     seen = watched.seen if watched and watched.seq == first.seq else None
     parts: list[RenderableType] = []
@@ -253,7 +253,7 @@ def _explained(first: Divergence, found: Verdict) -> Group:
 
 
 def _placed(calls: Sequence[str]) -> str:
-    """Name the application's own call, and the library's that it led to."""
+    """Return the application's own call, and the library's call that it made."""
     own = own_call(calls)
     place, _, line = own.partition(": ")
     told = f"{_near(place)}: {line}"
@@ -261,7 +261,7 @@ def _placed(calls: Sequence[str]) -> str:
 
 
 def _near(place: str) -> str:
-    """Shorten a place of a file below this directory, or of an installed library."""
+    """Shorten the location of a file below this directory, or of an installed library."""
     return _LIBRARY.sub("", place.removeprefix(f"{Path.cwd()}/"))
 
 
@@ -278,7 +278,7 @@ def _sides(
 
 
 def diff(found: Verdict, groups: Sequence[Sequence[Divergence]]) -> str:
-    """Tell how two transcripts differ; differences that follow from one another are told once."""
+    """Render the differences of two transcripts, grouped by kind."""
     console = TextConsole()
     console.print(_headline(found))
     facts = Table.grid(padding=(0, 2))
@@ -307,7 +307,7 @@ def diff_json(found: Verdict) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return *path* as a user of this directory would call it."""
+    """Return *path* relative to the current directory, if it is below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -315,7 +315,7 @@ def shown(path: Path) -> str:
 
 
 def cleaned(result: Cleaned) -> str:
-    """Tell what was removed, and what was not."""
+    """Render what was removed, and what was not."""
     lines = [f"removed    {what}" for what in result.removed]
     lines += [f"in use     {what}" for what in result.in_use]
     lines = lines or ["nothing to remove"]
@@ -323,10 +323,10 @@ def cleaned(result: Cleaned) -> str:
 
 
 def manifest_json(result: Recorded) -> str:
-    """Render a run's manifest as JSON, with where it is."""
+    """Render a run's manifest as JSON, with its path."""
     return json.dumps({**result.manifest.to_json(), "path": str(result.run.path)}, indent=2)
 
 
 def verdict_json(result: Verified) -> str:
-    """Render a verdict as JSON, with where its evidence is."""
+    """Render a verdict as JSON, with the path of its evidence."""
     return json.dumps({**result.verdict.to_json(), "path": str(result.folder)}, indent=2)

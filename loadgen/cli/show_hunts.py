@@ -1,4 +1,4 @@
-"""What a hunt shows: live progress on stderr, its summary as text for stdout."""
+"""Output of stress and shrink: live progress on stderr, the summary as text for stdout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.trial import TrialResult
 
 SHOWN = 10
-"""Causes, and failing trials, that the terminal shows; summary.json has all."""
+"""Number of causes and of failing trials shown; summary.json has all."""
 MEANING = (
     "diverges: the rate at which such trials diverge is in this range (95 % confidence); what is "
     "undetermined is left out"
@@ -35,7 +35,7 @@ MEANING = (
 
 
 class StressProgress(LiveView, StressObserver):
-    """Counts and what is under way on a terminal's stderr; elsewhere a line a trial."""
+    """Shows counts and running trials if stderr is a terminal; otherwise one line per trial."""
 
     REFRESHED = 4
 
@@ -48,17 +48,17 @@ class StressProgress(LiveView, StressObserver):
         self._fleet = ""
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
-        """See how many trials there are."""
+        """Note the number of trials."""
         self._trials, self._done, self._fleet = trials, done, fleet
         if done:
             self._print(Text(f"{done} of {trials} trials are made already"))
 
     def started(self, trial: Trial) -> None:
-        """See a trial begin."""
+        """Note that a trial begins."""
         self._running[trial.name] = monotonic()
 
     def finished(self, trial: Trial, result: TrialResult) -> None:
-        """Tell a trial that is not identical; without a terminal, every one."""
+        """Print a trial that is not identical; without a terminal, every trial."""
         self._running.pop(trial.name, None)
         self._done += 1
         self._count[result.judgement] += 1
@@ -85,7 +85,7 @@ class StressProgress(LiveView, StressObserver):
 
 
 class Shrinking(oracle.ShrinkObserver):
-    """Tells each phase of a shrink, and each smaller case; on a terminal what was tried besides."""
+    """Prints each phase of a shrink and each accepted case; on a terminal, also the rejected ones."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -96,14 +96,14 @@ class Shrinking(oracle.ShrinkObserver):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def phase(self, what: str) -> None:
-        """Tell a phase."""
+        """Print a phase."""
         self._print(Text(what, style="bold"))
 
     def tried(self, size: str, measured: oracle.FailureRate, *, kept: bool) -> None:
-        """Tell a candidate."""
+        """Print a candidate."""
         told = f"  {size}: {measured.failures} of {measured.trials} failed"
         self._print(Text(told, style="" if kept else "dim").append("; taken" if kept else "", style="green"))
 
@@ -113,7 +113,7 @@ class Shrinking(oracle.ShrinkObserver):
 
 
 def shrunk(content: Mapping[str, Any], how_often: str) -> str:
-    """Tell what a shrink has found."""
+    """Render the result of a shrink."""
     before, after = content["before"], content["after"]
     lines = [
         f"shrunk    {before['requests']} requests by {before['users']} virtual users to "
@@ -129,12 +129,12 @@ def shrunk(content: Mapping[str, Any], how_often: str) -> str:
 
 
 def shrunk_json(content: Mapping[str, Any]) -> str:
-    """Render what a shrink has found as JSON."""
+    """Render the result of a shrink as JSON."""
     return json.dumps(content, indent=2)
 
 
 def summary(found: Summary, folder: Path) -> str:
-    """Tell what a hunt has found, what that excludes, and how to see each failure again."""
+    """Render the result of a search, the interval that it implies, and how to repeat each failure."""
     console = TextConsole()
     console.print(_headline(found))
     console.print(_facts(found, folder))
@@ -160,7 +160,7 @@ def summary(found: Summary, folder: Path) -> str:
 
 
 def summary_json(found: Summary, folder: Path) -> str:
-    """Render a summary as JSON, with where it is."""
+    """Render a summary as JSON, with its path."""
     return json.dumps({**found.to_json(), "path": str(folder)}, indent=2)
 
 
@@ -213,7 +213,7 @@ def _cells(found: Summary) -> Table:
 
 
 def _names(cells: Sequence[Cell]) -> list[str]:
-    """Return what cells differ in; their concurrency is told in any case."""
+    """Return names of cells by their differences; concurrency is always shown."""
     differing = [name for name in ("runtime", "scenario") if len({getattr(one, name) for one in cells}) > 1]
     return [*differing, "concurrency"]
 
@@ -233,7 +233,7 @@ def _counts(tally: TrialCounts) -> list[Text | str]:
 
 
 def percent(rate: float) -> str:
-    """Return *rate* in per cent, with the digits that matter."""
+    """Return *rate* in per cent, with two significant digits."""
     if 0 < rate < 0.1:  # noqa: PLR2004 - a rare thing
         return f"{rate * 100:.1f} %"
     return f"{rate * 100:.0f} %"

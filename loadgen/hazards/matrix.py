@@ -1,6 +1,6 @@
-"""The matrix of hazards: how often each replays identically in which setup, and whose it is if it does not.
+"""The matrix of hazards: how often each replays identically in each setup, and whose limit it is if not.
 
-Format ``loadgen-hazards/1``, as ``loadgen hazards --json`` writes it: see :meth:`Matrix.to_json`.
+Format ``loadgen-hazards/1``, written by ``loadgen hazards --json``: see :meth:`Matrix.to_json`.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ FORMAT = "loadgen-hazards/1"
 
 
 class Setup(enum.StrEnum):
-    """With what of loadgen a server is recorded and replayed; the request boundary is in all of them."""
+    """Which parts of loadgen are in the recorded and replayed server; the request boundary always is."""
 
     ALONE = "alone"
-    """The engine as it comes: every gap of it is open."""
+    """Only the engine, without workarounds."""
     PARALLEL = "parallel"
-    """Its gaps closed, and the server's threads left to run as they do."""
+    """With workarounds; the server's threads run as usual."""
     TURNS = "turns"
-    """Its gaps closed, and one of the server's threads at a time while it is recorded: the default."""
+    """With workarounds, and one thread of the server at a time while recording: the default."""
 
 
 class Whose(enum.StrEnum):
-    """What the measurement says of a hazard."""
+    """Classification of a hazard by the measurement."""
 
     REPLAYED = "replayed"
     """It replays identically, with the engine alone as well if that was measured."""
     CLOSED = "closed"
-    """It does not with the engine alone, and does with loadgen."""
+    """It replays with loadgen, but not with the engine alone."""
     TURNS = "turns"
-    """It does with loadgen if it was recorded in turns, and else does not."""
+    """It replays with loadgen only if it was recorded in turns."""
     ENGINE = "engine"
-    """It does not replay identically, and a record/replay engine could make it."""
+    """It does not replay identically, although an engine could make it."""
     INHERENT = "inherent"
-    """It does not, nor can it: see the argument."""
+    """It does not replay, and no engine could make it: see the argument."""
 
 
 class Often(enum.StrEnum):
@@ -51,21 +51,21 @@ class Often(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HazardCell:
-    """What came of the runs of one hazard in one setup at one concurrency."""
+    """The results of one hazard in one setup at one concurrency."""
 
     runs: int = 0
     failed: int = 0
-    """Runs that were not identical, or not told, or in which recording broke the application."""
+    """Runs that were not identical, had no verdict, or were broken by the recording."""
     untold: int = 0
-    """Runs without an answer to the question: the recording failed, the replay died or is stuck."""
+    """Runs without a verdict: the recording failed, or the replay died or hung."""
     requests: int = 0
-    """Requests to the hazard, of runs that were told."""
+    """Requests to the hazard in runs with a verdict."""
     differing: int = 0
-    """Answers to them that differ."""
+    """Answers to these requests that differ."""
     broken: int = 0
-    """Answers of the application, while it was recorded, that it would not give without the engine."""
+    """Recorded answers that the application would not give without the engine."""
     message: str = ""
-    """Why the first failed run did."""
+    """Why the first failed run failed."""
 
     @property
     def often(self) -> Often:
@@ -88,26 +88,26 @@ class HazardRow:
     kind: str
     shows: str
     why: str = ""
-    """Why it does not replay, where that is known; for an inherent one, why it cannot."""
+    """Why it does not replay, if known; for an inherent one, why it cannot."""
     inherent: bool = False
-    """Whether it is argued that no engine could make it replay."""
+    """Whether no engine could make it replay."""
     cells: dict[Setup, dict[int, HazardCell]] = field(default_factory=dict)
-    """What was measured, by setup and concurrency."""
+    """The results by setup and concurrency."""
 
     def fails(self, setup: Setup) -> bool | None:
-        """Say whether any run failed in *setup*; none where nothing was measured."""
+        """Whether any run failed in *setup*; None if nothing was measured."""
         cells = [cell for cell in self.cells.get(setup, {}).values() if cell.runs]
         return any(cell.failed for cell in cells) if cells else None
 
     @property
     def fails_at_best(self) -> bool | None:
-        """Say whether it fails in the best setup of loadgen's that was measured; none where none was."""
+        """Whether it fails in the best measured setup of loadgen; None if there is none."""
         turns = self.fails(Setup.TURNS)
         return self.fails(Setup.PARALLEL) if turns is None else turns
 
     @property
     def whose(self) -> Whose | None:
-        """What the measurement says; none where it was not measured with loadgen."""
+        """The classification; None if it was not measured with loadgen."""
         if self.fails_at_best is None:
             return None
         if self.fails_at_best:
@@ -119,7 +119,7 @@ class HazardRow:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What was measured, and on what."""
+    """All results, with the versions."""
 
     versions: dict[str, str]
     rows: tuple[HazardRow, ...]
@@ -127,7 +127,7 @@ class Matrix:
     """Hazards that were not measured, and why."""
 
     def cells(self) -> Iterator[tuple[str, Setup, int, HazardCell]]:
-        """Yield each measured cell with where it stands."""
+        """Yield each measured cell with its row, setup and concurrency."""
         for row in self.rows:
             for setup, by_concurrency in row.cells.items():
                 for concurrency, cell in by_concurrency.items():
@@ -141,7 +141,7 @@ class Matrix:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Matrix:
-        """Return the matrix that :meth:`to_json` gave *content* of.
+        """Decode a matrix from the output of :meth:`to_json`.
 
         Raises:
             ValueError, TypeError, KeyError: it is not one.
@@ -161,10 +161,10 @@ def _row(content: Mapping[str, Any]) -> HazardRow:
 
 
 def unexpected(measured: Matrix, expected: Matrix) -> list[str]:
-    """Say in which cells *measured* contradicts *expected*, which may hold more than was measured.
+    """Return the cells in which *measured* contradicts *expected*, which may contain more cells.
 
-    A cell that fails sometimes is contradicted by nothing; one that never does, by a failure; one that always
-    does, by runs of which none fails.
+    A cell that never failed is contradicted by a failure, one that always failed by runs without a failure. A
+    cell that failed sometimes is never contradicted.
     """
     known = {(name, setup, concurrency): cell for name, setup, concurrency, cell in expected.cells()}
     found = []

@@ -1,4 +1,4 @@
-"""Hazards: record and verify each of the bundled server's, with and without what closes the engine's gaps."""
+"""Records and verifies each hazard of the bundled server, with and without loadgen's workarounds."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 OK = 200
 LIMIT = 120.0
-"""Seconds that a recording or a replay may take, however it goes."""
+"""Time limit of a recording or a replay, in seconds."""
 VERSIONS = ("loadgen", "engine", "boundary", "python", "platform")
-"""What a matrix holds for, of all that a recording depends on."""
+"""The versions that a matrix is valid for."""
 SPECS = {
     Setup.ALONE: RunSpec(engine_alone=True),
     Setup.PARALLEL: RunSpec(schedule=Schedule.PARALLEL),
@@ -46,7 +46,7 @@ INHERENT = {
     "object_repr": _ADDRESS,
     "thread_ident": f"{_ADDRESS}; the interpreter itself tells its threads apart by it, as a lock its owner",
 }
-"""Hazards that no engine can make replay, and the argument."""
+"""Hazards that no engine can replay, and why."""
 OPEN = {
     "asyncio_as_completed": "the same as of hash_of_objects: it puts coroutines into a set",
     "log_record": "logging notes when it was imported, which is before anything is recorded",
@@ -54,7 +54,7 @@ OPEN = {
     "signal_timer": "the replay takes the result of setting the timer from the tape, and sets none",
     "signal_to_itself": "the replay takes the result of sending the signal from the tape, and sends none",
 }
-"""Those that this engine does not, though one could, and why, as far as it is known."""
+"""Hazards that this engine does not replay although one could, and why, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +65,18 @@ class HazardSettings:
     setups: tuple[Setup, ...]
     concurrency: tuple[int, ...]
     requests: int
-    """To each hazard, in each run."""
+    """Requests to each hazard, in each run."""
     runs: int
-    """Of each hazard, in each setup, at each concurrency."""
+    """Runs of each hazard, in each setup, at each concurrency."""
     jobs: int
-    """Runs at a time."""
+    """Number of runs at a time."""
     timeout: float
-    """Seconds without an answer until a replay counts as stuck."""
+    """Seconds without an answer after which a replay counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What came of it."""
+    """The result of a measurement."""
 
     matrix: Matrix
     interrupted: bool
@@ -93,12 +93,12 @@ class HazardRun:
 
     @property
     def folder(self) -> str:
-        """What its folder is called."""
+        """The name of its folder."""
         return f"{self.name}-c{self.concurrency}-{self.setup}-{self.number}"
 
 
 def select(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the hazards that are called, or of the kind, *wanted*: all if there is none.
+    """Return the hazards with a name or kind in *wanted*; all if it is empty.
 
     Raises:
         UsageError: there is no such hazard or kind.
@@ -122,10 +122,10 @@ async def measure(
     stop: Stop,
     seen: Callable[[HazardRun, HazardCell, int, int], None],
 ) -> Measurement:
-    """Record and verify each hazard in a run of its own, and keep those that fail in *folder*.
+    """Record and verify each hazard in a separate run, and keep failing runs in *folder*.
 
-    Setting *stop* ends it early, with what was measured until then. *seen* is told each trial, what came of
-    it, how many are done, and how many there are.
+    Setting *stop* ends it early, with the results so far. *seen* is called after each run with its result,
+    the number of finished runs, and their total.
     """
     from server_app.hazards import HAZARDS  # noqa: PLC0415
 
@@ -166,7 +166,7 @@ def _row(name: str) -> HazardRow:
 
 
 def argued(row: HazardRow) -> HazardRow:
-    """Return *row* with what is known of why it does not replay."""
+    """Return *row* with the reason why it does not replay, if known."""
     why = INHERENT.get(row.name) or OPEN.get(row.name, "")
     return replace(row, why=why, inherent=row.name in INHERENT)
 
@@ -180,7 +180,7 @@ def _trials(settings: HazardSettings) -> Iterator[HazardRun]:
 
 
 async def _run(one: HazardRun, settings: HazardSettings, folder: Path) -> HazardCell:
-    """Run one trial, and drop its folder if all is well."""
+    """Make one run, and delete its folder unless it failed."""
     turns = max(1, settings.requests // one.concurrency)
     spec = structs.replace(
         SPECS[one.setup],
@@ -208,7 +208,7 @@ async def _run(one: HazardRun, settings: HazardSettings, folder: Path) -> Hazard
 
 
 def _broken(run: Path) -> int:
-    """Return how many answers were not 200 while recording: no hazard answers anything else by itself."""
+    """Return the number of recorded answers other than 200: no hazard gives such an answer by itself."""
     try:
         _, manifest = RunFolder.open(run)
     except LoadgenError:

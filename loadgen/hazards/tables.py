@@ -1,4 +1,4 @@
-"""The matrix of hazards as text: its cells in a word, and as Markdown for a page."""
+"""The matrix of hazards as text: a word for each cell, and a Markdown table."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LEGEND = (
 
 
 def columns(matrix: Matrix) -> list[tuple[Setup, int]]:
-    """Return the setups and concurrencies that were measured, in their order."""
+    """Return the measured setups and concurrencies, in order."""
     return sorted({(setup, concurrency) for _, setup, concurrency, _ in matrix.cells()})
 
 
 def cell(row: HazardRow, setup: Setup, concurrency: int) -> str:
-    """Say in a word what came of a cell."""
+    """Return the result of a cell in one word."""
     measured = row.cells.get(setup, {}).get(concurrency)
     if measured is None or not measured.runs:
         return "-"
@@ -49,7 +49,7 @@ def _failed(of: HazardCell) -> str:
 
 
 def markdown(matrix: Matrix) -> str:
-    """Return the matrix as a table of Markdown, with the reasons of those that do not replay below."""
+    """Return the matrix as a Markdown table, followed by the reasons why hazards do not replay."""
     shown = columns(matrix)
     heads = ["hazard", *(f"{setup}, {concurrency}" for setup, concurrency in shown), ""]
     lines = [_line(heads), _line(["---"] * len(heads))]

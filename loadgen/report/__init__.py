@@ -1,6 +1,5 @@
-"""The report: one run, and one of its verifications, as one HTML file that needs nothing else.
+"""The report: a run and one of its verifications as a self-contained HTML file.
 
 ``evidence`` reads the run folder, ``tables`` packs its transcripts into columns, ``figures`` computes,
-``causes`` and ``story`` word the headline, ``page`` renders. Only ``evidence`` and ``page`` touch files: they
-read.
+``wording`` and ``story`` write the headline, ``page`` renders. Only ``evidence`` and ``page`` read files.
 """

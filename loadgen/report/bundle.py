@@ -1,8 +1,8 @@
-"""The bundle: a run folder as one ``.tar.gz``, to verify or to read somewhere else.
+"""The bundle: a run folder as one ``.tar.gz``, to verify or to read elsewhere.
 
-Where nothing has to be masked, it holds the run to the bit, and can be verified. Where something was masked,
-the requests are no longer those that were recorded, and the engine's tape holds in clear what was masked: the
-bundle then holds the masked transcript and no tape, and its ``run.json`` says so. It can be read.
+If nothing had to be masked, it contains the run unchanged, and can be verified. Otherwise the requests are no
+longer the recorded ones, and the engine's tape would contain the masked values in clear text. The bundle then
+has the masked transcript and no tape, and its ``run.json`` says so: it can only be read.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """What went into a bundle."""
+    """The content of a bundle."""
 
     verifiable: bool
     masked: dict[str, int]
-    """How many values were masked, by header or field."""
+    """Number of masked values, by header or field."""
 
 
 def bundle(
@@ -78,7 +78,7 @@ def bundle(
 
 
 def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
-    """Return the transcript, masked, and the large bodies that it refers to."""
+    """Return the masked transcript, and the large bodies that it refers to."""
     bodies: dict[str, bytes] = {}
     lines = []
     with run.read() as events:
@@ -93,7 +93,7 @@ def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
 
 
 class _Archive:
-    """Adds members whose bytes depend on the run alone: no owner, no time of packing."""
+    """Adds members whose bytes depend only on the run: without owner and time of packing."""
 
     def __init__(self, archive: tarfile.TarFile, root: str) -> None:
         self._archive = archive

@@ -1,6 +1,6 @@
-"""What a report is made from: a run folder and, if there is one, a verification in it.
+"""The input of a report: a run folder and, if there is one, a verification in it.
 
-A report is made of what there is: a damaged or cut transcript is read as far as it goes, with a notice.
+A damaged or truncated transcript is read as far as possible, with a notice.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from loadgen.store.verification import Verification
 
 FAILED = 5
-"""Kinds of failure in the scenario that are told."""
+"""Number of kinds of scenario failures that are listed."""
 LOG_TAIL = 16 * 1024
 """Bytes of a server's log that a report quotes."""
 
 
 @dataclass(slots=True)
 class Evidence:
-    """All that a report shows."""
+    """Everything that a report shows."""
 
     manifest: Manifest
     path: Path
@@ -47,9 +47,9 @@ class Evidence:
     """The schedule of an explored run."""
 
     def differing(self) -> list[int]:
-        """Return which requests the verdict says were answered differently.
+        """Return the requests that were answered differently, by the verdict.
 
-        A verdict keeps the details of so many; the rest is told by comparing the answers once more.
+        A verdict keeps the details of only some; the others are found by comparing the answers again.
         """
         verdict = self.verification.verdict if self.verification else None
         if verdict is None:
@@ -82,7 +82,7 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
 
 
 def learn(run: RunFolder, verification: Verification, masker: Masker) -> None:
-    """Let *masker* see everything that was sent, so that it knows the secrets in what is told of it."""
+    """Show *masker* everything that was sent, so that it recognises secrets in messages about it."""
     for path, bodies in (
         (run.transcript, run.bodies),
         (verification.path / "transcript.jsonl", verification.path / "bodies"),

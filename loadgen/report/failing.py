@@ -1,4 +1,4 @@
-"""A warning, wherever a result is read, where most requests failed: that is hardly what was meant."""
+"""A warning if most requests failed, because such a comparison is rarely intended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ERROR = 400
 def failing(totals: Totals | None, *, is_builtin: bool) -> str:
     """Return a warning if more than half of the requests failed.
 
-    *is_builtin*: they were those of one of loadgen's own scenarios.
+    *is_builtin*: the requests came from one of loadgen's own scenarios.
     """
     if totals is None or not totals.requests:
         return ""

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 BUCKETS = 42
-"""Of the histogram, at most; they are equally wide on a logarithmic scale."""
+"""Largest number of buckets of the histogram; they are equally wide on a logarithmic scale."""
 POINTS = 50
-"""Of the rate, about."""
+"""Approximate number of points of the rate."""
 
 
 def percentiles(latencies: Sequence[int]) -> dict[str, float]:
-    """Return nearest-rank percentiles, the mean and the extremes, in milliseconds; nothing of nothing."""
+    """Return nearest-rank percentiles, the mean and the extremes, in milliseconds; empty for no latencies."""
     if not latencies:
         return {}
     ranked = sorted(latencies)
@@ -70,7 +70,7 @@ def rate(sides: Sequence[SessionAnswers]) -> dict[str, Any]:
 
 
 def _round(microseconds: float) -> int:
-    """Return the next 1, 2 or 5 times a power of ten, and a millisecond at least."""
+    """Round up to 1, 2 or 5 times a power of ten, and to at least a millisecond."""
     wanted = max(microseconds, 1000.0)
     power = 10 ** int(log10(wanted))
     return int(next(power * step for step in (1, 2, 5, 10) if power * step >= wanted))

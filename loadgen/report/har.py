@@ -1,8 +1,8 @@
 """HAR 1.2 (HTTP Archive), which browsers' developer tools and many others open.
 
-One entry a request, in sequence; a request without an answer has status 0 and says why in ``comment``. What
-failed in the scenario is in the log's own ``_loadgen``. It is made as a stream: what is held is the open
-requests, and answers that came before that of an earlier request.
+One entry per request, in sequence; a request without an answer has status 0, with the reason in ``comment``.
+Failures of the scenario are in the log's own ``_loadgen``. The file is written as a stream: only open
+requests, and answers that arrived before that of an earlier request, are held in memory.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _entries(events: Reader, masker: Masker, failed: list[FailedIteration]) -> I
         at = events.at or 0.0
         match event:
             case Run():
-                with suppress(ValueError):  # a transcript's own words; without a date, times count from 1970
+                with suppress(ValueError):  # the transcript's text; without a date, times count from 1970
                     started = datetime.fromisoformat(event.started)
             case FailedIteration():
                 failed.append(event)

@@ -1,7 +1,7 @@
-"""The page about a hunt: one HTML file in the look of a run's report, without a program, without a network.
+"""The page about a search: one HTML file that looks like a run's report, without script and network.
 
-It says which cells diverged and what their trials exclude, what the failures share, and links to the reports
-of the trials that were kept beside it.
+It shows which cells diverged, with confidence intervals, what the failures have in common, and links to the
+reports of the kept trials.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADLINES = {
 def render(
     summary: Summary, name: str, command: Sequence[str], reports: Collection[str], *, version: str
 ) -> bytes:
-    """Return the page as a UTF-8 HTML file; *reports* names the trials that have a report of their own."""
+    """Return the page as a UTF-8 HTML file; *reports* names the trials that have a report."""
     style = "\n".join(map(asset, STYLES))
     tone = summary.judgement.value
     parts = {

@@ -1,4 +1,4 @@
-"""JUnit XML of a verdict: what CI systems show as tests.
+"""JUnit XML of a verdict, which CI systems show as tests.
 
 Three tests say what was asked: can it be judged, is every answer the same, is the server's order. Of changed
 code a fourth says whether its effects are the same, and shows the calls that differ.
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from loadgen.store.verification import Verification
 
 LISTED = 100
-"""Diverging requests that become tests of their own."""
+"""Number of diverging requests that become tests."""
 CAUSES = 5
-"""Causes that are told; the rest is counted."""
+"""Number of causes that are described; the rest is counted."""
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(manifest: Manifest, verification: Verification, masker: Masker) -> bytes:
-    """Return what *verification* found as JUnit XML."""
+    """Return the result of *verification* as JUnit XML."""
     verdict = verification.verdict
     took = str(verdict.facts.seconds.replay if verdict and verdict.facts.seconds else 0)
     suite = ET.Element("testsuite", name=f"loadgen verify {clean(manifest.id)}", time=took)
@@ -127,7 +127,7 @@ def cause_lines(told: Sequence[Told]) -> list[str]:
 
 
 def _differences(one: Divergence, masker: Masker) -> list[str]:
-    """Return what differs, in lines; what says most comes first."""
+    """Return the differences as lines, the most telling first."""
     return [wording.line(difference, masker) for difference in sorted(one.differences, key=wording.rank)]
 
 

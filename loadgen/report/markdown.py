@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from loadgen.store.verification import Verification
 
 LISTED = 10
-"""Divergences that are listed."""
+"""Number of divergences that are listed."""
 CAUSES = 5
-"""Causes that are told; the rest is counted."""
+"""Number of causes that are described; the rest is counted."""
 QUOTED = 80
 _SIGN = {"identical": "✅", "diverged": "❌"}
 
 
 def summary(run: RunFolder, manifest: Manifest, verification: Verification, masker: Masker) -> str:
-    """Return what a job page should say about *verification*."""
+    """Return the summary of *verification* for a job page."""
     verdict = verification.verdict
     story = tell(manifest, verification, verdict.requests if verdict else 0, masker)
     users, target = manifest.concurrency, plain(manifest.spec.target_name)

@@ -1,7 +1,7 @@
-"""The page: one HTML file with its style, its program and its data, which needs no network and asks for none.
+"""The page: one HTML file with its style, script and data, which needs no network.
 
-A Content-Security-Policy by hash lets only that style and that program run; recorded bytes are data,
-compressed and base64, and never become markup. The headline is markup: it can be read without the program.
+A Content-Security-Policy permits only this style and this script, by hash. Recorded bytes are compressed
+base64 data and never become markup. The headline is markup, so it can be read without the script.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SCRIPTS = (
     "requests.js", "main.js",
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
-"""Of the icon in a browser's tab."""
+"""Colours of the icon in a browser's tab."""
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -193,20 +193,20 @@ def _divergence(one: Divergence, masker: Masker) -> dict[str, Any]:
 
 
 def fill(template: str, parts: Mapping[str, str]) -> bytes:
-    """Return the page that *template* is, behind the head that all pages have, with its *parts* in place."""
+    """Return the page made from *template* with its *parts*, after the head that all pages share."""
     page = _PLACE.sub(lambda place: parts[place[1]], asset("head.html") + asset(template))
     return page.encode("utf-8", "replace")
 
 
 def policy(style: str, script: str = "") -> str:
-    """Return the policy that lets only this *style*, and this *script*, work."""
+    """Return the policy that permits only this *style* and this *script*."""
     scripts = f"'{_hash(script)}'" if script else "'none'"
     allowed = (f"script-src {scripts}", f"style-src '{_hash(style)}'", "img-src data:")
     return "; ".join(("default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"))
 
 
 def asset(name: str) -> str:
-    """Return the text of a file of the page's."""
+    """Return the text of a file of the page."""
     return files("loadgen.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 

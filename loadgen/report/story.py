@@ -1,4 +1,4 @@
-"""The headline of a report: what was found, in words. Pure."""
+"""The headline of a report, in words. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunStory:
-    """A headline, and what a reader needs to believe it."""
+    """A headline with its evidence."""
 
     tone: str
     """``identical``, ``diverged``, ``undetermined``, ``failed`` or ``unverified``: chooses the colour."""
@@ -30,7 +30,7 @@ class RunStory:
 
 
 def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> RunStory:
-    """Word the headline for *manifest*'s run of *requests* and *verification*."""
+    """Return the headline for the run of *manifest* and *verification*."""
     verdict = verification.verdict if verification else None
     result = manifest.result
     told = failing(result.totals, is_builtin=is_builtin(manifest.spec.traffic))

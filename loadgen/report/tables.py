@@ -1,7 +1,7 @@
-"""Transcripts as columns and tables of distinct values: what repeats is held, and sent, once.
+"""Transcripts as columns and tables of distinct values: repeated values are stored once.
 
-Requests are rows, in sequence; targets, header lists and bodies are numbers of entries in tables. Bodies are
-shown up to a limit, which is wider for requests that diverged and narrows when much has been shown already.
+Requests are rows, in sequence; targets, header lists and bodies are indices into tables. Bodies are shown up
+to a limit, which is higher for requests that diverged, and lower once much has been shown.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from loadgen.core.transcript import Event
 
 NORMAL = 4 * 1024
-"""Bytes of a body that are shown."""
+"""Bytes shown of a body."""
 CLOSE = 64 * 1024
-"""Bytes of a body that are shown where the answers differ, for the first :data:`CLOSELY` of them."""
+"""Bytes shown of a body if the answers differ, for the first :data:`CLOSELY` of them."""
 CLOSELY = 100
 SCANT = 256
-"""Bytes of a body that are shown once :data:`PLENTY` have been."""
+"""Bytes shown of a body once :data:`PLENTY` have been shown."""
 PLENTY = 48 * 1024 * 1024
 CONTEXT = 1024
-"""Bytes shown before the first that differs, if that lies beyond the limit."""
+"""Bytes shown before the first difference, if it is beyond the limit."""
 BINARY = 256
-"""Bytes shown, in hexadecimal, of a body that is not text."""
+"""Bytes shown of a body that is not text, in hexadecimal."""
 NONE = -1
 
 
@@ -49,14 +49,14 @@ class SessionAnswers:
     headers: list[int] = field(default_factory=list)
     body: list[int] = field(default_factory=list)
     enter: list[int] = field(default_factory=list)
-    """At which step of the server's order the request entered the application."""
+    """Step of the server's order at which the request entered the application."""
     leave: list[int] = field(default_factory=list)
     prints: list[bytes] = field(default_factory=list)
-    """A digest of all that is compared of each answer."""
+    """A digest of the compared parts of each answer."""
     due: dict[int, int] = field(default_factory=dict)
-    """When requests should have been sent, of those for which that is known, as :attr:`sent`."""
+    """When requests should have been sent, if known; same unit as :attr:`sent`."""
     failed: Counter[str] = field(default_factory=Counter)
-    """How many iterations ended by each failure in the scenario."""
+    """Number of iterations that ended by each failure of the scenario."""
     steps: int = 0
     began: float | None = None
 
@@ -74,7 +74,7 @@ class SessionAnswers:
         ]
 
     def corrected(self) -> list[int]:
-        """Return how long each answer took from when its request was due; nothing if that is not known."""
+        """Return how long each answer took from when its request was due; empty if that is not known."""
         if not self.due:
             return []
         return [
@@ -85,7 +85,7 @@ class SessionAnswers:
 
 
 class Interned:
-    """Distinct values, numbered as they come."""
+    """Distinct values, numbered in order of appearance."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -101,7 +101,7 @@ class Interned:
 
 
 class Tables:
-    """Collects requests and sides, masked, in the form that the page reads."""
+    """Collects requests and both sides, masked, in the form that the page reads."""
 
     def __init__(self, masker: Masker, close: Sequence[int]) -> None:
         self._masker = masker
@@ -118,7 +118,7 @@ class Tables:
         }
 
     def add(self, side: SessionAnswers, event: Event, at: float | None, due: float | None = None) -> None:
-        """Add what *event*, lived at *at*, says to *side*; the first side's requests are the page's."""
+        """Add *event*, which occurred at *at*, to *side*; the page shows the requests of the first side."""
         match event:
             case Request():
                 if side.began is None:
@@ -147,7 +147,7 @@ class Tables:
                     side.steps += 1
 
     def finish(self) -> None:
-        """Show the bodies that were held back for an answer that never came."""
+        """Show the bodies that were held back for an answer that never arrived."""
         for seq, (body, side) in self._held.items():
             side.body[seq - 1] = self._body(body, 0, CLOSE)
         self._held.clear()
@@ -185,7 +185,7 @@ class Tables:
         return self.header_lists.number(tuple(self.pairs.number(pair) for pair in masked))
 
     def _answer(self, side: SessionAnswers, seq: int, body: bytes) -> None:
-        """Keep an answer's body; the two of a divergence are shown from where they begin to differ."""
+        """Keep an answer's body; both bodies of a divergence are shown from the first difference."""
         if seq not in self._close:
             side.body[seq - 1] = self._body(body, 0, NORMAL)
         elif seq not in self._held:
@@ -210,13 +210,13 @@ class Tables:
 
 
 def fingerprint(answer: Response) -> bytes:
-    """Return a digest of all that is compared of an answer."""
+    """Return a digest of the compared parts of an answer."""
     compared = repr((answer.status, compared_headers(answer))).encode()
     return sha256(compared + answer.body).digest()[:16]
 
 
 def differ_from(one: bytes, other: bytes) -> int:
-    """Return at which byte two bodies begin to differ."""
+    """Return the index of the first byte in which two bodies differ."""
     low, high = 0, min(len(one), len(other))
     while low < high:  # the longest common prefix, by halving
         middle = (low + high + 1) // 2
@@ -232,6 +232,6 @@ def excerpt(body: bytes, start: int, limit: int) -> str | dict[str, Any]:
         return {"hex": body[:BINARY].hex(" "), "size": len(body), "shown": min(BINARY, len(body))}
     if len(body) <= limit:
         return text
-    part = body[start : start + limit].decode(errors="ignore")  # a character cut in two is left out
+    part = body[start : start + limit].decode(errors="ignore")  # a partial character is dropped
     shown = len(part.encode())
     return {"text": part, "size": len(body), "before": start, "shown": shown}

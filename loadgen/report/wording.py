@@ -1,7 +1,7 @@
-"""What a verdict says, in words: the terminal, the page, Markdown and JUnit all take them from here. Pure.
+"""The words of a verdict for the terminal, the page, Markdown and JUnit. Pure.
 
-Whatever quotes a value goes through the masker, field by field. Nothing is decided here, and nothing is read
-back from a sentence.
+Quoted values go through the masker, field by field. This module decides nothing, and nothing parses its
+sentences.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from loadgen.core.verdict import CallDifference, Cause, Divergence, Reason, Route, Runs, Verdict
 
 QUOTED = 48
-"""Characters of a value that a sentence quotes."""
+"""Characters quoted of a value."""
 CLAUSE = 300
-"""Characters of a reason that it quotes."""
+"""Characters quoted of a reason."""
 NAMED = 8
-"""Requests that a sentence names."""
+"""Number of requests named in a sentence."""
 THE_REPLAY = "the replay"
 NOTHING = "(nothing)"
 """Stands for a call that there is not."""
 OPEN = Masker(Rules((), frozenset(), frozenset(), ()))
-"""Masks nothing: for the terminal of who owns the run."""
+"""Masks nothing: for the terminal of the run's owner."""
 FAULTS = {
     "application": "the application",
     "engine": "the engine",
@@ -61,32 +61,32 @@ _COMPARED = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One cause, ready to be shown."""
+    """One cause in words."""
 
     number: int
-    """Its place among the causes of the verdict, from 1."""
+    """Its number among the causes of the verdict, from 1."""
     fault: str
     label: str
-    """The same for readers."""
+    """The fault in words."""
     request: str
     """The first request that shows it, such as ``GET /api/stats``."""
     what: str
-    """What differs there, as the rest of a sentence that names the request."""
+    """The difference, as a sentence about the request."""
     where: str
-    """The application's own call at which that request left the tape; empty if it did not."""
+    """The application's call at which that request left the tape; empty if it did not."""
     why: str
     advice: str
     others: str
-    """Which other requests show it, and which follow from it; empty if none do."""
+    """The other requests of the cause, and its consequences; empty if there are none."""
     first: int
     count: int
     """Requests of the cause, with those that follow from it."""
     here: int
-    """How many of its divergences this verdict has the details of; the rest are of further replays."""
+    """Number of its divergences with details in this verdict; the rest are from other replays."""
     elsewhere: bool
     """Whether its first request differs in another replay, and not in this one."""
     head: Divergence
-    """Its first divergence: masked by whoever shows it."""
+    """Its first divergence; the renderer masks it."""
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------
@@ -120,17 +120,17 @@ def at_fault(verdict: Verdict) -> str:
 
 
 def reason(one: Reason, masker: Masker) -> tuple[str, str, str]:
-    """Return whose fault it is that a question cannot be answered, why, and what to do next."""
+    """Return the fault, the reason, and what to do next."""
     return fault(one.fault), masker.text(one.message), masker.text(one.advice)
 
 
 def fault(code: str) -> str:
-    """Return whose fault it is, for readers."""
+    """Return a fault in words."""
     return FAULTS.get(code, code)
 
 
 def compared(verdict: Verdict) -> str:
-    """Say how many answers were compared, and in what."""
+    """Say how many answers were compared, and which parts."""
     what = _COMPARED[verdict.facts.replay]
     own = verdict.before_application
     by_server = f"; {own:,} of them from the HTTP server itself, before the application" if own else ""
@@ -147,7 +147,7 @@ def unanswered(verdict: Verdict) -> str:
 
 
 def replayed(verdict: Verdict) -> str:
-    """Say what was replayed; empty for a server at its request boundary, as that is the usual case."""
+    """Say what was replayed; empty for the usual case, a server at its request boundary."""
     if verdict.facts.engine_alone:
         return "by the engine alone, without loadgen's workarounds (record --engine-alone)"
     return _REPLAYED.get(verdict.facts.replay, "")
@@ -172,19 +172,19 @@ def order(verdict: Verdict) -> str:
 
 
 def left_out(verdict: Verdict) -> str:
-    """Name the rules that were asked for; empty where there is none."""
+    """Name the rules given by the user; empty if there are none."""
     return ", ".join(rule.name for rule in verdict.rules if rule not in RULES)
 
 
 def code_changed(verdict: Verdict) -> str:
-    """Say how many files of the code changed; empty where none did, or that is not known."""
+    """Say how many source files changed; empty if none did, or it is not known."""
     if not (changed := verdict.facts.changed_sources):
         return ""
     return f"{count(len(changed), 'file')} changed since it was recorded"
 
 
 def first_step(verdict: Verdict) -> str:
-    """Say at which step the order differs; empty where it does not."""
+    """Say at which step the order differs; empty if it does not."""
     if verdict.order is None:
         return ""
     return str(verdict.order.differences[0])
@@ -194,7 +194,7 @@ def first_step(verdict: Verdict) -> str:
 
 
 def causes(verdict: Verdict, masker: Masker) -> list[Told]:
-    """Return the causes that a verdict names."""
+    """Return the causes of a verdict."""
     return [_told(at, one, verdict, masker) for at, one in enumerate(verdict.causes)]
 
 
@@ -273,13 +273,13 @@ def sentence(difference: Difference, masker: Masker, replay: str = THE_REPLAY) -
 
 
 def line(difference: Difference, masker: Masker) -> str:
-    """Say both sides of a difference in full, in a line."""
+    """Return both sides of a difference as one line."""
     field, before, after = sides(difference, masker)
     return f"{field}: recorded {before}, replayed {after}"
 
 
 def sides(difference: Difference, masker: Masker) -> tuple[str, str, str]:
-    """Return the field of a difference, and what it was and is, masked."""
+    """Return the field of a difference, with the masked recorded and replayed values."""
     field = difference.field
     if field == "calls":
         return field, call(difference.recorded, masker), call(difference.replayed, masker)
@@ -287,7 +287,7 @@ def sides(difference: Difference, masker: Masker) -> tuple[str, str, str]:
 
 
 def rank(difference: Difference) -> int:
-    """Rank by what a difference says: status, then body, then a header; a length only follows."""
+    """Rank a difference: status, then body, then a header; a length is only a consequence."""
     field = difference.field
     if field == "header:content-length":
         return 3
@@ -295,22 +295,22 @@ def rank(difference: Difference) -> int:
 
 
 def telling(differences: Sequence[Difference]) -> Difference:
-    """Return the difference that says most."""
+    """Return the most telling difference."""
     return min(differences, key=rank)
 
 
 def short(text: str, limit: int = QUOTED) -> str:
-    """Return the beginning of *text*, and a sign if that is not all."""
+    """Return *text*, shortened to *limit* characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def capital(text: str) -> str:
-    """Begin *text* as a sentence begins."""
+    """Capitalise the first letter of *text*."""
     return text[:1].upper() + text[1:]
 
 
 def count(number: int, what: str) -> str:
-    """Return *number* of *what*, in its right form."""
+    """Return *number* and *what*, in the plural if needed."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
@@ -341,7 +341,7 @@ def _diverged(verdict: Verdict, masker: Masker) -> str:
     text = f"{diverged:,} of {of}" if diverged <= verdict.compared else count(diverged, "request")
     text += " differs" if diverged == 1 else " differ"
     number = len({one.cause for one in found} - {None})
-    if 1 < diverged == len(found) and number:  # what is not listed may have further causes
+    if 1 < diverged == len(found) and number:  # divergences that are not listed may have further causes
         text += ", all from one cause" if number == 1 else f", from {number:,} causes"
     which = "It is" if diverged == 1 else f"The first, in the {_who(verdict)}'s order, is"
     text += "."
@@ -376,7 +376,7 @@ def _sentence(text: str) -> str:
 
 
 def calls(found: Verdict) -> str:
-    """Sum up what changed code asks otherwise; empty where calls were not aligned."""
+    """Summarise which calls of changed code differ; empty if calls were not aligned."""
     if found.facts.asked is None:
         return ""
     return ", ".join(found.facts.asked) or "the same"

@@ -1,1 +1,1 @@
-"""Fakes of loadgen's own seams, for its tests and for those of whoever builds on them."""
+"""Fakes of loadgen's own interfaces, for its tests and for tests of code that uses them."""

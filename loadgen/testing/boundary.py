@@ -1,4 +1,4 @@
-"""A fake replay server behind the wire's seam: a boundary without network, engine or application."""
+"""A fake replay server in place of the transport: a boundary without network, engine or application."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FIRST_THREAD = 1_000_000
 
 
 class FakeBoundary(WireTransport):
-    """Answers sequenced requests as *answer* says, and notes the order in which it served them."""
+    """Answers numbered requests with *answer*, and notes the order in which it served them."""
 
     def __init__(self, answer: Callable[[int, httpx.Request], Awaitable[httpx.Response]]) -> None:
         super().__init__()
         self._answer = answer
         self.order: list[int] = []
         self.reported: list[int] | None = None
-        """What it says that the order was, if not the truth."""
+        """The order that it reports, if not the true one."""
         self.sent: list[httpx.Request] = []
         self.all_sent = anyio.Event()
         """Set when the client has said that no request will follow."""

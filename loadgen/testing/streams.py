@@ -1,4 +1,4 @@
-"""A replay as a stream of events, one JSON object a line, for a judge that needs neither server nor engine.
+"""A replay as a stream of events, one JSON object per line, to judge without server and engine.
 
 ``request``
     ``seq``, ``user``, ``method``, ``target``.
@@ -36,9 +36,9 @@ _FAULTS: dict[str, type[LoadgenError]] = {one.fault: one for one in (EngineFault
 
 
 def judged(lines: Iterable[str], changed: Sequence[str] | None = ()) -> Verdict:
-    """Return the verdict, with its causes, on the replay that *lines* are the events of.
+    """Return the verdict, with its causes, on the replay described by *lines*.
 
-    *changed* names the files of the application that are not what was recorded.
+    *changed* names the changed files of the application.
     """
     judge = Judge()
     asked: dict[int, Request] = {}

@@ -1,4 +1,4 @@
-"""A fake of the engine's ``system``, as the request boundary uses it: no tape, no proxies, and a script."""
+"""A fake of the engine's ``system``, as the request boundary uses it: without tape and proxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class FakeSystem:
-    """Records checkpoints; *fail* may raise in place of one, as the engine does where a replay differs."""
+    """Notes checkpoints; *fail* may raise instead of one, as the engine does if a replay differs."""
 
     def __init__(self, mode: str, fail: Callable[[tuple[Any, ...]], None] = lambda _: None) -> None:
         self.retrace_mode = mode
