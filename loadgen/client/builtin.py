@@ -20,7 +20,7 @@ NO_SUCH_USER = 10**9
 
 @scenario
 async def mixed(user: User) -> None:
-    """Create a user and a post, then do some of what people do, now and then wrongly."""
+    """Create a user and a post, then make a mix of requests, some of them invalid."""
     mine: list[int] = user.data.setdefault("users", [])
     turn = user.data["turn"] = user.data.get("turn", 0) + 1
     name = f"user-{user.id}-{turn}"
@@ -84,7 +84,7 @@ async def walkthrough(user: User) -> None:
 
     after = (await _ok(user.http.get("/api/stats"))).json()
     new_users, new_posts = after["users"] - before["users"], after["posts"] - before["posts"]
-    if user.of == 1:  # with company, others create at the same time
+    if user.of == 1:  # other users create at the same time
         _check((new_users, new_posts) == (users, users * posts), "the statistics count what was created")
     user.say(f"Statistics: {after['users']} users, {after['posts']} posts")
     user.say("All operations completed successfully!")
@@ -101,7 +101,7 @@ def _check(holds: bool, claim: str) -> None:  # noqa: FBT001 - reads as an asser
 
 @scenario
 async def routes(user: User) -> None:
-    """Ask for each path of the server that needs no parameters."""
+    """Request each path of the server that needs no parameters."""
     if "routes" not in user.data:
         async with httpx.AsyncClient(transport=WireTransport(), base_url=user.http.base_url) as asking:
             answer = await asking.get(f"{protocol.CONTROL}{protocol.ROUTES}")
@@ -119,7 +119,7 @@ def find(name: str) -> Scenario:
     """Return the scenario called *name*.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it does not exist.
     """
     for one in SCENARIOS:
         if one.name == name:

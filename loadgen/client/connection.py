@@ -1,4 +1,4 @@
-"""One connection to a server: a request goes out, its answer comes in, one at a time."""
+"""One connection to a server: sends one request at a time, and reads its answer."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 HEAD: Final = 0
 MORE: Final = 1
 END: Final = 2
-"""What is waited for: the head of the answer, more of its body, the end of it."""
+"""What to wait for: the head of the answer, more of its body, or its end."""
 
 _PIECE: Final = 1 << 18
-"""Bytes that are read at once, at most."""
+"""Largest number of bytes read at once."""
 _CLOSE = re.compile(rb"\r\nconnection:[^\r]*close", re.IGNORECASE)
 _BEGINNING: Final = b"HTTP/1."
 
 
 class NoAnswer(Exception):  # noqa: N818 - all that a client knows of a request without one
-    """There is no answer, or no whole one."""
+    """There is no answer, or only a part of one."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """httpx's name for it, such as ``ReadTimeout``."""
+        """The name of httpx's exception, such as ``ReadTimeout``."""
 
 
 async def connected(family: int, address: tuple[object, ...]) -> socket.socket:
     """Return a connected socket.
 
-    On loopback that takes no waiting: the kernel has shaken hands before the call returns.
+    On loopback this does not wait: the kernel completes the handshake before the call returns.
 
     Raises:
         OSError: nothing accepts connections there.
@@ -109,20 +109,20 @@ class Connection:
         self._busy = False
         self._body: Body = http1.Sized(0)
         self._rest = memoryview(b"")
-        """What of the request has not been sent yet."""
+        """The unsent part of the request."""
         self.usable = True
         """Whether another request may follow this answer."""
         self._loop.add_reader(self._descriptor, self._readable)
 
     def begin(self, method: str, request: bytes, limit: float | None) -> None:
-        """Send *request*; *limit* is how many seconds may pass until the next bytes come."""
+        """Send *request*; *limit* is the time limit, in seconds, until the next bytes arrive."""
         self.head: AnswerHead | None = None
         self.over = self.bodiless = False
         self._body = http1.Sized(0)
         self._buffer = b""
         self._failure: NoAnswer | None = None
         self._refused: OSError | None = None
-        """Why the server took no more of the request."""
+        """Why the server stopped reading the request."""
         self._busy = True
         self._method = method
         self._limit = limit
@@ -139,7 +139,7 @@ class Connection:
             self._loop.add_writer(self._descriptor, self._write_on)
 
     def is_quiet(self) -> bool:
-        """Whether the server has neither closed nor used an idle connection."""
+        """Whether the server has neither closed an idle connection nor sent anything on it."""
         if not self.usable:
             return False
         try:
@@ -154,7 +154,7 @@ class Connection:
         """Wait for :data:`HEAD`, :data:`MORE` or :data:`END`.
 
         Raises:
-            NoAnswer: it does not come.
+            NoAnswer: it does not arrive.
         """
         if not self._reached(level):
             self._level = level
@@ -167,12 +167,12 @@ class Connection:
             raise self._failure
 
     def taken(self) -> list[bytes]:
-        """Return what has come of the body since this was last asked."""
+        """Return the pieces of the body that have arrived since the last call."""
         content, self._body.content = self._body.content, []
         return content
 
     def close(self) -> None:
-        """Close it, more than once if need be."""
+        """Close the connection; may be called more than once."""
         if self._descriptor < 0:
             return
         if self._timer is not None:
@@ -197,7 +197,7 @@ class Connection:
         except OSError as error:
             self._lost("ReadError", error.strerror or str(error))
             return
-        if not self._busy:  # nobody asked for anything: it ends, or cannot be trusted
+        if not self._busy:  # nothing was requested: the connection ends, or cannot be trusted
             self.usable = False
             self._loop.remove_reader(self._descriptor)
             return
@@ -224,7 +224,7 @@ class Connection:
             self._finish(whole=used == len(data))
 
     def _take_head(self, data: bytes) -> bytes | None:
-        """Take bytes of the head; return what follows it, or None where it has not ended."""
+        """Take bytes of the head; return the bytes after it, or None if it is not complete."""
         seen, buffer = len(self._buffer), self._buffer + data
         while (end := http1.head_end(buffer, seen)) >= 0:
             head = http1.answer_head(buffer[:end])
@@ -241,7 +241,7 @@ class Connection:
         return None
 
     def _end(self) -> None:
-        """Take the end of what the server sends."""
+        """Handle the end of the server's data."""
         if isinstance(self._body, http1.ToTheEnd):
             self._body.ended = True
             self._finish(whole=False)
@@ -251,7 +251,7 @@ class Connection:
             self._lost("RemoteProtocolError", "the server closed the connection without an answer")
 
     def _finish(self, *, whole: bool) -> None:
-        """Note that the answer is there; *whole*: and nothing else."""
+        """Note that the answer has ended; *whole*: the connection can be used again."""
         assert self.head is not None
         self.over, self._busy = True, False
         self.usable = self.usable and whole and self.head.keeps and not self._rest and self._refused is None
@@ -261,7 +261,7 @@ class Connection:
             sent = self._socket.send(self._rest)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:  # it may have answered all the same
+        except OSError as error:  # it may have answered nevertheless
             self._refused, sent = error, len(self._rest)
         self._rest = self._rest[sent:]
 

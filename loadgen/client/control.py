@@ -1,4 +1,4 @@
-"""Questions to the request boundary of a running server: how it is, and in which order it served."""
+"""Requests to the boundary of a running server: its state, and the order in which it served."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryState:
-    """What the boundary says of itself."""
+    """The state of the boundary."""
 
     mode: str
     """``record`` or ``replay``."""
     open: tuple[int, ...]
-    """Requests that are inside."""
+    """Requests inside the application."""
     diverged: dict[int, Departure]
-    """Requests that left the tape, in the order in which they did."""
+    """Requests that left the tape, in that order."""
     tape: dict[str, Any] | None
     first_thread: int
     database: bool
@@ -36,7 +36,7 @@ class BoundaryState:
     """What it has imported of libraries, by the first parts of the names."""
 
     def waits_for(self) -> str:
-        """Say in a sentence what a replay waits for."""
+        """Describe what a replay waits for, in a sentence."""
         if self.tape is None:
             return "Its dispatcher is the engine's own, which does not tell."
         waiting = ", ".join(self._who(thread) for thread in self.tape["waiting"]) or "nobody"
@@ -63,10 +63,10 @@ class Control:
         self._wire = wire
 
     async def state(self, timeout: float = 10) -> BoundaryState:  # noqa: ASYNC109 - the transport's own limit
-        """Ask how it is.
+        """Return the boundary's state.
 
         Raises:
-            EngineFault: there is no boundary at this address, or not one that this client knows.
+            EngineFault: there is no boundary at this address, or one with a different protocol.
             httpx.TransportError: nothing answers.
         """
         answer = await self._get(protocol.STATE, timeout)
@@ -85,7 +85,7 @@ class Control:
         )
 
     async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109
-        """Ask for the server's order: ``n`` where request *n* entered, ``-n`` where it finished."""
+        """Return the server's order: ``n`` where request *n* entered, ``-n`` where it finished."""
         answer = await self._get(protocol.ORDER, timeout)
         assert isinstance(answer, list)
         return answer
@@ -95,11 +95,11 @@ class Control:
         await self._get(protocol.ALL_SENT, timeout)
 
     async def watch(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
-        """Let the boundary note what request *seq* does in this replay, call by call."""
+        """Let the boundary watch the calls of request *seq* in this replay."""
         await self._get(f"{protocol.WATCH}{seq}", timeout)
 
     async def watched(self, timeout: float = 60) -> Seen | None:  # noqa: ASYNC109
-        """Ask what the watched request did; ``None`` if the server is gone."""
+        """Return what the watched request did; ``None`` if the server is gone."""
         try:
             answer = await self._get(protocol.WATCHED, timeout)
         except httpx.TransportError:
@@ -107,7 +107,7 @@ class Control:
         return msgspec.convert(answer, Seen | None)
 
     async def alignment(self, timeout: float = 60) -> dict[str, Any] | None:  # noqa: ASYNC109
-        """Ask what each request asked, beside what it asked while recording; None if the server is gone."""
+        """Return the calls of each request, replayed and recorded; None if the server is gone."""
         try:
             answer = await self._get(protocol.ALIGNMENT, timeout)
         except httpx.TransportError:

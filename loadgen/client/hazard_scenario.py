@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from loadgen.client.scenario import User
 
 INDEX = "/hazards"
-"""Path of the list of what is served; each hazard is beneath."""
+"""Path of the list of hazards; each hazard is below it."""
 
 
 async def _index(user: User) -> None:
-    """Ask which hazards the server has."""
+    """Request the list of the server's hazards."""
     index = await user.http.get(INDEX)
     user.data.update(hazards=[each["name"] for each in index.raise_for_status().json()], turn=0)
 
 
 @scenario(setup=_index)
 async def hazards(user: User) -> None:
-    """Ask for each hazard that the bundled server serves with --hazards, as no other request does."""
+    """Request each hazard that the bundled server serves with --hazards, with distinct parameters."""
     user.data["turn"] += 1
     query = {"user": user.id, "turn": user.data["turn"], "service": _service()}
     for name in user.data["hazards"]:
@@ -44,7 +44,7 @@ def _service() -> int:
 
 
 class _Counting(BaseHTTPRequestHandler):
-    """Answers how many requests there were before."""
+    """Answers with the number of earlier requests."""
 
     protocol_version = "HTTP/1.1"
     asked = count()
@@ -57,4 +57,4 @@ class _Counting(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,7 +1,7 @@
-"""From the bytes of a server's connections to its answers, each with the number of its request.
+"""Extracts answers from the bytes of a server's connections, with the numbers of their requests.
 
-A request says its number itself, in ``X-Loadgen-Seq``; the answers of a connection come in the order of its
-requests. Requests without a number, and connections that are no HTTP, such as a database's, say nothing.
+A request carries its number in ``X-Loadgen-Seq``; the answers on a connection are in the order of its
+requests. Requests without a number, and connections that are not HTTP, such as a database's, are ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NUMBER = protocol.SEQ_HEADER.lower().encode()
 LIMIT = 1 << 20
-"""Bytes of one head."""
+"""Largest size of a head, in bytes."""
 
 
 class Connection:
@@ -33,7 +33,7 @@ class Connection:
         self._told: _Answer | None = None
 
     def received(self, data: bytes) -> None:
-        """Take bytes of requests."""
+        """Handle bytes of requests."""
         if not data or self._asked.their_state is h11.ERROR:
             return
         try:
@@ -52,7 +52,7 @@ class Connection:
             return
 
     def sent(self, data: bytes) -> Iterator[Outcome]:
-        """Take bytes of answers, and yield those that are whole with them."""
+        """Handle bytes of answers, and yield the answers that they complete."""
         while data:
             if self._told is None:
                 if not self._open:
@@ -66,14 +66,14 @@ class Connection:
                 yield whole
 
     def ended(self) -> Iterator[Outcome]:
-        """Take the end of what is sent, which may be that of an answer."""
+        """Handle the end of the sent data, which may end an answer."""
         told, self._told = self._told, None
         if told is not None and (outcome := told.take(b"")[0]) is not None:
             yield outcome
 
 
 class _Answer:
-    """One answer, as it comes."""
+    """One answer, as it arrives."""
 
     def __init__(self, method: bytes, seq: int | None) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LIMIT)
@@ -85,7 +85,7 @@ class _Answer:
         self.over = False
 
     def take(self, data: bytes) -> tuple[Outcome | None, bytes]:
-        """Take bytes, or the end; return the answer if it is whole, and what follows it."""
+        """Handle bytes, or the end; return the answer if it is complete, and the bytes after it."""
         try:
             self._connection.receive_data(data)
             while isinstance(event := self._connection.next_event(), h11.Event):

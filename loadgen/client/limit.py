@@ -1,4 +1,4 @@
-"""How long a request may take, all of it; and the end of all of them, when the run has been stopped."""
+"""Time limits of whole requests; and the end of all requests when the run has been stopped."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GRACE = 5.0
-"""Seconds that requests under way have to finish once the run has been stopped."""
+"""Seconds that requests in progress have to finish after the run has been stopped."""
 
 
 class Stopped(BaseException):
-    """The run is over: no further request is issued, and what is under way is given up."""
+    """The run is over: no further request is issued, and requests in progress are cancelled."""
 
 
 class Limits:
@@ -27,14 +27,14 @@ class Limits:
         self._is_over = False
 
     def end(self) -> None:
-        """Give up every request that is under way."""
+        """Cancel all requests in progress."""
         self._is_over = True
         for scope in self._open:
             scope.cancel()
 
     @contextmanager
     def until(self, deadline: float, seconds: float | None) -> Iterator[None]:
-        """Let what is done here take until *deadline*, which is when *seconds* have passed.
+        """Limit the body of the context to *deadline*, which is when *seconds* have passed.
 
         Raises:
             httpx.ReadTimeout: it took longer.

@@ -1,4 +1,4 @@
-"""From a specification's traffic to what a virtual user does."""
+"""Makes the plan of a session from the traffic of its specification."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 Plan = Scenario | Visitors | Rerun
-"""What sends the requests of a session: virtual users with a scenario, or somebody else."""
+"""The sender of a session's requests: virtual users with a scenario, or another one."""
 
 
 def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
-    """Return what sends the requests, and what a user should know about it.
+    """Return the sender of the requests, with notes for the user.
 
     Raises:
-        UsageError: there is no such scenario, file or run, or something is wrong in it.
+        UsageError: the scenario, file or run does not exist, or is not valid.
     """
     match traffic:
         case ScenarioTraffic(scenario=name):
@@ -58,19 +58,19 @@ def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
 
 
 def read_traffic(traffic: FileTraffic) -> tuple[list[Call], list[str]]:
-    """Return the requests of a file, and what a user should know about it.
+    """Return the requests of a file, with notes for the user.
 
     Raises:
-        UsageError: it cannot be read, or is of no known kind.
+        UsageError: it cannot be read, or is of an unknown kind.
     """
     return read(Path(traffic.file), traffic.hosts, verbatim=traffic.verbatim)
 
 
 def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:
-    """Return *spec* with the scenario that it leaves open, and what a user should know about that.
+    """Return *spec* with its default scenario, if it names none, and notes for the user.
 
     Raises:
-        UsageError: there is none for its server.
+        UsageError: there is no scenario for its server.
     """
     if spec.traffic != ScenarioTraffic():
         return spec, []
@@ -82,10 +82,10 @@ def named(spec: RunSpec) -> tuple[RunSpec, list[str]]:
 
 
 def decided(spec: RunSpec, scenario: Plan) -> RunSpec:
-    """Return *spec* with the numbers that it leaves to its *scenario*.
+    """Return *spec* with the numbers that its *scenario* decides.
 
     Raises:
-        UsageError: it says what is not for it to say.
+        UsageError: *spec* sets a number that the scenario decides.
     """
     load = spec.load
     if not isinstance(scenario, Scenario):
@@ -99,7 +99,7 @@ def decided(spec: RunSpec, scenario: Plan) -> RunSpec:
 
 
 def expected(load: Load, scenario: Plan) -> int | None:
-    """Return how many requests a session will issue, if its scenario knows, and time does not decide."""
+    """Return the number of requests of a session, if it is known in advance."""
     if not isinstance(scenario, Scenario) or scenario.requests is None:
         return None
     if load.iterations is None or load.concurrency is None:

@@ -1,4 +1,4 @@
-"""Where in a user's own code an error came from."""
+"""The location in a user's own code that an error came from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 OURS = str(Path(__file__).parents[1])
 LONGEST = 2000
-"""Characters of an error's message that are kept."""
+"""Characters kept of an error's message."""
 
 
 def position(error: BaseException, file: str) -> str:
@@ -24,7 +24,7 @@ def lines(error: BaseException, file: str) -> tuple[int, ...]:
 
 
 def message(error: BaseException, file: str) -> str:
-    """Return what *error* says; if that is nothing, as of an assertion, the line of *file* that raised it."""
+    """Return the message of *error*; if empty, as for an assertion, the line of *file* that raised it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     text = str(error)
@@ -35,7 +35,7 @@ def message(error: BaseException, file: str) -> str:
 
 
 def calls(error: BaseException) -> list[str]:
-    """Return the calls that led to *error*, outermost first, without ours and those of the import system."""
+    """Return the calls that led to *error*, outermost first, without loadgen's and the import system's."""
     return [
         f"{frame.filename}, line {frame.lineno}: {frame.line}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -28,13 +28,13 @@ def execute(file: Path, kind: str) -> ModuleType:
     module.__file__ = path
     sys.modules[module.__name__] = module
     beside = str(file.resolve().parent)
-    sys.path.insert(0, beside)  # what it imports may lie beside it
+    sys.path.insert(0, beside)  # modules beside it can be imported
     try:
-        # Compiled here, and not by the import system, which may take a cached one of an earlier content.
+        # Compiled here, because the import system may use cached bytecode of an earlier content.
         exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - the user's file is code to run
     except (Exception, SystemExit) as error:
         raise mistake(file, error) from error
-    finally:  # what it imports later is still found, but hides nothing that we import later
+    finally:  # later imports still find its modules, but they hide none of loadgen's
         sys.path.remove(beside)
         sys.path.append(beside)
     return module

@@ -1,13 +1,13 @@
-"""httpx for scenarios, without doing again for each request what comes out the same each time.
+"""An httpx client for scenarios that caches the parts of requests that are always the same.
 
-:class:`QuickClient` is a ``httpx.AsyncClient``, and its requests and answers are httpx's own. Where a request
-is like most (a path of the server under test, JSON or no body, headers by name), its headers come from a
-prototype that httpx built once, and it goes to the transport without the layers for authentication, redirects
-and mounts, which have nothing to do for it. Any other request takes httpx's own way, which is the reference:
-a test compares the bytes and the answers of both. This needs httpx's private parts, whose version is pinned.
+:class:`QuickClient` is an ``httpx.AsyncClient``, and its requests and answers are httpx's own. For a typical
+request (a path of the server under test, JSON or no body, headers by name), the headers come from a prototype
+that httpx built once, and the request skips the layers for authentication, redirects and mounts, which would
+not change it. Any other request takes httpx's own path, which is the reference: a test compares the bytes and
+answers of both. This uses private parts of httpx, whose version is pinned.
 """
 
-# ruff: noqa: SLF001 - httpx has no public way to make its values of parts that are known to be right
+# ruff: noqa: SLF001 - httpx has no public way to create its values from validated parts
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 _USE_CLIENT = httpx.USE_CLIENT_DEFAULT
 _PLAIN = re.compile(r"((?:/(?![./])[A-Za-z0-9_~.-]*)+)(?:\?([A-Za-z0-9_~.=&-]*))?")
-"""Paths and queries that stand on the wire as they are written."""
+"""Paths and queries that are sent as they are written."""
 _LOG = logging.getLogger("httpx")
 _MOST = 256
-"""Prototypes that are kept."""
+"""Number of prototypes kept."""
 
 
 class _Prototype(NamedTuple):
-    """The header fields of requests that differ in their paths and bodies only."""
+    """The header fields of requests that differ only in path and body."""
 
     fields: list[tuple[bytes, bytes, bytes]]
     length: int
-    """Which of them is the length of the body; -1: none."""
+    """Index of the field with the length of the body; -1: none."""
 
 
 class QuickClient(Client):
@@ -157,7 +157,7 @@ class QuickClient(Client):
 
 
 def _headers(fields: list[tuple[bytes, bytes, bytes]]) -> httpx.Headers:
-    """Return *fields*, each as it is, by name, and its value, as httpx keeps them."""
+    """Return *fields* (raw name, lower-case name, value) as httpx's headers."""
     made = httpx.Headers.__new__(httpx.Headers)
     made._list = fields
     made._encoding = None
@@ -167,7 +167,7 @@ def _headers(fields: list[tuple[bytes, bytes, bytes]]) -> httpx.Headers:
 def response(
     status: int, reason: str, headers: Iterable[tuple[str, str]], content: bytes, request: httpx.Request
 ) -> httpx.Response:
-    """Return an answer that has been received whole."""
+    """Return an answer that has been received completely."""
     fields = []
     for name, value in headers:
         raw = name.encode("latin-1")

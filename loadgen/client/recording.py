@@ -1,4 +1,4 @@
-"""Recording happens at the transport: a scenario is plain httpx code and does not know."""
+"""Records requests at the transport, so that a scenario is plain httpx code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBER = protocol.SEQ_HEADER.lower()
 
 
 class Notes(Protocol):
-    """Where requests are numbered, and written down with what became of them."""
+    """Numbers requests, and writes them with their outcomes."""
 
     @property
     def elapsed(self) -> float:
@@ -40,17 +40,17 @@ class Notes(Protocol):
         body: bytes,
         due: float | None = None,
     ) -> Request:
-        """Number a request and write it down, before it is sent; *due* is when it should have been."""
+        """Number a request and write it, before it is sent; *due* is when it should have been sent."""
 
     def complete(self, outcome: Response | Failure) -> None:
-        """Write down how a request ended."""
+        """Write the outcome of a request."""
 
     def write(self, event: FailedIteration) -> object:
-        """Write down how an iteration failed."""
+        """Write the failure of an iteration."""
 
 
 class RecordingTransport(httpx.AsyncBaseTransport):
-    """Numbers and journals what one virtual user sends through *inner*."""
+    """Numbers and journals the requests of one virtual user, sent through *inner*."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Issue *request*, and journal it before and after.
 
-        Its time-out is that of all of it, from here to the end of the answer.
+        Its time-out covers the whole request, to the end of the answer.
 
         Raises:
             Stopped: the run is over.
-            httpx.TransportError: there was no whole answer; the journal says so.
+            httpx.TransportError: there was no complete answer; the journal says so.
         """
         body = await request.aread()
         if self._stopped():
@@ -103,7 +103,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
                 if not is_streamed(request):
                     await arriving.take_all(answer)
         except BaseException as error:
-            # Also when cancelled: a request is never left without an end while this process lives.
+            # Also if cancelled: while this process lives, each request gets an end.
             self._journal.complete(arriving.failure(type(error).__name__, str(error)))
             raise
         stream: httpx.AsyncByteStream
@@ -124,7 +124,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     async def _exchange(
         self, wire: WireTransport, request: httpx.Request, seq: int, body: bytes, arriving: Arriving
     ) -> httpx.Response:
-        """Send *request*, journal its answer, and return it: what most requests do."""
+        """Send *request*, journal its answer, and return it; used by most requests."""
         own = SEQ_HEADER.lower()
         fields = [field for field in request.headers.raw if field[0].lower() != own]
         fields.append((SEQ_HEADER, b"%d" % seq))
@@ -149,7 +149,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
 
 
 def numbered(request: httpx.Request, seq: int) -> httpx.Request:
-    """Return a copy of *request* with its number: httpx copies a request's own headers into redirects."""
+    """Return a copy of *request* with its number, because httpx copies a request's headers into redirects."""
     headers = [pair for pair in request.headers.raw if pair[0].lower() != SEQ_HEADER.lower()]
     return httpx.Request(
         request.method,

@@ -1,10 +1,11 @@
 """The replay scheduler: re-fires a transcript in its own causal order.
 
-A request may be sent once every completion that the recording client had seen before it has been seen
-again. The transcript's order of events says exactly that, so one pass over it is the whole schedule: at a
-``request`` line, send; at a ``response`` line, wait until that request is answered again. Nothing waits for
-more, no think time is replayed, and as many requests are open at once as were while recording. Recorded and
-replayed answer meet at the second line, are compared and dropped: memory does not grow with the transcript.
+A request may be sent when every completion that the recording client had seen before it has been seen again.
+The transcript's order of events expresses exactly that, so one pass over it is the schedule: at a ``request``
+line, send; at a ``response`` line, wait until that request is answered again. Nothing else is waited for,
+think time is not replayed, and as many requests are open at once as while recording. At the ``response``
+line, the recorded and the replayed answer are compared and dropped, so memory does not grow with the
+transcript.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 MOVING = 1.0
-"""Seconds without a step of the tape after which a replay counts as stuck, and not as slow."""
+"""Seconds without a step on the tape after which a replay counts as hung rather than slow."""
 
 
 @dataclass(slots=True)
@@ -67,23 +68,23 @@ class Refire:
 
     @property
     def client_order_same(self) -> bool:
-        """Whether the completions were seen in the recorded order, so far."""
+        """Whether the completions have been seen in the recorded order so far."""
         return self._recorded_order.digest() == self._replayed_order.digest()
 
     async def run(self, events: Iterable[Event]) -> None:
-        """Re-fire *events*, and let the judge see every pair of answers and the server's order.
+        """Send the requests of *events* again; the judge gets each pair of answers and the server's order.
 
         Raises:
-            EngineFault: the replay is stuck, or stopped answering.
+            EngineFault: the replay hangs, or stopped answering.
             TranscriptFault: the transcript is damaged.
         """
         stopped: LoadgenError | None = None
         async with anyio.create_task_group() as sending:
             try:
                 await self._schedule(events, sending)
-            except LoadgenError as error:  # kept out of the group, which would wrap it
+            except LoadgenError as error:  # kept outside the task group, which would wrap it
                 stopped = error
-            # What is still open has no end in the transcript, and may wait for requests that are never sent.
+            # Open requests have no end in the transcript, and may wait for requests that are never sent.
             sending.cancel_scope.cancel()
         if stopped is not None:
             raise stopped
@@ -97,7 +98,7 @@ class Refire:
                     sent[event.seq] = one = _Sent(event)
                     self._journal.resume(event)
                     sending.start_soon(self._send, one)
-                    await anyio.lowlevel.checkpoint()  # so that requests leave in their order
+                    await anyio.lowlevel.checkpoint()  # so that requests are sent in order
                 case Response():
                     await self._meet(sent.pop(event.seq), event)
                 case Failure():  # its client waited for the server no longer
@@ -181,7 +182,7 @@ class Refire:
 
 
 def _told(answer: Outcome) -> Departure | None:
-    """Return what the boundary's own answer tells of a request that left the tape."""
+    """Return the boundary's report on a request that left the tape, from its answer."""
     try:
         told = json.loads(answer.body) if isinstance(answer, Response) else {}
         return Departure.from_json(told)

@@ -1,6 +1,6 @@
-"""What a scenario is: what a virtual user does, iteration by iteration, as plain httpx code.
+"""Scenarios: the behaviour of a virtual user, iteration by iteration, as plain httpx code.
 
-The built-in scenarios and those of a user's file are made by the same decorator, :func:`scenario`.
+The decorator :func:`scenario` makes the built-in scenarios and those of a user's file.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class User:
     id: int
     """Number of this user, from 0."""
     of: int
-    """How many there are."""
+    """Number of users."""
     http: httpx.AsyncClient
-    """Where its requests go; relative URLs reach the server under test."""
+    """Its HTTP client; relative URLs reach the server under test."""
     rng: Random
-    """Its own source of choices, seeded from the run's seed and its number."""
+    """Its random generator, seeded from the run's seed and its number."""
     say: Callable[[str], None]
-    """Tells a line of the story to whoever watches."""
+    """Prints a line as progress."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Its own state, kept from iteration to iteration."""
+    """Its own state, kept between iterations."""
 
 
 if TYPE_CHECKING:
@@ -51,45 +51,45 @@ class Scenario:
     run: Step
     """One iteration of one user."""
     concurrency: int = 8
-    """Virtual users, where the command line names none."""
+    """Default number of virtual users."""
     iterations: int = 10
-    """Iterations of each user, where the command line names none."""
+    """Default number of iterations of each user."""
     weight: float = 1
-    """How often it is picked, in relation to the others of its file."""
+    """How often it is chosen, relative to the others of its file."""
     think: tuple[float, float] = (0, 0)
-    """Seconds between two iterations of a user, at least and at most."""
+    """Smallest and largest number of seconds between two iterations of a user."""
     setup: Step | None = None
-    """Run once by each user before its first iteration; a user whose set-up fails does not iterate."""
+    """Run once by each user before its first iteration; if it fails, the user runs no iterations."""
     teardown: Step | None = None
     """Run once by each user after its last iteration."""
     parts: tuple[Scenario, ...] = ()
-    """Of a mix: its scenarios."""
+    """The scenarios of a mix."""
     file: Path | None = None
-    """Which it was read from; None: it is built in."""
+    """The file that it was read from; None: it is built in."""
     requests: Callable[[int], int] | None = None
-    """How many requests so many users issue in one iteration each, where that is known."""
+    """Returns the number of requests of the given number of users in one iteration each, if known."""
 
     async def __call__(self, user: User) -> None:
         """Run one iteration, as part of another scenario."""
         await self.run(user)
 
     def pick(self, rng: Random) -> Scenario:
-        """Return the scenario of the next iteration: of a mix one by weight, else this one."""
+        """Return the scenario of the next iteration: for a mix, one chosen by weight."""
         if not self.parts:
             return self
         return rng.choices(self.parts, [part.weight for part in self.parts])[0]
 
     def setups(self) -> list[Step]:
-        """Return what a user runs first: each once, even if several scenarios share it."""
+        """Return the set-up steps of a user, each once, even if several scenarios share it."""
         return list(dict.fromkeys(part.setup for part in self.parts or (self,) if part.setup))
 
     def teardowns(self) -> list[Step]:
-        """Return what a user runs last, in the opposite order."""
+        """Return the tear-down steps of a user, in the opposite order."""
         return list(dict.fromkeys(part.teardown for part in self.parts or (self,) if part.teardown))[::-1]
 
 
 def mix(name: str, parts: tuple[Scenario, ...]) -> Scenario:
-    """Return the scenario each of whose iterations is one of *parts*, picked by weight."""
+    """Return a scenario in which each iteration is one of *parts*, chosen by weight."""
 
     async def run(user: User) -> None:
         await picked.pick(user.rng).run(user)
@@ -127,11 +127,11 @@ def scenario(
 ) -> Scenario | Callable[[Step], Scenario]:
     """Make a scenario of an ``async def name(user)``: as ``@scenario``, or ``@scenario(weight=3, ...)``.
 
-    *think* is seconds, or the least and the most of them, of which each pause is drawn. The function's name
-    is the scenario's, and the first line of its docstring says what it does.
+    *think* is the pause in seconds, or the least and the most, between which each pause is drawn. The
+    scenario is named after the function, and described by the first line of its docstring.
 
     Raises:
-        UsageError: an argument makes no sense.
+        UsageError: an argument is not valid.
     """
     if not _number(weight) or weight <= 0:
         raise UsageError(f"weight must be a number above 0, not {weight!r}")
@@ -159,7 +159,7 @@ def _number(value: object) -> bool:
 
 
 def _check(step: Step) -> None:
-    """Refuse what a virtual user cannot run."""
+    """Refuse a function that a virtual user cannot run."""
     name = getattr(step, "__name__", repr(step))
     if isinstance(step, Scenario):
         raise UsageError(f"{step.name} is already a scenario")

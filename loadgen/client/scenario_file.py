@@ -17,15 +17,15 @@ EXAMPLE = """A scenario is an async function with a decorator:
 
 
 def named_in_file(given: str) -> bool:
-    """Say whether *given* is ``file.py`` or ``file.py:name``."""
+    """Whether *given* is ``file.py`` or ``file.py:name``."""
     return given.endswith(".py") or ".py:" in given
 
 
 def load(given: str) -> Scenario:
-    """Return the scenario that *given*, ``file.py`` or ``file.py:name``, means; of several, a mix of them.
+    """Return the scenario for *given*, ``file.py`` or ``file.py:name``; for several, a mix of them.
 
     Raises:
-        UsageError: there is no such file or scenario, or the file is wrong; the message says where.
+        UsageError: the file or scenario does not exist, or the file has an error; the message says where.
     """
     path, _, name = given.rpartition(":") if not given.endswith(".py") else (given, "", "")
     file = Path(path)
@@ -44,6 +44,6 @@ def load(given: str) -> Scenario:
 
 
 def _scenarios(file: Path) -> list[Scenario]:
-    """Run *file* as a module, and return the scenarios in it, in the order in which it has them."""
+    """Run *file* as a module, and return its scenarios, in order."""
     module = execute(file, "scenario")
     return list({id(one): one for one in vars(module).values() if isinstance(one, Scenario)}.values())

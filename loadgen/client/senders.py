@@ -1,6 +1,6 @@
-"""Who sends the requests of a session where that is not virtual users with a scenario.
+"""Senders of a session's requests other than virtual users with a scenario.
 
-Clients of any kind, through the gateway; or a recorded run, whose requests are sent again.
+These are clients of any kind, through the gateway, and a recorded run, whose requests are sent again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadgen.store.journal import Journal
 
 OUTPUT = "client.log"
-"""The file of a run's folder that keeps what a client's command printed."""
+"""The file in a run's folder with the output of a client's command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Sending:
 
     spec: RunSpec
     folder: Path
-    """Of the run."""
+    """Folder of the run."""
     url: str
     journal: Journal
     stop: Stop
@@ -47,7 +47,7 @@ class Sender(Protocol):
 
     @property
     def name(self) -> str:
-        """What the transcript calls it."""
+        """Its name in the transcript."""
 
     @property
     def file(self) -> Path | None:
@@ -55,13 +55,13 @@ class Sender(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """Requests that are open at once; 0: that is known at the end."""
+        """Number of requests open at once; 0: known only at the end."""
 
     async def send(self, sending: Sending) -> SessionEnd:
         """Send them.
 
         Raises:
-            LoadgenError: it cannot be done.
+            LoadgenError: they cannot be sent.
         """
 
 
@@ -75,10 +75,10 @@ class Visitors:
     concurrency: int = 0
 
     def check(self, spec: RunSpec) -> None:
-        """Refuse what the client decides, and what cannot be recorded so.
+        """Refuse settings that the client decides, or that cannot be recorded this way.
 
         Raises:
-            UsageError: the specification says such a thing.
+            UsageError: the specification has such a setting.
         """
         option = "--client" if isinstance(self.traffic, CommandTraffic) else "--listen"
         _check(spec, option)
@@ -87,7 +87,7 @@ class Visitors:
         self._door(spec)
 
     async def send(self, sending: Sending) -> SessionEnd:
-        """Open the gateway, until the client has ended, or the time is over."""
+        """Open the gateway until the client has exited, or the time is up."""
         load = sending.spec.load
         visiting = Visiting(
             sending.url,
@@ -105,7 +105,7 @@ class Visitors:
         return SessionEnd(iterations=0, interrupted=self._is_cut_short(sending), visit=visit)
 
     def _is_cut_short(self, sending: Sending) -> bool:
-        """Say whether the session was ended early: a port that is open until Ctrl-C was not."""
+        """Whether the session was ended early; Ctrl-C is the normal end of an open port."""
         is_open_ended = isinstance(self.traffic, ListenTraffic) and sending.spec.load.shape.duration is None
         return sending.stop.requested and not is_open_ended
 
@@ -129,10 +129,10 @@ class Rerun:
     file: Path | None
 
     def check(self, spec: RunSpec) -> None:
-        """Refuse what the run decides.
+        """Refuse settings that the run decides.
 
         Raises:
-            UsageError: the specification says such a thing.
+            UsageError: the specification has such a setting.
         """
         _check(spec, f"--from {self.run}")
         if spec.load.shape.duration is not None:
@@ -161,7 +161,7 @@ class Rerun:
 
 
 def rerun(path: Path) -> Rerun:
-    """Return what sends the requests of the run at *path* again.
+    """Return a sender for the requests of the run at *path*.
 
     Raises:
         LoadgenError: it is not a run, or cannot be read.

@@ -1,8 +1,8 @@
 """One recorded session: virtual users, concurrently, against a server that is ready.
 
-In a closed model each user begins an iteration when its last one has ended. With an arrival rate, iterations
-are begun when they are due, by whichever user has been free for longest; if none is, as soon as one is, and
-what that costs is told by the latencies that count from when they were due. None is left out.
+In a closed model, each user begins an iteration when its last one has ended. With an arrival rate, iterations
+begin when they are due, run by the user that has been free for longest. If no user is free, an iteration
+waits for one, and the latencies that are measured from the due times include that wait. None is dropped.
 """
 
 from __future__ import annotations
@@ -39,38 +39,38 @@ if TYPE_CHECKING:
     from loadgen.core.pacing import Shape
 
 POLL = 0.05
-"""Seconds until a stop is noticed by users who pause. A flag is all that a signal can set."""
+"""Seconds until pausing users notice a stop: a signal can only set a flag."""
 GAVE_UP = 1.0
-"""Seconds until a scenario that waits for something else than a request is given up, too."""
+"""Seconds until a scenario that waits for something other than a request is cancelled too."""
 
 
 class Stopping(Protocol):
-    """Says whether the run shall end."""
+    """Says whether a stop was requested."""
 
     @property
     def requested(self) -> bool:
-        """Whether it shall: requests under way are finished, none is begun."""
+        """Whether a stop was requested: requests in progress are finished, no new one begins."""
 
 
 @dataclass(slots=True)
 class Stop:
-    """Set when the run shall end: requests under way are finished, none is begun."""
+    """Set to end the run: requests in progress are finished, no new one begins."""
 
     requested: bool = False
 
 
 @dataclass(slots=True)
 class Tally:
-    """What has become of the iterations so far; see :class:`loadgen.core.events.SessionEnd`."""
+    """The outcomes of the iterations so far; see :class:`loadgen.core.events.SessionEnd`."""
 
     iterations: int = 0
     failed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
-    """How often each kind of error, at each line, ended an iteration; in the words of its first time."""
+    """Number of iterations ended by each kind of error at each line, with the first message."""
     waited: int = 0
-    """With an arrival rate: iterations that were due when no user was free."""
+    """With an arrival rate: number of iterations that were due when no user was free."""
     longest_wait: float = 0
-    """Seconds that one of them waited, at most."""
+    """The longest wait of these iterations, in seconds."""
 
 
 async def fire(
@@ -86,7 +86,7 @@ async def fire(
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
 ) -> SessionEnd:
-    """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or as *shape* says."""
+    """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or by *shape*."""
     session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say)
     async with anyio.create_task_group() as watching:
         with anyio.CancelScope() as everything:
@@ -100,7 +100,7 @@ async def fire(
 
 
 class _Session:
-    """The users of one session, and what became of their iterations."""
+    """The users of one session, and the outcomes of their iterations."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class _Session:
         self.tally = Tally()
 
     async def watch_stop(self, everything: anyio.CancelScope) -> None:
-        """When the session shall end, wake those who pause, and give up what does not finish in time."""
+        """When a stop is requested, wake pausing users, and cancel what does not finish in time."""
         while not self._stop.requested:  # noqa: ASYNC110
             await anyio.sleep(POLL)
         self._stopped.set()
@@ -137,7 +137,7 @@ class _Session:
         everything.cancel()
 
     async def closed(self, shape: Shape, iterations: int) -> None:
-        """Let users iterate, each by itself, for the shape's duration, or so many times."""
+        """Let each user iterate independently, for the shape's duration or *iterations* times."""
         ends = None if shape.duration is None else self._journal.elapsed + shape.duration
 
         async def turns() -> AsyncGenerator[None, None]:
@@ -152,7 +152,7 @@ class _Session:
                 users.start_soon(partial(self._live, number, turns(), wait=wait, until=ends))
 
     async def open(self, shape: Shape) -> None:
-        """Begin iterations when they are due, once all users are set up."""
+        """Begin iterations when they are due, after all users are set up."""
         give, take = anyio.create_memory_object_stream[float]()
         async with anyio.create_task_group() as users, give:
             async with anyio.create_task_group() as preparing:
@@ -183,7 +183,7 @@ class _Session:
         until: float | None = None,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Be a user: iterate at each of *turns*, which are when an iteration is due, or nothing."""
+        """Run a user: one iteration for each of *turns*, which are due times, or None."""
         transport = RecordingTransport(
             WireTransport(), self._journal, number, lambda: self._stop.requested, self._limits
         )
@@ -216,13 +216,13 @@ class _Session:
                     one = self._scenario.pick(rng)
                     before = transport.last
                     await self._step(user, transport, one.name, one.run, at)
-                    if transport.last == before:  # it need not have waited for anything
+                    if transport.last == before:  # the iteration may have waited for nothing
                         await anyio.lowlevel.checkpoint()
                     pause = rng.uniform(*one.think) if due is None and any(one.think) else 0
                 await self._around(user, transport, self._scenario.teardowns())
 
     async def _around(self, user: User, transport: RecordingTransport, steps: list[Step]) -> bool:
-        """Run what comes before or after the iterations; say whether all of it succeeded."""
+        """Run the steps before or after the iterations; return whether all succeeded."""
         for step in steps:
             if not await self._step(user, transport, getattr(step, "__name__", ""), step, 0):
                 return False
@@ -231,7 +231,7 @@ class _Session:
     async def _step(
         self, user: User, transport: RecordingTransport, name: str, step: Step, iteration: int
     ) -> bool:
-        """Run one step of a scenario, and say whether it succeeded; an error ends it, never the run.
+        """Run one step of a scenario, and return whether it succeeded; an error ends the step, not the run.
 
         Raises:
             Stopped: the run is over.
@@ -242,7 +242,7 @@ class _Session:
             self._fail(user, transport.last, name, step, iteration, error)
             return False
         except BaseExceptionGroup as group:
-            if stopped := group.subgroup(Stopped):  # it had tasks of its own
+            if stopped := group.subgroup(Stopped):  # the scenario had started tasks
                 raise Stopped from stopped
             raise
         finally:
@@ -265,12 +265,12 @@ class _Session:
         self.tally.errors[told] = self.tally.errors.get(told, 0) + 1
 
     async def _think(self, seconds: float, until: float | None) -> bool:
-        """Pause between two iterations; say whether there is time for the second."""
+        """Pause between two iterations; return whether there is time for the second."""
         left = math.inf if until is None else until - self._journal.elapsed
         return await self._rest(min(seconds, left)) and seconds < left
 
     async def _rest(self, seconds: float) -> bool:
-        """Let so much time pass; say whether the session goes on."""
+        """Wait for *seconds*; return whether the session continues."""
         if seconds > 0:
             with anyio.move_on_after(seconds):
                 await self._stopped.wait()
@@ -279,7 +279,7 @@ class _Session:
         return not self._stop.requested
 
     async def _stay(self, request: httpx.Request) -> None:
-        """Refuse a request to another server: it would be replayed as one to the server under test."""
+        """Refuse a request to another server, which would be replayed as one to the server under test."""
         there, here = request.url, self._url
         if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
             raise ValueError(

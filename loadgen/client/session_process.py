@@ -1,10 +1,10 @@
-"""The load generator as a process of its own, under the engine: sockets, clock and timers are on the tape.
+"""The load generator as a separate process under the engine: its sockets, clock and timers are on the tape.
 
-It runs one session and emits what happens on standard output, an event a line (:mod:`loadgen.core.events`),
-by ``print``: that is what the engine leaves live in a replay. Each request and each outcome is an
-:class:`~loadgen.core.events.Entry`; a body that is kept beside a transcript comes before it.
+It runs one session and emits events on standard output, one per line (:mod:`loadgen.core.events`), with
+``print``, which the engine leaves live in a replay. Each request and each outcome is an
+:class:`~loadgen.core.events.Entry`; a body that is stored beside a transcript is emitted before it.
 
-Standard input says when to stop: when it ends, because whoever started us closed it, or is gone.
+The session stops at the end of standard input, when the parent process closes it or dies.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from loadgen.core.spec import RunSpec
 
 COLLECT_EVERY = 20
-"""Answers from one run of the collector to the next."""
+"""Number of answers between two garbage collections."""
 
 
 class Emitting:
-    """Numbers what is issued, and emits it with its time; see :class:`loadgen.client.recording.Notes`."""
+    """Numbers requests, and emits them with their times; see :class:`loadgen.client.recording.Notes`."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -67,10 +67,10 @@ class Emitting:
         return request
 
     def complete(self, outcome: Response | Failure) -> None:
-        """Emit how a request ended, and run the collector, if it is time to.
+        """Emit the outcome of a request, and collect garbage if it is time to.
 
-        Finalizers run where the collector happens to run. It counts allocations, and a replay does not make
-        the same ones. What finalizers call is on the tape, so they must run at a fixed place.
+        The collector counts allocations, which differ in a replay. Calls made by finalizers are on the tape,
+        so finalizers must run at a fixed position.
         """
         self._event(outcome)
         self._answers += 1
@@ -78,7 +78,7 @@ class Emitting:
             gc.collect()
 
     def write(self, event: FailedIteration) -> None:
-        """Emit how an iteration failed."""
+        """Emit the failure of an iteration."""
         self._event(event)
 
     def _event(self, event: Request | Response | Failure | FailedIteration, due: float | None = None) -> None:
@@ -90,17 +90,17 @@ class Emitting:
 
 
 class StopWithInput:
-    """Requested when standard input has ended; looking is on the tape, so a replay stops where it did."""
+    """Requests a stop when standard input has ended; the check is on the tape, so a replay stops too."""
 
     @property
     def requested(self) -> bool:
-        """Look."""
+        """Check standard input."""
         return bool(select.select([0], [], [], 0)[0])
 
 
 def run(spec: RunSpec, url: str) -> None:
-    """Run the session of *spec* against *url*, and emit what happens."""
-    out, sys.stdout = sys.stdout, sys.stderr  # what a scenario prints is not an event
+    """Run the session of *spec* against *url*, and emit its events."""
+    out, sys.stdout = sys.stdout, sys.stderr  # output of a scenario is not an event
 
     def emit(event: Event) -> None:
         print(to_line(event).decode(), file=out, flush=True)
@@ -138,7 +138,7 @@ def run(spec: RunSpec, url: str) -> None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and what led to it, the first of it first."""
+    """Yield *error* and its causes, the first cause first."""
     if error.__context__ is not None:
         yield from _causes(error.__context__)
     if isinstance(error, BaseExceptionGroup):

@@ -1,7 +1,7 @@
-"""An answer that is handed out as it comes: to ``user.http.stream()``, piece by piece.
+"""An answer that is yielded piece by piece, for ``user.http.stream()``.
 
-It is journalled as one answer, with the sizes of its pieces, when its end has come; as a failure with the
-pieces so far, when it breaks off, takes too long, or is left by the client.
+It is journaled as one answer with the sizes of its pieces when it has ended; or as a failure with the pieces
+so far, if it breaks off, takes too long, or the client closes it early.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from loadgen.core.exchange import Outcome
 
 LEFT = "ClientLeft"
-"""The kind of failure that is a client's own doing: it had enough."""
+"""The kind of failure in which the client closed the answer early."""
 _STREAMED = "loadgen.streamed"
 
 
 class Client(httpx.AsyncClient):
-    """A client whose transport knows which answers are wanted piece by piece."""
+    """A client that tells its transport which answers are wanted piece by piece."""
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """Send *request*; see httpx."""
@@ -35,7 +35,7 @@ class Client(httpx.AsyncClient):
 
 
 def is_streamed(request: httpx.Request) -> bool:
-    """Say whether the answer to *request* is wanted piece by piece."""
+    """Whether the answer to *request* is wanted piece by piece."""
     return _STREAMED in request.extensions
 
 
@@ -79,7 +79,7 @@ class Pieces(httpx.AsyncByteStream):
             self._complete(self._arriving.response())
 
     async def aclose(self) -> None:
-        """Close the answer; if its end has not come, the client leaves it."""
+        """Close the answer; if it has not ended, the client has closed it early."""
         self._fail(LEFT, "the client closed the stream")
         with anyio.CancelScope(shield=True):
             await self._answer.aclose()
@@ -91,5 +91,5 @@ class Pieces(httpx.AsyncByteStream):
 
 
 def deadline(seconds: float | None) -> float:
-    """Return when *seconds* from now have passed, on the event loop's clock; without a number, never."""
+    """Return the time in *seconds* from now, on the event loop's clock; infinity for None."""
     return math.inf if seconds is None else anyio.current_time() + seconds

@@ -1,4 +1,4 @@
-"""The wire for httpx: a transport that sends a request exactly as it is, and exactly once."""
+"""An httpx transport that sends a request exactly as it is, and exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WireTransport(httpx.AsyncBaseTransport):
-    """Carries requests with the headers and the target they were given, over connections of its own."""
+    """Sends requests with their given headers and target, over its own connections."""
 
     def __init__(self, *, behind_heads: bool = True) -> None:
         """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
@@ -22,10 +22,10 @@ class WireTransport(httpx.AsyncBaseTransport):
         self._behind_heads = behind_heads
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send *request* once; its target is ``extensions["target"]`` where given, as in httpx.
+        """Send *request* once; its target is ``extensions["target"]`` if given, as in httpx.
 
         Raises:
-            httpx.TransportError: there is no (whole) answer.
+            httpx.TransportError: there is no complete answer.
         """
         reply = await self.carry(request, request.headers.raw, await request.aread())
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
@@ -40,10 +40,10 @@ class WireTransport(httpx.AsyncBaseTransport):
     async def carry(
         self, request: httpx.Request, headers: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> Reply:
-        """Send *request* once, with other *headers*; return its answer as soon as its head is there.
+        """Send *request* once, with different *headers*; return its answer when the head has arrived.
 
         Raises:
-            httpx.TransportError: there is none.
+            httpx.TransportError: there is no answer.
         """
         url, extensions = request.url, request.extensions
         limits = extensions.get("timeout", {})
@@ -93,6 +93,6 @@ class _Body(httpx.AsyncByteStream):
 
 
 def translated(error: NoAnswer) -> httpx.TransportError:
-    """Return what httpx raises in such a case."""
+    """Return the exception that httpx would raise."""
     kind: type[httpx.TransportError] = getattr(httpx, error.kind)
     return kind(str(error))

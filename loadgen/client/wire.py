@@ -1,10 +1,10 @@
-"""The wire: sends a request byte for byte, exactly once, and reads its answer.
+"""Sends a request byte for byte, exactly once, and reads its answer.
 
-Plain HTTP/1.1 on non-blocking sockets, straight on the event loop: most of what a request costs a load
-generator is in the layers between it and these calls. Nothing is added to a request, nothing is normalised,
-and nothing is sent a second time. How an answer is framed is read by :mod:`loadgen.core.http1`.
+It speaks plain HTTP/1.1 on non-blocking sockets, directly on the event loop, because most of the cost of a
+request is in the layers above. Nothing is added to a request, nothing is normalised, and nothing is sent
+twice. :mod:`loadgen.core.http1` reads the framing of answers.
 
-What goes wrong has the name that httpx has for it (:class:`NoAnswer`); httpx itself is not needed here.
+Errors have the names of httpx's exceptions (:class:`NoAnswer`), but httpx itself is not needed here.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 
 
 def request_bytes(method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """Return a request as it goes on the wire.
+    """Return the bytes of a request.
 
     Raises:
-        NoAnswer: it would be another request there; a header has a line break in it, say.
+        NoAnswer: the bytes would be a different request, for example because a header contains a line break.
     """
     word = method.encode("latin-1", "replace")
     lines = [b"%s %s HTTP/1.1" % (word, target), *[b"%s: %s" % field for field in headers], b"\r\n"]
@@ -51,7 +51,7 @@ def request_bytes(method: str, target: bytes, headers: Sequence[tuple[bytes, byt
 
 
 class Reply:
-    """An answer whose head is there; its body is read once, as a whole or in pieces."""
+    """An answer whose head has arrived; its body is read once, as a whole or in pieces."""
 
     __slots__ = ("_connection", "_wire", "headers", "reason", "status")
 
@@ -60,7 +60,7 @@ class Reply:
         self.status: int = connection.head.status
         self.reason: str = connection.head.reason
         self.headers: Headers = connection.head.headers
-        """The header fields, as they came."""
+        """The header fields, unchanged."""
         self._wire = wire
         self._connection: Connection | None = connection
 
@@ -83,7 +83,7 @@ class Reply:
         return b"".join(self._connection.taken()) if self._connection is not None else b""
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes.
+        """Yield the body as it arrives.
 
         Raises:
             NoAnswer: it is not whole, behind the last piece of it.
@@ -105,7 +105,7 @@ class Reply:
         self._wire.give_back(connection)
 
     def close(self) -> None:
-        """Close the connection, if the answer was not read to its end."""
+        """Close the connection, unless the answer was read to its end."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._wire.drop(connection)
@@ -126,12 +126,12 @@ class Wire:
     async def send(
         self, method: str, request: bytes, *, connect: float | None = None, read: float | None = None
     ) -> Reply:
-        """Send *request*, and return its answer as soon as its head is there.
+        """Send *request*, and return its answer when the head has arrived.
 
-        *connect* is how many seconds it may take to get a connection, *read* how many until the next bytes.
+        *connect* is the time limit for a connection in seconds, *read* the one until the next bytes.
 
         Raises:
-            NoAnswer: there is none.
+            NoAnswer: there is no answer.
         """
         connection = self._free() or await self._connect(connect)
         try:
@@ -143,7 +143,7 @@ class Wire:
         return Reply(self, connection)
 
     def give_back(self, connection: Connection) -> None:
-        """Take back a connection whose answer has been read."""
+        """Take back a connection after its answer has been read."""
         if connection.usable and (self._behind_heads or not connection.bodiless):
             self._idle.append(connection)
         else:

@@ -1,4 +1,4 @@
-"""Which requests the gateway takes: those that can be sent again, to this server, as they are."""
+"""Decides which requests the gateway accepts: those that can be sent again unchanged to this server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 OURS = "x-loadgen-"
-"""How the names of loadgen's own headers begin."""
+"""Prefix of loadgen's own headers."""
 CONTROL = "/__loadgen__/"
-"""Paths that are the request boundary's own."""
+"""Prefix of the request boundary's own paths."""
 FOR_THE_PROXY = re.compile(rb"(?im)^proxy-(?:connection|authorization):[^\n]*\n")
-"""Header lines that a client means for the proxy that it takes the gateway for."""
+"""Header lines that a client addresses to the gateway as a proxy."""
 
 _ABSOLUTE = re.compile(r"http://(?:[^/?#@]*@)?([^/?#]*)(.*)", re.IGNORECASE)
 
@@ -28,14 +28,14 @@ class Admission:
         self._hosts = {host.lower() for host in hosts}
 
     def add(self, host: str) -> None:
-        """Act as a proxy for *host*, too."""
+        """Also act as a proxy for *host*."""
         self._hosts.add(host.lower())
 
     def target(self, head: RequestHead) -> str:
         """Return the target under which the server gets the request.
 
         Raises:
-            Refused: it is not one for this server.
+            Refused: it is not for this server.
         """
         target = head.target
         if head.method == "CONNECT":
@@ -45,7 +45,7 @@ class Admission:
         if "__loadgen__" in (path := unquote(target)) and f"/{path.lstrip('/')}".startswith(CONTROL):
             raise Refused(404, "a path of loadgen's own")
         for name, _ in head.headers:
-            # A server hands header names on in one case, and may take _ for -.
+            # A server passes header names on in one case, and may treat _ as -.
             if name[0] in "xX" and name.lower().replace("_", "-").startswith(OURS):
                 raise Refused(400, "a header of loadgen's own")
         return target

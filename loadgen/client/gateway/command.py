@@ -1,4 +1,4 @@
-"""The client's command: runs it, and keeps what it prints and how it ended. Neither is judged."""
+"""Runs the client's command, and keeps its output and exit code. Neither affects a verdict."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from anyio.abc import Process
 
 URL = "{url}"
-"""What stands in a command for the gateway's URL."""
+"""Placeholder for the gateway's URL in a command."""
 VARIABLE = "LOADGEN_URL"
-"""The environment variable that has it."""
+"""The environment variable with the gateway's URL."""
 END_LIMIT = 5.0
-"""Seconds in which a client that is interrupted must end."""
+"""Seconds that an interrupted client has to exit."""
 OUTPUT_LIMIT = 1.0
-"""Seconds in which what an ended client left in its pipe is read: its children may hold that open."""
+"""Seconds to read the rest of an exited client's output, because its children may keep the pipe open."""
 
 
 class Command:
-    """A client that runs."""
+    """A running client."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -45,17 +45,17 @@ class Command:
         await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and its children, which are a group of their own."""
+        """Send a signal to its process group, which includes its children."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
 
 @asynccontextmanager
 async def running(command: str, url: str, output: Path, say: Callable[[str], None]) -> AsyncIterator[Command]:
-    """Run *command* by the shell, and end it afterwards; its output goes to the file *output* and to *say*.
+    """Run *command* in the shell, and end it afterwards; its output goes to the file *output* and to *say*.
 
     Raises:
-        UsageError: there is no shell to run it.
+        UsageError: there is no shell.
     """
     try:
         process = await anyio.open_process(
@@ -80,7 +80,7 @@ async def running(command: str, url: str, output: Path, say: Callable[[str], Non
                     one.signal(signal.SIGINT)
                     with anyio.move_on_after(END_LIMIT):
                         await one.ended()
-                one.signal(signal.SIGKILL)  # its children, too
+                one.signal(signal.SIGKILL)  # its children too
                 await one.ended()
                 with anyio.move_on_after(OUTPUT_LIMIT):
                     await finished.wait()

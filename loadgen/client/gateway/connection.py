@@ -1,11 +1,11 @@
 """A client's connection, and the server's connection behind it.
 
-Each connection of a client has one of its own to the server: what the server does to it (keeps it, closes it,
-breaks off) happens to the client, too, and what the client does to its own happens to the server.
+Each client connection has its own server connection. What the server does to its connection (keep, close,
+reset) is repeated for the client, and the reverse.
 
-Everything happens in the callback that brings the bytes, without a task or a wait: numbering a request,
-journalling it and sending it are one step, and a request costs a fraction of what it would cost with streams
-and tasks (``benchmarks/gateway.py``).
+Everything happens in the callback that receives the bytes, without a task or a wait: numbering a request,
+journaling it and sending it are one step, and a request costs a fraction of what it would with streams and
+tasks (``benchmarks/gateway.py``).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from loadgen.core.http1 import Body, RequestHead
 
 AHEAD = 1 << 16
-"""Bytes of later requests that are read while one is open."""
+"""Bytes of later requests that are read while a request is open."""
 LINGER = 2.0
-"""Seconds in which a refused client may go on sending, so that it gets to read the answer."""
+"""Seconds during which a refused client may continue to send, so that it can read the answer."""
 
 
 class Owner(Protocol):
-    """What a connection asks of the gateway; see :class:`loadgen.client.gateway.listener.Gateway`."""
+    """The interface of the gateway for a connection; see :class:`loadgen.client.gateway.listener.Gateway`."""
 
     server: tuple[str, int]
 
     def closing(self, one: ClientConnection) -> None:
-        """Note that it is about to end: its lane is free."""
+        """Note that the connection is about to end: its lane is free."""
 
     def closed(self, one: ClientConnection) -> None:
-        """Note that it has ended."""
+        """Note that the connection has ended."""
 
     def admit(self, head: RequestHead) -> str:
         """Return the target under which the server gets a request; or raise Refused."""
@@ -48,20 +48,20 @@ class Owner(Protocol):
     def issue(
         self, one: ClientConnection, head: RequestHead, target: str, headers: Headers, body: bytes
     ) -> Request | None:
-        """Number and journal a request; None: that has failed, and the recording is over."""
+        """Number and journal a request; None: this failed, and the recording is over."""
 
     def complete(self, one: ClientConnection, outcome: Response | Failure) -> None:
         """Journal how a request ended."""
 
     def refused(self, why: Refused) -> None:
-        """Count a request that was not taken."""
+        """Count a refused request."""
 
     def left(self, when: str) -> None:
-        """Count a client that left early."""
+        """Count a client that disconnected early."""
 
     @property
     def stopping(self) -> bool:
-        """Whether no more requests are taken."""
+        """Whether no more requests are accepted."""
 
 
 class ServerConnection:
@@ -77,32 +77,32 @@ class ServerConnection:
         self._client.answered(self, data)
 
     def eof_received(self) -> bool:
-        """Take the end, which may be that of an answer."""
+        """Handle the end of the data, which may end an answer."""
         if not self.ended:
             self.ended = True
             self._client.server_ended(self, None)
         return False
 
     def pause_writing(self) -> None:
-        """Go on: a request that is sent is in memory as a whole."""
+        """Do nothing: a request is completely in memory when it is sent."""
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Do nothing."""
 
     def connection_lost(self, error: OSError | None) -> None:
-        """Take the end, in disorder unless it was seen before."""
+        """Handle the end of the connection, which is an error unless the end of the data was seen before."""
         if not self.ended:
             self.ended = True
             self._client.server_ended(self, error)
 
     def drop(self) -> None:
-        """Close it: what it still brings is not wanted."""
+        """Close it, and discard further data."""
         self.ended = True
         self.stream.abort()
 
 
 class ClientConnection:
-    """A client's connection: requests one after the other, each with its answer."""
+    """A client's connection: one request after the other, each with its answer."""
 
     def __init__(self, connection: socket.socket, owner: Owner) -> None:
         self._owner = owner
@@ -111,28 +111,28 @@ class ClientConnection:
         self.lane: int | None = None
         """The number of its lane, once it has sent a request."""
         self.exchange: Exchange | None = None
-        """The request that is open."""
+        """The open request."""
         self.is_slow = False
-        """Whether it does not read its answer as fast as that comes."""
+        """Whether the client reads its answer more slowly than it arrives."""
         self._server: ServerConnection | None = None
         self._connecting: Connecting | None = None
         self._received = b""
-        """What came, and is not part of the present request."""
+        """Received bytes that are not part of the current request."""
         self._head: RequestHead | None = None
         self._body: Body | None = None
         self._target = ""
         self._raw: list[bytes] = []
-        """The present request's bytes: its first line, then the rest as it comes."""
+        """The current request's bytes: its first line, then the rest as it arrives."""
         self._continued = False
         self._keeps = True
         self._half_closed = False
         self._over = False
-        """Whether it is being closed: nothing that comes counts any more."""
+        """Whether it is being closed: further bytes are ignored."""
 
     # ---- the client ---------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of requests."""
+        """Handle bytes of requests."""
         if self._over:
             return
         self._received = self._received + data if self._received else data
@@ -143,12 +143,12 @@ class ClientConnection:
             self._read()
 
     def eof_received(self) -> bool:
-        """Take the end of the requests; the client may still read answers."""
+        """Handle the end of the requests; the client may still read answers."""
         self._half_closed = True
         return self._is_busy()
 
     def connection_lost(self, error: OSError | None) -> None:
-        """Note that the client is gone, which the server notices, too."""
+        """Note that the client has disconnected, and close the server's connection."""
         del error
         if self.exchange is not None:
             when = "in the middle of an answer" if self.exchange.started else "before its answer"
@@ -163,13 +163,13 @@ class ClientConnection:
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
-        """Let the server wait until the client has read more."""
+        """Stop reading from the server until the client has read more."""
         self.is_slow = True
         if self._server is not None and not self._server.ended:
             self._server.stream.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the answer come again."""
+        """Read from the server again."""
         self.is_slow = False
         if self.exchange is not None:
             self.exchange.heard = self._loop.time()
@@ -177,7 +177,7 @@ class ClientConnection:
             self._server.stream.resume_reading()
 
     def close(self) -> None:
-        """Close it in order, after what was written."""
+        """Close it in an orderly way, after all written data."""
         if not self._over:
             self._over = True
             self._owner.closing(self)
@@ -185,14 +185,14 @@ class ClientConnection:
             self.stream.close()
 
     def break_off(self) -> None:
-        """End it in disorder."""
+        """Reset it."""
         self._over = True
         self._owner.closing(self)
         self._drop_server()
         self.stream.break_off()
 
     def close_if_idle(self) -> None:
-        """Close it unless a request is open; one that is not whole yet will not be taken."""
+        """Close it unless a request is open; an incomplete request is dropped."""
         if not self._is_busy():
             if self._head is not None or self._received:
                 self._owner.left("in the middle of a request")
@@ -204,7 +204,7 @@ class ClientConnection:
         return self.exchange is not None or self._connecting is not None
 
     def _read(self) -> None:
-        """Read the next request, and send it on once it is whole."""
+        """Read the next request, and send it on when it is complete."""
         try:
             if (self._body is None and not self._read_head()) or not self._read_body():
                 return
@@ -219,7 +219,7 @@ class ClientConnection:
         elif self._server is not None and not self._server.ended:
             self._send(self._server)
         else:
-            # What is numbered is sent at once, in the order of the numbers: so the connection comes first.
+            # A numbered request is sent at once, in the order of the numbers, so connect first.
             try:
                 self._connecting = Connecting(self._owner.server, self._connected)
             except OSError as error:
@@ -227,7 +227,7 @@ class ClientConnection:
 
     def _read_head(self) -> bool:
         received = self._received
-        if received[:1] in {b"\r", b"\n"}:  # empty lines before a request mean nothing
+        if received[:1] in {b"\r", b"\n"}:  # empty lines before a request are ignored
             received = self._received = received.lstrip(b"\r\n")
         end = head_end(received)
         if end < 0 or end > HEAD_LIMIT:
@@ -291,7 +291,7 @@ class ClientConnection:
         return request
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer what is not taken, and close once the client has had time to read that."""
+        """Answer a refused request, and close when the client has had time to read the answer."""
         self._owner.refused(refused)
         self._over = True
         self._drop_server()
@@ -303,10 +303,10 @@ class ClientConnection:
     # ---- answers ------------------------------------------------------------------------------------------
 
     def answered(self, server: ServerConnection, data: bytes) -> None:
-        """Pass on what the server sent."""
+        """Pass on data from the server."""
         exchange = self.exchange
         if exchange is None or server is not self._server:
-            server.drop()  # nobody asked
+            server.drop()  # there is no open request
             return
         exchange.heard = self._loop.time()
         try:
@@ -320,7 +320,7 @@ class ClientConnection:
             self.stream.write(passing)
 
     def server_ended(self, server: ServerConnection, error: Exception | None) -> None:
-        """Take the end of the server's connection, in order or with an *error*."""
+        """Handle the end of the server's connection, orderly or with an *error*."""
         if server is not self._server:
             return
         self._server = None
@@ -338,16 +338,16 @@ class ClientConnection:
                 self._end(b"")
 
     def silent(self, seconds: float) -> None:
-        """Give up an answer: the server was not heard for so long."""
+        """Give up an answer, because the server sent nothing for this long."""
         why = f"the server sent nothing for {seconds:g} s"
         self._fail("ReadTimeout", HTTPStatus.GATEWAY_TIMEOUT, why)
 
     def stop(self) -> None:
-        """Give up an answer that does not come to its end: the recording does."""
+        """Give up an unfinished answer, because the recording ends."""
         self._fail("Stopped", HTTPStatus.GATEWAY_TIMEOUT, "the recording ended before the answer did")
 
     def _end(self, passing: bytes) -> None:
-        """Journal a whole answer, then let its last piece pass."""
+        """Journal a complete answer, then pass on its last piece."""
         exchange = self.exchange
         assert exchange is not None
         self._complete(exchange.response())
@@ -366,14 +366,14 @@ class ClientConnection:
             self.close()
 
     def _fail(self, kind: str, status: HTTPStatus, why: str) -> None:
-        """Journal that there is no answer, or no whole one, and let the client see the same."""
+        """Journal that there is no complete answer, and let the client see the same."""
         exchange = self.exchange
         assert exchange is not None
         method = exchange.request.method
         seen = "the answer was cut short" if exchange.started else f"the client got {status.value}"
         self._complete(exchange.failure(kind, f"{why}; {seen}"))
         if exchange.started and (exchange.to_the_end or kind != "RemoteProtocolError"):
-            self.break_off()  # an orderly end would look like that of the answer
+            self.break_off()  # an orderly end would look like the end of the answer
             return
         if not exchange.started:
             self.stream.write(own_answer(status, why, method, outcome="unanswered"))

@@ -1,4 +1,4 @@
-"""One request's answer, read from the server's bytes while they pass; and the gateway's own answers."""
+"""Reads the answer to a request from the server's bytes while they pass; and the gateway's own answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _OURS = re.compile(rb"(?im)^x-loadgen-[^\n]*\n")
 _FINAL = 200
-"""The first status that is not an interim one."""
+"""The lowest final status."""
 
 
 class Exchange:
-    """A numbered request that waits for its answer, or for the rest of it."""
+    """A numbered request whose answer is not complete."""
 
     __slots__ = (
         "_body",
@@ -38,12 +38,12 @@ class Exchange:
     def __init__(self, request: Request, *, continued: bool, now: float) -> None:
         self.request = request
         self.heard = now
-        """When the server was heard last."""
+        """When the server last sent something."""
         self.started = False
         """Whether a piece of the answer has passed."""
         self.ended = False
         self.excess = False
-        """Whether more came than belongs to the answer."""
+        """Whether more arrived than belongs to the answer."""
         self._continued = continued
         self._received = b""
         self._head: AnswerHead | None = None
@@ -51,7 +51,7 @@ class Exchange:
 
     @property
     def to_the_end(self) -> bool:
-        """Whether only the end of the connection ends the answer."""
+        """Whether the answer ends only with the connection."""
         return isinstance(self._body, ToTheEnd)
 
     @property
@@ -60,10 +60,10 @@ class Exchange:
         return self._head is not None and self._head.keeps and not (self.to_the_end or self.excess)
 
     def take(self, data: bytes) -> bytes:
-        """Take bytes from the server, and return what of them passes to the client.
+        """Handle bytes from the server, and return the part that passes to the client.
 
         Raises:
-            Malformed: it is not an answer of HTTP/1.
+            Malformed: it is not an HTTP/1 answer.
         """
         passing = b""
         while self._body is None:
@@ -82,10 +82,10 @@ class Exchange:
         return passing + (data[:taken] if self.excess else data)
 
     def end(self) -> None:
-        """Take the end of the server's connection.
+        """Handle the end of the server's connection.
 
         Raises:
-            Malformed: the answer was not whole.
+            Malformed: the answer was not complete.
         """
         if not isinstance(self._body, ToTheEnd):
             raise Malformed(
@@ -117,7 +117,7 @@ class Exchange:
 
 
 def own_answer(status: int, why: str, method: str = "", *, outcome: str = "refused") -> bytes:
-    """Return an answer of the gateway's own, after which the connection is closed."""
+    """Return an answer of the gateway itself, after which the connection is closed."""
     body = f"loadgen: {why}\n".encode()
     allow = (
         "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"

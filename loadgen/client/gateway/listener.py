@@ -1,4 +1,4 @@
-"""The gateway itself: its port, its connections, and what it counts."""
+"""The gateway itself: its port, its connections, and its counters."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from loadgen.core.http1 import Refused, RequestHead
 
 LOOK_EVERY = 0.05
-"""Seconds between two looks at whether something has come to its end."""
+"""Seconds between two checks for ended requests."""
 GRACE = 2.0
-"""Seconds that a stream, which may have no end, gets when the recording ends."""
+"""Seconds that a stream, which may be endless, gets when the recording ends."""
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -56,20 +56,20 @@ class Gateway:
         self.requests = 0
         """The number of the last request."""
         self.connections = 0
-        """Connections that sent a request."""
+        """Number of connections that sent a request."""
         self.most_open = 0
-        """Requests that were open at once, at most."""
+        """Largest number of requests that were open at once."""
         self.refusals: Counter[str] = Counter()
-        """Requests that were not taken, by status and reason; they have no number."""
+        """Refused requests, by status and reason; they have no number."""
         self.departures: Counter[str] = Counter()
-        """Clients that left early, by when they did."""
+        """Clients that disconnected early, by when they did."""
 
     @asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncIterator[str]:
         """Listen, and yield the URL under which clients on this machine reach the gateway.
 
         Raises:
-            UsageError: the address cannot be listened on.
+            UsageError: it cannot listen on the address.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -99,12 +99,12 @@ class Gateway:
         return self._stopping
 
     def check(self) -> None:
-        """Raise what stands in the way of going on: the journal cannot be written."""
+        """Raise the error that ended the recording: the journal cannot be written."""
         if self._failed is not None:
             raise self._failed
 
     async def finish(self) -> None:
-        """Take no more requests, and wait for the answers to those that are open."""
+        """Accept no more requests, and wait for the answers to the open ones."""
         self._stopping = True
         for one in tuple(self._connections):
             one.close_if_idle()
@@ -121,7 +121,7 @@ class Gateway:
         self.check()
 
     async def _watch_silence(self) -> None:
-        """Give up answers of which nothing comes."""
+        """Give up answers of which nothing arrives."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(1.0, self._timeout / 4))
@@ -130,19 +130,19 @@ class Gateway:
                 if one.exchange is not None and one.exchange.heard < late and not one.is_slow:
                     one.silent(self._timeout)
 
-    # ---- asked by connections ------------------------------------------------------------------------------
+    # ---- interface for connections -------------------------------------------------------------------------
 
     def _accept(self, connection: socket.socket) -> None:
         self._connections.add(ClientConnection(connection, self))
 
     def closing(self, one: ClientConnection) -> None:
-        """Note that it is about to end: its lane is free before its client knows."""
+        """Note that the connection is about to end: its lane is free before its client notices."""
         if one.lane is not None:
             self._users.leave(one.lane)
             one.lane = None
 
     def closed(self, one: ClientConnection) -> None:
-        """Note that it has ended."""
+        """Note that the connection has ended."""
         self.closing(one)
         self._connections.discard(one)
 
@@ -153,7 +153,7 @@ class Gateway:
     def issue(
         self, one: ClientConnection, head: RequestHead, target: str, headers: Headers, body: bytes
     ) -> Request | None:
-        """Number and journal a request; None: that has failed, and the recording is over."""
+        """Number and journal a request; None: this failed, and the recording is over."""
         if one.lane is None:
             one.lane = self._users.enter()
             self.connections += 1
@@ -181,16 +181,16 @@ class Gateway:
             self._failed = error
 
     def refused(self, why: Refused) -> None:
-        """Count a request that was not taken."""
+        """Count a refused request."""
         self.refusals[f"{why.status} {why.why}"] += 1
 
     def left(self, when: str) -> None:
-        """Count a client that left early."""
+        """Count a client that disconnected early."""
         self.departures[when] += 1
 
 
 def _reached_at(host: str) -> str:
-    """Return under which host a client on this machine reaches what listens on *host*."""
+    """Return the host under which a client on this machine reaches a listener on *host*."""
     if host in {"0.0.0.0", ""}:  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     if host == "::":

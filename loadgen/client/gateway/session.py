@@ -1,4 +1,4 @@
-"""One recorded session of a client of any kind: it comes, does what it does, and the gateway records it."""
+"""One recorded session with a client of any kind, through the gateway."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where the gateway listens, and whom it takes for whom."""
+    """Where the gateway listens, and how it identifies users."""
 
     host: str = "127.0.0.1"
     port: int = 0
     by: UserBy | None = None
-    """Where requests say whose they are; None: a user is a lane of open connections."""
+    """The field of requests that identifies their user; None: a user is a lane of open connections."""
     hosts: tuple[str, ...] = ()
-    """Hosts for which it acts as a proxy."""
+    """Hosts for which the gateway acts as a proxy."""
 
 
 class Visiting:
-    """Lets clients visit the server at *url* through the gateway."""
+    """Lets clients send requests to the server at *url* through the gateway."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Visiting:
         self._say = say
 
     async def command(self, command: str, output: Path) -> Visit:
-        """Run *command* as the client, until it ends; what it prints goes to the file *output*, too.
+        """Run *command* as the client, until it exits; its output also goes to the file *output*.
 
         Raises:
             UsageError: the gateway cannot listen, or there is no shell.

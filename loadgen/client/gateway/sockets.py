@@ -1,7 +1,7 @@
-"""Non-blocking sockets that call back, on the event loop's readiness notifications alone.
+"""Non-blocking sockets with callbacks, based only on the event loop's readiness notifications.
 
-A connection costs no task and no future: most servers close theirs after each answer, so a request pays for
-two. With asyncio's own transports those cost more than all the rest of a request.
+A connection costs no task and no future. Most servers close connections after each answer, so a request pays
+for two of them. With asyncio's own transports, they cost more than all the rest of a request.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECEIVED = 1 << 18
-"""Bytes that are received at once."""
+"""Number of bytes received at once."""
 HIGH, LOW = 1 << 16, 1 << 14
-"""Unsent bytes from which the other side has to wait, and those at which it may go on."""
+"""Numbers of unsent bytes at which the other side has to wait, and may continue."""
 BACKLOG = 1024
 MOST_PORTS = 0xFFFF
 PAUSE = 0.2
 """Seconds until a connection is accepted again after this process ran out of descriptors."""
 _EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 _BREAK = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing breaks the connection instead of ending it in order."""
+"""For SO_LINGER: closing resets the connection instead of ending it in an orderly way."""
 
 
 class Receiver(Protocol):
-    """Who is called back."""
+    """The receiver of callbacks."""
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes."""
+        """Handle bytes."""
 
     def eof_received(self) -> bool:
-        """Take the end of what the other side sends; say whether this side goes on sending."""
+        """Handle the end of the other side's data; return whether this side continues to send."""
 
     def pause_writing(self) -> None:
-        """Write no more for now."""
+        """Stop writing for now."""
 
     def resume_writing(self) -> None:
         """Write again."""
@@ -49,7 +49,7 @@ class Receiver(Protocol):
 
 
 class Stream:
-    """A connected socket; what it brings goes to *receiver*."""
+    """A connected socket; its data goes to *receiver*."""
 
     def __init__(self, connection: socket.socket, receiver: Receiver) -> None:
         self._loop = asyncio.get_running_loop()
@@ -60,14 +60,14 @@ class Stream:
         self._reads = True
         self._is_held_up = False
         self._ends = False
-        """Whether nothing is written after what is unsent."""
+        """Whether to end the data after the unsent bytes."""
         self._closes = False
-        """Whether it is closed after what is unsent."""
+        """Whether to close after the unsent bytes."""
         self._closed = False
         self._loop.add_reader(self._number, self._receive)
 
     def write(self, data: bytes) -> None:
-        """Send *data*, at once as far as that is possible."""
+        """Send *data*, as much as possible at once."""
         if self._closes or self._closed:
             return
         if not self._unsent:
@@ -76,7 +76,7 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._loop.call_soon(self._shut, error)  # whoever writes is in the middle of something
+                self._loop.call_soon(self._shut, error)  # not now: the caller is in the middle of something
                 return
             if sent == len(data):
                 return
@@ -94,7 +94,7 @@ class Stream:
             self._end()
 
     def close(self) -> None:
-        """Close it once all is sent."""
+        """Close it when everything is sent."""
         if not self._closes and not self._closed:
             self._closes = True
             self.pause_reading()
@@ -106,13 +106,13 @@ class Stream:
         self._shut(None)
 
     def break_off(self) -> None:
-        """Close it now, so that the other side sees that it was not its orderly end."""
+        """Reset it now, so that the other side sees that it was not an orderly end."""
         if not self._closed:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
             self._shut(None)
 
     def pause_reading(self) -> None:
-        """Let the other side wait."""
+        """Stop reading."""
         if self._reads:
             self._reads = False
             self._loop.remove_reader(self._number)
@@ -160,7 +160,7 @@ class Stream:
     def _end(self) -> None:
         try:
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:  # it is not connected any more
+        except OSError as error:  # it is no longer connected
             self._loop.call_soon(self._shut, error)
 
     def _shut(self, error: OSError | None) -> None:
@@ -177,7 +177,7 @@ class Stream:
 
 
 class Connecting:
-    """A connection in the making: *done* gets the socket, or the error."""
+    """A pending connection: *done* gets the socket, or the error."""
 
     def __init__(
         self, address: tuple[str, int], done: Callable[[socket.socket | None, OSError | None], None]
@@ -196,7 +196,7 @@ class Connecting:
             self._loop.call_soon(self._end, number)
 
     def cancel(self) -> None:
-        """Give it up: *done* is not called."""
+        """Cancel it: *done* is not called."""
         self._done = _nobody
         if self._waits:
             self._ready()
@@ -221,9 +221,9 @@ class Listener:
         """Listen on the address.
 
         Raises:
-            OSError: that is not possible.
+            OSError: it cannot listen there.
         """
-        if not 0 <= port <= MOST_PORTS:  # which getaddrinfo would take, as another one
+        if not 0 <= port <= MOST_PORTS:  # getaddrinfo would accept it as a different port
             raise OSError(EINVAL, "there is no such port")
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - asked for
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
@@ -245,10 +245,10 @@ class Listener:
             try:
                 connection, _address = self._socket.accept()
             except OSError as error:
-                if error.errno in _EXHAUSTED:  # the next look would find the same
+                if error.errno in _EXHAUSTED:  # the next attempt would fail too
                     self._loop.remove_reader(self._socket.fileno())
                     self._loop.call_later(PAUSE, self._resume)
-                return  # nobody is left, or a client is gone already
+                return  # there is no connection left, or a client has already disconnected
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted(connection)
@@ -261,4 +261,4 @@ class Listener:
 
 
 def _nobody(connection: socket.socket | None, error: OSError | None) -> None:
-    """Take nothing."""
+    """Ignore the connection."""

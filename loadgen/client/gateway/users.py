@@ -1,7 +1,8 @@
-"""Which virtual user a request belongs to.
+"""Assigns requests to virtual users.
 
-By default a user is a lane of open connections: a connection takes the lowest number that no open one has, so
-eight workers that connect again and again stay eight users. Where requests carry an identity, that is better.
+By default a user is a lane of open connections: a new connection takes the lowest number that no open one
+uses, so eight workers that reconnect for each request remain eight users. If requests carry an identity, that
+is better.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UserBy:
-    """Where a request says whose it is."""
+    """The field of a request that identifies its user."""
 
     kind: str
     """``header`` or ``cookie``."""
@@ -42,7 +43,7 @@ class UserBy:
         return cls(kind, name)
 
     def of(self, headers: Headers) -> str | None:
-        """Return the identity that *headers* carry."""
+        """Return the identity in *headers*."""
         wanted = self.name.lower() if self.kind == "header" else "cookie"
         for name, value in headers:
             if name.lower() != wanted:
@@ -57,7 +58,7 @@ class UserBy:
 
 
 class Users:
-    """Gives virtual users their numbers."""
+    """Numbers the virtual users."""
 
     def __init__(self, by: UserBy | None = None) -> None:
         self._by = by

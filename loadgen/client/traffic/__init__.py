@@ -1,5 +1,5 @@
-"""Traffic that exists: the requests of a HAR file or of a list of curl commands, played by virtual users.
+"""Existing traffic: the requests of a file (HAR, curl commands, ...), sent by virtual users.
 
-What is sent is what the file has: method, target, headers, cookies and body bytes. The host is that of the
-server under test, and what belongs to a connection and not to a request is left out.
+Method, target, headers, cookies and body bytes are sent as in the file. The host is that of the server under
+test, and headers that belong to a connection are left out.
 """

@@ -1,4 +1,4 @@
-"""What an answer holds that a later request may take: values of JSON, fields of forms, headers, cookies."""
+"""Values of an answer that a later request may use: in JSON, form fields, headers, cookies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Key = tuple[str | int, ...]
 SCALARS = 500
-"""Values of one answer that are looked at."""
+"""Number of values examined in one answer."""
 LARGEST = 4 << 20
-"""Bytes of a body that are looked at."""
+"""Largest body that is examined, in bytes."""
 _PLAIN = frozenset(
     {
         "accept-ranges", "age", "allow", "alt-svc", "cache-control", "connection", "content-encoding",
@@ -28,9 +28,9 @@ _PLAIN = frozenset(
         "transfer-encoding", "vary", "via",
     }
 )  # fmt: skip
-"""Headers whose values say nothing that a client would send back, or that are looked at in their own way."""
+"""Headers with values that a client would not send back, or that are handled separately."""
 LONG_AGO = 1e9
-"""Servers take a cookie back by a date of 1970, or thereabouts: the clock need not be asked."""
+"""Servers delete a cookie with a date around 1970, so the clock is not needed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Answer:
     body: bytes
 
     def values(self) -> Iterator[tuple[str, Key, str | int]]:
-        """Yield what it holds: what kind of place it is in, which place, and the value."""
+        """Yield its values, each with the kind of its location, the location, and the value."""
         found = [
             *(("json", path, value) for path, value in scalars(self._json)),
             *(("field", (name, at), value) for (name, at), value in self._fields.items()),
@@ -56,7 +56,7 @@ class Answer:
             yield "location", ("query", name), value
 
     def value(self, kind: str, path: Key) -> str | int | None:
-        """Return the value in a place; nothing, if the answer has none there."""
+        """Return the value at a location; None if the answer has none there."""
         match kind:
             case "json":
                 return _at(self._json, path)
@@ -72,7 +72,7 @@ class Answer:
         return pieces[int(path[1])] if int(path[1]) < len(pieces) else None
 
     def _id(self, name: str) -> str | int | None:
-        """Return the id of what was created: by its *name*, by those that ids have, or of ``Location``."""
+        """Return the id of the created object: by its *name*, by usual names of ids, or from ``Location``."""
         wanted = (name, "id", "uuid", "key", "slug")
         nested = self._json.values() if isinstance(self._json, dict) else ()
         for content in (self._json, *nested):
@@ -82,13 +82,13 @@ class Answer:
         return next((piece for piece in reversed(self._location[0]) if piece), None)
 
     def behind(self, kind: str, path: Key) -> str | None:
-        """Return what comes before a piece of the path in ``Location``."""
+        """Return the path segment before a segment in ``Location``."""
         if kind != "location" or path[0] != "path":
             return None
         return "/".join(("", *self._location[0][: int(path[1])]))
 
     def cookies(self) -> Iterator[tuple[str, str | None]]:
-        """Yield the cookies that it sets; without a value, those that it takes back."""
+        """Yield the cookies that it sets; without a value, those that it deletes."""
         for name, value in self.headers:
             if name.lower() == "set-cookie":
                 yield from map(cookie, value.split("\n"))  # a HAR file may have several in one
@@ -127,7 +127,7 @@ class Answer:
 
 
 class _Fields(HTMLParser):
-    """Collects the fields of forms that have a value already, and what a page says about itself."""
+    """Collects form fields with a value, and the ``<meta>`` elements of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class _Fields(HTMLParser):
 
 
 def cookie(line: str) -> tuple[str, str | None]:
-    """Return name and value of a ``Set-Cookie`` line; no value, if it takes a cookie back."""
+    """Return name and value of a ``Set-Cookie`` line; no value if it deletes a cookie."""
     name, value, options = parsed(line)
     return name, None if is_over(options) else value
 
@@ -158,7 +158,7 @@ def parsed(line: str) -> tuple[str, str, dict[str, str]]:
 
 
 def is_over(options: dict[str, str]) -> bool:
-    """Say whether a cookie with these options is one that the server takes back."""
+    """Whether a cookie with these options is deleted."""
     age = options.get("max-age", "")
     if age.lstrip("-").isdecimal():
         return int(age) <= 0
@@ -169,7 +169,7 @@ def is_over(options: dict[str, str]) -> bool:
 
 
 def scalars(content: Any, path: Key = ()) -> Iterator[tuple[Key, str | int]]:
-    """Yield the texts and whole numbers in JSON, each with its place."""
+    """Yield the texts and whole numbers in JSON, each with its path."""
     match content:
         case dict():
             for name, value in content.items():

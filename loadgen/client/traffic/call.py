@@ -1,4 +1,4 @@
-"""A request of a file, and what a file of traffic comes to."""
+"""A request of a file, and notes about the file for the user."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CONNECTION = frozenset(
         "transfer-encoding", "upgrade", "http2-settings", "expect", protocol.SEQ_HEADER.lower(),
     }
 )  # fmt: skip
-"""Headers that belong to a connection, or follow from the rest of a request: not taken from a file."""
+"""Headers that belong to a connection, or follow from the rest of a request; not taken from a file."""
 IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", protocol.SEQ_HEADER.lower()})
-"""Of those, the ones that say nothing about the request: leaving them out is not worth a word."""
+"""Of those, headers that are irrelevant to the request, so that leaving them out needs no note."""
 COOKIE = "cookie"
 """The kind of a value that is the cookie of its name."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""What a method or the name of a header consists of."""
+"""Pattern of a method or a header name."""
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)(?P<target>[^#]*)")
 _OPAQUE = re.compile(r"(?P<scheme>data|about|blob|javascript|file|mailto):", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:80|443)?$")
@@ -39,29 +39,29 @@ class Redirects:
     """How redirects of a request are followed."""
 
     limit: int
-    """How many at most; below 0: all."""
+    """Largest number of redirects; below 0: unlimited."""
     keep: tuple[int, ...]
-    """The statuses after which the body is sent again; after 307 and 308 it always is."""
+    """Statuses after which the body is sent again; after 307 and 308 it always is."""
     method: str
-    """The method where the body is not sent again."""
+    """The method if the body is not sent again."""
     headers: Headers
-    """The headers then."""
+    """The headers if the body is not sent again."""
     referer: bool = False
     """Whether the URL that redirected is sent as ``Referer``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """Where a request's cookies come from and go to, besides its own header."""
+    """The sources and the destination of a request's cookies, besides its own header."""
 
     reads: tuple[str, ...] = ()
-    """The jars, by name, whose cookies are sent."""
+    """Names of the jars whose cookies are sent."""
     writes: str = ""
-    """The jar into which the cookies of the answers go."""
+    """Name of the jar that stores the cookies of the answers."""
     active: bool = False
-    """Whether cookies are taken from answers at all, for the redirects that follow."""
+    """Whether cookies of answers are used at all, for redirects."""
     at: int | None = None
-    """Where among the headers they are sent; by default with those of the request's own header."""
+    """Their position among the headers; by default that of the request's own header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +69,21 @@ class Bound:
     """A value of a request that comes from an earlier answer."""
 
     part: str
-    """Where it stands: ``target``, ``body``, or the number of a header."""
+    """Its location: ``target``, ``body``, or the index of a header."""
     start: int
     end: int
     writing: str
-    """How it is written there; see :func:`loadgen.client.traffic.slots.written`."""
+    """Its encoding there; see :func:`loadgen.client.traffic.slots.written`."""
     call: int
-    """The number of the request whose answer has it; of a cookie, -1: the latest answer that sets it."""
+    """The number of the request whose answer has it; for a cookie, -1: the latest answer that sets it."""
     kind: str
-    """In which kind of place the answer has it; see :class:`loadgen.client.traffic.answers.Answer`."""
+    """The kind of its location in the answer; see :class:`loadgen.client.traffic.answers.Answer`."""
     path: tuple[str | int, ...]
-    """Which place."""
+    """Its location in the answer."""
 
     @property
     def name(self) -> str:
-        """What the place is called."""
+        """The name of the location."""
         if self.kind in {"field", "header", "id", COOKIE}:
             return str(self.path[0])
         return "Location" if self.kind == "location" else ".".join(map(str, self.path)) or "the JSON"
@@ -91,31 +91,31 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to play."""
+    """A request to send."""
 
     method: str
     target: str
     headers: Headers
     body: bytes = b""
     user: int = 0
-    """Which of the file's users sent it, from 0."""
+    """The number of the file's user that sent it, from 0."""
     redirects: Redirects | None = None
     """How redirects are followed; by default they are not."""
     jar: Jar | None = None
     bound: tuple[Bound, ...] = ()
-    """What of it comes from earlier answers."""
+    """Its values that come from earlier answers."""
 
 
 @dataclass(slots=True)
 class Notes:
-    """What a user should know about a file: what of it is not played, or not as it stands."""
+    """Notes about a file for the user: requests that are not sent, or not unchanged."""
 
     left_out: Counter[str] = field(default_factory=Counter)
-    """Requests that are not played, by why."""
+    """Requests that are not sent, by reason."""
     headers: Counter[str] = field(default_factory=Counter)
     """Headers that are not sent, by name."""
     more: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """Sentences, with how many requests each is about."""
+    """Further sentences, each with the number of requests concerned."""
 
     def lines(self) -> list[str]:
         """Return the notes as text."""
@@ -131,14 +131,14 @@ class Notes:
 
 
 def listed(counts: Counter[str]) -> str:
-    """Return counted things as a list, the most frequent first."""
+    """Format counts as a list, the most frequent first."""
     return ", ".join(f"{count} {what}" for what, count in counts.most_common())
 
 
 def split(url: str) -> tuple[str, str, str]:
     """Return scheme, authority and target of *url*; the target's bytes decoded as latin-1.
 
-    What a browser percent-encodes in a URL is percent-encoded: it may be kept in readable form.
+    Characters that a browser percent-encodes in a URL are encoded, because files may store them unencoded.
     """
     if opaque := _OPAQUE.match(url):
         return opaque["scheme"].lower(), "", ""
@@ -147,15 +147,15 @@ def split(url: str) -> tuple[str, str, str]:
     target = found["target"].strip()
     if not target.startswith("/"):
         target = f"/{target}"
-    # Everything that may stand there stays as it is: a browser's or a user's own encoding is what counts.
+    # Valid characters stay unchanged, which preserves a browser's or a user's own encoding.
     return (found["scheme"] or "").lower(), found["authority"], quote(target, safe=string.punctuation)
 
 
 def host(authority: str) -> str:
-    """Return the host of *authority* in the form in which hosts are compared.
+    """Return the host of *authority*, normalised for comparison.
 
-    Letter case, the ports that a scheme implies, credentials, and a leading ``www.`` make no difference: a
-    site that redirects from one form to another is one site.
+    Letter case, default ports, credentials, and a leading ``www.`` are ignored, because a site that redirects
+    from one form to another is one site.
     """
     name = _DEFAULT_PORT.sub("", authority.rpartition("@")[2].lower())
     return name.removeprefix("www.").removesuffix(".")
@@ -164,7 +164,7 @@ def host(authority: str) -> str:
 def without_connection(
     headers: Iterable[tuple[str, str]], authority: str, length: int, notes: Notes
 ) -> Headers:
-    """Return *headers* without those of a connection; of those that would have mattered, take a note."""
+    """Return *headers* without those of a connection; note the dropped ones that would have mattered."""
     kept = []
     for name, value in headers:
         key = name.lower()
@@ -182,10 +182,10 @@ def without_connection(
 
 
 def wire(text: str) -> str:
-    """Return *text* as headers are kept: its bytes in UTF-8, decoded as latin-1."""
+    """Return *text* in the form of header values: its UTF-8 bytes, decoded as latin-1."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def unwired(text: str) -> str:
-    """Return the text of which :func:`wire` makes *text*."""
+    """Invert :func:`wire`."""
     return text.encode("latin-1").decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Requests on their way to a load generator elsewhere: exactly as they were read, whatever the file was.
+"""A file of requests for a load generator in another place, exactly as read from the original file.
 
 Format ``loadgen-calls/1``: ``{"format": ..., "calls": [...]}``, each call with the fields of
 :class:`~loadgen.client.traffic.call.Call`; texts are the wire's bytes as latin-1, the body is base64.

@@ -1,4 +1,4 @@
-"""Carries values over from the answers that come now, into the requests that had those that came then."""
+"""Inserts values of new answers into requests that contained values of the recorded answers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def providers(calls: Iterable[Call]) -> frozenset[int]:
-    """Return the numbers of the calls whose answers others take values from."""
+    """Return the numbers of the calls whose answers provide values for others."""
     return frozenset(bound.call for call in calls for bound in call.bound)
 
 
 class Carrier:
-    """What one virtual user has seen in one iteration."""
+    """The answers seen by one virtual user in one iteration."""
 
     def __init__(self, needed: frozenset[int]) -> None:
         self._needed = needed
@@ -31,7 +31,7 @@ class Carrier:
         self._cookies: dict[str, str] = {}
 
     def seen(self, number: int, answer: httpx.Response) -> None:
-        """Take note of the answer to call *number*, if anything is taken from it."""
+        """Keep the answer to call *number*, if a later call uses it."""
         headers = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw
         )
@@ -44,7 +44,7 @@ class Carrier:
             self._answers[number] = Answer(headers, answer.content)
 
     def filled(self, call: Call) -> tuple[Call, list[Bound]]:
-        """Return *call* with the values of now, and those that are missing, which stay as in the file."""
+        """Return *call* with current values, and the missing ones, which stay as in the file."""
         if not call.bound:
             return call, []
         missing: list[Bound] = []

@@ -1,7 +1,7 @@
 """Requests of a list of curl commands, as "Copy as cURL" gives them; curl itself is not needed.
 
-An option that changes the request is followed; one that changes only how curl connects, waits or prints is
-passed over; any other is an error that names it. What is sent is what curl sends, header by header.
+Options that change the request are supported; options about connecting, waiting or printing are ignored; any
+other option is an error. The request is the one that curl sends, header by header.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from loadgen.core.exchange import Headers
 
 AGENT = "curl/8.5.0"
-"""What is sent as User-Agent, where a command has none."""
+"""Default User-Agent."""
 REDIRECTS = 50
-"""How many redirects curl follows, where a command does not say."""
+"""Default limit of redirects."""
 FORM = "application/x-www-form-urlencoded"
 FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
 _POST_AGAIN = {301: "post301", 302: "post302", 303: "post303"}
@@ -42,32 +42,32 @@ _URL = re.compile(
 
 
 class _CommandError(Exception):
-    """A command cannot be played."""
+    """A command cannot be sent."""
 
 
 @dataclass(slots=True)
 class _Command:
-    """What the options of one command come to."""
+    """The options of one command."""
 
     folder: Path
-    """Where files that it names are looked for."""
+    """Folder for relative file names."""
     jars: frozenset[str]
-    """Files into which earlier commands wrote cookies."""
+    """Files to which earlier commands wrote cookies."""
     urls: list[str] = field(default_factory=list)
     single: dict[str, str] = field(default_factory=dict)
-    """Options of which the last one counts."""
+    """Options for which the last one counts."""
     flags: set[str] = field(default_factory=set)
     headers: list[tuple[str, str]] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
-    """Headers of curl's own that are not sent, in lower case."""
+    """Lower-case names of curl's own headers that are not sent."""
     cookies: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
-    """Files from which it reads cookies; ``""`` is none, but cookies of answers are sent."""
+    """Files to read cookies from; ``""`` is no file, but enables cookies of answers."""
     data: bytes | None = None
     form: list[curl_form.Field] = field(default_factory=list)
 
     def take(self, name: str, value: str) -> None:
-        """Follow one option."""
+        """Apply one option."""
         match name:
             case "url":
                 self.urls.append(value)
@@ -139,10 +139,10 @@ class _Command:
             raise _CommandError(f"{self.folder / name} cannot be read: {error.strerror}") from error
 
     def calls(self, notes: Notes) -> Iterator[Found]:
-        """Yield the requests, one of each URL, with the host of each.
+        """Yield the requests, one for each URL, with their hosts.
 
         Raises:
-            _CommandError: curl would not send one, or it cannot be played.
+            _CommandError: curl would not send one, or it is not supported.
         """
         if not self.urls:
             raise _CommandError("it has no URL")
@@ -215,14 +215,14 @@ class _Command:
         path = found["path"] or "/"
         if "path-as-is" not in self.flags:
             path = _without_dots(path)
-        # curl encodes what is not ASCII in a path, and sends it as it is in a query.
+        # curl encodes non-ASCII characters in a path, but not in a query.
         encoded = "".join(one if one < "\x80" else f"%{ord(one):02x}" for one in wire(path))
         target = encoded + wire(found["query"] or "")
         _sendable(url, target)
         return scheme, found["user"] or "", found["host"], target
 
     def _headers(self, custom: list[tuple[str, str]], user: str, kind: str) -> Headers:
-        """Return the headers in curl's order: its own, then those of the command."""
+        """Return the headers in curl's order: first its own, then those of the command."""
         own = [
             ("Authorization", self._authorization(user)),
             ("Range", self._range()),
@@ -283,12 +283,12 @@ _SINGLE = {
 
 
 def parse(file: Path, content: bytes) -> tuple[list[Found], Notes]:
-    """Return the requests of *content*, with the hosts they went to, and what a user should know.
+    """Return the requests of *content* with their hosts, and notes for the user.
 
-    Files that a command names are looked for beside *file*.
+    Relative file names in a command refer to the folder of *file*.
 
     Raises:
-        UsageError: there is something that cannot be played; the message has its line.
+        UsageError: something cannot be sent; the message has its line.
     """
     text = content.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
     found: list[Found] = []
@@ -314,9 +314,7 @@ def _advice(what: str) -> str:
 
 
 def _command(file: Path, words: list[Word], jars: frozenset[str]) -> _Command:
-    first, *rest = (
-        words[1:] if words[0].text == "$" and words[1:] else words
-    )  # a prompt that was copied along
+    first, *rest = words[1:] if words[0].text == "$" and words[1:] else words  # a copied prompt
     if first.text != "curl" and not first.text.endswith("/curl"):
         raise UsageError(
             f"{file}, line {first.line}: {first.text!r} is not a curl command",

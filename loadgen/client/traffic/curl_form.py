@@ -1,4 +1,4 @@
-"""The multipart form that curl makes of its ``-F`` options, to the byte but for the boundary."""
+"""The multipart form that curl makes from ``-F`` options, identical except for the boundary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TYPES = {
     ".svg": "image/svg+xml", ".txt": "text/plain", ".htm": "text/html", ".html": "text/html",
     ".pdf": "application/pdf", ".xml": "application/xml",
 }  # fmt: skip
-"""The types that curl knows by a file's name."""
+"""The types that curl derives from a file's name."""
 _WORD = re.compile(r'\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"[^;,]*|(?P<plain>[^;]*))', re.DOTALL)
 _FILE_WORD = re.compile(r'\s*(?:"(?P<quoted>(?:\\.|[^"\\])*)"[^;,]*|(?P<plain>[^;,]*))', re.DOTALL)
 _TYPE = re.compile(r"\s*[^/ ;]+/[^;, \n]+")
@@ -23,7 +23,7 @@ _KNOWN = re.compile(r"(?:type|filename|encoder|headers)=")
 
 
 class FormError(Exception):
-    """A field cannot be sent as it stands."""
+    """A field is not valid, or not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Field:
 
 
 def field(option: str, value: str, read: Callable[[str], bytes]) -> Field:
-    """Return the field that ``-F value`` is, or ``--form-string value``; *read* returns a file's bytes.
+    """Return the field of ``-F value`` or ``--form-string value``; *read* returns a file's bytes.
 
     Raises:
         FormError: it cannot be understood.
@@ -71,9 +71,9 @@ def field(option: str, value: str, read: Callable[[str], bytes]) -> Field:
 
 
 def multipart(fields: Iterable[Field], kind: str | None, *, backslashes: bool) -> tuple[bytes, str]:
-    """Return a body of *fields*, and its type; *kind* is the type that the command names itself.
+    """Return a body of *fields*, and its type; *kind* is the type that the command sets itself.
 
-    The same form has the same boundary, so that a list is played alike each time.
+    Equal forms have equal boundaries, so that a list is sent the same way each time.
     """
     every = list(fields)
     boundary = f"{'-' * 24}{sha256(repr(every).encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
@@ -99,7 +99,7 @@ def _word(pattern: re.Pattern[str], text: str) -> tuple[str, str]:
 
 
 def _parameters(value: str, rest: str, *, file: bool) -> tuple[str | None, str | None]:
-    """Return type and file name of what follows a field's content."""
+    """Return type and file name from the part after a field's content."""
     kind = filename = None
     word = _FILE_WORD if file else _WORD
     while rest.startswith(";"):
@@ -127,7 +127,7 @@ def _parameters(value: str, rest: str, *, file: bool) -> tuple[str | None, str |
 
 
 def _type(rest: str, found: re.Match[str]) -> tuple[str, str]:
-    """Return a type with its own parameters, and what follows."""
+    """Return a type with its parameters, and the rest."""
     end = found.end()
     while rest[end : end + 1] == ";" and not _KNOWN.match(rest[end + 1 :].lstrip()):
         end = len(rest) if (more := rest.find(";", end + 1)) < 0 else more

@@ -1,6 +1,6 @@
-"""The options of curl that can stand in a list of commands, and the words of a command taken apart by them.
+"""The supported options of curl, and the parser for the words of a command.
 
-As curl reads them: a long option has its value in the next word, and is written out; short ones may be
+It parses as curl does: a long option is written in full, with its value in the next word; short ones may be
 joined.
 """
 
@@ -21,13 +21,13 @@ VALUES = {
     "user": "u", "user-agent": "A", "referer": "e", "oauth2-bearer": "", "url": "", "range": "r",
     "max-redirs": "", "request-target": "",
 }  # fmt: skip
-"""Options with a value that make the request."""
+"""Options with a value that affect the request."""
 FLAGS = {
     "get": "G", "head": "I", "compressed": "", "location": "L", "location-trusted": "", "globoff": "g",
     "path-as-is": "", "post301": "", "post302": "", "post303": "", "form-escape": "", "http1.0": "0",
     "junk-session-cookies": "j",
 }  # fmt: skip
-"""Options without a value that make the request."""
+"""Options without a value that affect the request."""
 _VALUES_PASSED_OVER = {
     "output": "o", "write-out": "w", "max-time": "m", "connect-timeout": "", "proxy": "x", "noproxy": "",
     "resolve": "", "connect-to": "", "interface": "", "retry": "", "retry-delay": "", "retry-max-time": "",
@@ -51,14 +51,14 @@ _WITHOUT = FLAGS | _FLAGS_PASSED_OVER
 _SHORT = {short: name for table in (_WITH_VALUE, _WITHOUT) for name, short in table.items() if short}
 
 Option = tuple[str, str]
-"""An option's long name, and its value; of one that is switched off again, the value is ``no``."""
+"""An option's long name and value; the value is ``no`` if the option is switched off."""
 
 
 def options(words: list[Word]) -> Iterator[Option]:
-    """Yield the options of a command that make its request, in their order; a URL is one, too.
+    """Yield the options of a command that affect the request, in order, including URLs.
 
     Raises:
-        ShellError: one is not supported, or has no value; with its line.
+        ShellError: an option is not supported, or has no value; with its line.
     """
     rest = iter(words)
     for word in rest:

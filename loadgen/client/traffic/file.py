@@ -1,4 +1,4 @@
-"""Reads a file of requests, whatever kind of file it is."""
+"""Reads a file of requests of any supported kind."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def read(file: Path, hosts: Sequence[str] = (), *, verbatim: bool = False) -> tuple[list[Call], list[str]]:
-    """Return the requests of *file* that go to *hosts*, and what a user should know about the file.
+    """Return the requests of *file* that go to *hosts*, and notes for the user.
 
-    Unless *verbatim*, values that come from earlier answers are carried over.
+    Unless *verbatim*, values from earlier answers are replaced by current ones.
 
     Raises:
-        UsageError: it cannot be read, or is of no known kind; the message says where and why.
+        UsageError: it cannot be read, or is of an unknown kind; the message says where and why.
     """
     try:
         content = file.read_bytes()
@@ -72,7 +72,7 @@ def _json(
 
 
 def _yaml(file: Path, content: bytes) -> tuple[list[Call], list[str]]:
-    """Read an OpenAPI document that is written in YAML."""
+    """Read an OpenAPI document in YAML."""
     try:
         import yaml  # noqa: PLC0415 - it comes with an extra
     except ImportError:

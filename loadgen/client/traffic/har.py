@@ -1,7 +1,7 @@
 """Requests of a HAR file, as browsers and ``loadgen export --har`` write it.
 
-Played are the requests to the host of the first one, in the order in which they were sent. Left out, and
-counted, is what a browser sent elsewhere, took from its cache, blocked, or did over a WebSocket.
+Requests to the host of the first one are sent, in their original order. Requests to other hosts, from the
+browser's cache, blocked, or over a WebSocket are left out and counted.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ _BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body 
 _MASKED = "{n} with " + MASK + " in place of a secret: sent so."
 _CAPITALS = "{n} with a method in small letters: sent in capital letters."
 _BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
-"""What the browsers call themselves, as creators of a file."""
+"""Names of browsers as creators of a file."""
 _SWITCHING = 101
 _READABLE = "A URL of {n} held characters that no URL may: sent percent-encoded."
 
 
 class _EntryError(Exception):
-    """An entry is not what it should be."""
+    """An entry is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Har:
-    """What is played of a file."""
+    """The requests of a file that are sent."""
 
     calls: list[Call]
     answers: list[Answer | None]
-    """What each was answered then, as far as the file has it."""
+    """The recorded answer to each, if the file has it."""
     notes: Notes
     is_browsers: bool
     """Whether a browser wrote it."""
 
 
 def parse(file: Path, content: dict[str, Any], hosts: Sequence[str] = ()) -> Har:
-    """Return the requests of the parsed *content*, and what a user should know about them.
+    """Return the requests of the parsed *content*, with notes for the user.
 
     Raises:
-        UsageError: a request in it cannot be sent as it was.
+        UsageError: a request cannot be sent unchanged.
     """
     entries = content["log"]["entries"]
     found: list[tuple[datetime, Call, Answer | None]] = []
@@ -89,7 +89,7 @@ def _request(entry: Any) -> tuple[str, str, dict[str, Any]]:
 
 
 def _not_sent(scheme: str, method: str, entry: dict[str, Any]) -> str:
-    """Say why an entry is not a request to a server, if it is none."""
+    """Return why an entry is not a request to a server; empty if it is one."""
     if _is_web_socket(scheme, entry):
         return "over WebSockets"
     if scheme not in {"http", "https"}:
@@ -122,7 +122,7 @@ def _is_web_socket(scheme: str, entry: dict[str, Any]) -> bool:
 
 
 def _own(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``loadgen export`` adds to an entry."""
+    """Return the data that ``loadgen export`` adds to an entry."""
     own = entry.get("_loadgen", {})
     if not isinstance(own, dict):
         raise _EntryError("its _loadgen is not an object")
@@ -152,12 +152,12 @@ def _call(method: str, url: str, request: dict[str, Any], own: dict[str, Any], n
 
 
 def _headers(request: dict[str, Any], *, is_exact: bool) -> Headers:
-    """Return the headers as they were on the wire; of HTTP/2's several cookie fields, HTTP/1.1 has one."""
+    """Return the headers as sent; HTTP/2's several cookie fields become one for HTTP/1.1."""
     headers: list[tuple[str, str]] = []
     cookies: int | None = None
     pairs = request.get("headers")
     for name, value in _pairs(pairs if pairs is not None else [], "header"):
-        if name.startswith(":"):  # HTTP/2's own fields
+        if name.startswith(":"):  # pseudo-headers of HTTP/2
             continue
         if not TOKEN.fullmatch(name) and name.isascii():
             raise _EntryError(f"{name!r} is not a header's name")
@@ -194,7 +194,7 @@ def _query(fields: Any) -> str:
 
 
 def _answer(response: Any) -> Answer | None:
-    """Return what a request was answered then; a damaged answer is none, as nothing of it is sent."""
+    """Return the recorded answer to a request; None if it is damaged, because nothing of it is sent."""
     try:
         headers = [(str(one["name"]), str(one["value"])) for one in response.get("headers", [])]
         if not any(name.lower() == "set-cookie" for name, _ in headers):

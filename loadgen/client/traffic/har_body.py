@@ -1,7 +1,7 @@
-"""The bytes of a request's body, as far as a HAR file lets them be known.
+"""The bytes of a request's body, from a HAR file.
 
-A file keeps text, not bytes, and may keep it wrongly. What it says about the size is held against what it
-keeps: a body that is not the one that was sent is an error, never a guess.
+A HAR file stores text, not bytes, and may store it wrongly. The body is therefore compared with the sizes in
+the file. If it is not the body that was sent, that is an error; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 FORM = "application/x-www-form-urlencoded"
 _ENCODED = re.compile(r"(?:[!$'()*,./:;?@\[\]_~0-9A-Za-z+-]|%[0-9A-Fa-f]{2})*")
-"""What a value of a form looks like when it has been encoded."""
+"""Pattern of an encoded form value."""
 
 
 class BodyError(Exception):
-    """The body that was sent cannot be known."""
+    """The body that was sent is not in the file."""
 
 
 def body(request: dict[str, Any], headers: Headers) -> tuple[bytes, bool]:
-    """Return the body of *request*, and whether the file contradicts it in a way that decides nothing.
+    """Return the body of *request*, and whether the file contradicts it in an irrelevant way.
 
     Raises:
         BodyError: the bytes that were sent are not in the file.
@@ -52,7 +52,7 @@ def body(request: dict[str, Any], headers: Headers) -> tuple[bytes, bool]:
 
 
 def _kept(data: dict[str, Any], encoding: str, expected: int | None) -> bytes | None:
-    """Return the body that *data* keeps; of several ways to read it, the one that has the expected size."""
+    """Return the body in *data*; if it can be read in several ways, the one with the expected size."""
     match data:
         case {"text": str(text)} if text or not data.get("params"):
             if _is_base64(data):
@@ -70,7 +70,7 @@ def _kept(data: dict[str, Any], encoding: str, expected: int | None) -> bytes | 
 
 
 def _fitting(ways: list[bytes], expected: int | None) -> bytes:
-    """Return the first way, unless only another one has the expected size."""
+    """Return the first candidate, unless only another one has the expected size."""
     fits = [way for way in ways if len(way) == expected]
     return fits[0] if fits else ways[0] if ways else b""
 
@@ -87,7 +87,7 @@ def _form(fields: list[Any], expected: int | None) -> bytes:
 
 
 def encodings(pairs: list[tuple[str, str]]) -> list[str]:
-    """Return the ways to write *pairs*, the likeliest first: a file may keep them decoded, or as sent."""
+    """Return possible encodings of *pairs*, the likeliest first: a file may store them decoded or as sent."""
     as_kept = "&".join(f"{name}={value}" for name, value in pairs)
     encoded = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs)
     texts = [text for pair in pairs for text in pair]

@@ -1,4 +1,4 @@
-"""Which of a file's requests are played: those to the hosts that the server under test stands for."""
+"""Decides which of a file's requests are sent: those to the hosts that the server under test replaces."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ADVICE = "--host NAME plays the requests to that host; it may be given several t
 
 
 class Hosts:
-    """The hosts that are played: those given, or that of the first request."""
+    """The hosts whose requests are sent: the given ones, or that of the first request."""
 
     def __init__(self, given: Iterable[str], notes: Notes) -> None:
         self._wanted = {host(one.partition("://")[2] or one) for one in (each.rstrip("/") for each in given)}
         self._notes = notes
 
     def play(self, authority: str) -> bool:
-        """Say whether requests to *authority* are played; if not, count one that is left out."""
+        """Return whether requests to *authority* are sent; if not, count one that is left out."""
         name = host(authority)
         if not self._wanted:
             self._wanted.add(name)
@@ -36,6 +36,6 @@ class Hosts:
 
 
 def chosen(found: Iterable[Found], given: Iterable[str], notes: Notes) -> list[Call]:
-    """Return the requests to the hosts that are played, and count the others."""
+    """Return the requests to the chosen hosts, and count the others."""
     hosts = Hosts(given, notes)
     return [call for _, authority, call in found if hosts.play(authority)]

@@ -1,4 +1,4 @@
-"""Files of other tools: recognised by what they are, and answered with how to bring their traffic."""
+"""Recognises files of other tools, and explains how to convert their traffic."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TEXTS = (
     ("an HTML page", r"\A\s*<(?:!doctype html|html)\b", "Save the traffic as HAR, and not the page"),
     ("a log of a web server", r'\A\S+ \S+ \S+ \[[^\]]+\] "[A-Z]+ ', "Write its requests as curl commands"),
 )
-"""What a text file is, by a pattern, and how its traffic is brought."""
+"""Patterns of text files, with the kind of file and how to convert its traffic."""
 _CURL = re.compile(r"^\s*(?:\$\s+)?(?:\S*/)?curl\s", re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ def refuse_text(file: Path, text: str) -> None:
     """Refuse the files of other tools.
 
     Raises:
-        UsageError: *text* is of a kind that is known, and cannot be played.
+        UsageError: *text* is of a known kind that cannot be sent.
     """
     if _CURL.search(text):
         return
@@ -63,7 +63,7 @@ def refuse_text(file: Path, text: str) -> None:
 
 
 def refuse_json(file: Path, content: Any) -> UsageError:
-    """Return the error that says what a JSON file is, as far as that is known."""
+    """Return the error for an unsupported JSON file, with its kind if known."""
     match content:
         case {"_type": "export", "__export_format": _} | {"resources": [{"_type": str()}, *_]}:
             name, advice = "an Insomnia collection", "Export it as HAR: Export, then HAR"

@@ -1,7 +1,7 @@
-"""Finds what requests of a file take from earlier answers: ids, tokens, cookies; as ``shrink`` does.
+"""Finds values in a file's requests that come from earlier answers: ids, tokens, cookies; as ``shrink`` does.
 
-Links are a guess, and listed. One that was guessed wrongly changes nothing where the server gives the value
-that it gave then; where it gives another one, the request would otherwise have asked for what is not there.
+Links are guesses, and are listed. A wrong guess changes nothing if the server returns the recorded value. If
+it returns a different one, the unchanged request would ask for something that does not exist.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from loadgen.client.traffic.slots import Slot
 
 PROVIDERS = 8
-"""Answers, the first ones, that are looked at as the origin of one value."""
+"""Number of answers, the first ones, considered as the origin of a value."""
 BROWSER = "browser"
-"""The jar of a user whose file has no cookies."""
+"""Name of the jar for files without cookies."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Where a value was seen."""
+    """An occurrence of a value in an answer."""
 
     origin: Origin
     kind: str
     path: Key
     behind: str | None
-    """What a path had before it."""
+    """The path segment before it."""
 
     def score(self, slot: Slot, request: Request) -> int:
-        """Tell how likely it is that the value in *slot* comes from here."""
+        """Return how likely it is that the value in *slot* comes from here."""
         score = likelihood(self.origin, slot.value, request, slot.key, slot.behind)
         return score + (LIKELY + 1 if self.behind is not None and self.behind == slot.behind else 0)
 
 
 def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[Call], list[str]]:
-    """Return *calls* with what each takes from earlier answers, and what a user should know about that."""
+    """Return *calls* with links to earlier answers, and notes for the user."""
     users: defaultdict[int, _Client] = defaultdict(_Client)
     found: list[Call] = []
     told: Counter[str] = Counter()
@@ -64,13 +64,13 @@ def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[
 
 
 def with_jar(calls: Iterable[Call]) -> list[Call]:
-    """Return *calls* with cookies of the answers, as a browser would send them, in place of missing ones."""
+    """Return *calls* with cookies of the answers, as a browser would send them, instead of missing ones."""
     jar = Jar((BROWSER,), BROWSER, active=True)
     return [replace(call, headers=_unmasked(call), jar=jar) for call in calls]
 
 
 def lacks_cookies(calls: Sequence[Call]) -> bool:
-    """Say whether every cookie was taken out of the file."""
+    """Whether all cookies were removed from the file."""
     values = [value for call in calls for name, value in call.headers if name.lower() == "cookie"]
     return all(value == MASK for value in values)
 
@@ -80,7 +80,7 @@ def _unmasked(call: Call) -> tuple[tuple[str, str], ...]:
 
 
 class _Client:
-    """What one user of the file has sent and seen."""
+    """The requests and answers of one user of the file."""
 
     def __init__(self) -> None:
         self._origins: dict[str, list[_Seen]] = {}
@@ -88,7 +88,7 @@ class _Client:
         self._said: set[str] = set()
 
     def links(self, call: Call) -> tuple[Bound, ...]:
-        """Return what *call* takes from the answers so far."""
+        """Return the links of *call* to the answers so far."""
         request = _request(0, call)
         bound = []
         for slot in slots(call):
@@ -104,14 +104,14 @@ class _Client:
         return tuple(bound)
 
     def learn(self, number: int, call: Call, answer: Answer) -> None:
-        """Take note of what *answer* holds."""
+        """Note the values of *answer*."""
         request = _request(number, call)
         for name, text in answer.cookies():
             self._cookies[name].add(text)
         for kind, path, value in answer.values():
             text = str(value)
             if isinstance(value, str) and (value in call.target or value.encode() in call.body):
-                continue  # the client's own, given back
+                continue  # a value sent by the client itself
             known = self._origins.setdefault(text, [])
             if len(known) < PROVIDERS:
                 key = ("id",) if kind == "location" else path[:1] if kind == "field" else path
@@ -138,7 +138,7 @@ def _request(number: int, call: Call) -> Request:
 
 
 def _named(bound: Bound, calls: Sequence[Call]) -> str:
-    """Say where a value comes from."""
+    """Describe where a value comes from."""
     if bound.kind == COOKIE:
         return f"cookie {bound.path[0]}"
     call = calls[bound.call]

@@ -1,7 +1,7 @@
-"""The operations of an OpenAPI document (3, and Swagger 2): one request of each, with its example values.
+"""The operations of an OpenAPI document (3, or Swagger 2): one request for each, with its example values.
 
-A document describes requests, and holds none: what is sent follows from it, always alike. What creates
-things comes first, what deletes them last; an id in a path is that of what was created before.
+A document contains no requests, so they are derived from it, always in the same way. Operations that create
+objects come first, those that delete them last; an id in a path is that of a created object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadgen.core.exchange import Headers
 
 METHODS = ("post", "get", "head", "options", "put", "patch", "trace", "delete")
-"""In the order in which operations on the same depth of path are played."""
+"""In the order in which operations at the same path depth are sent."""
 FORM = "application/x-www-form-urlencoded"
 _BOUND = "{n} with an id in the path takes it from the answer to what creates it, as far as that has one."
 _GUARDED = "{n} of an operation that asks for credentials: none are sent. --scenario can log in."
@@ -35,20 +35,20 @@ class _Operation:
     method: str
     parameters: list[dict[str, Any]]
     content: dict[str, Any]
-    """Of its body: by type."""
+    """Its body, by type."""
     is_guarded: bool
 
 
 def is_openapi(content: Any) -> bool:
-    """Say whether a parsed file is such a document."""
+    """Whether a parsed file is an OpenAPI document."""
     return isinstance(content, dict) and ("openapi" in content or "swagger" in content) and "paths" in content
 
 
 def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
-    """Return a request of each operation, and what a user should know.
+    """Return one request for each operation, and notes for the user.
 
     Raises:
-        UsageError: the document has none, or one cannot be understood; the message names it.
+        UsageError: the document has no operation, or an invalid one; the message names it.
     """
     sampler, notes = Sampler(content), Notes()
     operations = _operations(file, content, sampler)
@@ -121,7 +121,7 @@ def _operation(
 
 
 def _base(content: dict[str, Any]) -> str:
-    """Return the path before every path."""
+    """Return the common prefix of all paths."""
     if isinstance(base := content.get("basePath"), str):
         return base.rstrip("/")
     match content.get("servers"):
@@ -165,7 +165,7 @@ def _call(operation: _Operation, base: str, sampler: Sampler, creators: dict[str
 def _path(
     operation: _Operation, base: str, sampler: Sampler, creators: dict[str, int]
 ) -> tuple[str, tuple[Bound, ...]]:
-    """Return the path with its parameters filled in, and those of them that come from what was created."""
+    """Return the path with its parameters filled in, and those that come from created objects."""
     target, bound = quote(base, safe="/%"), []
     template = ""
     known = {str(one.get("name")): one for one in operation.parameters if one.get("in") == "path"}
@@ -203,14 +203,14 @@ def _parameter(parameter: dict[str, Any], sampler: Sampler) -> Any:
 
 
 def _body(content: dict[str, Any], sampler: Sampler) -> tuple[bytes, str] | None:
-    """Return a body and its type: JSON where it may be; nothing, where none can be made up."""
+    """Return a body and its type, preferably JSON; None if none can be derived."""
     for kind in sorted(content, key=lambda one: ("json" not in one, "form" not in one)):
         media = sampler.resolved(content[kind]) or {}
         found = sampler.given(media)
         value = found[0] if found else sampler.value(media.get("schema", {}))
         if "json" in kind or kind == "*/*":
             if isinstance(value, str) and found:
-                return value.encode(), kind  # an example that is written out
+                return value.encode(), kind  # an example in text form
             return json.dumps(
                 value, ensure_ascii=False
             ).encode(), "application/json" if kind == "*/*" else kind

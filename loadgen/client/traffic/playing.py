@@ -1,4 +1,4 @@
-"""The scenario that plays the requests of a file."""
+"""The scenario that sends the requests of a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from loadgen.client.traffic.call import Bound, Call
 
 USERS = 8
-"""Virtual users of a file that has one, where the command line names none."""
+"""Default number of virtual users for a file with one user."""
 
 
 def playing(file: Path, calls: list[Call]) -> Scenario:
-    """Return the scenario in which virtual users play *calls*, in their order.
+    """Return the scenario in which virtual users send *calls*, in order.
 
-    Where the file has several users, a virtual user plays what one of them sent; where there are more virtual
-    users, a user's requests are played by several, where there are fewer, those of several by one.
+    If the file has several users, a virtual user sends the requests of one of them. With more virtual users,
+    several send the same requests; with fewer, one sends those of several users.
     """
     users = sorted({call.user for call in calls})
     lists = [[(at, call) for at, call in enumerate(calls) if call.user == user] for user in users]
@@ -72,7 +72,7 @@ def _why(bound: Bound, calls: list[Call]) -> str:
 
 
 async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cookies]) -> httpx.Response:
-    """Send *call*, and whatever it is redirected to; return the last answer."""
+    """Send *call*, follow its redirects, and return the last answer."""
     jar, seen = call.jar, Cookies()
     if jar is not None:
         for name in jar.reads:
@@ -93,7 +93,7 @@ async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cook
 
 
 def request(http: httpx.AsyncClient, call: Call) -> httpx.Request:
-    """Return *call* as a request to the server; not built by the client, which adds headers and cookies."""
+    """Return *call* as a request; not built by the client, which would add headers and cookies."""
     target = call.target.encode("latin-1")
     extensions: dict[str, Any] = {"timeout": http.timeout.as_dict(), "target": target}
     return httpx.Request(

@@ -1,8 +1,7 @@
 """The requests of a Postman collection (format 2.0 and 2.1), in the order of a collection run.
 
 Variables are those of the collection, of its folders, and those that a test script sets from an answer in one
-of the usual ways; a script is never run. What a request needs, and the file does not have, is an error that
-names it.
+of the usual ways; scripts are not run. A missing value is an error that names the request.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 FORM = "application/x-www-form-urlencoded"
 DEPTH = 20
-"""How often a value may refer to another one."""
+"""Largest depth of references between values."""
 _VARIABLE = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _SETS = re.compile(
     r"""(?:pm\.(?:environment|collectionVariables|globals|variables)\.set|postman\.set(?:Environment|Global)Variable)
@@ -45,12 +44,12 @@ _AUTHORITY = "target"
 
 
 class _RequestError(Exception):
-    """A request cannot be played."""
+    """A request cannot be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """A variable that an answer gives."""
+    """A variable that is set from an answer."""
 
     call: int
     path: tuple[str | int, ...]
@@ -66,20 +65,20 @@ class _Collection:
 
 
 def is_collection(content: Any) -> bool:
-    """Say whether a parsed file is such a collection."""
+    """Whether a parsed file is a Postman collection."""
     match content:
         case {"info": {"schema": str(schema)}, "item": [*_]}:
             return "/v2." in schema
-        case {"collection": {"info": {"schema": str()}, "item": [*_]}}:  # as Postman's own API gives it
+        case {"collection": {"info": {"schema": str()}, "item": [*_]}}:  # the form of Postman's own API
             return True
     return False
 
 
 def parse(file: Path, content: dict[str, Any], notes: Notes) -> list[Found]:
-    """Return the requests of a collection, each with the host it goes to.
+    """Return the requests of a collection with their hosts.
 
     Raises:
-        UsageError: one cannot be played; the message has its name.
+        UsageError: one cannot be sent; the message has its name.
     """
     whole = content.get("collection", content)
     collection = _Collection(file.absolute().parent, notes)
@@ -240,7 +239,7 @@ def _filled(
     is_url: bool = False,
     leave: str = "",
 ) -> Any:
-    """Return *node* with the values of its variables; one that an answer gives leaves a mark."""
+    """Return *node* with the values of its variables; a variable set from an answer becomes a marker."""
     if isinstance(node, dict):
         return {
             name: value if name == leave else _filled(value, collection, marks, is_url=is_url)
@@ -260,7 +259,7 @@ def _filled(
         if name in collection.variables:
             return collection.variables[name]
         if is_url and found.start() == 0:
-            return _AUTHORITY  # an address that an environment has: it is that of the target
+            return _AUTHORITY  # the address of an environment: the target replaces it
         raise _RequestError(f"{found[0]} has no value: define it among the collection's variables")
 
     for _ in range(DEPTH):
@@ -271,7 +270,7 @@ def _filled(
 
 
 def _bound(call: Call, marks: list[tuple[str, _Set]], *, is_form: bool) -> Call:
-    """Return *call* with what comes from answers in place of the marks."""
+    """Return *call* with links to answers in place of the markers."""
     bound: list[Bound] = []
     texts = {"target": call.target, "body": call.body.decode("latin-1")}
     texts |= {str(number): value for number, (_, value) in enumerate(call.headers)}
@@ -290,7 +289,7 @@ def _bound(call: Call, marks: list[tuple[str, _Set]], *, is_form: bool) -> Call:
 
 
 def _learn(item: dict[str, Any], collection: _Collection) -> None:
-    """Take note of the variables that the scripts of a request set from its answer."""
+    """Note the variables that the scripts of a request set from its answer."""
     lines: list[str] = []
     for event in item.get("event") or ():
         script = (event.get("script") or {}).get("exec") or ()

@@ -1,4 +1,4 @@
-"""Follows a redirect as curl does, and keeps cookies as curl does where a command asks for it."""
+"""Follows redirects as curl does, and keeps cookies as curl does if a command asks for it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ALWAYS = (307, 308)
 
 
 def following(call: Call, answer: httpx.Response, base: httpx.URL) -> Call | None:
-    """Return the request to which *answer* redirects *call*, or nothing.
+    """Return the request to which *answer* redirects *call*, or None.
 
     Raises:
-        ValueError: it would go to another server than that at *base*.
+        ValueError: it would go to a server other than *base*.
     """
     rules = call.redirects
     location = answer.headers.get("location")
@@ -60,13 +60,13 @@ class Cookies:
     _count: int = 0
 
     def merge(self, other: Cookies) -> None:
-        """Keep the cookies of *other*, too."""
+        """Add the cookies of *other*."""
         for key, one in other._kept.items():
             self._count += 1
             self._kept[key] = replace(one, made=self._count)
 
     def take(self, answer: httpx.Response, target: str) -> None:
-        """Keep the cookies that *answer* to a request for *target* sets."""
+        """Store the cookies set by *answer* to a request for *target*."""
         default = target.partition("?")[0].rpartition("/")[0] or "/"
         for line in answer.headers.get_list("set-cookie"):
             name, value, options = parsed(line)
@@ -80,7 +80,7 @@ class Cookies:
                 self._kept[key] = _Cookie(name, value, path, made)
 
     def header(self, target: str) -> str:
-        """Return what is sent to *target*, in curl's order: longer paths and names first."""
+        """Return the cookie header for *target*, in curl's order: longer paths and names first."""
         path = target.partition("?")[0]
         fitting = [one for one in self._kept.values() if _within(path, one.path)]
         fitting.sort(key=lambda one: (-len(one.path), -len(one.name), one.made))

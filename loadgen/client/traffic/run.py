@@ -1,9 +1,9 @@
 """A recorded run as traffic: its requests are sent again, in their causal order, and recorded anew.
 
-As in a replay, a request is sent when every completion that the recording client had seen before it has been
-seen again; its bytes are the recorded ones. Nothing is compared, and the answers may be different ones. Where
-the client had left early it leaves again, after as long; where there was no answer for another reason,
-nothing waits for one, but there may be one now.
+As in a replay, a request is sent, with the recorded bytes, when every completion that the recording client
+had seen before it has been seen again. Nothing is compared, and answers may differ. If the client had
+disconnected early, it disconnects again after the same time. If there was no answer for another reason,
+nothing waits for one.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from loadgen.core.transcript import Reader
 
 LEFT = "ClientLeft"
-"""The kind of a failure that the client itself chose."""
+"""The kind of failure in which the client disconnected."""
 
 
 @dataclass(slots=True)
 class _Sent:
     request: Request
     at: float
-    """When it was sent in the recorded run."""
+    """When the request was sent in the recorded run."""
     scope: anyio.CancelScope
     began: float
     answered: anyio.Event = field(default_factory=anyio.Event)
     leaves: bool = False
-    """Whether the client leaves at the scope's deadline."""
+    """Whether the client disconnects at the scope's deadline."""
 
 
 class Again:
@@ -61,7 +61,7 @@ class Again:
         self._stop = stop
 
     async def run(self, events: Reader) -> None:
-        """Send the requests of *events*, each when its time has come, and wait for the last answer.
+        """Send the requests of *events*, each when it may be sent, and wait for the last answer.
 
         Raises:
             TranscriptFault: the transcript is damaged.
@@ -77,7 +77,7 @@ class Again:
             match event:
                 case Request():
                     sent[event.seq] = self._begin(event, events.at or 0, sending)
-                    await anyio.lowlevel.checkpoint()  # so that requests leave in their order
+                    await anyio.lowlevel.checkpoint()  # so that requests are sent in order
                 case Response():
                     await sent.pop(event.seq).answered.wait()
                 case Failure():

@@ -1,4 +1,4 @@
-"""A value for a JSON schema: its example, its default, or the plainest value that fits; always the same."""
+"""A value for a JSON schema: its example, its default, or the simplest valid value; always the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 DEPTH = 12
-"""How deep schemas are followed: one may contain itself."""
+"""Largest depth of nested schemas, because a schema may contain itself."""
 _FORMATS = {
     "date": "2026-01-15",
     "date-time": "2026-01-15T12:00:00Z",
@@ -25,7 +25,7 @@ _FORMATS = {
 
 
 class SampleError(Exception):
-    """A document says nothing, or something contradictory, about a value."""
+    """A document does not describe a value, or contradicts itself."""
 
 
 class Sampler:
@@ -34,13 +34,13 @@ class Sampler:
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
         self.made_up = 0
-        """How many values came from a schema alone."""
+        """Number of values derived only from a schema."""
 
     def resolved(self, node: Any) -> Any:
-        """Return what *node* refers to, if it is a reference.
+        """Return the target of *node*, if it is a reference.
 
         Raises:
-            SampleError: it refers to another file, or to nothing.
+            SampleError: the target is in another file, or does not exist.
         """
         for _ in range(DEPTH):
             if not isinstance(node, dict) or not isinstance(ref := node.get("$ref"), str):
@@ -57,7 +57,7 @@ class Sampler:
         raise SampleError("a reference refers to itself")
 
     def given(self, node: dict[str, Any]) -> tuple[Any] | None:
-        """Return the example that a parameter or a body has itself, in a tuple; nothing, if it has none."""
+        """Return the example of a parameter or a body as a 1-tuple; None if it has none."""
         if "example" in node:
             return (node["example"],)
         match node.get("examples"):

@@ -1,4 +1,4 @@
-"""A list of commands in a POSIX shell's quoting, as words with their lines; nothing of it is ever run."""
+"""Parses a list of commands in POSIX shell quoting into words with their lines; nothing is executed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PIECE = re.compile(
 )
 _ANSI = re.compile(
     r"\\(?:x(?P<hex>[0-9a-fA-F]{1,2})"
-    r"|u(?P<pair>[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # of UTF-16, as browsers write it
+    r"|u(?P<pair>[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # a UTF-16 surrogate pair
     r"|u(?P<u>[0-9a-fA-F]{1,4})|U(?P<U>[0-9a-fA-F]{1,8})"
     r"|(?P<octal>[0-7]{1,3})|c(?P<control>.)|(?P<other>.))",
     re.DOTALL,
@@ -43,12 +43,12 @@ _NAMED = {
     **{one: one for one in "\\'\"?"},
 }
 _BRACES = re.compile(r"\{[^{}]*,[^{}]*\}|\{[^{},.]+\.\.[^{},.]+(?:\.\.[^{},.]+)?\}")
-"""What a shell makes several words of."""
+"""Pattern of text that a shell expands to several words."""
 _DOUBLE = re.compile(r"\\(?P<escaped>[\"\\$`\n])|(?P<active>`|\$[\w{(])", re.DOTALL)
 
 
 class ShellError(Exception):
-    """A line is not what a shell would take as it stands."""
+    """A line that only a shell could interpret."""
 
     def __init__(self, line: int, what: str) -> None:
         super().__init__(what)
@@ -60,7 +60,7 @@ class Word:
     """A word of a command, without its quotes."""
 
     text: str
-    """Its bytes decoded as UTF-8; those that are not are surrogates."""
+    """Its bytes decoded as UTF-8, with surrogates for invalid bytes."""
     line: int
 
 
@@ -68,7 +68,7 @@ def commands(text: str) -> Iterator[list[Word]]:
     """Yield the commands of *text*, each as its words.
 
     Raises:
-        ShellError: there is more than words, quotes, comments, and ends of commands.
+        ShellError: there is anything other than words, quotes, comments, and ends of commands.
     """
     words: list[Word] = []
     word: _Word | None = None
@@ -101,13 +101,13 @@ def commands(text: str) -> Iterator[list[Word]]:
 
 
 class _Word:
-    """A word that is being read."""
+    """A word that is being parsed."""
 
     def __init__(self, line: int) -> None:
         self._line = line
         self._text = ""
         self._bare = ""
-        """The same, with a letter in place of whatever was quoted: what a shell would look at."""
+        """The same with quoted characters replaced by a letter: the text that a shell would expand."""
 
     def add(self, text: str, *, is_quoted: bool) -> None:
         self._text += text
@@ -117,7 +117,7 @@ class _Word:
         """Return the word.
 
         Raises:
-            ShellError: a shell would make something else of it.
+            ShellError: a shell would expand it.
         """
         if self._bare.startswith("~"):
             raise ShellError(self._line, f"{self._text} would be expanded by a shell: write the path out")

@@ -1,4 +1,4 @@
-"""Where in a request a value stands that may come from an earlier answer, and how it is written there."""
+"""Locations in a request of values that may come from an earlier answer, and their encodings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadgen.client.traffic.call import Call
 
 TELLING = 8
-"""Characters that make a text too particular to be in two places by chance."""
+"""A text with this many characters is not in two places by chance."""
 _OF_THE_CLIENT = frozenset(
     {
         "accept", "accept-encoding", "accept-language", "cookie", "content-type", "user-agent", "referer",
@@ -22,7 +22,7 @@ _OF_THE_CLIENT = frozenset(
         "x-requested-with",
     }
 )  # fmt: skip
-"""Headers that a client makes by itself."""
+"""Headers that a client creates by itself."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PART = re.compile(
     r'\r\nContent-Disposition: form-data; name="(?P<name>[^"]*)"\r\n(?:[^\r\n]+\r\n)*\r\n'
@@ -34,24 +34,24 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place in a request."""
+    """One location in a request."""
 
     part: str
-    """``target``, ``body``, or the number of a header."""
+    """``target``, ``body``, or the index of a header."""
     start: int
     end: int
     value: str | int
-    """What stands there, decoded."""
+    """The decoded value."""
     writing: str
-    """How it is written there: see :func:`written`."""
+    """Its encoding: see :func:`written`."""
     key: str = ""
-    """The name that the place has."""
+    """The name of the location."""
     behind: str = ""
-    """What comes before it in a path."""
+    """The path segment before it."""
 
 
 def written(value: str | int, writing: str) -> str:
-    """Return *value* as it is written in a slot, its bytes decoded as latin-1."""
+    """Return *value* encoded for a slot, its bytes decoded as latin-1."""
     match writing:
         case "path":
             text = quote(str(value), safe="")
@@ -65,7 +65,7 @@ def written(value: str | int, writing: str) -> str:
 
 
 def slots(call: Call) -> Iterator[Slot]:
-    """Yield the places of *call*, without its cookies."""
+    """Yield the slots of *call*, without its cookies."""
     path, mark, query = call.target.partition("?")
     at, behind = 0, ""
     for piece in path.split("/"):
@@ -82,7 +82,7 @@ def slots(call: Call) -> Iterator[Slot]:
 
 
 def cookies(call: Call) -> Iterator[Slot]:
-    """Yield the values of its cookies."""
+    """Yield the slots of its cookies."""
     for number, (name, value) in enumerate(call.headers):
         if name.lower() != "cookie":
             continue
@@ -123,7 +123,7 @@ def _pairs(part: str, text: str, at: int) -> Iterator[Slot]:
 
 
 def _json(text: str, at: int, key: str) -> Generator[Slot, None, int]:
-    """Yield the texts and whole numbers of JSON from *at* on; return where it ends. *text* is valid JSON."""
+    """Yield the texts and whole numbers of the JSON at *at*; return where it ends. *text* is valid JSON."""
     at = _skip(text, at)
     if text[at] not in "{[":
         value, end = _DECODER.raw_decode(text, at)
