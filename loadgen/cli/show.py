@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Number of causes shown; verdict.json has all."""
 WATCHED = 12
-"""Calls of a watched request that it shows; verdict.json has more."""
+"""Number of calls shown of a watched request; verdict.json has more."""
 CALLS = 8
 """Calls of a route that it shows."""
 _SIGNS = {"-": "green", "+": "red"}

@@ -31,7 +31,7 @@ class BoundaryState:
     tape: dict[str, Any] | None
     first_thread: int
     database: bool
-    """Whether there is a database where the server was given one."""
+    """Whether a database exists at the server's database path."""
     modules: tuple[str, ...] = ()
     """What it has imported of libraries, by the first parts of the names."""
 
