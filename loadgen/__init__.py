@@ -1,9 +1,9 @@
-"""Does a recorded Flask server, replayed, give exactly the same answers, even under concurrency?
+"""Record a WSGI server under concurrent load, replay it without its database, and compare every answer.
 
-A scenario file imports :func:`scenario`, and :class:`User` for its annotations, from here.
+Scenario files import :func:`scenario`, and :class:`User` for annotations, from here.
 
-This package's root imports nothing until it is asked for these: :mod:`loadgen.traced` is loaded inside the
-server under test, and whatever is imported here would be loaded there too.
+The package imports both only on demand, because :mod:`loadgen.traced` is loaded inside the server under test,
+and imports of this module would be loaded there too.
 """
 
 from __future__ import annotations

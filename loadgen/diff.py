@@ -41,10 +41,10 @@ class DiffSide:
 
 
 def side(given: Path) -> DiffSide:
-    """Find the transcript that *given* means: a run, a verification of one, or the file itself.
+    """Find the transcript at *given*: a run, a verification of one, or the file itself.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no transcript.
     """
     path = given / "transcript.jsonl" if given.is_dir() else given
     if not path.is_file():
@@ -161,7 +161,7 @@ def _quoted(value: str | bytes) -> str:
 
 
 def _outcomes(before: Outcome, after: Outcome, rules: tuple[Rule, ...]) -> tuple[Difference, ...]:
-    """Compare two outcomes: to get an answer, and to get none, are two."""
+    """Compare two outcomes; an answer differs from no answer."""
     if type(before) is not type(after):
         return (Difference("outcome", told(before), told(after)),)
     return compare(before, after, rules)

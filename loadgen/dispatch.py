@@ -72,7 +72,7 @@ def once(
     *,
     host: Host | None = None,
 ) -> Once:
-    """Return a function that replays a run once, its folders where *moved* says; see :func:`verify`."""
+    """Return a function that replays a run once, with its folders at *moved*; see :func:`verify`."""
     place = spec.place_of(manifest.spec.runtime, manifest.id)
     if host is None and place.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""Record: send requests to a server under the engine, and keep all of it in a run folder."""
+"""Record: send requests to a server under the engine, and store everything in a run folder."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def begin(
 ) -> Session:
     """Resolve everything that *spec* names, and create the run folder: *folder*, or one under ``runs/``.
 
-    A *scenario* that a program made replaces the one that *spec* names. What the server needs is not looked
-    up where it runs *elsewhere*, in a container.
+    A *scenario* made by a program replaces the one that *spec* names. If the server runs *elsewhere*, in a
+    container, its requirements are not looked up.
 
     Raises:
         UsageError: the specification names something that does not exist, or cannot be recorded.
     """
-    retrace.chosen(spec.server_env)  # what cannot be passed on is refused before anything is made
+    retrace.chosen(spec.server_env)  # invalid variables are refused before anything is created
     target = resolve(spec.target, spec.cwd, elsewhere=elsewhere)
     if scenario is None:
         spec, more = named(spec)
@@ -102,12 +102,12 @@ async def record(
     *,
     scenario: Plan | None = None,
 ) -> Recorded:
-    """Record a session; setting *stop* ends it early, with what was recorded until then.
+    """Record a session; setting *stop* ends it early, and keeps what was recorded so far.
 
-    A *scenario* that a program made replaces the one that *spec* names.
+    A *scenario* made by a program replaces the one that *spec* names.
 
     Raises:
-        LoadgenError: the run folder then says ``failed``, and keeps what there is.
+        LoadgenError: the run folder then has the state ``failed``, and keeps its content.
     """
     versions = retrace.versions()
     session = begin(spec, folder, emit, scenario=scenario)
@@ -148,7 +148,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     run, result = session.run, session.manifest.result
     emit(Stage(what=f"starting {session.target.name} under the engine"))
     async with mode.record(session) as server:
-        run.save(session.manifest)  # now it says how the server was started
+        run.save(session.manifest)  # the manifest now contains how the server was started
         emit(Stage(what="recording"))
         end = await _fire(session, mode, server, journal, stop, emit)
         result.totals = totals(journal, end, session.spec.load)
@@ -162,7 +162,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         journal.end(served.order, journal.requests)
         emit(Stage(what="finishing the recording"))
         await server.stop()
-    # What was entered and not left, as by a client that gave up waiting, has no end to be on the tape.
+    # Unfinished requests, for example of a client that stopped waiting, have no end on the tape.
     ended = sum(step < 0 for step in served.order)
     if (whole := retrace.finished(run.recording)) < ended:
         raise RecordingFault(
@@ -194,7 +194,7 @@ async def _fire(
         try:
             async with sampled(journal, emit, total=expected(load, session.scenario), until=until):
                 end = await mode.fire(session, server.url, journal, stop, emit)
-        except LoadgenError as error:  # kept out of the group, which would wrap it
+        except LoadgenError as error:  # kept outside the task group, which would wrap it
             failed = error
         watching.cancel_scope.cancel()
     if failed is not None:
@@ -214,7 +214,7 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
 
 
 def _nothing(end: SessionEnd) -> str:
-    """Say why there is no request."""
+    """Return why there is no request."""
     if end.visit is None:
         return "nothing was recorded: the scenario issued no request"
     refused = "".join(f"; {count} refused: {why}" for why, count in end.visit.refused.items())

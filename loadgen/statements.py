@@ -1,4 +1,4 @@
-"""SQL, told apart by sqlglot: what a statement reads, what it writes, and whether it is one at all."""
+"""Parses SQL with sqlglot: which tables a statement reads and writes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _OF_THE_CONNECTION = re.compile(
     r"case_sensitive_like|defer_foreign_keys|read_uncommitted|mmap_size|threads)\s*[=(]",
     re.IGNORECASE,
 )
-"""Settings of SQLite that end with the connection."""
+"""Settings of SQLite that last only as long as the connection."""
 _CHANGES = frozenset(
     {"nextval", "setval", "pg_notify", "lo_create", "lo_unlink", "set_config", "pg_terminate_backend",
      "load_extension", "dblink_exec", "query_to_xml", "pg_sleep"}
 )  # fmt: skip
-"""Functions that a query may call and that change something."""
+"""Functions with side effects that a query may call."""
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)
 
 
 def parse(statement: str) -> Statement:
-    """Return what *statement* does; what cannot be parsed is an effect on everything."""
+    """Return the tables of *statement*; one that cannot be parsed counts as writing all tables."""
     if _BEGINS.match(statement) or _SETS.match(statement) or _OF_THE_CONNECTION.match(statement):
         return Statement(Kind.STEP, None, None)
     if _ENDS.match(statement):
@@ -70,7 +70,7 @@ def _all_of(parsed: list[Any]) -> Statement:
         if not effect and not isinstance(one, (exp.Query, exp.Values)):
             return _UNKNOWN
         reads |= {table.name.lower() for table in one.find_all(exp.Table)} - named
-    # A trigger or a cascade may write other tables than those that an effect names.
+    # A trigger or a cascade may write tables that the statement does not name.
     return (
         Statement(Kind.EFFECT, frozenset(reads), None if _cascades(parsed) else frozenset(writes))
         if (effect)

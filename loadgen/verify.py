@@ -1,4 +1,4 @@
-"""Verify: replay a recording, compare it with its transcript, and reach a verdict that is backed by files."""
+"""Verify: replay a recording, compare it with its transcript, and write a verdict with its evidence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verification: the verdict, and the folder that holds its evidence."""
+    """A verification: the verdict, and the folder with its evidence."""
 
     verdict: Verdict
     folder: Path
@@ -55,10 +55,10 @@ class Once(Protocol):
 async def verify(
     manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit, moved: Relocation = IN_PLACE
 ) -> Verified:
-    """Replay a run as often as *spec* says, by *once*, and conclude.
+    """Replay a run as often as *spec* says, with *once*, and conclude.
 
     Raises:
-        UsageError: the run cannot be verified like this.
+        UsageError: the run cannot be verified with these settings.
     """
     mode = spec.mode_of(manifest.spec.mode, manifest.id)
     if spec.explain and manifest.spec.engine_alone:
@@ -85,9 +85,9 @@ async def replay_once(
     *,
     watch: int | None = None,
 ) -> Verified:
-    """Replay *run* in *mode* and compare; what goes wrong is in the verdict.
+    """Replay *run* in *mode* and compare; errors are in the verdict.
 
-    The calls of request *watch* are noted, as a fact of the verdict, where the mode can tell them.
+    The calls of request *watch* are noted in the verdict, if the mode supports it.
     """
     rules: tuple[Rule, ...] = ignoring(spec.ignore)
     replaying = Replaying(
@@ -126,10 +126,10 @@ async def replay_once(
 
 
 def relocated(run: RunFolder, manifest: Manifest, spec: VerifySpec) -> Relocation:
-    """Return where the folders are that the recording of *run* names.
+    """Return the current locations of the folders that the recording of *run* names.
 
     Raises:
-        RecordingFault: its application is not here.
+        RecordingFault: its application does not exist here.
         UsageError: it is not where *spec* says.
     """
     started = manifest.result.started
@@ -143,9 +143,10 @@ def relocated(run: RunFolder, manifest: Manifest, spec: VerifySpec) -> Relocatio
 
 
 def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
-    """Whether the code is not what was recorded, as far as is known: then its calls are aligned.
+    """Whether calls are aligned: if the code is known to have changed since the recording.
 
-    A recording with stacks is compared step by step: it was made to find where the first one differs.
+    A recording with stacks is compared call by call instead, because it was made to find the first
+    difference.
     """
     spec = manifest.spec
     alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
@@ -155,10 +156,10 @@ def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:
-    """Check what is on disk, replay it, and check that the transcript was whole.
+    """Check the files, replay, and check that the transcript is complete.
 
     Raises:
-        LoadgenError: the question cannot be answered, or not fully.
+        LoadgenError: the run cannot be judged, or not completely.
     """
     run, manifest = replaying.run, replaying.manifest
     retrace.check_versions(
@@ -187,15 +188,15 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
 
 
 def conclude(manifest: Manifest, replays: Sequence[Verified], moved: Relocation = IN_PLACE) -> Verified:
-    """Return the verdict of the worst of *replays*, with the causes found from all of them.
+    """Return the verdict of the worst of *replays*, with the causes found in all of them.
 
-    It is written into that replay's ``verdict.json``; those of the others stay what they are.
+    It is written to that replay's ``verdict.json``; those of the others stay unchanged.
     """
     counts = replays[counting_replay([one.verdict for one in replays])]
     client = counts.verdict.facts.replay == ModeName.CLIENT
     if client:
         edited = changed(manifest.client_sources)
-    else:  # the image of containers holds the code that was recorded, whatever has become of it outside
+    else:  # the image of a container contains the recorded code, even if it has changed outside
         edited = [] if manifest.image else changed(manifest.sources, moved)
     log = counts.folder / ("client.log" if client else "server.log")
     altered = [] if client else _altered(manifest, counts.folder, moved)
@@ -206,7 +207,7 @@ def conclude(manifest: Manifest, replays: Sequence[Verified], moved: Relocation 
 
 
 def _altered(manifest: Manifest, verification: Path, moved: Relocation) -> list[Altered]:
-    """Return what is not what it was around the code; nothing where the recording does not say."""
+    """Return what changed around the code; empty if the recording has no data about it."""
     try:
         start = retrace.recorded_start(RunFolder(verification.parent.parent).recording)
     except RecordingFault:

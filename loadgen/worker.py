@@ -39,7 +39,7 @@ BUG = 70
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the job or the part that *words* name; return the exit code."""
+    """Run the job or the part named by *words*; return the exit code."""
     if len(words) == 1 and words[0].startswith("{"):
         try:
             job: Job = from_json(words[0], Job)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def do(job: Job) -> int:
-    """Do *job*, and emit what happens."""
+    """Do *job*, and emit its events."""
     match job:
         case Fire(spec=spec, url=url):
             from loadgen.client.session_process import run
@@ -90,7 +90,7 @@ def _emitting(job: Record | Verify | Drive | DriveReplay) -> int:
 
     threading.Thread(target=_stop_with_starter, name="liveness", daemon=True).start()
     try:
-        with redirect_stdout(sys.stderr):  # what a scenario prints is not an event
+        with redirect_stdout(sys.stderr):  # output of a scenario is not an event
             if isinstance(job, Record | Drive):
                 recorded = interruptible(lambda stop: _record(job, stop, emit))
                 emit(recorded.end)

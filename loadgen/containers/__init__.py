@@ -1,6 +1,6 @@
-"""The whole job in containers: server and load generator each in one of their own.
+"""Sessions in containers: server and load generator each run in a separate container.
 
-:mod:`~loadgen.containers.layout` says what runs where. :mod:`loadgen.cli.serve` is the first process
-of a server's container, and :mod:`loadgen.containers.attached` the load generator's view of it. The rest runs
-on the host and drives them through Docker; ``compose/`` does the same by hand.
+:mod:`~loadgen.containers.layout` defines what runs where. :mod:`loadgen.containers.serve` runs first in a
+server's container, and :mod:`loadgen.containers.attached` is the load generator's view of that server. The
+rest runs on the host and drives both through Docker; ``compose/`` does the same by hand.
 """

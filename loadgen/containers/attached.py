@@ -1,9 +1,8 @@
-"""A server that runs elsewhere, in another container, and is driven over the network.
+"""A server that runs in another container, and is driven over the network.
 
-Nothing is started here: :mod:`loadgen.containers.serve` did that. The lifeline (see
-:mod:`loadgen.traced.lifeline`) is how this side knows that the server lives, and the server that we do. It is
-a bare descriptor that nothing but the end of this process closes: the server's container must not be the
-first of the two to end.
+:mod:`loadgen.containers.serve` starts the server. The liveness connection (see
+:mod:`loadgen.traced.lifeline`) lets each side notice the end of the other. It is a bare descriptor that only
+the end of this process closes, because the server's container must not be the first of the two to exit.
 """
 
 from __future__ import annotations
@@ -35,27 +34,27 @@ if TYPE_CHECKING:
 STOP_LIMIT = 20.0
 """Seconds that a server may take to finish its recording."""
 DYING = 1.0
-"""Seconds from a server's last sign of life to the end of its lifeline."""
+"""Seconds from a server's last answer to the end of its liveness connection."""
 STOP, COMPLETE, RELEASE = b"s", b".", b"r"
-"""What is said on the lifeline, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+"""Messages on the liveness connection, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
 CONNECT_LIMIT = 5.0
 RETRY = 0.05
 SEE_LOG = "See the log of its container."
 
 
 class Lifeline:
-    """The connection that holds a server."""
+    """The liveness connection to a server."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._hold = connection.dup().detach()
 
     async def ended(self) -> None:
-        """Wait until the server is gone, unasked."""
+        """Wait until the server has exited without a request to stop."""
         await anyio.wait_readable(self._connection)
 
     async def has_ended(self, within: float) -> bool:
-        """Say whether the server is gone; wait for at most *within* seconds for that."""
+        """Return whether the server has exited; wait at most *within* seconds for that."""
         with anyio.move_on_after(within):
             await self.ended()
             return True
@@ -67,7 +66,7 @@ class Lifeline:
             self._connection.sendall(RELEASE)
 
     async def stop(self) -> bool:
-        """Ask the server to stop, and say whether it has completed its recording."""
+        """Ask the server to stop, and return whether it completed its recording."""
         try:
             self._connection.sendall(STOP)
             return await self.has_ended(STOP_LIMIT) and self._connection.recv(1) == COMPLETE
@@ -92,24 +91,24 @@ class AttachedServer:
         return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:
-        """End it so that its recording is complete."""
+        """Stop the server so that its recording is complete."""
         if not await self._lifeline.stop():
             raise EngineFault("the recorded server crashed, or did not finish its recording", advice=SEE_LOG)
 
     async def ended(self) -> None:
-        """Wait until it has ended, by itself or otherwise."""
+        """Wait until the server has exited, for whatever reason."""
         await self._lifeline.ended()
 
     async def exit_report(self) -> str | None:
-        """Say that it ended; only who runs its container knows how."""
+        """Return that the server exited; only the host knows how."""
         return "it ended" if await self._lifeline.has_ended(DYING) else None
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers.
 
         Raises:
-            ServerFault: the server ended, or its application does not serve.
-            EngineFault: what answers is not a boundary in *mode*.
+            ServerFault: the server exited, or its application does not serve.
+            EngineFault: the answer is not from a boundary in *mode*.
         """
         why = f"it did not serve within {START_LIMIT:g} s"
         with anyio.move_on_after(START_LIMIT):
@@ -126,7 +125,7 @@ class AttachedServer:
 
 
 class AttachedHost:
-    """A server at an address, run by someone else; see :class:`loadgen.modes.base.Host`."""
+    """A running server at an address; see :class:`loadgen.modes.base.Host`."""
 
     aligns = False
 
@@ -138,7 +137,7 @@ class AttachedHost:
 
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[AttachedServer]:
-        """Drive the recorded server, and move its recording into the run when it is complete."""
+        """Attach to the recorded server, and move its recording into the run when it is complete."""
         session.manifest.result.started.database = layout.DATABASE
         async with self._attached("record") as server:
             yield server
@@ -154,8 +153,8 @@ class AttachedHost:
         *,
         align: tuple[Row, ...] = (),
     ) -> AsyncIterator[AttachedServer]:
-        """Drive the replayed server."""
-        del run, manifest, log, moved, align  # whoever started it has them
+        """Attach to the replayed server."""
+        del run, manifest, log, moved, align  # the process that started the server has them
         async with self._attached("replay") as server:
             yield server
 
@@ -169,7 +168,7 @@ class AttachedHost:
                 await server.transport.aclose()
 
     async def _attach(self, mode: str) -> AttachedServer:
-        """Connect to the server's lifeline and wait until it is ready."""
+        """Connect to the server's liveness port, and wait until it is ready."""
         connection = None
         with anyio.move_on_after(START_LIMIT):
             while connection is None:
@@ -181,7 +180,8 @@ class AttachedHost:
                 f"no answer from {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
                 advice=SEE_LOG,
             )
-        # The name is resolved once: resolving it for each connection takes threads, and reorders them.
+        # The name is resolved once: resolving it for each connection would use threads, which reorder
+        # connections.
         address = f"{connection.getpeername()[0]}:{self._port}"
         server = AttachedServer(address, Lifeline(connection))
         await server.ready(mode)

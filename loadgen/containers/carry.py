@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 OWNER = int(layout.USER.partition(":")[0])
 PRIVATE = 0o600
 SCENARIOS = "scenarios"
-"""Where in the volume a scenario's file is."""
+"""Folder of scenario files in the volume."""
 
 
 def inside(run: RunFolder) -> str:
-    """Say where *run* is in the containers."""
+    """Return the path of *run* in the containers."""
     return f"{layout.HOME}/runs/{run.path.resolve().name}"
 
 
@@ -61,7 +61,7 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
     """Copy the session's scenario file with its folder, or the requests to send, into *container*.
 
     Raises:
-        UsageError: there is too much of it.
+        UsageError: it is too large.
     """
     file = session.scenario.file
     if file is None:
@@ -71,7 +71,7 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
         if isinstance(session.spec.traffic, FileTraffic):
             folder = Path(made)
             files = [folder / file.name]
-            calls, _ = read_traffic(session.spec.traffic)  # with what the file names beside it
+            calls, _ = read_traffic(session.spec.traffic)  # includes other files that the file refers to
             files[0].write_bytes(carried.dump(calls))
         else:
             files = list(image.code(folder, "scenario"))
@@ -87,7 +87,7 @@ async def bring_in_traffic(daemon: Daemon, container: Any, session: Session) -> 
 
 
 def traffic(session: Session) -> Traffic:
-    """Return the session's traffic as it is called in the containers."""
+    """Return the session's traffic with its paths in the containers."""
     given, file = session.spec.traffic, session.scenario.file
     if file is None:
         return given
@@ -102,18 +102,18 @@ def traffic(session: Session) -> Traffic:
 
 
 async def bring_out(daemon: Daemon, container: Any, run: RunFolder, manifest: Manifest) -> None:
-    """Copy a recorded run out of *container*; what came of it, as recorded there, goes into *manifest*."""
+    """Copy a recorded run out of *container*, and its result into *manifest*."""
     if await daemon.get(container, inside(run), run.path):
-        with suppress(RecordingFault):  # it is not complete then, either
+        with suppress(RecordingFault):  # then it is not complete either
             manifest.result = manifests.read(run.path / manifests.NAME).result
-    if not run.recording.exists():  # it was not completed; what there is may still help
+    if not run.recording.exists():  # it was not completed, but the part that exists may help
         await daemon.get(container, layout.TAPE, run.path)
     if run.recording.exists():
         run.recording.chmod(PRIVATE)
 
 
 async def keep_stderr(daemon: Daemon, container: Any, path: Path) -> None:
-    """Keep what a load generator printed beside its events, if it printed anything."""
+    """Keep the output of a load generator other than its events, if there is any."""
     await daemon.save_log(container, path, stdout=False)
     if not path.stat().st_size:
         path.unlink()
@@ -122,7 +122,7 @@ async def keep_stderr(daemon: Daemon, container: Any, path: Path) -> None:
 async def bring_out_verification(
     daemon: Daemon, container: Any, run: RunFolder, verification: Path
 ) -> dict[str, Any] | None:
-    """Copy a verification out of *container*; return its verdict, in the host's words, if it reached one."""
+    """Copy a verification out of *container*; return its verdict, with the host's paths, if there is one."""
     where = inside(run)
     await daemon.get(container, f"{where}/verify/{verification.name}", verification)
     verdict = verification / "verdict.json"
@@ -130,6 +130,6 @@ async def bring_out_verification(
         return None
     text = verdict.read_text(encoding="utf-8").replace(where, json.dumps(str(run.path))[1:-1])
     content: dict[str, Any] = json.loads(text)
-    content.pop(sealed.SEAL, None)  # in the words of the container
+    content.pop(sealed.SEAL, None)  # with the paths of the container
     sealed.write(verdict, content)
     return content

@@ -253,7 +253,7 @@ async def _abandonable(work: Callable[[BlockingPortal], T]) -> T:
                     result.append(work(portal))
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
                 failed.append(error)
-            with suppress(RuntimeError):  # nobody waits any more
+            with suppress(RuntimeError):  # the caller no longer waits
                 portal.call(done.set)
 
         threading.Thread(target=run, name="docker", daemon=True).start()

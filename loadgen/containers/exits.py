@@ -1,4 +1,4 @@
-"""Finds whose fault a failed session in containers is, from both exit reports and the driver's error."""
+"""Attributes a failed session in containers, from both exit reports and the driver's error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fault(
     """Return the error to report; *said* is the error that the driver reported, if any."""
     server, driver = ends.server, ends.driver
     if isinstance(said, Interrupted) and server is not None and broke(server):
-        said = None  # by us, because of that
+        said = None  # interrupted by us, as a consequence
     if server is not None and broke(server):
         kind = ServerFault if phase == "record" else EngineFault
         before = f"\nbefore that: {said.message}" if said is not None else ""

@@ -96,7 +96,7 @@ class ContainerGroup:
                 log_config={
                     "Type": "json-file",
                     "Config": {},
-                },  # readable, whatever the daemon's default driver
+                },  # readable with any default driver of the daemon
                 **network,
                 **layout.hardening(**self._limits),
             )
@@ -118,7 +118,7 @@ class ContainerGroup:
         """
         try:
             return await _Watch(self._daemon, server, driver).run(self._hold, hear, stop)
-        except ExceptionGroup as group:  # whatever failed first cancelled the rest
+        except ExceptionGroup as group:  # the first failure cancelled the others
             raise group.exceptions[0] from group
 
 

@@ -1,8 +1,7 @@
-"""The image of the containers: built from ``compose/Dockerfile``, and named after all that goes into it.
+"""The image of the containers, built from ``compose/Dockerfile`` and named after a digest of its content.
 
-The context is put together here rather than sent as it lies there: the project itself (a checkout, or an
-installed package), the requirements file, and the folder of the server under test. The same content has the
-same name, and what has been built is not built again.
+The context is assembled from the project itself (a checkout or an installed package), the requirements file,
+and the folder of the server under test. Equal content has the same name, and is not built again.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ DOCKERFILE = "compose/Dockerfile"
 PACKAGE = Path(loadgen.__file__).parent
 REPOSITORY = "loadgen/run"
 LARGEST = 100 << 20
-"""Bytes that the folder of a server under test may have: more is rather a wrong folder."""
+"""Largest size of the folder of a server under test: a larger one is probably the wrong folder."""
 LEFT_OUT = frozenset({"runs", "venv", "node_modules", "__pycache__", "build", "dist"})
-"""Folders that are not code of a server, beside hidden ones."""
+"""Folders that are not code of a server, in addition to hidden ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an image is made of."""
+    """The content of an image."""
 
     base: str
     requirements: Path | None
     application: Path | None
-    """Folder of the server under test; none for the bundled one."""
+    """Folder of the server under test; None for the bundled one."""
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield the files of the context, in a fixed order.
@@ -55,16 +54,16 @@ class Recipe:
         """
         yield from _project()
         yield "requirements.txt", self.requirements.read_bytes() if self.requirements else b""
-        yield "app/.loadgen", b""  # so that there is a folder
+        yield "app/.loadgen", b""  # so that the folder exists
         if self.application is not None:
             yield from _application(self.application)
 
 
 async def ensure(daemon: Daemon, recipe: Recipe, emit: Emit) -> str:
-    """Return the id of the image that *recipe* makes, built now if it is not there.
+    """Return the id of the image of *recipe*, and build it if it does not exist.
 
     Raises:
-        MachineFault: the base image cannot be had, or the build fails.
+        MachineFault: the base image is not available, or the build fails.
     """
     base = await present(daemon, recipe.base, emit)
     with tempfile.TemporaryFile() as context:
@@ -93,10 +92,10 @@ async def ensure(daemon: Daemon, recipe: Recipe, emit: Emit) -> str:
 
 
 async def present(daemon: Daemon, name: str, emit: Emit) -> str:
-    """Return the id of the image *name*, pulled if it is not there.
+    """Return the id of the image *name*, and pull it if it does not exist here.
 
     Raises:
-        MachineFault: there is no such image, here or at its registry.
+        MachineFault: the image exists neither here nor at its registry.
     """
     found = await daemon.image(name)
     if found is None:
@@ -112,7 +111,7 @@ async def present(daemon: Daemon, name: str, emit: Emit) -> str:
 
 
 def _pack(recipe: Recipe, base: str, context: IO[bytes]) -> str:
-    """Write the context as a tar archive, and return the digest of all that goes into the image."""
+    """Write the context as a tar archive, and return the digest of the image's content."""
     digest = sha256(f"{base}\0".encode())
     with tarfile.open(fileobj=context, mode="w") as tar:
         for name, content in recipe.files():
@@ -146,7 +145,7 @@ def _application(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def code(folder: Path, whose: str) -> Iterator[Path]:
-    """Yield the files of *folder*, without those that are no code or data of *whose*, in a fixed order.
+    """Yield the files of *folder* that are code or data of *whose*, in a fixed order.
 
     Raises:
         UsageError: it is too large, or cannot be read.

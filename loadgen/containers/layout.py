@@ -23,14 +23,14 @@ HOME = "/loadgen"
 TAPE = f"{HOME}/recording.bin"
 """Where a server records, until the load generator moves it into the folder of the run."""
 APP = "/app"
-"""Where the code of the server under test is."""
+"""Folder of the code of the server under test."""
 DATABASE = "/tmp/loadgen-app.db"  # noqa: S108 - in the container's own tmpfs, gone with it
 
 USER = "10001:10001"
 TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"}  # noqa: S108 - the container's own
 MEMORY = "512m"
 PIDS = 256
-"""Threads and processes of a container; :func:`pids` allows more where the concurrency needs more."""
+"""Limit of threads and processes of a container; :func:`pids` raises it if the concurrency needs more."""
 PIDS_PER_USER = 3
 """Threads per virtual user: one of the server, a traced one of the request, and one about to exit."""
 
@@ -43,7 +43,7 @@ SERVER_ALIAS = "flask-record"
 
 RECORDED_AT = f"{SERVER_ALIAS}:{HTTP_PORT}"
 REPLAYED_AT = f"127.0.0.1:{HTTP_PORT}"
-"""Where a load generator finds its server."""
+"""Address of the replayed server for its load generator."""
 WORKER = ("python", "-m", ENTRY)
 """The command of every container, followed by its job; compose/ passes a part and options instead."""
 
@@ -74,7 +74,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     network: str
-    """``record`` (internal), ``none``, or ``service:<name>``: that container's own."""
+    """``record`` (internal), ``none``, or ``service:<name>``: the network of that container."""
     volume: str
     """``rw`` or ``ro``."""
     workdir: str

@@ -1,6 +1,6 @@
-"""Recording in containers: the host starts them, shows what the one inside emits, and carries the run out.
+"""Recording in containers: the host starts them, forwards the events, and copies the run out.
 
-The run folder ends up with what a local run has in it.
+The resulting run folder has the same content as that of a local run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from loadgen.modes.base import Session
 
 COLLECT_LIMIT = 60.0
-"""Seconds that fetching the logs and the run may take."""
+"""Time limit for copying the logs and the run."""
 
 
 async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> Recorded:
@@ -45,7 +45,7 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     emit(Stage(what="looking for Docker"))
     daemon = await Daemon.connect()
     if spec.place.image is not None:
-        await present(daemon, spec.place.image, emit)  # or nothing is begun
+        await present(daemon, spec.place.image, emit)  # fails before anything is started
     session = begin(spec, folder, emit, elsewhere=True)
     run, manifest = session.run, session.manifest
     listener = DriverEvents(emit)
@@ -70,7 +70,7 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
 async def _record(
     daemon: Daemon, session: Session, inside: RunSpec, listener: DriverEvents, stop: Stop
 ) -> None:
-    """Run the two containers, and bring out the run whatever comes of it.
+    """Run the two containers, and copy the run out, whatever the outcome.
 
     Raises:
         LoadgenError: it could not be recorded.
@@ -89,7 +89,7 @@ async def _record(
         async with _collected(daemon, session, server, driver):
             ends = await containers.run(server, driver, listener.hear, stop)
     if stop.requested and listener.error is None and listener.end is None:
-        raise Interrupted("interrupted")  # it came before there was anything to finish
+        raise Interrupted("interrupted")  # interrupted before there was anything to finish
     if listener.error or listener.end is None or manifest.result.state is not State.COMPLETE:
         raise exits.fault(
             ends,
@@ -105,7 +105,7 @@ async def _record(
 
 @asynccontextmanager
 async def _collected(daemon: Daemon, session: Session, server: Any, driver: Any) -> AsyncIterator[None]:
-    """Bring out logs and run afterwards, however it went."""
+    """Copy out logs and run afterwards, whatever the outcome."""
     run = session.run
     try:
         yield
@@ -134,10 +134,10 @@ def _words(job: Serve | Drive) -> str:
 
 
 def _inside(session: Session, given: dict[str, str]) -> RunSpec:
-    """Return the session's specification as it reads inside the containers.
+    """Return the session's specification with the paths of the containers.
 
     Raises:
-        UsageError: its server is started where the containers have nothing.
+        UsageError: the server's working directory does not exist in the containers.
     """
     cwd, words = _started(session.target)
     return replace(
@@ -151,12 +151,12 @@ def _inside(session: Session, given: dict[str, str]) -> RunSpec:
 
 
 def _started(target: Target) -> tuple[str | None, tuple[str, ...]]:
-    """Return the directory in the containers that *target* is started in, and what it is called there.
+    """Return the working directory of *target* in the containers, and its command there.
 
-    Its folder is :data:`layout.APP` there, and where it is started unless it is started below.
+    Its folder is :data:`layout.APP` there, which is also the working directory, unless that is a subfolder.
 
     Raises:
-        UsageError: it is started where the containers have nothing.
+        UsageError: its working directory does not exist in the containers.
     """
     if not target.folder:
         return None, ()

@@ -1,8 +1,8 @@
-"""The server's side of a container: it becomes the server, recorded or replayed.
+"""The entry point of a server's container: replaces itself by the server, recorded or replayed.
 
-The process replaces itself, so the engine is process 1, gets the signals, and its exit code is the
-container's. The server gets the same allow-listed environment as a local one: what an image or a proxy
-configuration brought in does not end up in the recording.
+So the engine is process 1, receives the signals, and its exit code is the container's. The server gets the
+same allow-listed environment as a local one, so variables of an image or a proxy configuration are not
+recorded.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def serve(spec: RunSpec) -> NoReturn:
-    """Become the server of *spec*, recorded.
+    """Replace this process by the server of *spec*, recorded.
 
     Raises:
-        UsageError: there is no such server.
+        UsageError: the server does not exist.
     """
     target = resolve(spec.target, spec.cwd)
     tape = Path(layout.TAPE)
-    tape.unlink(missing_ok=True)  # of a session that failed: the engine would append to it
+    tape.unlink(missing_ok=True)  # left by a failed session; the engine would append to it
     retrace.empty_recording(tape)
     options = _options("0.0.0.0", spec.health_path, target.folder)  # noqa: S104 - of an internal network
     options += ["--import-from", target.import_from, "--schedule", spec.threads]
@@ -40,10 +40,10 @@ def serve(spec: RunSpec) -> NoReturn:
 
 
 def serve_replay(path: Path | None) -> NoReturn:
-    """Become the replay of the run at *path*, by default the latest one.
+    """Replace this process by the replay of the run at *path*, by default the latest one.
 
     Raises:
-        RecordingFault: it must not be replayed here: another engine, a changed file, a database.
+        RecordingFault: it must not be replayed here: another engine, a changed file, or a database.
     """
     run, manifest = RunFolder.open(path or Path(layout.HOME, "runs", "latest"))
     result = manifest.result

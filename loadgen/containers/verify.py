@@ -1,4 +1,4 @@
-"""Verifying in containers: one without a network replays the server, another joins it and sends requests."""
+"""Verifying in containers: one without network replays the server, another joins it and sends requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 COLLECT_LIMIT = 60.0
-"""Seconds that fetching the logs and the verification may take."""
+"""Time limit for copying the logs and the verification."""
 
 
 async def replay_once(
@@ -93,7 +93,7 @@ async def _image(daemon: Daemon, manifest: Manifest, spec: VerifySpec, emit: Emi
 
 
 def _undetermined(manifest: Manifest, error: LoadgenError) -> Verdict:
-    """Return the verdict where the verifier itself could not reach one."""
+    """Return the verdict if the verifier itself could not reach one."""
     judge = Judge()
     judge.doubt(error)
     facts = Facts(

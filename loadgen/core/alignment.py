@@ -1,8 +1,8 @@
-"""What changed code asked, beside what was asked while recording: is that the same to the outside?
+"""Compares the calls of changed code with the recorded calls, as the outside sees them.
 
-For each request: the effects must be the same, in the same order. A read may be left out, repeated or moved,
-if nothing lies between its places that may change what it gives. Ambient calls do not count. A question
-without a recorded answer leaves the request undetermined, unless it is an effect, which is a divergence.
+For each request, the effects must be the same, in the same order. A read may be left out, repeated or moved,
+if nothing between its two positions may change its result. Ambient calls are not compared. A question without
+a recorded answer leaves the request undetermined, unless it is an effect, which is a divergence.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 START_UP = -1
-"""Stands for the number of a request where it is what the application did before it served."""
+"""Used in place of a request's number for what the application did before it served."""
 
 
 class Outcome(enum.StrEnum):
-    """What a request is to the outside, compared with the recording."""
+    """The result of comparing a request's calls with the recording."""
 
     SAME = "same"
     DIVERGED = "diverged"
@@ -31,7 +31,7 @@ class Outcome(enum.StrEnum):
 
 
 class How(enum.StrEnum):
-    """How a call is not as it was."""
+    """How a call differs from the recording."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -39,22 +39,22 @@ class How(enum.StrEnum):
     MOVED = "moved"
     REPEATED = "repeated"
     UNANSWERED = "unanswered"
-    """Asked, and never recorded."""
+    """Made, but never recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One call that is not as it was."""
+    """One call that differs from the recording."""
 
     how: How
     kind: str
-    """What the call is: effect, read, ..."""
+    """The kind of the call: effect, read, ..."""
     recorded: str = ""
-    """The recorded call; empty where there was none."""
+    """The recorded call; empty if there was none."""
     replayed: str = ""
-    """The call of the running code; empty where it makes none."""
+    """The call of the running code; empty if it makes none."""
     where: str = ""
-    """The line that asks, where the running code does."""
+    """The line that makes the call, if the running code does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Aligned:
     where: str = ""
     changes: tuple[Change, ...] = ()
     left: bool = False
-    """Whether it ended at a question without an answer."""
+    """Whether the request ended at a question without an answer."""
     ran: tuple[str, ...] = ()
-    """The statements that it ran while recording, without their arguments."""
+    """The recorded statements, without arguments."""
     runs: tuple[str, ...] = ()
-    """Those that it runs now."""
+    """The statements of the replay, without arguments."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Alignment:
     requests: list[Aligned] = field(default_factory=list)
 
     def summary(self) -> list[str]:
-        """Return in words how many calls of each kind there are fewer, more, or elsewhere."""
+        """Return in words how many calls of each kind are missing, additional or moved."""
         counted = Counter((one.kind, one.how) for request in self.requests for one in request.changes)
         return [
             f"{count} {_KINDS.get(kind, kind)}{'s' if count > 1 else ''} {_WORDS[how]}"
@@ -97,16 +97,16 @@ _WORDS = {
 }  # fmt: skip
 _KINDS = {"ambient": "clock or chance call", "ends": "end of a transaction"}
 _HANDLE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|#\d+""")
-"""A handle, or a text, which may look like it."""
+"""A handle, or a quoted text, which may look like one."""
 
 
 def _plain(shown: str) -> str:
-    """Return a call without the handles, which are the recording's own."""
+    """Return a call without its handles, which differ between recordings."""
     return _HANDLE.sub(lambda found: "#" if found[0][0] == "#" else found[0], shown)
 
 
 def align(told: Mapping[str, Mapping[str, Any]], classify: Callable[[Asked], Classified]) -> Alignment:
-    """Compare what each request did, as the replay tells it."""
+    """Compare the calls of each request, as reported by the replay."""
     found = Alignment()
     for number, one in sorted(told.items(), key=lambda item: int(item[0])):
         seq = int(number)
@@ -129,18 +129,18 @@ class _Made:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the call may be one of those that were recorded, by what is shown of it."""
+        """Whether the call may be a recorded one, by its description."""
         return self.how not in ("unanswered", "supposed", "instead")
 
     @property
     def unanswered(self) -> bool:
-        """Whether it has no recorded answer: what the replay supposed to be an effect may be none."""
+        """Whether it has no recorded answer; a call that the replay assumed to be an effect may be none."""
         supposed = self.how in ("supposed", "instead") and self.call.kind not in (Kind.EFFECT, Kind.STEP)
         return self.how in ("unanswered", "other") or supposed
 
     @property
     def change(self) -> How | None:
-        """How it is not as it was; None if it is."""
+        """How it differs; None if it does not."""
         return How.UNANSWERED if self.unanswered else _HOW.get(self.how)
 
 
@@ -173,10 +173,10 @@ class _Request:
         )
 
     def _effects(self) -> tuple[Outcome, str, str, str, str] | None:
-        """Compare the effects, one after the other, as far as the request came."""
+        """Compare the effects, one after the other, as far as the request got."""
         before = [_plain(call.asked.shown) for call in _effective(list(self.recorded.values()))]
         after = _effective_made(self.made)
-        # What stands in for a recorded call, or for none, is never the same, even if it is shown alike.
+        # A call with a substituted answer never counts as the same, even if its description is equal.
         same = [_plain(one.call.asked.shown) if one.is_recorded else "" for one in after]
         for at, one in enumerate(after):
             there = before[at] if at < len(before) else ""
@@ -202,7 +202,7 @@ class _Request:
         return None
 
     def _replaced(self, asked: _Made) -> str:
-        """Return the recorded call that *asked* seems to stand for: the first that is not asked any more."""
+        """Return the recorded call that *asked* probably replaces: the first that is no longer made."""
         if asked.index is not None:
             return self.recorded[asked.index].asked.shown
         taken = {one.index for one in self.made}
@@ -214,7 +214,7 @@ class _Request:
         return next(left, "")
 
     def _reads(self) -> tuple[Outcome, str, str, str, str] | None:
-        """Find a read that was given what it may not have been given where it stands now."""
+        """Find a read with a result that may be wrong at its new position."""
         effects = {index for index, call in self.recorded.items() if call.kind is Kind.EFFECT}
         done = set[int]()
         for one in self.made:
@@ -234,7 +234,7 @@ class _Request:
         return None
 
     def _changes(self) -> tuple[Change, ...]:
-        """Return what is added, removed, changed, moved and repeated; steps go with what they belong to."""
+        """Return the added, removed, changed, moved and repeated calls; steps belong to their statements."""
         changes = []
         taken = {one.index for one in self.made if one.index is not None}
         for one in self.made:
@@ -259,7 +259,7 @@ _HOW = {
     "ambient": How.ADDED, "moved": How.MOVED, "repeat": How.REPEATED, "unanswered": How.UNANSWERED,
     "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED,
 }  # fmt: skip
-"""How each answer that a replay gave differs from the recording; the rest are as they were."""
+"""How a call differs, by the kind of answer that the replay gave; other kinds do not differ."""
 
 
 def _statements(calls: Iterable[Classified]) -> Iterator[str]:
@@ -274,7 +274,7 @@ def _ends(statement: Statement) -> bool:
 
 
 def _effective(calls: Sequence[Classified]) -> list[Classified]:
-    """Return the effects: an end of a transaction is one where something was written before it."""
+    """Return the effects; the end of a transaction is one only if something was written before it."""
     found, written = [], False
     for call in calls:
         if call.kind is Kind.EFFECT or (_ends(call.statement) and written):

@@ -1,9 +1,9 @@
 """Attribution: whose fault a cause is, with the evidence.
 
-It follows from evidence alone, and is ``unknown`` where there is not enough of it. The strongest evidence is
-repetition: a recording never changes, so what differs in some of its replays only is the replay's doing, or a
-race. Nothing is the engine's while the code is changed, or after a request has left the tape: what such a
-request would have made or done is missing for all that come after it.
+The fault follows only from evidence, and is ``unknown`` if there is not enough. The strongest evidence is
+repetition: a recording never changes, so a difference in only some of its replays comes from the replay or
+from a race. Nothing is attributed to the engine if the code has changed, or after a request has left the
+tape, because objects and steps of that request are then missing for all later ones.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
 
 LENGTH = "header:content-length"
-"""Follows from the body."""
-_NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # what is longer or shorter has no name
+"""A consequence of the body."""
+_NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # a length has no field
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What a fault is told from."""
+    """The evidence for a fault."""
 
     head: Divergence
     verdicts: Sequence[Verdict]
@@ -35,14 +35,14 @@ class _Case:
 
     @property
     def code(self) -> str:
-        """What is known of its code, to begin a sentence with."""
+        """Whether the code changed, as the beginning of a sentence."""
         return (
             "its code is unchanged" if self.changed is not None else "whether its code changed is not known"
         )
 
     @property
     def earlier(self) -> Iterator[Divergence]:
-        """What differed before the head, in the server's order."""
+        """The divergences before the head, in the server's order."""
         for verdict in self.verdicts:
             for one in verdict.divergences:
                 if one.position is not None and one.position < (self.head.position or 0):
@@ -50,9 +50,9 @@ class _Case:
 
     @property
     def replays(self) -> list[Divergence | None]:
-        """The head as each replay has it; none where that replay answered as recorded.
+        """The head in each replay; None if that replay answered as recorded.
 
-        A replay that is undetermined may have ended before it: it counts only if it shows the head.
+        An undetermined replay may have ended before the head, so it counts only if it contains the head.
         """
         heads = [
             (
@@ -83,7 +83,7 @@ _Told = tuple[Fault, str, str] | None
 
 
 def _rules_to_ignore(head: Divergence) -> str:
-    """Return the options that leave out what differs; none if no rule could name all of it."""
+    """Return the options that leave out the differences; empty if rules cannot name all of them."""
     fields = [one.field for one in head.differences if one.field != LENGTH]
     rules = [field.replace("body:", "json:") for field in fields]
     named = all(_NAMEABLE.fullmatch(rule) for rule in rules)
@@ -114,7 +114,7 @@ def _other_request(case: _Case) -> _Told:
 
 
 def _engine_failed(case: _Case) -> _Told:
-    """Blame the engine: only for a replay of unchanged code, and where nothing has left the tape before."""
+    """Attribute to the engine: only for unchanged code, and if no request has left the tape before."""
     left = case.head.left
     if (
         left is None
@@ -163,7 +163,7 @@ def _left_the_tape(case: _Case) -> _Told:
 
 
 def _after_a_departure(case: _Case) -> _Told:
-    """Leave open what an earlier request took with it: state in memory that it would have left."""
+    """Leave the fault open if an earlier request left the tape: its changes in memory are missing."""
     before = next((one for one in case.earlier if one.left is not None), None)
     if before is None:
         return None
@@ -202,7 +202,7 @@ _RULES = (
     _once_is_not_enough,
     _another_each_time,
 )
-"""Asked in this order; the first that can tell does."""
+"""Applied in this order; the first rule with a result decides."""
 
 
 def attribute(
@@ -210,8 +210,8 @@ def attribute(
 ) -> tuple[Fault, str, str]:
     """Return whose fault it is that *head* differs, why, and what to do next.
 
-    *verdicts* are of all replays of the recording; *changed* names the files of the code that are not what
-    was recorded, ``None`` where that is not known.
+    *verdicts* are those of all replays of the recording; *changed* names the changed files of the code,
+    ``None`` if that is not known.
     """
     case = _Case(head, verdicts, None if changed is None else list(changed))
     for rule in _RULES:
@@ -224,7 +224,7 @@ def attribute(
 def reattribute(
     reasons: Sequence[Reason], causes: Sequence[Cause], changed: Sequence[str] | None
 ) -> list[Reason]:
-    """Return *reasons* with what is explained by changed code, or by a cause, taken off the engine."""
+    """Return *reasons*, attributing those of the engine to changed code or to a cause that explains them."""
     return [_explained(one, causes, changed) if one.fault == Fault.ENGINE else one for one in reasons]
 
 

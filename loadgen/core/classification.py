@@ -1,14 +1,14 @@
-"""What a call is to the outside: an effect, a read, a step of its own, or ambient. The table, and its order.
+"""Kinds of calls: effect, read, step, or ambient; and the table that assigns them.
 
 - An *effect* changes something outside, and must be made again: a statement that writes, bytes sent, a file
   written or removed, a process started.
 - A *read* asks for something that an effect may change.
-- *Ends* are effects only where something was written before: commit, rollback.
-- A *step* belongs to what was asked already, and asks nothing new: a cursor, its rows, a connection.
-- *Ambient* is what each process is told of time, chance and itself.
+- An *end* (commit, rollback) is an effect only if something was written before.
+- A *step* belongs to an earlier question and asks nothing new: a cursor, its rows, a connection.
+- An *ambient* call returns time, random numbers, or properties of the process.
 
-The first row that a callable's name matches counts, a user's own first; what none matches is an effect.
-What a statement is, a parser tells from what it says.
+The first row that matches the callable's name counts, a user's own rows first; a call without a row is an
+effect. A parser determines the kind of a statement.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.StrEnum):
-    """What a call is."""
+    """The kind of a call."""
 
     EFFECT = "effect"
     READ = "read"
@@ -33,11 +33,11 @@ class Kind(enum.StrEnum):
     STEP = "step"
     AMBIENT = "ambient"
     STATEMENT = "statement"
-    """Told by its statement: stands in the table only."""
+    """Only in the table: the statement determines the kind."""
 
 
 Row = tuple[str, Kind]
-"""A pattern, which the whole name of a callable matches, and what such a call is."""
+"""A pattern for the full name of a callable, and the kind of its calls."""
 
 TABLE: tuple[Row, ...] = (
     (r"loadgen\..*|gc\..*", Kind.AMBIENT),
@@ -68,40 +68,40 @@ TABLE: tuple[Row, ...] = (
 
 
 _TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
-"""The mode of a file that is opened to be written."""
+"""The mode of a file that is opened for writing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a statement does, as far as it could be parsed."""
+    """The tables that a statement reads and writes, as far as it could be parsed."""
 
     kind: Kind
     reads: frozenset[str] | None = frozenset()
-    """The tables that it reads; None where that is not known."""
+    """The tables that it reads; None if unknown."""
     writes: frozenset[str] | None = frozenset()
 
 
 class Parser(Protocol):
-    """Tells what a statement does."""
+    """Parses statements."""
 
     def __call__(self, statement: str) -> Statement:
-        """Return what *statement* does."""
+        """Return the tables that *statement* reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call, as the boundary tells of it."""
+    """A call, as reported by the boundary."""
 
     name: str
     text: str
-    """Its first text or bytes: of a statement, the statement."""
+    """Its first argument that is text or bytes, such as a statement."""
     shown: str
-    """All of it, as source text."""
+    """The whole call, as source text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A call, and what it is."""
+    """A call with its kind."""
 
     asked: Asked
     statement: Statement
@@ -109,7 +109,7 @@ class Classified:
 
     @property
     def kind(self) -> Kind:
-        """What it is."""
+        """The kind of the call."""
         return self.statement.kind
 
 
@@ -123,7 +123,7 @@ class Classifier:
         self._statements: dict[str, Statement] = {}
 
     def __call__(self, asked: Asked) -> Classified:
-        """Return what a call is."""
+        """Return a call with its kind."""
         kind = self._names.get(asked.name)
         if kind is None:
             kind = next((kind for row, kind in self._rows if row.fullmatch(asked.name)), Kind.EFFECT)
@@ -139,10 +139,10 @@ class Classifier:
 
 
 def table(own: Iterable[str] = ()) -> tuple[Row, ...]:
-    """Return the table behind a user's *own* rows, each given as ``PATTERN=KIND``.
+    """Return the table, preceded by a user's *own* rows, each given as ``PATTERN=KIND``.
 
     Raises:
-        UsageError: one of them is no such row.
+        UsageError: a row is not valid.
     """
     rows = []
     for text in own:
@@ -161,7 +161,7 @@ def table(own: Iterable[str] = ()) -> tuple[Row, ...]:
 
 
 def may_change(effect: Statement, read: Statement) -> bool:
-    """Whether what *read* gives may be another after *effect*."""
+    """Whether *effect* may change the result of *read*."""
     if effect.writes is None or read.reads is None:
         return True
     return bool(effect.writes & read.reads)

@@ -1,6 +1,6 @@
-"""Comparison of one recorded with one replayed answer: status, headers as an ordered list, body bytes.
+"""Comparison of a recorded with a replayed answer: status, headers as an ordered list, body bytes.
 
-What is left out is named by a rule, and every rule in force is written into the verdict.
+Rules name everything that is left out, and the verdict lists all rules in force.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 SERVED_HEADER = protocol.SERVED_HEADER.lower()
 OUTCOME_HEADER = protocol.OUTCOME_HEADER.lower()
 OWN_HEADER = protocol.OWN_HEADER.lower()
-"""A server may well send a ``Date`` beside the application's: this says which is whose."""
+"""The header that says which headers the application set, because the server may send the same ones."""
 REQUEST_FIELD = "request:"
-"""How a field begins that is of the request, where a client is compared: then follows its part."""
+"""Prefix of fields of the request, used when a client is compared; the part of the request follows."""
 SHOWN = 400
-"""Characters of a value that a difference quotes."""
+"""Characters quoted of a value in a difference."""
 PLACES = 8
-"""Places of a body that are told; the others are counted."""
+"""Number of differing paths of a body that are listed; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is not compared, and why."""
+    """A rule: what is not compared, and why."""
 
     name: str
     why: str
     headers: frozenset[str] = frozenset()
     """Names of header fields, in lower case."""
     paths: tuple[json_path.Path, ...] = ()
-    """Places in JSON bodies; every other byte of the body is compared."""
+    """Paths in JSON bodies; every other byte of the body is compared."""
 
     @property
     def leaves_out(self) -> list[str]:
-        """What is left out, for readers."""
+        """The fields that are left out, for readers."""
         return sorted(self.headers) or [self.name]
 
 
 def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
-    """Return the rules that the user named: ``header:NAME`` and ``json:PATH``.
+    """Return the rules given by the user: ``header:NAME`` and ``json:PATH``.
 
     Raises:
-        UsageError: one is none.
+        UsageError: a rule is not valid.
     """
     rules = []
     for name in given:
@@ -65,7 +65,7 @@ def ignoring(given: Iterable[str]) -> tuple[Rule, ...]:
                     )
                 case "json":
                     path = json_path.parse(what)
-                    # What is left out may be of another length, so the body's length goes with it.
+                    # The ignored value may have a different length, so the body's length is left out too.
                     rules.append(
                         Rule(name, "left out on the command line", frozenset({"content-length"}), (path,))
                     )
@@ -108,12 +108,12 @@ class Difference:
 
 
 def header(answer: Response, name: str) -> str | None:
-    """Return the value of the last header called *name*, given in lower case: ours come after all others."""
+    """Return the value of the last header *name*, in lower case: loadgen's headers come last."""
     return next((value for key, value in reversed(answer.headers) if key.lower() == name), None)
 
 
 def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Headers:
-    """Return the headers that *rules* leave in."""
+    """Return the headers that *rules* do not exclude."""
     try:
         own = json.loads(header(answer, OWN_HEADER) or "[]")
     except ValueError:
@@ -122,7 +122,7 @@ def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Heade
         own = []
     out = frozenset[str]().union(*(rule.headers for rule in rules))
     kept = []
-    # The server's own comes before the application's, and may be equal to it: each of these counts once.
+    # The server's own header comes before the application's, and may be equal: each counts once.
     for name, value in reversed(answer.headers):
         if name.lower() not in out:
             kept.append((name, value))
@@ -133,7 +133,7 @@ def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Heade
 
 
 def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:
-    """Return the body, with null in place of each value that *rules* leave out."""
+    """Return the body, with null instead of each value that *rules* leave out."""
     paths = [path for rule in rules for path in rule.paths]
     if not paths:
         return answer.body
@@ -242,7 +242,7 @@ def _body(recorded: bytes, replayed: bytes) -> Iterator[Difference]:
 
 
 def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Walk two JSON values and yield where they differ."""
+    """Yield the paths at which two JSON values differ, with both values."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             here = f"{path}.{key}" if key.isidentifier() else f"{path}[{json.dumps(key)}]"
@@ -257,7 +257,9 @@ def _json(before: Any, after: Any, path: str) -> Iterator[tuple[str, str, str]]:
             yield from _json(left, right, f"{path}[{index}]")
         if len(before) != len(after):
             yield f"{path}.length", str(len(before)), str(len(after))
-    elif type(before) is not type(after) or repr(before) != repr(after):  # NaN is itself, 0.0 is not -0.0
+    elif type(before) is not type(after) or repr(before) != repr(
+        after
+    ):  # NaN equals itself, 0.0 does not equal -0.0
         yield path, _value(before), _value(after)
 
 

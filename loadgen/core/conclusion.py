@@ -1,4 +1,4 @@
-"""Which verdict counts: of several replays of one recording, and of all verifications of a run."""
+"""Decides which verdict counts: of several replays of a recording, and of all verifications of a run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def counting_replay(verdicts: Sequence[Verdict]) -> int:
-    """Return which of several replays of one recording counts: the worst one, the earliest of equals."""
+    """Return the index of the replay that counts: the worst one, the earliest of equals."""
     return worst(range(len(verdicts)), lambda at: verdicts[at].judgement)
 
 
 def counting_verification(verdicts: Mapping[int, Verdict | None]) -> int | None:
-    """Return which verification of a run counts, by its number; ``None`` where there is none.
+    """Return the number of the verification that counts; ``None`` if there is none.
 
-    That is the latest; or, where the latest was one of several replays, the one that has their conclusion.
-    ``None`` in place of a verdict stands for a verification that has none that can be read.
+    This is the latest; or, if the latest was one of several replays, the one with their conclusion. A verdict
+    of ``None`` means that the verification has no readable verdict.
     """
     if not verdicts:
         return None

@@ -1,4 +1,4 @@
-"""Departure: that a request left the tape in a replay, why, and where. What the boundary reports of it."""
+"""A request that left the tape in a replay: why and where, as reported by the boundary."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ class Departure:
     """How one request left the tape."""
 
     code: str
-    """Why, as one of the codes of :mod:`loadgen.protocol`: everything is decided on it."""
+    """The reason, one of the codes of :mod:`loadgen.protocol`; decisions depend only on it."""
     why: str
-    """The same for people."""
+    """The reason in words."""
     stack: tuple[str, ...] = ()
     """The application's calls at that point, innermost first."""
     after: int | None = None
-    """The first request that had left the tape before this one, if any had."""
+    """The first request that left the tape before this one, if any."""
     lost: int | None = None
-    """The request that left the tape before, if what it would have made or done is missing here."""
+    """The request that left the tape earlier, if an object or step of it is missing here."""
 
     @classmethod
     def from_json(cls, content: object) -> Departure:
-        """Return what the boundary reports as *content*.
+        """Decode a report of the boundary.
 
         Raises:
-            ValueError: it is not such a report.
+            ValueError: *content* is not a valid report.
         """
         try:
             return msgspec.convert(content, cls)

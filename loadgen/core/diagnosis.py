@@ -1,14 +1,14 @@
-"""Diagnosis: from what differs to its causes, each told once.
+"""Diagnosis: groups divergences by cause.
 
-Divergences that follow from one another are one cause: they left the tape at the same place, they shift a
-number by the same amount, they change a value into the same other one, or they change the same field of the
-same kind of request. A cause is headed by its first divergence in the server's order.
+Divergences that follow from one another have one cause: they left the tape at the same place, they shift a
+number by the same amount, they change a value into the same other value, or they change the same field of the
+same kind of request. The head of a cause is its first divergence in the server's order.
 
-A request that left the tape takes with it what it would have made and done. Those that leave the tape after
-it, elsewhere, are consequences of its cause, and are listed with it: where the tape says so (an object that
-the lost request would have made), that is certain; otherwise it is likely, and only a replay in which the
-first cause is settled can tell. What differs without leaving the tape is a cause of its own. Whose fault a
-cause is, :mod:`loadgen.core.attribution` decides.
+If a request leaves the tape, its objects and steps are missing for others. Requests that leave the tape later
+and elsewhere are consequences of its cause, and are listed with it. If the tape shows it (an object that the
+first request would have created), this is certain; otherwise it is likely, and only a replay without the
+first cause can confirm it. A difference without leaving the tape is a cause of its own.
+:mod:`loadgen.core.attribution` decides whose fault a cause is.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
 
 def diagnosed(verdict: Verdict, replays: Sequence[Verdict], changed: Sequence[str] | None) -> Verdict:
-    """Return *verdict*, one of those of the *replays* of one recording, with the causes found in all of them.
+    """Return *verdict*, one of those of the *replays* of a recording, with the causes found in all of them.
 
-    *changed* names the files of the application that are not what they were while recording; ``None`` where
-    that is not known.
+    *changed* names the changed files of the application; ``None`` if that is not known.
     """
     groups, follows = _causes(replays)
     causes = tuple(_cause(own, after, replays, changed) for own, after in groups)
@@ -50,13 +49,13 @@ def diagnosed(verdict: Verdict, replays: Sequence[Verdict], changed: Sequence[st
 
 
 def diagnose(replays: Sequence[Verdict], changed: Sequence[str] | None) -> list[Cause]:
-    """Return the causes of what differs in one or more *replays*; see :func:`diagnosed`."""
+    """Return the causes of the divergences in one or more *replays*; see :func:`diagnosed`."""
     groups, _ = _causes(replays)
     return [_cause(own, after, replays, changed) for own, after in groups]
 
 
 def group(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
-    """Gather divergences that follow from one another; *divergences* and the groups are in server order."""
+    """Group divergences that follow from one another; *divergences* and groups are in server order."""
     parent = list(range(len(divergences)))
 
     def root(at: int) -> int:
@@ -76,16 +75,16 @@ def group(divergences: Sequence[Divergence]) -> list[list[Divergence]]:
 
 
 def numberless(text: str) -> str:
-    """Return *text* with an ``N`` for each of its numbers: what differs in them alone is of one kind."""
+    """Return *text* with ``N`` for each number, so that texts that differ only in numbers are equal."""
     return re.sub(r"\d+", "N", text)
 
 
 _Group = tuple[list["Divergence"], list["Divergence"]]
-"""What shows a cause itself, and what follows from that."""
+"""The divergences of a cause itself, and their consequences."""
 
 
 def _causes(replays: Sequence[Verdict]) -> tuple[list[_Group], dict[int, int]]:
-    """Return the groups, the first in order first, and which request each consequence follows from."""
+    """Return the groups in server order, and the request that each consequence follows from."""
     first_seen: dict[int, Divergence] = {}
     for verdict in replays:
         for divergence in verdict.divergences:
@@ -101,7 +100,7 @@ def _causes(replays: Sequence[Verdict]) -> tuple[list[_Group], dict[int, int]]:
 
 
 def _root(seq: int, divergences: Mapping[int, Divergence]) -> int:
-    """Return the request whose leaving the tape explains the divergence of *seq*, perhaps itself."""
+    """Return the request whose departure from the tape explains the divergence of *seq*, maybe itself."""
     passed = {seq}
     while (before := _explained_by(divergences[seq], divergences)) is not None and before not in passed:
         passed.add(before)
@@ -110,7 +109,7 @@ def _root(seq: int, divergences: Mapping[int, Divergence]) -> int:
 
 
 def _explained_by(divergence: Divergence, divergences: Mapping[int, Divergence]) -> int | None:
-    """Return the earlier request whose leaving the tape explains that this one left it, too."""
+    """Return the earlier request whose departure explains that this one left the tape too."""
     left = divergence.left
     if left is None or left.code == protocol.NOT_THE_RECORDED_REQUEST:
         return None
@@ -124,7 +123,7 @@ def _explained_by(divergence: Divergence, divergences: Mapping[int, Divergence])
 
 
 def _in_order(divergences: Iterable[Divergence], replays: Sequence[Verdict]) -> list[Divergence]:
-    """Sort by the server's order: each verdict has its own divergences in it already."""
+    """Sort by the server's order, in which each verdict's divergences already are."""
     if len(replays) == 1:
         return list(divergences)
     return sorted(divergences, key=lambda one: (one.position is None, one.position or 0, one.seq))
@@ -139,7 +138,7 @@ def _cause(
 
 
 def _signatures(divergence: Divergence) -> Iterator[object]:
-    """Yield what ties a divergence to others of the same cause."""
+    """Yield keys that a divergence shares with others of the same cause."""
     kind = (divergence.method, numberless(divergence.target))
     if divergence.left is not None:
         yield "left", divergence.left.code, numberless(divergence.evidence)
@@ -148,7 +147,9 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
         return
     told = [one for one in divergence.differences if one.field != LENGTH] or list(divergence.differences)
     for one in told:
-        if one.field.startswith(REQUEST_FIELD):  # what a client asked for: it asks otherwise for one reason
+        if one.field.startswith(
+            REQUEST_FIELD
+        ):  # a client that sends different requests does so for one reason
             yield "asked", one.field
         yield "field", kind, numberless(one.field)
         shift = _shift(one.recorded, one.replayed)
@@ -159,7 +160,7 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
 
 
 def _shift(recorded: str, replayed: str) -> int | None:
-    """Return by how much a whole number is shifted, if both are such and not the same."""
+    """Return the difference of two whole numbers, if both are whole numbers and not equal."""
     try:
         before, after = json.loads(recorded), json.loads(replayed)
     except ValueError:

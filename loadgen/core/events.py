@@ -58,18 +58,18 @@ class Figures(Happened, frozen=True, kw_only=True, tag="figures"):
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What came of the clients of a session that were recorded through the gateway."""
+    """The outcome of a session with clients that were recorded through the gateway."""
 
     connections: int
-    """Connections that sent a request."""
+    """Number of connections that sent a request."""
     most_open: int
-    """Requests that were open at once, at most."""
+    """Largest number of requests that were open at once."""
     exit_code: int | None = None
-    """Of the client's command; None: there was none, or it was ended with the recording."""
+    """Exit code of the client's command; None: there was none, or the recording ended it."""
     refused: dict[str, int] = {}
-    """Requests that were not taken, by status and reason; they have no number."""
+    """Refused requests, by status and reason; they have no number."""
     left: dict[str, int] = {}
-    """Clients that left early, by when they did."""
+    """Clients that disconnected early, by when they did."""
 
 
 class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
@@ -86,7 +86,7 @@ class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
     interrupted: bool = False
     """Whether the session was stopped early, on request."""
     visit: Visit | None = None
-    """What came of its clients, where they came through the gateway."""
+    """The outcome of its clients, if they used the gateway."""
 
 
 class EntryBody(Happened, frozen=True, kw_only=True, tag="body"):
@@ -101,7 +101,7 @@ class Entry(Happened, frozen=True, kw_only=True, tag="entry"):
 
     name: str
     fields: dict[str, Any]
-    """As :func:`loadgen.core.transcript.encode` gives them."""
+    """As returned by :func:`loadgen.core.transcript.encode`."""
     at: float
     """Seconds since the session began, by its own clock."""
     due: float | None = None

@@ -1,4 +1,4 @@
-"""The vocabulary of values: what was asked and what was answered, byte for byte."""
+"""The vocabulary of values: requests and answers, byte for byte."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Response:
     body: bytes = b""
     """The body's bytes as they were on the wire, before content decoding."""
     pieces: tuple[int, ...] = field(default=(), compare=False)
-    """The sizes of its pieces, where the client took it piece by piece; the network decides on them, too."""
+    """The sizes of its pieces, if the client read it piece by piece; they also depend on the network."""
     reason: str | None = None
     """The reason phrase of the status line; None where it is not known."""
 
@@ -50,7 +50,7 @@ class Failure:
     """The client's error, such as ``ReadTimeout``."""
     message: str
     pieces: tuple[int, ...] = field(default=(), compare=False)
-    """The sizes of the pieces of an answer that had come, where the client took it piece by piece."""
+    """The sizes of the pieces that had arrived, if the client read the answer piece by piece."""
     came: Response | None = None
     """What had come of the answer: its head, and the beginning of its body; None without a head."""
 

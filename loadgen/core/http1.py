@@ -1,8 +1,8 @@
-"""HTTP/1 framing without I/O: where a message begins and ends in a stream of bytes, and what its head says.
+"""HTTP/1 framing without I/O: where messages begin and end in a stream of bytes, and the content of heads.
 
-The bytes themselves are never rewritten: whoever passes a message on passes what came. Heads are read
-strictly where two readers could disagree (two lengths, a length beside ``chunked``, folded or misspelt
-header lines), because a recorded request must mean the same to the server now and in every replay.
+Bytes are never rewritten; a message is passed on unchanged. Heads are parsed strictly where two parsers could
+disagree (two lengths, a length beside ``chunked``, folded or malformed header lines), because a recorded
+request must mean the same to the server now and in every replay.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from loadgen.core.exchange import Headers
 
 HEAD_LIMIT = 1 << 20
-"""Bytes of one head."""
+"""Largest size of a head, in bytes."""
 LINE_LIMIT = 1 << 12
-"""Bytes of the line with a chunk's size."""
+"""Largest size of the line with a chunk's size, in bytes."""
 TRAILER_LIMIT = 1 << 16
-"""Bytes of the header lines after the last chunk."""
+"""Largest size of the header lines after the last chunk, in bytes."""
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -34,11 +34,11 @@ _NO_BODY = frozenset({204, 304})
 
 
 class Malformed(ValueError):  # noqa: N818 - says what the bytes are
-    """These bytes are not a message of HTTP/1; its text is one of a fixed set, fit for counting."""
+    """The bytes are not an HTTP/1 message; the text is one of a fixed set, so that it can be counted."""
 
 
 class Refused(Malformed):
-    """A request that cannot be taken, with the status that tells its client so."""
+    """A request that is refused, with the status for its client."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -53,15 +53,15 @@ class Body(Protocol):
     content: list[bytes]
 
     def take(self, data: bytes) -> int:
-        """Take bytes, and return how many of them, from the first, belong to the body.
+        """Handle bytes, and return how many of them belong to the body.
 
         Raises:
-            Malformed: they cannot.
+            Malformed: they cannot belong to it.
         """
 
 
 class Sized:
-    """A body of a known length; a length of 0 is a message without one."""
+    """A body of known length; a length of 0 means a message without body."""
 
     def __init__(self, length: int) -> None:
         self._missing = length
@@ -81,7 +81,7 @@ class Sized:
 
 
 class ToTheEnd:
-    """A body that lasts until the connection ends; whoever reads that sets :attr:`ended`."""
+    """A body that lasts until the connection ends; the reader then sets :attr:`ended`."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -94,14 +94,14 @@ class ToTheEnd:
 
 
 class Chunked:
-    """A body in chunks: its content is that of the chunks."""
+    """A chunked body; its content is that of the chunks."""
 
     def __init__(self) -> None:
         self._line = b""
         self._missing = 0
-        """Content that the present chunk still lacks."""
+        """Missing bytes of the current chunk."""
         self._next = self._size
-        """What the next line is."""
+        """The parser for the next line."""
         self._trailers = 0
         self.ended = False
         self.content: list[bytes] = []
@@ -150,14 +150,14 @@ class Chunked:
 
 
 def head_end(data: bytes, start: int = 0) -> int:
-    """Return where the head at the beginning of *data* ends; -1: not yet. *start*: nothing ends before it."""
+    """Return where the head at the beginning of *data* ends; -1: not yet. It does not end before *start*."""
     found = _HEAD_END.search(data, max(0, start - 2))
     return found.end() if found else -1
 
 
 @dataclass(slots=True)
 class RequestHead:
-    """What the head of a request says."""
+    """The parsed head of a request."""
 
     method: str
     target: str
@@ -165,32 +165,32 @@ class RequestHead:
     """The version is 1.*minor*."""
     headers: Headers
     length: int | None
-    """Of the body; None: it comes in chunks."""
+    """Length of the body; None: it is chunked."""
     keeps: bool
     """Whether the client wants to use the connection again."""
     expects: bool
     """Whether the client waits for ``100 Continue`` before it sends the body."""
 
     def body(self) -> Body:
-        """Return what reads the body that follows."""
+        """Return a reader for the body."""
         return Chunked() if self.length is None else Sized(self.length)
 
 
 @dataclass(slots=True)
 class AnswerHead:
-    """What the head of an answer says."""
+    """The parsed head of an answer."""
 
     status: int
     reason: str
     headers: Headers
     length: int | None
-    """Of the body, as the header says; None: it does not."""
+    """Length of the body in the header; None: it is missing."""
     chunked: bool
     keeps: bool
-    """Whether the server lets the connection be used again, if the end of the answer is known."""
+    """Whether the server allows the connection to be used again, if the end of the answer is known."""
 
     def body(self, method: str) -> Body:
-        """Return what reads the body that follows the answer to a request with *method*."""
+        """Return a reader for the body of the answer to a request with *method*."""
         if method == "HEAD" or self.status in _NO_BODY or self.status < 200:  # noqa: PLR2004
             return Sized(0)
         if self.chunked:
@@ -199,10 +199,10 @@ class AnswerHead:
 
 
 def request_head(raw: bytes) -> RequestHead:
-    """Read the head of a request, its empty line included.
+    """Parse the head of a request, including its empty line.
 
     Raises:
-        Refused: it is not one of HTTP/1, or does not say for certain where its body ends.
+        Refused: it is not HTTP/1, or the end of the body is ambiguous.
     """
     text = raw.decode("latin-1")
     method, target, minor, start = _request_line(text)
@@ -243,10 +243,10 @@ def check_beginning(data: bytes) -> None:
 
 
 def answer_head(raw: bytes) -> AnswerHead:
-    """Read the head of an answer, its empty line included.
+    """Parse the head of an answer, including its empty line.
 
     Raises:
-        Malformed: it is not one of HTTP/1.
+        Malformed: it is not HTTP/1.
     """
     text = raw.decode("latin-1")
     line = _STATUS_LINE.match(text)
@@ -259,7 +259,7 @@ def answer_head(raw: bytes) -> AnswerHead:
 
 
 class _Said:
-    """What the header fields say about the connection and the body."""
+    """The header fields about the connection and the body."""
 
     __slots__ = ("coding", "connection", "expect", "length")
 
@@ -284,7 +284,7 @@ class _Said:
                     self.expect = value.lower()
 
     def keeps(self, minor: int) -> bool:
-        """Say whether the connection can be used again after a message of version 1.*minor*."""
+        """Whether the connection can be used again after a message of version 1.*minor*."""
         if not self.connection:
             return minor > 0
         words = {word.strip() for word in self.connection.split(",")}

@@ -30,7 +30,7 @@ class Checked:
     """What came of checking an invariant."""
 
     invariant: str
-    """As it was given."""
+    """The option as given."""
     holds: bool | None
     """None: undetermined."""
     message: str
@@ -42,7 +42,7 @@ class Checked:
 
 
 class Invariant(Protocol):
-    """What must hold of a history."""
+    """A condition on a history of exchanges."""
 
     def check(self, history: Sequence[Operation]) -> Checked:
         """Return the first contradiction, in the order of the answers."""
@@ -51,7 +51,7 @@ class Invariant(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Valued:
     path: str
-    """As it was given, with its ``json:``."""
+    """The path as given, with ``json:``."""
 
     def _values(self, history: Sequence[Operation]) -> list[tuple[Operation, Any]]:
         parsed = json_path.parse(self.path.removeprefix(PREFIX))
@@ -78,7 +78,7 @@ class Unique(_Valued):
     """No two answers have the same value."""
 
     def check(self, history: Sequence[Operation]) -> Checked:
-        """Return the first value that comes again."""
+        """Return the first repeated value."""
         name, seen = f"unique {self.path}", dict[str, int]()
         values = self._values(history)
         for one, value in values:
@@ -94,10 +94,10 @@ class Unique(_Valued):
 
 @dataclass(frozen=True, slots=True)
 class Monotonic(_Valued):
-    """Whoever asks when an answer is known gets no smaller value."""
+    """A request that is sent after an answer was received does not get a smaller value."""
 
     def check(self, history: Sequence[Operation]) -> Checked:
-        """Return the first answer with less than one that was known when it was asked for."""
+        """Return the first answer with a smaller value than one received before its request was sent."""
         name, known = f"monotonic {self.path}", list[tuple[float, float, int]]()
         for one, value in self._values(history):
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -115,7 +115,7 @@ class Conserved(_Valued):
     """All answers have the same value."""
 
     def check(self, history: Sequence[Operation]) -> Checked:
-        """Return the first answer with another value than the first one."""
+        """Return the first answer with a value that differs from the first one."""
         name, first = f"conserved {self.path}", None
         values = self._values(history)
         for one, value in values:

@@ -36,13 +36,13 @@ class Fire(_Job, frozen=True, kw_only=True, tag="fire"):
 
 
 class Serve(_Job, frozen=True, kw_only=True, tag="serve"):
-    """In a container: become the server to record."""
+    """In a container: run the server to record."""
 
     spec: RunSpec
 
 
 class ServeReplay(_Job, frozen=True, kw_only=True, tag="serve_replay"):
-    """In a container: become the replay of a run's server."""
+    """In a container: run the replay of a run's server."""
 
     run: str
 

@@ -1,6 +1,6 @@
-"""JSON paths such as ``$.user.password``, ``$.items[*].key``, ``$..token``: where in a text they point to.
+"""JSON paths such as ``$.user.password``, ``$.items[*].key``, ``$..token``, and their matches in a text.
 
-A match is a span of the text, so that a value can be replaced and every other byte stays what it was.
+A match is a span of the text, so that a value can be replaced without changing any other byte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse(text: str) -> Path:
     """Parse a path.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     if not text.startswith("$") or text == "$":
         raise ValueError("a JSON path looks like $.name, $.list[*].name or $..name")
@@ -60,7 +60,7 @@ def parse(text: str) -> Path:
 
 
 def advance(paths: Iterable[Path], step: Step) -> list[Path]:
-    """Return what is left of *paths* once a value's child *step* is entered; ``()`` where one ends."""
+    """Return the remaining *paths* below a value's child *step*; ``()`` if one ends there."""
     left: list[Path] = []
     for path in paths:
         if path and path[0] == DEEP:
@@ -78,7 +78,7 @@ def find(text: str, paths: Iterable[Path]) -> list[tuple[int, int]]:
 
     Raises:
         ValueError: the text is not one JSON value.
-        RecursionError: it is nested too deeply to be read.
+        RecursionError: it is nested too deeply.
     """
     spans: list[tuple[int, int]] = []
     end = _walk(text, _skip(text, 0), list(paths), spans)
@@ -93,7 +93,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _walk(text: str, at: int, paths: list[Path], spans: list[tuple[int, int]]) -> int:
-    """Pass the value that begins at *at*, and return where it ends."""
+    """Skip the value that begins at *at*, and return where it ends."""
     opening = text[at : at + 1]
     if () in paths or not paths or opening not in ("{", "["):
         end = int(_decoder.raw_decode(text, at)[1])

@@ -39,30 +39,30 @@ if TYPE_CHECKING:
     from loadgen.errors import LoadgenError
 
 KEPT = 1000
-"""Divergences of which the details are kept, and so of undecided requests and of calls; all are counted."""
+"""Number of divergences, undecided requests and calls that are kept in detail; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a kind of replay is held to, beside equal answers."""
+    """What a mode of replay compares, in addition to answers."""
 
     rules: tuple[Rule, ...] = RULES
-    """What it leaves out."""
+    """What it leaves out of the comparison."""
     boundary: bool = True
-    """Whether a request boundary says of each answer that it came from the tape."""
+    """Whether a request boundary reports for each answer that it came from the tape."""
     order: str = "server's order"
-    """What the order of two steps a request is called that must be equal, too; empty where there is none."""
+    """Name of the order (two steps per request) that must be equal too; empty if there is none."""
 
 
 BOUNDARY = Terms()
 PROCESS = Terms(rules=(), boundary=False, order="")
-"""A whole process: the clock of the server's own headers is on the tape; when its threads send is not."""
+"""A whole process: the server's own headers are on the tape; the order in which threads send is not."""
 CLIENT = Terms(rules=(), boundary=False, order="client's order")
-"""A load generator: its steps are the events that it lived."""
+"""A load generator: its steps are its events."""
 
 
 class Judge:
-    """Collects the evidence of one replay; memory grows with what differs, not with what is the same."""
+    """Collects the evidence of one replay; memory grows only with the number of differences."""
 
     def __init__(self, ignored: tuple[Rule, ...] = (), terms: Terms = BOUNDARY) -> None:
         self._terms = terms
@@ -88,20 +88,20 @@ class Judge:
         self._steps: int | None = None
         self._entered: dict[int, int] = {}
         self._by_the_server = set[int]()
-        """Requests that the HTTP server answered itself, and whose entering the application was not seen."""
+        """Requests that the HTTP server answered itself, and that did not enter the application so far."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """What is not compared."""
+        """The rules: what is not compared."""
         return self._rules
 
     @property
     def diverged(self) -> int:
-        """Divergences so far."""
+        """Number of divergences so far."""
         return self._diverged
 
     def doubt(self, error: LoadgenError) -> None:
-        """Note why the question cannot be answered, or not fully."""
+        """Note why the run cannot be judged, or not completely."""
         self._reasons.append(Reason(error.fault, error.message, error.advice, error.code))
 
     def pair(
@@ -157,8 +157,8 @@ class Judge:
     def _served(self, seq: int, recorded: Response, replayed: Response) -> tuple[Difference, ...]:
         """Return a difference unless both answers are the application's, or both the HTTP server's own.
 
-        The server's own is either to what it refuses, which never enters the application, or to an error that
-        leaves the application. Which of the two it was is in the server's order, and so is compared, too.
+        The server itself answers requests that it refuses, which never enter the application, and errors that
+        leave the application. The server's order shows which of the two it was, so this is compared too.
         """
         before, after = header(recorded, SERVED_HEADER), header(replayed, SERVED_HEADER)
         if before is None and after is None:
@@ -176,7 +176,7 @@ class Judge:
         differences: tuple[Difference, ...],
         left: Departure | None = None,
     ) -> None:
-        """Count a request whose outcome was compared, with what was found."""
+        """Count a compared request, with its differences."""
         self._compared += 1
         if not differences:
             return
@@ -189,7 +189,7 @@ class Judge:
     def undecided(
         self, request: Request, code: str, why: str, advice: str = "", stack: tuple[str, ...] = ()
     ) -> None:
-        """Note that nothing can be said about *request*, for the reason *code*; others are judged as ever."""
+        """Note that *request* cannot be judged, for the reason *code*; other requests can."""
         self._undecided_count += 1
         if len(self._undecided) < KEPT:
             self._undecided.append(
@@ -197,11 +197,11 @@ class Judge:
             )
 
     def calls(self, differences: Iterable[CallDifference]) -> None:
-        """Note calls that differ: they are listed. What of them is a divergence goes to :meth:`note`, too."""
+        """List calls that differ; divergences among them are also passed to :meth:`note`."""
         self._calls += islice(differences, KEPT - len(self._calls))
 
     def order_piece(self, recorded: tuple[int, ...], replayed: list[int]) -> None:
-        """Compare the next piece of the recorded server order with the whole replayed one."""
+        """Compare the next piece of the recorded server order with the complete replayed order."""
         done = self._steps or 0
         for at, step in enumerate(recorded, done):
             self._by_the_server.discard(step)
@@ -237,9 +237,9 @@ class Judge:
         self._order = Divergence(abs(recorded or replayed or 0), 0, "", "", (difference,))
 
     def event(self, seq: int, recorded: str, replayed: str) -> bool:
-        """Compare the next event that a client lived, told in words, and say whether it is the same.
+        """Compare the next event of a client, given in words, and return whether it is the same.
 
-        It is that of request *seq*; 0 for one that is no step of a request.
+        *seq* is the event's request; 0 if it is not a step of a request.
         """
         if self._order is None and recorded != replayed:
             difference = Difference(f"client order, step {(self._steps or 0) + 1}", recorded, replayed)
@@ -250,7 +250,7 @@ class Judge:
     def verdict(
         self, *, requests: int, whole: bool, client_order_same: bool | None, facts: Facts | None = None
     ) -> Verdict:
-        """Reach the verdict; *whole* says that the transcript and its replay came to their ends."""
+        """Return the verdict; *whole* says that the transcript and its replay are complete."""
         if requests and self._nothing_came == requests:
             what = (
                 f"no request got an answer while recording, so there is nothing to compare "

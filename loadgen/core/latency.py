@@ -11,12 +11,12 @@ _FLOOR = 1e-6
 
 
 class Histogram:
-    """Counts durations, in seconds; its size depends on their range, not on their number."""
+    """Counts durations in seconds; its size depends on their range, not their number."""
 
     def __init__(self) -> None:
         self.count = 0
         self.longest = 0.0
-        """The longest duration, exactly."""
+        """The exact longest duration."""
         self._buckets: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:

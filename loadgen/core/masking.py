@@ -1,8 +1,8 @@
-"""Secrets, masked in what is exported and shown; never in what is compared.
+"""Masks secrets in exported and displayed data; comparisons use the unmasked data.
 
-A rule is ``header:NAME``, ``json:PATH``, or ``query:NAME`` (a field of a query string or of a form).
-:data:`ALWAYS` is always in force. A masked value becomes :data:`MASK`; nothing else of a message changes.
-What was masked is remembered, so that free text (evidence, logs) can be rid of the same values.
+A rule is ``header:NAME``, ``json:PATH``, or ``query:NAME`` (a field of a query string or of a form). The
+rules in :data:`ALWAYS` are always in force. A masked value becomes :data:`MASK`; the rest of a message is
+unchanged. Masked values are remembered, so that they can be removed from free text (evidence, logs).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MASK = "(masked)"
 ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie", "header:set-cookie")
 WORTH = 4
-"""Shorter values are not searched for in free text: they are everywhere."""
+"""Shorter values are not searched in free text, because they occur everywhere."""
 _ADVICE = "Give header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME."
 
 
@@ -40,10 +40,10 @@ class Rules:
 
 
 def parse(given: Iterable[str]) -> Rules:
-    """Parse the rules that the user named, and add those that are always in force.
+    """Parse the rules given by the user, and add those that are always in force.
 
     Raises:
-        UsageError: one is none.
+        UsageError: a rule is not valid.
     """
     names = tuple(dict.fromkeys((*ALWAYS, *(rule.strip() for rule in given))))
     headers, fields, paths = set(), set(), []
@@ -65,12 +65,12 @@ def parse(given: Iterable[str]) -> Rules:
 
 
 class Masker:
-    """Applies rules, counts what they masked, and remembers the values for :meth:`text`."""
+    """Applies rules, counts masked values, and remembers them for :meth:`text`."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.masked: Counter[str] = Counter()
-        """How many values were masked, by header and field; those of all JSON paths together."""
+        """Number of masked values, by header and field; all JSON paths together."""
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self._query = (
@@ -80,7 +80,7 @@ class Masker:
         )
 
     def headers(self, headers: Headers) -> Headers:
-        """Mask the values of the headers that the rules name, and named fields of URLs in others."""
+        """Mask the headers named by the rules, and named fields of URLs in other headers."""
         if not self._query and not any(name.lower() in self.rules.headers for name, _ in headers):
             return headers
         return tuple((name, self._header(name.lower(), value)) for name, value in headers)
@@ -90,7 +90,7 @@ class Masker:
         return self._fields(target) if self._query else target
 
     def body(self, body: bytes, headers: Headers) -> bytes:
-        """Mask the fields of a body, JSON or a form; what claims to be JSON and is not is masked whole."""
+        """Mask the fields of a JSON or form body; invalid JSON is masked completely."""
         if not body or not (self.rules.paths or self._query):
             return body
         kind = next((value.lower() for name, value in headers if name.lower() == "content-type"), "")
@@ -131,18 +131,18 @@ class Masker:
         if kind == "body" and self.rules.paths and value != "(absent)":
             return self.text(self._at_path(where, value))
         if field.startswith("body at byte") and (self.rules.paths or self._query):
-            return MASK  # an excerpt: what it holds cannot be told from where it stands
+            return MASK  # an excerpt: its fields cannot be recognised
         return self.text(value)
 
     def text(self, text: str) -> str:
-        """Take the values that were masked so far out of free text."""
+        """Remove the values that were masked so far from free text."""
         if self._pattern is None and self._secrets:
             longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def within(self, value: Any) -> Any:
-        """Take the values that were masked so far out of all text in a JSON value."""
+        """Remove the values that were masked so far from all text in a JSON value."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -178,7 +178,7 @@ class Masker:
         return "".join((*parts, text[at:]))
 
     def _at_path(self, where: str, value: str) -> str:
-        """Mask a value that stands at the path *where*, if a rule names that, or part of it."""
+        """Mask a value at the path *where*, if a rule names the path or a part of it."""
         left = list(self.rules.paths)
         try:
             for step in json_path.parse(where):
@@ -186,7 +186,7 @@ class Masker:
                 if () in left:
                     return MASK
             return self._json(value, left) if left else value
-        except (ValueError, RecursionError):  # shortened, or not understood: nothing of it is shown
+        except (ValueError, RecursionError):  # shortened, or not valid: nothing of it is shown
             return MASK
 
     def _remember(self, secret: str) -> None:

@@ -33,7 +33,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """As it was given."""
+        """The option as given."""
 
     @property
     def initial(self) -> State:
@@ -58,7 +58,7 @@ class Modelled:
 
     @property
     def name(self) -> str:
-        """As it was given."""
+        """The option as given."""
         return f"model {self.model.name}"
 
     def check(self, history: Sequence[Operation]) -> Checked:

@@ -30,7 +30,7 @@ class Option:
     help: str
     metavar: str | None = None
     least: float | None = None
-    """The smallest number allowed."""
+    """The smallest valid number."""
     most: float | None = None
     read: Callable[[str], Any] | None = None
     """Parses the field's value; raises ValueError with the reason if the text is invalid."""
@@ -53,7 +53,7 @@ class OptionField:
 
 
 def fields(kind: type[msgspec.Struct]) -> Iterator[OptionField]:
-    """Yield the fields of *kind* that have an option, those of the values inside it included."""
+    """Yield the fields of *kind* that have an option, including those of nested values."""
     hints = get_type_hints(kind, include_extras=True)
     for one in msgspec.structs.fields(kind):
         hint = hints[one.name]

@@ -1,4 +1,4 @@
-"""Pacing: the shape of a load, which is when users start, or when iterations are due. Pure."""
+"""Pacing: the shape of a load (when users start, or when iterations are due). Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse_duration(text: str) -> float:
     """Return the seconds of ``30s``, ``1m30s``, ``500ms``.
 
     Raises:
-        ValueError: it is not written so, or is no time at all.
+        ValueError: it is not a duration, or is zero.
     """
     if not re.fullmatch(f"(?:{_PART})+", text):
         raise ValueError("write 30s, 1m30s or 500ms")
@@ -32,15 +32,15 @@ def parse_duration(text: str) -> float:
 
 
 def write_duration(seconds: float) -> str:
-    """Return *seconds* as :func:`parse_duration` reads them."""
+    """Format *seconds* for :func:`parse_duration`."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def parse_rate(text: str) -> float:
-    """Return the times a second of ``200/s``, ``30/m``, or ``200``.
+    """Return the rate per second of ``200/s``, ``30/m``, or ``200``.
 
     Raises:
-        ValueError: it is not written so, or is nothing.
+        ValueError: it is not a rate, or is zero.
     """
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/(s|m|h))?", text)
     if not found:
@@ -52,12 +52,12 @@ def parse_rate(text: str) -> float:
 
 
 def write_rate(rate: float) -> str:
-    """Return *rate*, in times a second, as :func:`parse_rate` reads it."""
+    """Format *rate*, per second, for :func:`parse_rate`."""
     return f"{rate:.12f}".rstrip("0").rstrip(".") + "/s"
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How load is put on, in seconds. By default all users start at once and iterate a number of times."""
+    """The shape of a load, in seconds. By default all users start at once and iterate a number of times."""
 
     duration: Annotated[
         float | None,
@@ -69,7 +69,7 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             write=write_duration,
         ),
     ] = None
-    """For how long iterations are begun; what is under way then is finished."""
+    """Period in which iterations begin; iterations in progress are finished."""
     ramp_up: Annotated[
         float,
         Option(
@@ -80,7 +80,7 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             write=write_duration,
         ),
     ] = 0.0
-    """Users start one after the other over this time; with a rate, it rises from nothing over this time."""
+    """Period over which the start of users is staggered; with a rate, the rate rises from zero over it."""
     rate: Annotated[
         float | None,
         Option(
@@ -92,21 +92,21 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             write=write_rate,
         ),
     ] = None
-    """Iterations due in a second, whether or not earlier ones have ended: an open model."""
+    """Iterations due per second, whether or not earlier ones have ended: an open model."""
 
     def start(self, user: int, of: int) -> float:
-        """Say when *user* of so many starts."""
+        """Return when *user*, one of *of*, starts."""
         return self.ramp_up * user / of
 
     @property
     def arrivals(self) -> int:
-        """How many iterations are due in all, at a rate."""
+        """Total number of iterations that are due, with a rate."""
         assert self.rate is not None
         assert self.duration is not None
         return math.ceil(round(self.rate * (self.duration - self.ramp_up / 2), 6))
 
     def schedule(self) -> Iterator[float]:
-        """Yield when each iteration is due, at a rate: evenly, but for the time in which it rises."""
+        """Yield when each iteration is due, with a rate: evenly, except while the rate rises."""
         assert self.rate is not None
         rising = self.rate * self.ramp_up / 2
         for number in range(self.arrivals):
@@ -117,4 +117,4 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 AT_ONCE = Shape()
-"""All users start at once, and iterate so many times."""
+"""All users start at once, and run a fixed number of iterations."""

@@ -1,7 +1,7 @@
-"""Proportions of a few trials: what a count says of a rate, and when enough trials have been made.
+"""Statistics of a few trials: the confidence interval of a rate, and when enough trials have been made.
 
-Trials fail by chance, so that a count is a sample: 20 passes of 20 exclude, at 95 % confidence, no more than
-rates of failure above 17 %.
+Trials fail by chance, so a count is a sample: 20 passes of 20 exclude, at 95 % confidence, only failure rates
+above 17 %.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 _HALVINGS = 50
-"""Bisections of an interval of 1: beyond a double's precision there is nothing to find."""
+"""Number of bisections of an interval of 1, which exhausts a double's precision."""
 
 
 def interval(count: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the rates that *count* of *of* do not exclude: Clopper and Pearson's exact interval.
+    """Return Clopper and Pearson's exact interval of the rates that *count* of *of* trials do not exclude.
 
-    It holds the true rate in at least *confidence* of all cases. Of nothing, nothing is excluded.
+    It contains the true rate with a probability of at least *confidence*. Without trials, it excludes
+    nothing.
     """
     tail = (1 - confidence) / 2
     low = 0.0 if not count else _bisect(lambda rate: _at_least(count, of, rate) < tail)
@@ -31,29 +32,29 @@ def interval(count: int, of: int, confidence: float = CONFIDENCE) -> tuple[float
 
 @dataclass(slots=True)
 class Sequential:
-    """Wald's sequential test: does a thing fail at rate *fails* or more, or at *passes* or less?
+    """Wald's sequential test: is the failure rate *fails* or more, or *passes* or less?
 
-    It takes as few trials as its errors allow: one or two where the answer is plain. A rate between the two
-    gets either answer.
+    It needs as few trials as its error rates allow: one or two if the answer is obvious. For a rate between
+    the two, it gives either answer.
     """
 
     fails: float
     passes: float
     wrongly_fails: float = 0.05
-    """How often, at most, it says so of what fails at rate *passes*."""
+    """Largest probability of the answer "fails" at the rate *passes*."""
     wrongly_passes: float = 0.05
-    """How often, at most, it says so of what fails at rate *fails*."""
+    """Largest probability of the answer "passes" at the rate *fails*."""
     failures: int = 0
     trials: int = 0
 
     def see(self, *, failed: bool) -> None:
-        """Take the outcome of one more trial."""
+        """Count the outcome of one more trial."""
         self.trials += 1
         self.failures += failed
 
     @property
     def answer(self) -> bool | None:
-        """Whether it fails at the higher rate; none while that cannot be told."""
+        """Whether it fails at the higher rate; None while undecided."""
         weight = self.failures * math.log(self.fails / self.passes)
         weight += (self.trials - self.failures) * math.log((1 - self.fails) / (1 - self.passes))
         if weight >= math.log((1 - self.wrongly_passes) / self.wrongly_fails):
@@ -64,7 +65,7 @@ class Sequential:
 
 
 def _at_least(count: int, of: int, rate: float) -> float:
-    """Return the probability of *count* or more of *of*, each at *rate*."""
+    """Return the probability of *count* or more failures in *of* trials at *rate*."""
     if rate in {0.0, 1.0}:
         return 1.0 if rate or not count else 0.0
     return min(1.0, math.fsum(_exactly(one, of, rate) for one in range(count, of + 1)))
@@ -76,7 +77,7 @@ def _exactly(count: int, of: int, rate: float) -> float:
 
 
 def _bisect(too_low: Callable[[float], bool]) -> float:
-    """Return the least rate that is not *too_low*."""
+    """Return the smallest rate that is not *too_low*."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""What a schedule says, as values; its format is specified in :mod:`loadgen.traced.choices`."""
+"""The entries of a schedule, as values; :mod:`loadgen.traced.choices` specifies the format."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 FORMAT = "loadgen-schedule/1"
 FIRST = 1_000_000
-"""The thread of request *n* is ``FIRST + n``; below are threads of the application's own."""
+"""The thread of request *n* is ``FIRST + n``; lower numbers are threads of the application."""
 _PREEMPTED = frozenset({"line", "store", "call"})
 _SAYS = {"line": "", "store": "inside ", "call": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A thread gave its turn up to another one."""
+    """A thread gave up its turn to another one."""
 
     kind: str
     thread: int | None
@@ -29,16 +29,16 @@ class Choice:
 
     @property
     def is_preemption(self) -> bool:
-        """Whether the thread could have gone on."""
+        """Whether the thread could have continued."""
         return self.kind in _PREEMPTED
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         at = f" at {place(self.at)}" if self.at else ""
         return f"{name(self.thread)} was stopped{at}, and {name(self.to)} went on"
 
     def line(self) -> str:
-        """Return the line that a script has for it."""
+        """Return its line for a script."""
         fields: dict[str, Any] = {
             "choice": self.kind,
             "thread": self.thread,
@@ -61,13 +61,13 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Deadlock:
-    """Threads wait for one another's locks."""
+    """Threads wait for each other's locks."""
 
     waits: tuple[tuple[int, str, int, str], ...]
-    """Who waits, where, for whom, who took it where."""
+    """For each thread: the thread, where it waits, the holder, and where the holder took the lock."""
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         return "; ".join(
             f"{name(thread)} at {place(at)} waits for a lock that {name(holder)} took at {place(taken)}"
             for thread, at, holder, taken in self.waits
@@ -75,13 +75,13 @@ class Deadlock:
 
     @property
     def places(self) -> str:
-        """Return the lines that wait, the same whoever comes to them."""
+        """Return the waiting lines, independent of which thread is at which."""
         return ", ".join(sorted({place(at) for _, at, _, _ in self.waits}))
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A thread is over."""
+    """A thread has ended."""
 
     thread: int
     label: str
@@ -92,22 +92,22 @@ Entry = Choice | Ran | Deadlock | Ended
 
 
 def name(thread: int | None) -> str:
-    """Return what a thread is called."""
+    """Return the name of a thread."""
     if thread is None:
         return "nobody"
     return f"request {thread - FIRST}" if thread >= FIRST else f"the application's thread {thread}"
 
 
 def place(at: str) -> str:
-    """Return file and line of a place, without its function."""
+    """Return file and line of a location, without its function."""
     return at.rpartition(" ")[0] or at
 
 
 def parse(lines: Iterable[str]) -> list[Entry]:
-    """Return what a schedule says.
+    """Return the entries of a schedule.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not a schedule.
     """
     entries: list[Entry] = []
     for number, line in enumerate(lines):
@@ -136,13 +136,13 @@ def _entry(fields: Mapping[str, Any]) -> Entry | None:
 
 
 def script(choices: Sequence[Choice]) -> str:
-    """Return the content of a file that has these choices made again."""
+    """Return the content of a script file that repeats these choices."""
     head = json.dumps({"format": FORMAT, "strategy": "script"})
     return "".join(f"{line}\n" for line in (head, *(choice.line() for choice in choices)))
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, int]:
-    """Return how many steps requests of each kind took."""
+    """Return the number of steps of each kind of request."""
     found: dict[str, int] = {}
     for entry in entries:
         if isinstance(entry, Ended) and entry.thread >= FIRST:

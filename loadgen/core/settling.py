@@ -1,7 +1,8 @@
-"""One verdict of answers and calls: what a replay of changed code answered, and what it asked for it.
+"""Combines answers and calls of changed code into one verdict.
 
-Answers alone do not tell a refactoring from a bug: an effect that is not made any more may change no answer.
-And a request that asks what was never recorded has no answer to compare: that says nothing of the code.
+Answers alone do not distinguish a refactoring from a bug: a missing effect may change no answer. And a
+request that asks a question that was never recorded has no answer to compare, which says nothing about the
+code.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
 
 ADVICE = "Record again: loadgen record"
 KEPT = 1000
-"""Undecided requests and calls that are kept; all are counted."""
+"""Number of undecided requests and calls that are kept; all are counted."""
 GIVEN = 20
-"""Questions without an answer that are given as reasons."""
+"""Number of questions without an answer that are listed as reasons."""
 
 
 def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Request]) -> Verdict:
-    """Return *verdict* as it is with what was asked."""
+    """Return *verdict*, taking the calls into account."""
     by_seq = {one.seq: one for one in alignment.requests}
     unknown = [one for one in alignment.requests if one.outcome is Outcome.UNDETERMINED]
     unknown_seqs = {one.seq for one in unknown}
@@ -53,11 +54,11 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         if one.outcome is Outcome.DIVERGED and one.seq not in differing:
             divergences.append(_with_calls(_same_answer(one, requests), one))
             diverged += 1
-    # What did not come to its end has no place in the order.
+    # A request that did not reach its end has no position in the order.
     ended = not any(one.left for one in alignment.requests)
     order, steps = (verdict.order, verdict.order_steps) if ended else (None, None)
     undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
-    # A question that stopped the start is why there is nothing else.
+    # A question that stopped the start explains why nothing was served.
     first = any(one.seq == START_UP for one in unknown)
     asked = _reasons(undecided)
     reasons = (*asked, *verdict.reasons) if first else (*verdict.reasons, *asked)
@@ -83,7 +84,7 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
 
 
 def _same_answer(one: Aligned, requests: Mapping[int, Request]) -> Divergence:
-    """Return the divergence of a request that answers as recorded, and does something else."""
+    """Return the divergence of a request with the recorded answer but different effects."""
     asked = requests.get(one.seq)
     if asked is None:
         return Divergence(0, 0, "", "(before it served)", ())
@@ -91,12 +92,12 @@ def _same_answer(one: Aligned, requests: Mapping[int, Request]) -> Divergence:
 
 
 def _with_calls(divergence: Divergence, one: Aligned | None) -> Divergence:
-    """Add what a request asked otherwise to how it answered otherwise."""
+    """Add the differing calls of a request to its differing answer."""
     if one is None or one.outcome is not Outcome.DIVERGED:
         return divergence
     calls = Difference("calls", one.recorded, one.replayed)
     answers = tuple(each for each in divergence.differences if each.field != "outcome")
-    # What ties divergences to one cause: the line, or the callable, without arguments, which differ.
+    # Divergences of one cause share the line, or the callable without its arguments, which vary.
     why = one.why if one.where else f"{one.why}: {one.recorded.partition('(')[0]}"
     stack = (one.where,) if one.where else ()
     left = Departure(protocol.ANOTHER_EFFECT, why, stack)
@@ -115,7 +116,7 @@ def _undecided(one: Aligned, requests: Mapping[int, Request], evidence: Mapping[
 
 
 def _reasons(undecided: Iterable[Undecided]) -> list[Reason]:
-    """Return a reason for each question that was not recorded; the requests that ask it are counted."""
+    """Return a reason for each question that was not recorded, with the number of requests that ask it."""
     groups: dict[str, list[Undecided]] = {}
     for one in undecided:
         groups.setdefault(one.stack[0] if one.stack else one.why, []).append(one)
@@ -145,7 +146,7 @@ def _route(request: Request) -> str:
 
 
 def _routes(alignment: Alignment, requests: Mapping[int, Request]) -> Iterator[Route]:
-    """Yield the routes that run another number of statements, as far as their requests came to their ends."""
+    """Yield the routes that run a different number of statements, by requests that reached their ends."""
     found: dict[str, list[Aligned]] = {}
     for one in alignment.requests:
         if (asked := requests.get(one.seq)) is not None and not one.left:
@@ -160,7 +161,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def _runs(each: Sequence[tuple[str, ...]]) -> Runs:
-    """Return how many statements requests ran, and whether what varies is the repetition of one of them."""
+    """Return how many statements requests ran, and whether only the repetitions of one statement vary."""
     totals = [len(one) for one in each]
     least, most = min(totals), max(totals)
     if least == most:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BUNDLED = "server_app"
 DEFAULT = "mixed"
-"""The scenario for the bundled server."""
+"""The default scenario for the bundled server."""
 FOREIGN = "routes"
-"""The scenario for another one, where the user names none."""
+"""The default scenario for any other server."""
 
 
 class ModeName(enum.StrEnum):
@@ -76,7 +76,7 @@ class ScenarioTraffic(Value, frozen=True, kw_only=True, tag="scenario"):
             "NAME|FILE[:NAME]",
         ),
     ] = ""
-    """Empty: :data:`DEFAULT`, or for a server of the user's, :data:`FOREIGN`."""
+    """Empty: :data:`DEFAULT`, or for the user's own server :data:`FOREIGN`."""
 
 
 class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
@@ -125,7 +125,7 @@ class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
 
 
 class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
-    """Whoever comes is the client, through the gateway."""
+    """Any program that connects to the gateway is a client."""
 
     listen: Annotated[
         str,
@@ -143,7 +143,7 @@ Traffic = ScenarioTraffic | FileTraffic | CommandTraffic | ListenTraffic
 
 
 class GatewaySpec(Value, frozen=True, kw_only=True):
-    """How clients of ``--client`` and ``--listen`` are understood."""
+    """How the gateway handles clients of ``--client`` and ``--listen``."""
 
     user_by: Annotated[
         str | None,
@@ -429,7 +429,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
             "Run the engine without loadgen's workarounds, to see what it replays by itself.",
         ),
     ] = False
-    """Whether the engine's gaps stay open, in the recording and in its replay."""
+    """Whether workarounds are off, in the recording and in its replay."""
     schedule: Annotated[
         Schedule | None,
         Option(
@@ -453,7 +453,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     label: Label = Label()
     place: RecordPlace = RecordPlace()
     without: tuple[str, ...] = ()
-    """Names of engine gaps to leave open, to show the effect of each."""
+    """Names of workarounds to leave out, to show the effect of each."""
 
     def __post_init__(self) -> None:
         docker = self.place.runtime is Runtime.DOCKER
@@ -615,7 +615,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         """Return where to replay *run*, which was recorded in *recorded*.
 
         Raises:
-            UsageError: another runtime was asked for; interpreter and paths would be others there.
+            UsageError: another runtime was given, in which interpreter and paths would differ.
         """
         if self.place.runtime not in {None, recorded}:
             raise UsageError(
@@ -628,12 +628,12 @@ class VerifySpec(Value, frozen=True, kw_only=True):
 
 
 def is_builtin(traffic: Traffic) -> bool:
-    """Say whether *traffic* is one of loadgen's own scenarios."""
+    """Whether *traffic* is one of loadgen's own scenarios."""
     return isinstance(traffic, ScenarioTraffic) and file_of(traffic) is None
 
 
 def file_of(traffic: Traffic) -> str | None:
-    """Return the file that *traffic* is from; None where it is built in."""
+    """Return the file of *traffic*; None if it is built in."""
     match traffic:
         case ScenarioTraffic(scenario=name) if ".py" in name:
             file, py, _ = name.rpartition(".py")
@@ -644,7 +644,7 @@ def file_of(traffic: Traffic) -> str | None:
 
 
 def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
-    """Return *spec* with each path that it names made absolute by *resolve*."""
+    """Return *spec* with all paths made absolute by *resolve*."""
 
     def script(word: str) -> str:
         return resolve(word) if word.endswith(".py") else word

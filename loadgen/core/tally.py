@@ -1,8 +1,8 @@
-"""What came of the requests of a session: how many, with which answers, and how long they took. Pure.
+"""Counts the requests of a session, their answers, and how long they took. Pure.
 
-A request *succeeded* if it has an answer below 400; otherwise it *failed*: with an error status, or without
-an answer. What failed took time, too, and counts in every figure with it: percentiles that leave out what
-timed out would say that a server which does not answer is fast.
+A request *succeeded* if its answer has a status below 400; otherwise it *failed*, with an error status or
+without an answer. Failed requests count in all figures with the time they took: percentiles without time-outs
+would claim that a server that does not answer is fast.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from loadgen.core.exchange import Failure, Response
 from loadgen.core.latency import Histogram
 
 ERROR = 400
-"""The first status that is an error."""
+"""The lowest error status."""
 
 
 class RequestTally:
@@ -20,12 +20,12 @@ class RequestTally:
     def __init__(self) -> None:
         self.issued = 0
         self.unanswered = 0
-        """How many got no whole answer."""
+        """Number of requests without a complete answer."""
         self.statuses: dict[int, int] = {}
         self.latency = Histogram()
-        """How long requests took, whatever came of them."""
+        """How long requests took, whatever their outcome."""
         self.corrected = Histogram()
-        """The same, but from when a request was due, where that was before it was sent."""
+        """The same, measured from when a request was due, if it was sent late."""
         self.succeeded = Histogram()
         self.failed = Histogram()
 
@@ -42,10 +42,10 @@ class RequestTally:
 
     @property
     def ended(self) -> int:
-        """How many requests have ended."""
+        """Number of requests that have ended."""
         return self.latency.count
 
     @property
     def mostly_fails(self) -> bool:
-        """Whether more than half of the requests failed: hardly what a user meant to measure."""
+        """Whether more than half of the requests failed, which is rarely intended."""
         return self.failed.count * 2 > self.ended

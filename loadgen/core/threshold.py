@@ -1,4 +1,4 @@
-"""Thresholds of ``--fail-if``: a figure of a session, held against a limit. Pure.
+"""Thresholds of ``--fail-if``: a figure of a session, compared with a limit. Pure.
 
 ``p99>200ms``, ``max>=2s``, ``failed>1%``, ``status_5xx>0``, ``status_404>3``, ``rate<50/s``.
 """
@@ -44,7 +44,7 @@ class Threshold:
     figure: str
     sign: str
     limit: float
-    """In seconds, a number of requests, a percentage, or requests in a second."""
+    """In seconds, a number of requests, a percentage, or requests per second."""
     unit: str
 
     def measured(self, tally: RequestTally, seconds: float) -> float:
@@ -61,11 +61,11 @@ class Threshold:
         return _HUNDRED * count / tally.ended if tally.ended else 0.0
 
     def crossed(self, measured: float) -> bool:
-        """Say whether the condition holds, which means that the run has failed."""
+        """Whether the condition holds, which means that the run has failed."""
         return _OPERATORS[self.sign](measured, self.limit)
 
     def worded(self, measured: float) -> str:
-        """Return *measured* as a user writes it."""
+        """Format *measured* as in the option."""
         if self.unit in _SECONDS:
             return f"{measured / _SECONDS[self.unit]:.4g}{self.unit}"
         return f"{measured:.4g}{self.unit}"
@@ -75,7 +75,7 @@ def parse(text: str) -> Threshold:
     """Parse a condition.
 
     Raises:
-        ValueError: it is none; the message says what one is.
+        ValueError: it is not a condition; the message describes the syntax.
     """
     found = _EXPRESSION.fullmatch(text)
     if found is None:

@@ -1,12 +1,13 @@
 r"""The transcript: format ``loadgen-transcript/3``.
 
-A UTF-8 text file, one JSON object a line, each ended by ``\n``, in the order in which the recording client
-lived them. ``event`` says what a line is; ``at`` is seconds since the run began, on a monotonic clock.
+A UTF-8 text file with one JSON object per line, each ended by ``\n``, in the order in which the recording
+client saw the events. ``event`` is the kind of a line; ``at`` is seconds since the run began, on a monotonic
+clock.
 
 ``run``
     The first line. ``format``, ``run`` (its id), ``scenario``, ``seed``, ``concurrency``, ``iterations``
-    (of each user; 0: as many as there was time for), ``started`` (UTC, ISO 8601). A ``concurrency`` of 0
-    was not known then: the clients came through the gateway, and run.json has the most requests at once.
+    (of each user; 0: as many as time allowed), ``started`` (UTC, ISO 8601). A ``concurrency`` of 0 means that
+    it was not yet known: clients used the gateway, and run.json has the largest number of open requests.
 ``request``
     Written *before* the request is sent: ``seq`` (1, 2, 3, ... without gaps), ``user``, ``method``,
     ``target``, ``headers`` (ordered list of pairs), ``body``. With an arrival rate, the first request of an
@@ -17,20 +18,20 @@ lived them. ``event`` says what a line is; ``at`` is seconds since the run began
     ``kind``, ``message``, and, if its head had come, ``came``: that much of the answer, with the fields of
     one. Where the client took the answer piece by piece, ``pieces`` has the sizes of those that came.
 ``failed_iteration``
-    An iteration of a virtual user that an assertion, or another error in the scenario, ended: ``user``,
+    An iteration of a virtual user that ended by an assertion or another error of the scenario: ``user``,
     ``iteration`` (its number for this user, from 1; 0: the set-up or tear-down), ``scenario``, ``seq`` of
     the user's last request (0: none), ``kind`` (``AssertionError``), ``message``, ``where`` (file and line).
 ``order``
     The server's own order, as its boundary saw it, in pieces, after the last answer: ``steps`` is a list of
     sequence numbers, ``n`` where request *n* entered the application and ``-n`` where it finished.
 ``end``
-    The last line, with the number of ``requests``. A transcript without it was cut short.
+    The last line, with the number of ``requests``. A transcript without it is truncated.
 
-A body is ``null`` (empty), ``{"text": ...}`` where it is UTF-8, ``{"base64": ...}`` where not, or, from
-:data:`INLINE_LIMIT` bytes on, ``{"sha256": ..., "size": ...}``, its bytes being in ``bodies/<sha256>``.
+A body is ``null`` (empty), ``{"text": ...}`` if it is UTF-8, ``{"base64": ...}`` if not, or, from
+:data:`INLINE_LIMIT` bytes on, ``{"sha256": ..., "size": ...}``, with its bytes in ``bodies/<sha256>``.
 
-A torn last line (no newline: the writer was killed) is left out and reported as :attr:`Reader.torn`. Any
-other damage is an error that names the line: a transcript is never repaired by guessing.
+An incomplete last line (without newline, because the writer was killed) is ignored and reported as
+:attr:`Reader.torn`. Any other damage is an error that names the line; nothing is guessed.
 
 Older formats are read as well: 2 has no ``reason`` and no ``came``, 1 no ``failed_iteration`` and no ``due``
 either.
@@ -53,14 +54,14 @@ if TYPE_CHECKING:
 FORMAT = "loadgen-transcript/3"
 READ = ("loadgen-transcript/1", "loadgen-transcript/2", FORMAT)
 INLINE_LIMIT = 64 * 1024
-"""Bodies of this many bytes and more are kept beside the transcript."""
+"""Bodies of at least this many bytes are stored beside the transcript."""
 FOREVER = 1e9
-"""No run takes as many seconds: such a time is none."""
+"""No run takes this many seconds: such a time is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was run."""
+    """The first line: what was run."""
 
     run: str
     scenario: str
@@ -72,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class FailedIteration:
-    """An iteration that an assertion, or another error in the scenario, ended."""
+    """An iteration that ended by an assertion or another error of the scenario."""
 
     user: int
     iteration: int
@@ -84,7 +85,7 @@ class FailedIteration:
     """The error, such as ``AssertionError``."""
     message: str
     where: str
-    """File and line of the scenario; empty where that is not known."""
+    """File and line of the scenario; empty if unknown."""
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
@@ -100,7 +101,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The transcript is whole."""
+    """The last line: the transcript is complete."""
 
     requests: int
 
@@ -109,7 +110,7 @@ Event = Run | Request | Response | Failure | FailedIteration | Order | End
 
 
 def encode_body(body: bytes, keep: Callable[[str, bytes], None]) -> dict[str, Any] | None:
-    """Encode *body* for a line; a large one is given to *keep* under its hash."""
+    """Encode *body* for a line; a large one is passed to *keep* with its hash."""
     if not body:
         return None
     if len(body) >= INLINE_LIMIT:
@@ -126,7 +127,7 @@ def decode_body(value: Any, fetch: Callable[[str], bytes]) -> bytes:
     """Decode the ``body`` of a line; *fetch* returns a large one by its hash.
 
     Raises:
-        ValueError: it is none of the forms of the format, or the fetched bytes are not those recorded.
+        ValueError: it is not a valid body, or the fetched bytes do not match the hash.
     """
     match value:
         case None:
@@ -195,10 +196,10 @@ def decode(line: Mapping[str, Any], fetch: Callable[[str], bytes]) -> Event:
     """Return the event of one parsed line.
 
     Raises:
-        ValueError: a field is missing or of another type than the format says.
+        ValueError: a field is missing or has the wrong type.
     """
     if any(isinstance(value, bool) for value in line.values()):
-        raise ValueError("true and false are no values of this format")  # and would pass for 1 and 0
+        raise ValueError("true and false are no values of this format")  # Python would treat them as 1 and 0
     match line:
         case {
             "event": "request",
@@ -285,7 +286,7 @@ def _headers(pairs: list[Any]) -> Headers:
 
 
 class Reader:
-    """Reads a transcript as a stream and holds it to its format; memory grows with open requests only."""
+    """Reads a transcript as a stream and checks its format; memory grows only with open requests."""
 
     def __init__(self, lines: Iterable[bytes], fetch: Callable[[str], bytes], *, name: str) -> None:
         self._lines = lines
@@ -295,9 +296,9 @@ class Reader:
         self.requests = 0
         self.ended = False
         self.at: float | None = None
-        """When the event just yielded happened, in seconds since the run began, if its line says so."""
+        """Time of the last event, in seconds since the run began, if its line has one."""
         self.due: float | None = None
-        """When the request just yielded should have been sent, if its line says so."""
+        """When the last request should have been sent, if its line says so."""
         self._open: set[int] = set()
         self._number = 0
 
@@ -305,7 +306,7 @@ class Reader:
         """Yield the events.
 
         Raises:
-            TranscriptFault: a line, or the sequence of lines, is not what the format says.
+            TranscriptFault: a line, or the sequence of lines, does not follow the format.
         """
         for number, line in enumerate(self._lines, 1):
             self._number = number
@@ -328,7 +329,7 @@ class Reader:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
 
     def _check(self, event: Event) -> None:
-        """Hold the sequence of events to the format."""
+        """Check the sequence of events."""
         if self.ended:
             raise self._damage("something follows the end")
         if isinstance(event, Run) is not (self._number == 1):

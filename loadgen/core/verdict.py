@@ -1,9 +1,9 @@
-"""The verdict: what was found, as one value that goes into ``verdict.json`` and comes out of it unchanged.
+"""The verdict, as one value that is written to ``verdict.json`` and read back unchanged.
 
 Format ``loadgen-verdict/3``. The JSON object has the fields of :class:`Verdict`, with those of its
-:class:`Facts` beside them, ``judgement`` as ``verdict``, and the server's order as one object. Each cause
-has a ``headline`` for readers; it follows from the rest. :meth:`Verdict.from_json` takes exactly what
-:meth:`Verdict.to_json` gives: anything else is damage, and is never guessed at.
+:class:`Facts` beside them, ``judgement`` as ``verdict``, and the server's order as one object. Each cause has
+a ``headline`` for readers, which follows from the rest. :meth:`Verdict.from_json` accepts exactly the output
+of :meth:`Verdict.to_json`; anything else is damage.
 
 :mod:`loadgen.core.judge` reaches a verdict, :mod:`loadgen.core.diagnosis` finds its causes.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-# These are needed at run time: the codec reads the annotations below.
+# Needed at run time: the codec reads the annotations below.
 from loadgen.core.comparison import RULES, Difference, Rule
 from loadgen.core.departure import Departure  # noqa: TC001
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FORMAT = "loadgen-verdict/3"
 LISTED = 50
-"""Requests that a cause lists; all are counted."""
+"""Number of requests listed for a cause; all are counted."""
 
 
 class Judgement(enum.StrEnum):
-    """The three verdicts, and no fourth."""
+    """The three verdicts."""
 
     IDENTICAL = "identical"
     DIVERGED = "diverged"
@@ -38,16 +38,16 @@ class Judgement(enum.StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """The exit code that reports it to a shell."""
+        """The exit code for a shell."""
         return {"identical": 0, "diverged": 1, "undetermined": 3}[self]
 
 
 WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
-"""Of several verdicts on one recording, the first of these counts."""
+"""Order of precedence among several verdicts on one recording."""
 
 
 def worst(found: Iterable[T], judgement: Callable[[T], Judgement]) -> T:
-    """Return the verdict that counts among several on one recording: the worst, the earliest of equals."""
+    """Return the verdict that counts among several: the worst, the earliest of equals."""
     return min(found, key=lambda one: WORST_FIRST.index(judgement(one)))
 
 
@@ -63,26 +63,26 @@ class Fault(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why the question could not be answered, or not fully."""
+    """Why the run could not be judged, or not completely."""
 
     fault: str
     message: str
     advice: str = ""
     code: str = ""
-    """One of the codes of :mod:`loadgen.protocol`, where something is decided on it."""
+    """One of the codes of :mod:`loadgen.protocol`, if a decision depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallDifference:
-    """One call that the replayed code made otherwise than the recorded code."""
+    """One call that differs between the recorded and the replayed code."""
 
     seq: int
     kind: str
     """``effect``, ``read`` or ``ambient``."""
     recorded: str
-    """The recorded call, with its arguments; empty where there was no such call."""
+    """The recorded call, with its arguments; empty if there was none."""
     replayed: str
-    """The replayed one; empty where it was left out."""
+    """The replayed call; empty if it was left out."""
     at: str = ""
     """``file:line in function: text``."""
     how: str = ""
@@ -106,17 +106,17 @@ class Altered:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """How many statements a request of a route runs."""
+    """The number of statements that a request of a route runs."""
 
     least: int
     most: int
     fixed: int | None = None
-    """How many of them do not vary, where all others are one statement that is repeated."""
+    """The number of statements that do not vary, if all others are repetitions of one statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route whose requests run another number of statements than they did."""
+    """A route whose requests run a different number of statements than recorded."""
 
     name: str
     """Such as ``GET /api/users/N``, with N for each number."""
@@ -137,15 +137,15 @@ class Divergence:
     left: Departure | None = None
     """How this request left the tape, if it did."""
     position: int | None = None
-    """Its place in the recorded server order, from 0; ``None`` if unknown."""
+    """Its position in the recorded server order, from 0; ``None`` if unknown."""
     cause: int | None = None
     """The number of its cause in the verdict, from 0; ``None`` before the diagnosis."""
     follows: int | None = None
-    """The earlier request whose leaving the tape explains this divergence, if one does."""
+    """The earlier request whose departure from the tape explains this divergence, if any."""
 
     @property
     def evidence(self) -> str:
-        """What the boundary saw when this request left the tape, and where; empty if it did not leave it."""
+        """Why and where this request left the tape; empty if it did not."""
         if self.left is None:
             return ""
         return f"{self.left.why}, at {self.left.stack[0]}" if self.left.stack else self.left.why
@@ -157,13 +157,13 @@ class Divergence:
 
     @property
     def code(self) -> str:
-        """Why it left the tape, as a code of :mod:`loadgen.protocol`; empty if it did not."""
+        """The code of :mod:`loadgen.protocol` for why it left the tape; empty if it did not."""
         return self.left.code if self.left else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """One request about which nothing can be said, while the others can be judged."""
+    """One request that cannot be judged, while others can."""
 
     seq: int
     user: int
@@ -185,19 +185,19 @@ class Cause:
     """The evidence for the fault, in a sentence."""
     advice: str
     first: Divergence
-    """The first of them in the server's order. Another replay than the verdict's own may have it."""
+    """The first divergence in the server's order; it may be from a different replay than the verdict's."""
     count: int
-    """Requests that show it themselves."""
+    """Number of requests with this cause, without consequences."""
     requests: tuple[int, ...]
     """Sequence numbers of the first :data:`LISTED` of them, in the server's order."""
     consequences: int = 0
-    """Later requests that left the tape after these had: they miss what these would have made or done."""
+    """Number of later requests that left the tape because objects or steps of these are missing."""
     consequent: tuple[int, ...] = ()
-    """Sequence numbers of the first :data:`LISTED` of those."""
+    """Sequence numbers of the first :data:`LISTED` consequences."""
 
     @property
     def headline(self) -> str:
-        """What differs first, in a sentence."""
+        """The first difference, in a sentence."""
         first = self.first
         return f"request {first.seq} ({first.method} {first.target}): {first.differences[0]}"
 
@@ -209,14 +209,14 @@ class Excerpt:
     line: int
     """Number, from 1, of the line that matters."""
     lines: tuple[str, ...]
-    """That line and some around it."""
+    """That line and its surroundings."""
     first: int
-    """Number of the first of them."""
+    """Number of the first line."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedCall:
-    """What one call of a watched request got from the recording."""
+    """One call of a watched request, and its result from the recording."""
 
     at: tuple[str, ...]
     """Where it was made, innermost call first."""
@@ -225,22 +225,22 @@ class WatchedCall:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a watched request took from the tape."""
+    """The calls of a watched request."""
 
     calls: tuple[WatchedCall, ...]
-    """The last of them."""
+    """The last calls."""
     count: int
     left_over: tuple[str, ...]
-    """What the recording has further, where the request left the tape."""
+    """The next items in the recording, if the request left the tape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What was noted of the calls of request *seq* in this replay."""
+    """The calls of request *seq* in this replay."""
 
     seq: int
     seen: Seen | None
-    """``None`` where the server was gone before it could be asked."""
+    """``None`` if the server was gone before it could be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +270,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What else is evidence."""
+    """Further evidence."""
 
     run: str = ""
     runtime: str = ""
@@ -281,52 +281,53 @@ class Facts:
     database: Database | None = None
     seconds: Seconds | None = None
     changed_sources: tuple[str, ...] | None = None
-    """Files of the code that are not what was recorded; ``None`` where that was not looked at."""
+    """Changed files of the code; ``None`` if that was not checked."""
     altered: tuple[Altered, ...] = ()
     """What else is not what it was: libraries, data files, variables."""
     engine_log: Excerpt | None = None
     """The engine's first message in the replay's log."""
     watched: Watched | None = None
     asked: tuple[str, ...] | None = None
-    """How many calls of changed code differ, by kind, in words; ``None`` where calls were not aligned."""
+    """The number of differing calls of changed code, by kind, in words; ``None`` if calls were not
+    aligned."""
     routes: tuple[Route, ...] = ()
-    """Routes that run another number of statements than they did."""
+    """Routes that run a different number of statements than recorded."""
     replays: tuple[OneOf, ...] = ()
     compared_with: tuple[str, str] | None = None
-    """The names of two transcripts that were compared without a replay."""
+    """The names of the two transcripts, if they were compared without a replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found."""
+    """The verdict with its evidence."""
 
     judgement: Judgement
     reasons: tuple[Reason, ...] = ()
     requests: int = 0
-    """Requests in the recorded transcript, as far as it was read."""
+    """Number of requests in the recorded transcript, as far as it was read."""
     compared: int = 0
     """Requests of which the outcome was compared."""
     diverged: int = 0
     divergences: tuple[Divergence, ...] = ()
-    """Details of the first ones, in the server's order where it is known."""
+    """Details of the first divergences, in the server's order if known."""
     undecided: tuple[Undecided, ...] = ()
-    """Requests about which nothing can be said."""
+    """Requests that cannot be judged."""
     calls: tuple[CallDifference, ...] = ()
-    """Calls that differ, of all requests: an answer may be the same all the same."""
+    """Differing calls of all requests, including those with the same answer."""
     order: Divergence | None = None
-    """The first difference of the server's order, if that differs."""
+    """The first difference of the server's order, if any."""
     order_steps: int | None = None
-    """Steps of the server's order that were compared; ``None`` if it was not."""
+    """Number of compared steps of the server's order; ``None`` if it was not compared."""
     client_order_same: bool | None = None
-    """Whether clients saw completions in the same order: reported, not judged."""
+    """Whether clients saw completions in the same order; reported only."""
     rules: tuple[Rule, ...] = RULES
-    """What was not compared."""
+    """The rules: what was not compared."""
     before_application: int = 0
-    """Answers, of those compared, that the HTTP server gave itself, before the application."""
+    """Number of compared answers that the HTTP server gave itself, before the application."""
     unanswered: dict[str, int] = field(default_factory=dict)
     """How many requests, of those compared, got no whole answer while recording, by the kind of failure."""
     causes: tuple[Cause, ...] = ()
-    """What the divergences come from, the first in the server's order first."""
+    """The causes of the divergences, in the server's order."""
     facts: Facts = Facts()
 
     @property
@@ -354,10 +355,10 @@ class Verdict:
 
     @classmethod
     def from_json(cls, content: object) -> Verdict:
-        """Return the verdict that :meth:`to_json` gave *content* of.
+        """Decode a verdict from the output of :meth:`to_json`.
 
         Raises:
-            ValueError: it is not what that method gives: of another version, or damaged.
+            ValueError: *content* is from another version, or damaged.
         """
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"it is not of the format {FORMAT}: another version of loadgen wrote it")
@@ -375,7 +376,7 @@ class Verdict:
 
 
 def _plain(value: Any) -> Any:
-    """Return *value* as JSON gives it back: with lists for tuples."""
+    """Return *value* as JSON decodes it, with lists instead of tuples."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

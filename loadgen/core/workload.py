@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 NEVER = 10**12
-"""Index of an answer that never came."""
+"""Index of an answer that never arrived."""
 SCALARS = 500
 """Number of values examined in one answer."""
 PROVIDERS = 8

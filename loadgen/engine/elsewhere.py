@@ -1,4 +1,4 @@
-"""A server that listens elsewhere: it is one that loadgen does not know, and will never serve here."""
+"""Detects a server that listens elsewhere: loadgen does not support it, and it will never serve here."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from loadgen.engine.proc import stat_of
 from loadgen.engine.sessions import listening, of_session
 
 INTERVAL = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 LOOKS = 4
-"""Looks in a row at which it listens elsewhere and computes nothing, until that counts as serving there. A
-server may open other ports first, such as one for its figures, and then import for long: that computes."""
+"""A server that listens elsewhere and computes nothing in this many consecutive checks is serving there. It
+may first open other ports, such as one for metrics, and then import for a long time, which computes."""
 BUSY = 0.2
-"""Share of a processor from which a process counts as computing."""
+"""A process counts as computing from this share of a processor."""
 
 
 async def settled_elsewhere(leader: int, port: int) -> None:
-    """Wait until the session of *leader* has settled on other ports than *port*, which is ours."""
+    """Wait until the session of *leader* has settled on ports other than *port*, which is ours."""
     idle, before, seen = 0, _computed(leader), monotonic()
     while idle < LOOKS:
         await anyio.sleep(INTERVAL)
@@ -30,6 +30,6 @@ async def settled_elsewhere(leader: int, port: int) -> None:
 
 
 def _computed(leader: int) -> float:
-    """Return the seconds that the processes of a session have computed."""
+    """Return the processor time of the processes of a session, in seconds."""
     stats = map(stat_of, of_session(leader))
     return sum(stat.computed for stat in stats if stat is not None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LAST_WORDS = 12
 """Maximum number of log lines quoted for a process that ended."""
 BEFORE, AFTER = 3, 12
-"""Lines that are quoted around the engine's first message."""
+"""Number of lines quoted before and after the engine's first message."""
 
 _CRASH = "Fatal Python error"
 _CRASHED_THREAD = "Current thread"

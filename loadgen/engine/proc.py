@@ -1,4 +1,4 @@
-"""What the kernel says of a process: the fields of ``/proc/PID/stat``, named."""
+"""The fields of ``/proc/PID/stat``, named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProcessStat(NamedTuple):
 
 
 def stat_of(process: int) -> ProcessStat | None:
-    """Return what the kernel says of *process*; None if there is none."""
+    """Return the kernel's data on *process*; None if it does not exist."""
     try:
         text = (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,8 +1,8 @@
 """Retrace's command lines and environment, and what must be the same for a recording to be replayed.
 
-The engine checks its own files and ``sys.version``; it checks neither our boundary nor the recording's
-content. Both are checked here, before it is started: a replay unpickles what the recording holds, and runs
-the command line that it names.
+The engine checks its own files and ``sys.version``, but neither our boundary nor the recording's content.
+Both are checked here before it is started, because a replay unpickles the recording's content and runs the
+command line in it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ INSIDE = (PACKAGED / "__init__.py", PACKAGED / "protocol.py")
 """Other modules of loadgen that a traced server imports."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-"""Environment variables that the server gets from ours. The recording keeps all of its environment in clear
-text, so what may hold a secret is not passed on unasked."""
+"""Environment variables that the server inherits. The recording stores its environment in clear text, so
+variables that may contain secrets are passed on only on request."""
 
 LAUNCHER = "loadgen.traced"
 WHOLE = "loadgen.traced.whole"
@@ -108,7 +108,7 @@ def check_versions(recorded: Mapping[str, str], *, client: bool = False, in_plac
 
 
 def _digest(top: Path, what: Iterable[Path]) -> str:
-    """Return a digest of all files in *what*, folders and files in *top*; the engine checks its own only."""
+    """Return a digest of all files in *what*, folders and files in *top*; the engine checks only its own."""
     digest = sha256()
     files = {file for path in what for file in (path, *path.rglob("*")) if file.is_file()}
     for file in sorted(files):
@@ -119,13 +119,13 @@ def _digest(top: Path, what: Iterable[Path]) -> str:
 
 
 def _libraries(name: str) -> str:
-    """Return the versions of what the distribution *name* requires, and of what that requires, and so on."""
+    """Return the versions of all direct and indirect requirements of the distribution *name*."""
     found, open_ = dict[str, str](), [name]
     while open_:
         name = re.sub(r"[-_.]+", "-", open_.pop()).lower()
         try:
             distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:  # needed on other systems only
+        except metadata.PackageNotFoundError:  # only needed on other systems
             continue
         if name not in found:
             found[name] = f"{name} {distribution.version}"
@@ -136,22 +136,22 @@ def _libraries(name: str) -> str:
 
 CLOSING = {
     "PYTHONHASHSEED": "0",  # the order of sets is not on the tape
-    "PSYCOPG_IMPL": "python",  # psycopg's own C talks to libpq where the engine does not see it
+    "PSYCOPG_IMPL": "python",  # psycopg's C code talks to libpq without the engine seeing it
 }
 """Variables that work around gaps of the engine."""
 _NEEDED = {
     **CLOSING,
     "PYTHONUNBUFFERED": "1",
-    "PYTHONBREAKPOINT": "0",  # nobody is at the terminal of a recorded server, nor at that of a replay
-    "PYTHONFAULTHANDLER": "1",  # where a crash of the engine happened, into server.log
+    "PYTHONBREAKPOINT": "0",  # neither a recorded server nor a replay has a terminal
+    "PYTHONFAULTHANDLER": "1",  # writes the stack of a crash to server.log
     "RETRACE_MODULES_PATH": str(TRACED / "overlay"),
 }
 
 
 def environment(server: Mapping[str, str], *, engine_alone: bool = False) -> dict[str, str]:
-    """Return the whole environment of a server: an allow-list, what the engine needs, and *server*'s own.
+    """Return the complete environment of a server: an allow-list, the engine's variables, and *server*'s own.
 
-    With *engine_alone* it gets what the boundary needs, and nothing that closes a gap of the engine.
+    With *engine_alone* it contains no variable that works around a gap of the engine.
     """
     needed = _NEEDED
     if engine_alone:
@@ -161,10 +161,10 @@ def environment(server: Mapping[str, str], *, engine_alone: bool = False) -> dic
 
 
 def chosen(given: Sequence[str]) -> dict[str, str]:
-    """Return the variables that a user wants the server to have: ``NAME=VALUE``, or ``NAME`` for ours.
+    """Return the variables given by the user for the server: ``NAME=VALUE``, or ``NAME`` for its value.
 
     Raises:
-        UsageError: it is no variable, is not set here, or is one that the recording depends on.
+        UsageError: it is not a variable, is not set here, or is one that the recording depends on.
     """
     wanted = dict[str, str]()
     for one in given:
@@ -192,10 +192,10 @@ class Start:
 
 
 def recorded_start(recording: Path) -> Start:
-    """Return what *recording* keeps of how its server was started.
+    """Return how the server of *recording* was started.
 
     Raises:
-        RecordingFault: it does not begin as a recording does.
+        RecordingFault: the file does not begin like a recording.
     """
     try:
         with recording.open("rb") as file:
@@ -208,21 +208,21 @@ def recorded_start(recording: Path) -> Start:
 
 
 _PYTHON = (sys.executable, "-P", "-m")
-"""-P: files in the current directory are not imported in place of the engine."""
+"""-P: files in the current directory must not shadow the engine's modules."""
 
 
 def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a server that is traced as a whole.
 
-    It writes no bytecode. The engine would take the descriptor that it was written to for one of a live file
-    ever after, and not record what is done to a socket that gets it; a replay finds the bytecode, and does.
+    The server writes no bytecode. The engine would treat a descriptor to which bytecode was written as a live
+    file from then on, and not record a socket that later gets it; a replay finds the bytecode on disk.
     """
     needed = {"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), "PYTHONDONTWRITEBYTECODE": "1"}
     return environment({**needed, **server})
 
 
 def finished(recording: Path) -> int:
-    """Return how many finished requests *recording* holds, by searching its bytes."""
+    """Return the number of finished requests in *recording*, by searching its bytes."""
     with recording.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return 0
@@ -231,7 +231,7 @@ def finished(recording: Path) -> int:
 
 
 def empty_recording(path: Path) -> None:
-    """Create the file of a recording, readable by its owner only: it will hold environment and data."""
+    """Create the file of a recording, readable only by its owner: it will contain environment and data."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -245,7 +245,7 @@ def record_command(
 ) -> list[str]:
     """Return the command line that records *target*; *options* are those of the *launcher*.
 
-    With *stacks* the engine records the stack of every call, and its replay checks each against it.
+    With *stacks* the engine records the stack of each call, and compares it in a replay.
     """
     checks = ("--stacktraces",) if stacks else ()
     engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
@@ -253,6 +253,6 @@ def record_command(
 
 
 def replay_command(recording: Path, options: Sequence[str], *, launcher: str = LAUNCHER) -> list[str]:
-    """Return the command line that replays *recording*, which says itself what ran."""
+    """Return the command line that replays *recording*, which contains the recorded command."""
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
     return [*_PYTHON, launcher, *options, "--", *engine]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _HARMLESS = frozenset({"-u", "-P"})
-"""Options of the interpreter that change nothing here: output is unbuffered and ``sys.path`` safe anyway."""
+"""Interpreter options without effect here: output is unbuffered and ``sys.path`` is safe anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Target:
     argv: tuple[str, ...]
     """The arguments after ``python``: a script, ``-m`` and a module, or ``-c`` and code; then its own."""
     folder: str = ""
-    """Where the application's code is; empty for the bundled server."""
+    """Folder of the application's code; empty for the bundled server."""
     import_from: str = ""
     """The entry that Python prepends to ``sys.path`` for such a start; empty: none."""
     cwd: str = ""
@@ -47,20 +47,20 @@ class Target:
 def resolve(
     given: str | Sequence[str] | None = None, cwd: str | Path | None = None, *, elsewhere: bool = False
 ) -> Target:
-    """Return the target that is called *given*, started in *cwd* (by default the current directory).
+    """Return the target for *given*, started in *cwd* (by default the current directory).
 
-    It is a script, ``module:app`` or a command in words; by default the bundled server. A command that is
-    installed *elsewhere*, in the image of a container, is not looked up here.
+    *given* is a script, ``module:app`` or the words of a command; by default the bundled server. A command
+    that is installed *elsewhere*, in the image of a container, is not looked up here.
 
     Raises:
-        UsageError: there is no such script, directory or command, or it is nothing that can be recorded.
+        UsageError: the script, directory or command does not exist, or cannot be recorded.
     """
     words = (given,) if isinstance(given, str) else tuple(given or ())
     here = _directory(cwd)
     if words in {(), (BUNDLED,)}:
         return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "")
     name, *arguments = words
-    if name == BUNDLED:  # with options: what it does while it is imported is part of what they show
+    if name == BUNDLED:  # with options: its behaviour during import is part of some hazards
         import server_app  # noqa: PLC0415 - only where it is the target
 
         folder = str(Path(server_app.__file__).parent)
@@ -120,7 +120,7 @@ def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Tar
 
 
 def _check_interpreter(name: str, *, elsewhere: bool) -> None:
-    """Refuse any other Python than this one, which has the engine installed and runs the server."""
+    """Refuse any Python other than this one, which has the engine and runs the server."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     wanted = Path(name).name.removeprefix("python")
     if elsewhere or (wanted in {"", "3", version} and ("/" not in name or _in_this_environment(name))):
@@ -132,7 +132,7 @@ def _check_interpreter(name: str, *, elsewhere: bool) -> None:
 
 
 def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
-    """Return how Python runs the console script *name*: its own file, started by a shell, is no module."""
+    """Return the arguments with which Python runs the console script *name*."""
     if elsewhere:
         return (name,)
     found = _console_script(Path(name).name)
@@ -165,7 +165,7 @@ def _is_module(name: str) -> bool:
 
 
 def _is_application(name: str) -> bool:
-    """Say whether *name* is a variable, a factory, or a factory's call with literal arguments."""
+    """Whether *name* is a variable, a factory, or a factory's call with literal arguments."""
     try:
         found = ast.parse(name.strip(), mode="eval").body
         if isinstance(found, ast.Call):

@@ -1,1 +1,1 @@
-"""Hunts: many trials, to find where a replay stops being identical, and the smallest case that shows it."""
+"""Searches with many trials: for failing replays, for their smallest case, and for races."""

@@ -1,10 +1,10 @@
-"""The folder of a shrunk case: everything to see it again, to read, and to attach to a bug report.
+"""The folder of a shrunk case: everything needed to reproduce it, and to attach to a bug report.
 
 ::
 
     shrunk/<time>/
-        case.py         the scenario: what is left of the run's requests
-        README.md       what fails, how often, the commands that show it, and the versions
+        case.py         the scenario with the remaining requests
+        README.md       what fails, how often, the commands to reproduce it, and the versions
         shrunk.json     the same for a program
         example/        the files of one failure; see loadgen.hunt.trial
         server/         for a fault that may be the engine's: the application's code as it is now
@@ -118,7 +118,7 @@ def attach(
 
 
 def how_often(shrunk: Shrunk) -> str:
-    """Say how often the case failed, and what that excludes."""
+    """Say how often the case failed, with the confidence interval."""
     failures, trials = shrunk.measured.failures, shrunk.measured.trials
     if not trials:
         return "How often it fails was not measured: it was interrupted before."
@@ -129,7 +129,7 @@ def how_often(shrunk: Shrunk) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return *text* as it may stand between three quotes."""
+    """Escape *text* for a triple-quoted string."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
@@ -145,7 +145,7 @@ def _versions(manifest: Manifest) -> dict[str, str]:
 
 
 def _copy(manifest: Manifest, target: Sequence[str], into: Path) -> tuple[str, ...]:
-    """Copy the application's code; return the target's name there, nothing if it is not one script."""
+    """Copy the application's code; return the target's name there; empty if it is not a single script."""
     if len(target) != 1 or not target[0].endswith(".py"):
         return ()
     script = Path(target[0]).resolve()

@@ -1,9 +1,9 @@
 """A fleet of other machines: trials on a Dask cluster, one at a time on each worker.
 
-The workers are started by Dask's own commands, each offering the resource :data:`RESOURCE`. A trial that
-loses its worker is made again on another one by the scheduler; one that loses several is reported, and given
-up. On a worker a trial runs as it does here, in processes that end when the worker does, and it is ended as
-soon as nobody waits for it: the hunt stopped, or whoever hunted is gone.
+Workers are started with Dask's own commands, each with the resource :data:`RESOURCE`. If a trial loses its
+worker, the scheduler repeats it on another one; a trial that loses several is reported and given up. On a
+worker, a trial runs as it does locally, in processes that end with the worker. It is cancelled when its
+result is no longer wanted, because the search has stopped or its process is gone.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 
 RESOURCE = "loadgen"
 CONNECTING = 15.0
-"""Seconds until a scheduler, or a worker, must have answered."""
+"""Time limit for an answer of a scheduler or a worker, in seconds."""
 ASKING = 1.0
-"""Seconds between two looks whether a trial on a worker is still wanted."""
+"""Seconds between two checks whether a trial on a worker is still wanted."""
 _START = f'dask worker SCHEDULER --resources "{RESOURCE}=1" --nthreads 1'
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files, PEM each, of an authority, and of what it certified this machine by."""
+    """PEM files: the authority's certificate, this machine's certificate, and its key."""
 
     ca: Path
     cert: Path
@@ -66,7 +66,7 @@ class Cluster:
     ) -> None:
         """Use the scheduler at *address*; the files *sources*, by path, are the same on its workers.
 
-        With *keep*, the files of identical trials come back, too.
+        With *keep*, the files of identical trials are transferred too.
         """
         self._address = address
         self._versions = versions(sources)
@@ -80,13 +80,13 @@ class Cluster:
         self.name = address
 
     async def __aenter__(self) -> Self:
-        """Connect, and hold every worker to what is installed here.
+        """Connect, and check that every worker has the same installation.
 
         Raises:
-            MachineFault: no scheduler answers, no worker offers the resource, or one of them has another
-                loadgen, engine, Python, Dask, or other files of the application.
+            MachineFault: no scheduler answers, no worker has the resource, or one has a different loadgen,
+                engine, Python, Dask, or different files of the application.
         """
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # important errors are raised
         try:
             self._client = await Client(
                 self._address,
@@ -116,7 +116,7 @@ class Cluster:
             await self._client.close()
 
     async def _check_workers(self) -> int:
-        """Return how many workers take trials."""
+        """Return the number of workers that accept trials."""
         try:
             await self._client.get_versions(check=True)
         except ValueError as error:
@@ -136,16 +136,16 @@ class Cluster:
         return len(offering)
 
     async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
-        """Try *plan* on a worker, and bring its files here unless it was identical.
+        """Run *plan* on a worker, and copy its files here unless it was identical.
 
         Raises:
             UsageError: the commands refuse their arguments.
-            MachineFault: the cluster is gone, or a worker came to it that is another one.
+            MachineFault: the cluster is gone, or a worker with a different installation joined.
         """
         async with self._room:
             made = await self._submit(plan, limit)
         if made is None:
-            # Dask blames a lost worker on every trial that it had: alone, it is known who it was.
+            # Dask blames a lost worker on all of its trials; if a trial runs alone, it is the cause.
             async with self._alone, AsyncExitStack() as everybody:
                 for _ in range(self.slots):
                     await everybody.enter_async_context(self._room)
@@ -160,7 +160,7 @@ class Cluster:
         return replace(result, folder=str(folder))
 
     async def _submit(self, plan: TrialPlan, limit: float) -> tuple[TrialResult, bytes] | None:
-        """Return a trial's result and files; none if it lost several workers."""
+        """Return a trial's result and files; None if it lost several workers."""
         future: Future = self._client.submit(
             _try,
             plan,
@@ -179,7 +179,7 @@ class Cluster:
         except CancelledError as error:
             raise MachineFault(f"the scheduler at {self._address} is gone") from error
         finally:
-            # Otherwise what has finished is computed again when its worker dies, and what has not runs on.
+            # Otherwise finished trials are repeated when their worker dies, and unfinished ones continue.
             if not future.done():
                 with anyio.CancelScope(shield=True), anyio.move_on_after(CONNECTING):
                     await self._client.cancel([future], force=True)
@@ -188,7 +188,7 @@ class Cluster:
 
 
 def versions(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return what must be the same everywhere; of the files *sources*, which are not as they say."""
+    """Return the versions that must be the same everywhere, and those of *sources* with another digest."""
     from loadgen.store.code_digests import changed  # noqa: PLC0415 - on a worker, only what a trial needs is imported
 
     here = retrace.versions()
@@ -245,9 +245,9 @@ def _poison(plan: TrialPlan) -> TrialResult:
 def _try(
     plan: TrialPlan, wanted: Mapping[str, str], sources: Mapping[str, str], limit: float, *, keep: bool
 ) -> tuple[TrialResult, bytes]:
-    """Make one trial on this worker; return its result, and its files unless it was identical."""
+    """Run one trial on this worker; return its result, and its files unless it was identical."""
     worker: Worker = get_worker()
-    _compare(worker.address, versions(sources), wanted)  # it may have joined later
+    _compare(worker.address, versions(sources), wanted)  # the worker may have joined later
     with tempfile.TemporaryDirectory(prefix="loadgen-trial-", dir=worker.local_directory) as work:
         folder = Path(work) / "trial"
         result = anyio.run(_while_wanted, plan, folder, limit, worker, _key(worker))
@@ -266,7 +266,7 @@ def _key(worker: Worker) -> str:
 
 
 async def _while_wanted(plan: TrialPlan, folder: Path, limit: float, worker: Worker, key: str) -> TrialResult:
-    """Make the trial; end it as soon as its result is not wanted any more."""
+    """Run the trial; cancel it when its result is no longer wanted."""
     result: list[TrialResult] = []
     error: list[Exception] = []
 
@@ -281,7 +281,7 @@ async def _while_wanted(plan: TrialPlan, folder: Path, limit: float, worker: Wor
         group.start_soon(ask, group.cancel_scope)
         try:
             result.append(await trial.run(plan, folder, limit=limit))
-        except LoadgenError as raised:  # kept out of the group, which would wrap it
+        except LoadgenError as raised:  # kept outside the task group, which would wrap it
             error.append(raised)
         group.cancel_scope.cancel()
     if error:

@@ -1,4 +1,4 @@
-"""Delta debugging: from parts that fail together to few of them that still do (Zeller's ddmin)."""
+"""Delta debugging: reduces parts that fail together to a few that still fail (Zeller's ddmin)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 async def ddmin(parts: Sequence[T], fails: Callable[[list[T]], Awaitable[bool]]) -> list[T]:
-    """Return some of *parts* that fail, and of which none can be left out; all of them do, so it is taken.
+    """Return a minimal list of *parts* that still fails; all of *parts* together are assumed to fail.
 
-    *fails* is asked of ever smaller lists in the order of *parts*: first whether one piece of all is enough,
-    then whether one can be left out, with pieces of a half, a quarter and so on, down to a single part.
+    *fails* is called with smaller and smaller lists in the order of *parts*: first with one piece, then
+    without one piece, with pieces of a half, a quarter and so on, down to a single part.
     """
     left = list(parts)
     pieces = 2

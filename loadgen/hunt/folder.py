@@ -1,16 +1,16 @@
-"""The folder of a hunt. Format ``loadgen-stress/2``.
+"""The folder of a search. Format ``loadgen-stress/2``.
 
 ::
 
     stress/<time>/
         hunt.json       what is tried: format, command, settings, versions
-        trials.jsonl    one line a finished trial, in the order in which they finished: name, result
+        trials.jsonl    one line per finished trial, in order of completion: name, result
         trials/<name>/  the files of each kept trial; see loadgen.hunt.trial
-        summary.json    what was found, report.html the same to look at: both rewritten when a hunt ends
+        summary.json    the results, and report.html with the same for reading; rewritten when a search ends
     stress/latest       link to the newest
 
-A line is appended and flushed when its trial has finished, so that a hunt which was cut short, by whatever
-means, goes on where it was. Trials under other settings or versions are never mixed in one folder.
+A line is appended and flushed when its trial has finished, so that an interrupted search can be resumed.
+Trials with different settings or versions are never mixed in one folder.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ PARENT = Path("stress")
 
 
 class HuntFolder:
-    """An open hunt; nobody else works in its folder meanwhile."""
+    """An open search; its folder is locked."""
 
     def __init__(self, path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
         self.path = path
         self.grid = grid
         self.versions = dict(versions)
         self.results: dict[str, TrialResult] = {}
-        """Of every finished trial, by its name."""
+        """The results of finished trials, by name."""
         self.command = ["loadgen", *sys.argv[1:]]
         self._unnamed = False
         self._trials = path / "trials.jsonl"
@@ -67,11 +67,11 @@ class HuntFolder:
 
     @classmethod
     def open(cls, wanted: Path | None, grid: Grid, versions: Mapping[str, str]) -> Self:
-        """Begin a hunt in *wanted*, by default a new folder in ``stress/``, or go on with the one there.
+        """Begin a search in *wanted*, by default a new folder in ``stress/``, or resume the one there.
 
         Raises:
-            UsageError: the folder holds something else, is in use, or a hunt with other settings.
-            RecordingFault: what it holds is damaged.
+            UsageError: the folder is in use, or contains something else or a search with other settings.
+            RecordingFault: its content is damaged.
         """
         path = wanted or _new(PARENT)
         try:
@@ -109,19 +109,19 @@ class HuntFolder:
                     self.path.parent.rmdir()  # if it is empty
 
     def add(self, name: str, result: TrialResult) -> None:
-        """Keep the result of a finished trial."""
+        """Store the result of a finished trial."""
         line = json.dumps({"trial": name, **result.to_json()}) + "\n"
         os.write(self._file, line.encode())
         self.results[name] = result
 
     def trial_folder(self, name: str) -> Path:
-        """Return an empty place for a trial's files: what an interrupted one left is removed."""
+        """Return an empty folder for a trial's files; those of an interrupted trial are removed."""
         path = self.path / "trials" / name
         shutil.rmtree(path, ignore_errors=True)
         return path
 
     def conclude(self, ended: str) -> Summary:
-        """Write ``summary.json``: what all finished trials tell, and why the hunt *ended*."""
+        """Write ``summary.json``: the results of all finished trials, and why the search *ended*."""
         summary = summarise(self.grid, self.results, ended)
         if self._unnamed and self.results:
             link_latest(self.path)
@@ -133,7 +133,7 @@ class HuntFolder:
         shutil.rmtree(self.path / "trials" / name, ignore_errors=True)
 
     def _read(self) -> None:
-        """Read what has finished; a last line that was cut off is removed, its trial is made again."""
+        """Read the finished trials; an incomplete last line is removed, and its trial repeated."""
         content = self._trials.read_bytes()
         whole = content.rfind(b"\n") + 1
         for number, line in enumerate(content[:whole].splitlines(), 1):
@@ -149,7 +149,7 @@ class HuntFolder:
 
 
 def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
-    """Refuse to go on with a hunt that is not the same one."""
+    """Refuse to resume a search with different settings."""
     try:
         content: dict[str, Any] = json.loads((path / "hunt.json").read_text(encoding="utf-8"))
         found, settings, made = content["format"], dict(content["settings"]), dict(content["versions"])
@@ -177,7 +177,7 @@ def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return *settings* without tables in tables: ``record load timeout`` is the name of one."""
+    """Return *settings* flattened, with names such as ``record load timeout``."""
     found = dict[str, Any]()
     for name, value in settings.items():
         if isinstance(value, dict):
@@ -192,10 +192,10 @@ def _said(value: object) -> str:
 
 
 def first_failure(path: Path) -> Path:
-    """Return the run to look at in the hunt at *path*: the first that diverged; *path* if it is no hunt.
+    """Return the first diverged run of the search at *path*; *path* itself if it is not a search.
 
     Raises:
-        UsageError: it has found nothing, or has not kept it.
+        UsageError: it contains no failing run.
     """
     if not os.path.isfile(path / "hunt.json"):  # noqa: PTH113 - unlike Path's, false for a name that cannot be
         return path
@@ -213,10 +213,10 @@ def first_failure(path: Path) -> Path:
 
 
 def new_folder(wanted: Path | None, parent: Path) -> Path:
-    """Make *wanted*, or a new folder named by the time in *parent*, and return it; it is empty.
+    """Create *wanted*, or a new folder in *parent* named by the time, and return it.
 
     Raises:
-        UsageError: it cannot be made, or *wanted* is not empty.
+        UsageError: it cannot be created, or *wanted* is not empty.
     """
     path = wanted or _new(parent)
     try:
@@ -229,7 +229,7 @@ def new_folder(wanted: Path | None, parent: Path) -> Path:
 
 
 def _new(parent: Path) -> Path:
-    """Make a new folder in *parent*, named by the time."""
+    """Create a new folder in *parent*, named by the time."""
     try:
         return new_folder_like(parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The grid: which trials a hunt makes. A cell is what is compared, a seed makes a trial of it."""
+"""The grid of trials: a cell is a combination of settings, and each seed makes one trial of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 100_000
-"""Numbers that one list may have."""
+"""Largest length of a list."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
-    """One combination of settings, over all seeds; empty means what the commands take by themselves."""
+    """One combination of settings, over all seeds; empty values mean the defaults of the commands."""
 
     runtime: str
     scenario: str
@@ -35,7 +35,7 @@ class Trial:
     """One trial to make."""
 
     name: str
-    """Unique in its hunt; the name of its folder."""
+    """Unique in its search; the name of its folder."""
     cell: Cell
     seed: int
     plan: TrialPlan
@@ -43,10 +43,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """All trials of a hunt."""
+    """All trials of a search."""
 
     record: RunSpec = field(default_factory=RunSpec)
-    """What every trial records, except for what a cell and a seed say."""
+    """What every trial records, except for the settings of its cell and its seed."""
     verify: VerifySpec = field(default_factory=VerifySpec)
     concurrency: tuple[int, ...]
     seeds: tuple[int, ...]
@@ -55,7 +55,7 @@ class Grid:
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells, in the order in which they are told."""
+        """The cells, in display order."""
         return [
             Cell(runtime, scenario, concurrency)
             for runtime in self.runtimes or ("",)
@@ -64,14 +64,14 @@ class Grid:
         ]
 
     def trials(self) -> Iterator[Trial]:
-        """Yield all trials: one seed of every cell before the next, so that a hunt cut short saw them all."""
+        """Yield all trials, one seed of every cell before the next, so a short search covers all cells."""
         cells = self.cells
         for seed in self.seeds:
             for cell in cells:
                 yield Trial(self._name(cell, seed), cell, seed, self._plan(cell, seed))
 
     def absolute(self) -> Grid:
-        """Return the grid with the files that it names at their whole paths, for trials run elsewhere."""
+        """Return the grid with absolute paths, for trials on other machines."""
         scenarios = (ScenarioTraffic(scenario=one) for one in self.scenarios)
         whole = (absolute(RunSpec(traffic=one), _resolve).traffic for one in scenarios)
         return replace(
@@ -82,7 +82,7 @@ class Grid:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All of it as a JSON object, without the values of the server's variables."""
+        """The grid as a JSON object, without the values of the server's variables."""
         content: dict[str, Any] = to_builtins(replace(self, record=self.record.public))
         return content
 
@@ -113,10 +113,10 @@ _PIECE = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:
-    """Return the whole numbers that *text* lists: ``1,2,4`` or ``1..20`` or both, each once, in its order.
+    """Return the whole numbers in *text*: ``1,2,4`` or ``1..20`` or both, each once, in order.
 
     Raises:
-        UsageError: it is no such list; *option* says what it was for.
+        UsageError: it is not a list of numbers; the message names *option*.
     """
     found: dict[int, None] = {}
     for piece in text.split(","):
@@ -134,10 +134,10 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def seconds(text: str, option: str) -> float:
-    """Return the seconds that *text* says: ``90s``, ``10m``, ``1h30m``.
+    """Return the seconds of *text*: ``90s``, ``10m``, ``1h30m``.
 
     Raises:
-        UsageError: it is no such duration.
+        UsageError: it is not a duration.
     """
     try:
         return parse_duration(text)

@@ -1,8 +1,8 @@
-"""The oracle of a shrink: does this workload still fail? It is tried until the answer is clear.
+"""The oracle of a shrink: tries a workload until it is clear whether it still fails.
 
 A failure is real, but a pass may be luck. So a sequential test of the failure rate decides, relative to the
-rate of the workload that the candidate was made from. Each answer is wrong for about one in eight candidates
-at the border, and for far fewer where the rates are far apart.
+rate of the workload that the candidate was made from. The answer is wrong for about one in eight borderline
+candidates, and for far fewer if the rates are far apart.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ HALF = 0.5
 WELL = 0.75, 0.375
 """Rates at which a candidate fails, or passes, if what it was made from fails in half of its trials."""
 NEARLY = 0.75, 0.2
-"""Else, as shares of how often that fails, which is taken to be :data:`HARDLY` at least."""
+"""Otherwise, as shares of the failure rate of that workload, which is assumed to be at least
+:data:`HARDLY`."""
 HARDLY = 0.07
 MOST = 60
-"""Trials after which a candidate that is neither is taken for passing."""
+"""Trials after which an undecided candidate counts as passing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class FailureSignature:
     kinds: frozenset[str]
     """The kinds of its causes, at least one of which a failure must have; empty: any."""
     faults: frozenset[str] = frozenset()
-    """For an undetermined result: whose fault it may be."""
+    """For an undetermined result: its possible faults."""
 
     def shown_by(self, result: TrialResult) -> bool:
         """Return whether *result* is this failure."""
@@ -89,7 +90,7 @@ class TrialSettings:
 
     fleet: Fleet
     record: RunSpec
-    """What the run was recorded with; its traffic and its load are replaced by those of a candidate."""
+    """The specification of the run; its traffic and load are replaced by those of a candidate."""
     verify: VerifySpec
     sign: FailureSignature
     folder: Path
@@ -116,14 +117,14 @@ class Oracle:
         return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
 
     def expect(self, rate: float) -> None:
-        """Ask candidates to fail nearly as often as at *rate*, or in most trials if that is half of them."""
+        """Require candidates to fail nearly as often as *rate*, or in most trials if *rate* is at least 0.5."""
         if rate >= HALF:
             self._rates = WELL
         else:
             self._rates = max(rate, HARDLY) * NEARLY[0], max(rate, HARDLY) * NEARLY[1]
 
     async def fails(self, workload: Workload) -> bool:
-        """Say whether *case* still fails."""
+        """Return whether *workload* still fails."""
         if not workload.steps or self.is_over():
             return False
         text = scenario_text(workload, "A candidate.")
@@ -151,7 +152,7 @@ class Oracle:
         most: int,
         keep: Path | None = None,
     ) -> FailureRate:
-        """Try *case* until it is *enough*, or *most* times; the files of its first failure go to *keep*.
+        """Try *workload* until it is *enough*, or *most* times; the files of its first failure go to *keep*.
 
         Raises:
             LoadgenError: it cannot be tried.

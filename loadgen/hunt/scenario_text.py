@@ -1,4 +1,4 @@
-"""A case as a scenario file: what a person reads, runs, changes, and attaches to a bug report."""
+"""A workload as a scenario file, to read, run, change, and attach to a bug report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WITHOUT = frozenset({"get", "head", "options", "delete"})
 
 
 def scenario_text(workload: Workload, docstring: str) -> str:
-    """Return the text of a file with the scenario :data:`NAME` that sends the requests of *case*."""
+    """Return the text of a file with the scenario :data:`NAME` that sends the requests of *workload*."""
     waits = workload.waits()
     awaited = {seq for others in waits.values() for seq in others}
     used = {ref.seq for step in workload.steps for ref in step.refs()}
@@ -73,7 +73,7 @@ def scenario_text(workload: Workload, docstring: str) -> str:
 
 
 def size(workload: Workload) -> str:
-    """Say how large *case* is."""
+    """Describe the size of *workload*."""
     requests, users = len(workload.steps), len(workload.users)
     told = f"{requests} request{'' if requests == 1 else 's'} by {users} virtual user"
     return told + ("" if users == 1 else "s")
@@ -120,7 +120,7 @@ def _escaped(text: str) -> str:
 
 
 def _ref(ref: Ref, number: dict[int, int]) -> str:
-    """Return the expression for a value of an earlier answer; single quotes, as it may stand in a string."""
+    """Return the expression for a value of an earlier answer, in single quotes, as it may be in a string."""
     keys = "".join(f"[{key!r}]" for key in ref.path)
     return f"answers[{number[ref.seq]}].json(){keys}"
 

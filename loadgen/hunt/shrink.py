@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from loadgen.hunt.oracle import Oracle, ShrinkObserver
 
 MARGINS = (0, 16, 64)
-"""How many requests before those that overlapped with the failing one are tried with them, in turn."""
+"""Numbers of earlier requests to keep in addition to those that overlapped with the failing one."""
 FIRST = 0.3
-"""How often the first candidates must nearly fail: what is left out later brings together what clashes."""
+"""Failure rate that the first candidates need nearly: later reductions bring clashing requests together."""
 REPRODUCING = 30
 """Maximum number of trials of the original run until it fails again."""
 BACK = 3
-"""Cases, the last ones, of which the first that fails in half of its trials is taken."""
+"""Number of last workloads of which the first that fails in half of its trials is chosen."""
 TELLING = 3
 """Failures needed to estimate its failure rate."""
 
@@ -43,21 +43,21 @@ class Shrunk:
     """The workload of the original run."""
     workload: Workload
     measured: FailureRate
-    """How often it failed when it was tried at the end; nothing if it was interrupted before."""
+    """Its failure rate at the end; without trials if it was interrupted before."""
     trials: int
-    """All trials that were made."""
+    """Number of all trials."""
     candidates: int
     complete: bool
-    """Whether nothing more was found to leave out; else, time was up."""
+    """Whether nothing more can be left out; otherwise, time was up."""
 
 
 async def shrink(
     original: Workload, head: int | None, oracle: Oracle, observer: ShrinkObserver, times: int, keep: Path
 ) -> Shrunk:
-    """Return the smallest case found of *whole*, in which the request *head* was the first to differ.
+    """Return the smallest failing case of *whole*, in which the request *head* was the first to differ.
 
-    At the end it is tried *times* times, and the files of one failure are kept in *keep*. Should it fail in
-    less than half of them, the larger case that it was made from is taken, if that fails more often.
+    At the end it is tried *times* times, and the files of one failure are kept in *keep*. If it fails in
+    fewer than half of them, the larger case that it was made from is returned, if that fails more often.
 
     Raises:
         Undetermined: it could not be made to fail again.
@@ -82,7 +82,7 @@ class _Search:
         self._observer = observer
 
     async def _try(self, make: Callable[[], Workload]) -> bool:
-        """Go on from the candidate that *make* returns if it still fails; ask nothing when time is up."""
+        """Continue from the candidate that *make* returns if it still fails; try nothing when time is up."""
         if self._oracle.is_over():
             return False
         candidate = make()
@@ -93,11 +93,11 @@ class _Search:
 
     @property
     def workload(self) -> Workload:
-        """The smallest one yet."""
+        """The smallest failing workload so far."""
         return self._smaller[-1]
 
     async def begin(self, head: int | None) -> None:
-        """Find what to begin with: what stood around the first difference, or else all of it."""
+        """Find the starting point: the requests around the first difference, or else all requests."""
         self._observer.phase("what stood around the first difference")
         self._oracle.expect(FIRST)
         if head is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class StopReason(enum.StrEnum):
-    """Why a hunt ended."""
+    """Why a search ended."""
 
     ALL = "all trials are made"
     FOUND = "a trial diverged"
@@ -36,11 +36,11 @@ class Until:
     """When to stop early, and what to keep."""
 
     failure: bool = False
-    """Stop at the first trial that diverged, and drop what is under way."""
+    """Stop at the first trial that diverged, and cancel those in progress."""
     seconds: float | None = None
     """Start no trial after this many seconds; trials in progress are finished."""
     keep: bool = False
-    """Keep the files of identical trials, too."""
+    """Keep the files of identical trials too."""
     limit: float = LIMIT
     """Time limit for each trial's record or replay step, in seconds."""
 
@@ -49,7 +49,7 @@ class StressObserver:
     """Receives progress; does nothing by default."""
 
     def begin(self, trials: int, done: int, fleet: str) -> None:
-        """The hunt starts: *done* of *trials* are finished already; *fleet* runs the rest."""
+        """The search starts: *done* of *trials* are already finished; *fleet* runs the rest."""
 
     def started(self, trial: Trial) -> None:
         """A trial starts."""
@@ -64,7 +64,7 @@ async def stress(
     """Run the remaining trials of *hunt*; setting *stop* ends it after the trials in progress.
 
     Raises:
-        LoadgenError: no trial can be made: the commands refuse their arguments, or the fleet is lost.
+        LoadgenError: no trial can be run: the commands refuse their arguments, or the fleet is lost.
     """
     work = _Work(hunt, fleet, until, stop, observer)
     observer.begin(len(hunt.grid), len(hunt.results), fleet.name)
@@ -77,7 +77,7 @@ async def stress(
 
 
 class _Work:
-    """What the tasks of one hunt share."""
+    """State shared by the tasks of one search."""
 
     def __init__(
         self, hunt: HuntFolder, fleet: Fleet, until: Until, stop: Stop, observer: StressObserver
@@ -93,7 +93,7 @@ class _Work:
         self.error: Exception | None = None
 
     async def keep_trying(self, everybody: anyio.CancelScope) -> None:
-        """Make one trial after the other; *everybody* is cancelled where there is no point in going on."""
+        """Run one trial after the other; *everybody* is cancelled if continuing makes no sense."""
         while (trial := self._next()) is not None:
             try:
                 result = await self._make(trial)
@@ -124,7 +124,7 @@ class _Work:
             )
             finished = True
         finally:
-            if not finished:  # what it left tells nothing, and it is made again
+            if not finished:  # its files are incomplete; the trial will be repeated
                 self._hunt.discard(trial.name)
         if result.judgement is Judgement.IDENTICAL and not self._until.keep:
             self._hunt.discard(trial.name)

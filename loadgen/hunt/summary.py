@@ -1,4 +1,4 @@
-"""The summary of a hunt: how often each cell failed, what that excludes, and what the failures share."""
+"""The summary of a search: how often each cell failed, the confidence intervals, and kinds of failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrialCounts:
-    """What came of some trials."""
+    """Numbers of trials by verdict."""
 
     identical: int
     diverged: int
@@ -28,28 +28,28 @@ class TrialCounts:
 
     @property
     def made(self) -> int:
-        """Trials that have finished."""
+        """Number of finished trials."""
         return self.identical + self.diverged + self.undetermined
 
     @property
     def rate(self) -> tuple[float, float]:
-        """The rates of divergence that the trials do not exclude; the undetermined ones tell nothing."""
+        """The confidence interval of the rate of divergence; undetermined trials are left out."""
         return interval(self.diverged, self.identical + self.diverged)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it with the interval, and its confidence."""
+        """Return the numbers as JSON, with the interval and its confidence."""
         low, high = self.rate
         return {**asdict(self), "diverges": {"low": low, "high": high, "confidence": CONFIDENCE}}
 
 
 @dataclass(frozen=True, slots=True)
 class FailureKind:
-    """What several trials failed of."""
+    """A kind of failure of several trials."""
 
     fault: str
     what: str
     first: str
-    """The trial that showed it first."""
+    """The first trial with this failure."""
     headline: str
     why: str
     trials: tuple[str, ...]
@@ -64,13 +64,13 @@ class FailedTrial:
 
     @property
     def run(self) -> str:
-        """The run folder that is kept of it; empty if there is none."""
+        """Its run folder; empty if it was not kept."""
         return f"{self.result.folder}/run" if self.result.folder else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a hunt has found so far."""
+    """The results of a search so far."""
 
     grid: Grid
     ended: str
@@ -79,13 +79,13 @@ class Summary:
     kinds: tuple[FailureKind, ...]
     failures: tuple[FailedTrial, ...]
     requests: int
-    """Requests of all trials."""
+    """Number of requests of all trials."""
     ratio: float | None
-    """The median of replay's to recording's time, of the requests alone; none if no trial has both."""
+    """The median ratio of replay time to recording time, of the requests alone; None if unknown."""
 
     @property
     def judgement(self) -> Judgement:
-        """One word for all of it, as of one verification."""
+        """The verdict on all trials."""
         if self.total.diverged:
             return Judgement.DIVERGED
         if self.total.undetermined or not self.total.made:
@@ -110,7 +110,7 @@ class Summary:
 
 
 def summarise(grid: Grid, results: Mapping[str, TrialResult], ended: str) -> Summary:
-    """Return what *results*, by the trials' names, tell of *grid*."""
+    """Summarise *results*, by trial name, for *grid*."""
     trials = list(grid.trials())
     made = [(trial, results[trial.name]) for trial in trials if trial.name in results]
     failed = [FailedTrial(trial, one) for trial, one in made if one.judgement is not Judgement.IDENTICAL]
@@ -138,7 +138,7 @@ def _tally(results: list[TrialResult], planned: int) -> TrialCounts:
 
 
 def _kinds(failures: list[FailedTrial]) -> tuple[FailureKind, ...]:
-    """Gather what the failures have in common, the most frequent first."""
+    """Group the failures by kind, the most frequent first."""
     found: dict[tuple[str, str], dict[str, TrialCause]] = {}
     for failure in failures:
         for cause in failure.result.causes:

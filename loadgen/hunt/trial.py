@@ -1,14 +1,14 @@
-"""Trial: record once and verify once, as a user does, in processes and a folder of its own.
+"""Trial: record once and verify once, as a user does, in separate processes and a separate folder.
 
-It is made by two jobs of workers (:mod:`loadgen.worker`), which do what ``loadgen record`` and ``loadgen
-verify`` do. Their results are read from the files that they leave::
+Two jobs of workers (:mod:`loadgen.worker`) do what ``loadgen record`` and ``loadgen verify`` do. Their
+results are read from their files::
 
     <folder>/
         run/                the run folder; see loadgen.store.run_folder
-        record.jsonl        what happened, see loadgen.core.events; record.log what went wrong
+        record.jsonl        events, see loadgen.core.events; record.log errors
         verify.jsonl, verify.log
 
-A trial without an answer is undetermined, with a message; it raises only errors that all trials would hit.
+A trial without a result is undetermined, with a message; only errors that all trials would have are raised.
 """
 
 from __future__ import annotations
@@ -56,33 +56,33 @@ GRACE = 25.0
 ATTRIBUTING = 3
 """Number of replays; separates races from values that are missing on the tape."""
 LAST_WORDS = 3
-"""Lines of its log that the message of a command which failed unexpectedly quotes."""
+"""Number of log lines quoted for a command that failed unexpectedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """What to try."""
+    """The settings of a trial."""
 
     record: RunSpec
     verify: VerifySpec = field(default_factory=VerifySpec)
 
     @property
     def command(self) -> str:
-        """What a shell runs to try it again, in a run folder of its own."""
+        """The shell command to repeat the trial, in a new run folder."""
         return f"{command('record', self.record.public)}; {command('verify', self.verify)}"
 
 
 @dataclass(frozen=True, slots=True)
 class TrialCause:
-    """One cause of a divergence, see :class:`loadgen.core.diagnosis.Cause`, or why it cannot be told."""
+    """A cause of a divergence, see :class:`loadgen.core.verdict.Cause`, or why the trial is undetermined."""
 
     fault: str
     kind: str
-    """What differs, without what is particular to this run: numbers, values. The same in other trials."""
+    """The kind of the difference, equal in other trials: without numbers and values."""
     headline: str
     why: str
     count: int
-    """Requests that it concerns."""
+    """Number of requests concerned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,26 +91,26 @@ class TrialResult:
 
     judgement: Judgement
     message: str = ""
-    """The first of the causes, in a sentence."""
+    """The first cause, in a sentence."""
     causes: tuple[TrialCause, ...] = ()
-    """Why it is not identical; of what differs, the first in the server's order first."""
+    """Why it is not identical, in the server's order."""
     requests: int = 0
-    """Requests that were recorded."""
+    """Number of recorded requests."""
     diverged: int = 0
-    """Answers that differ."""
+    """Number of differing answers."""
     record_code: int | None = None
-    """Exit code of ``loadgen record``, negative for a signal; none where it was ended by its limit."""
+    """Exit code of ``loadgen record``, negative for a signal; None if it exceeded its limit."""
     verify_code: int | None = None
-    """Of ``loadgen verify``; none also where it was not run."""
+    """Exit code of ``loadgen verify``; None also if it was not run."""
     record_seconds: float = 0
-    """Wall seconds of the command, as those of ``verify_seconds``."""
+    """Elapsed time of the command in seconds, like ``verify_seconds``."""
     verify_seconds: float = 0
     sessions: tuple[float, float] | None = None
-    """Seconds of the requests alone, recorded and replayed."""
+    """Duration of the requests alone in seconds, recorded and replayed."""
     folder: str = ""
-    """Where its files are, if they are kept."""
+    """The folder of its files, if they are kept."""
     command: str = ""
-    """What a shell runs to try it again."""
+    """The shell command to repeat it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
@@ -118,10 +118,10 @@ class TrialResult:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> TrialResult:
-        """Return the result that :meth:`to_json` gave *content* of.
+        """Decode a result from the output of :meth:`to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: it is not one.
+            ValueError, TypeError, KeyError: *content* is not valid.
         """
         fields = dict(content)
         fields["judgement"] = Judgement(fields["judgement"])
@@ -133,13 +133,13 @@ class TrialResult:
 
 
 async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialResult:
-    """Try *plan* in *folder*, which must not exist or be empty, and return what came of it.
+    """Run *plan* in *folder*, which must not exist or be empty, and return the result.
 
-    Cancelled, it ends the processes that it started, cleanly if they let it, before it returns. Should this
-    process be killed, they end by themselves.
+    If cancelled, it ends the processes that it started, cleanly if possible, before it returns. If this
+    process is killed, they end by themselves.
 
     Raises:
-        UsageError: the commands refuse their arguments: every trial of this plan will fail like this one.
+        UsageError: the commands refuse their arguments, as they would in every trial of this plan.
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialRe
 
 
 def _recorded(run: Path) -> int | None:
-    """Return how many requests were recorded; None if the recording is not complete."""
+    """Return the number of recorded requests; None if the recording is not complete."""
     try:
         _, manifest = RunFolder.open(run)
     except LoadgenError:
@@ -179,7 +179,7 @@ def _recorded(run: Path) -> int | None:
 
 
 async def attribute(folder: Path, verify: VerifySpec, *, limit: float = LIMIT) -> None:
-    """Replay the run of a kept trial several times: whose fault it is, one replay often cannot tell."""
+    """Replay the run of a kept trial several times, because one replay often does not show the fault."""
     verifications = folder / RUN / "verify"
     shutil.rmtree(verifications, ignore_errors=True)
     again = structs.replace(verify, replays=ATTRIBUTING)
@@ -208,20 +208,20 @@ def _reason(fault: str, message: str) -> TrialCause:
 
 
 def kind(head: Divergence) -> str:
-    """Return what *head* has in common with the first divergences of the same cause in other runs."""
+    """Return the kind of *head*, which the same cause has in other runs too."""
     what = head.evidence or " and ".join(one.field for one in head.differences) + " differs"
     return numberless(f"{head.method} {head.target}: {what}")
 
 
 def concluded(run: Path) -> Verdict | None:
-    """Return the verdict that ``loadgen verify`` concluded with; ``None`` where a replay left none."""
+    """Return the final verdict of ``loadgen verify``; ``None`` if a replay left none."""
     verdicts = {number: read_verdict(path)[0] for number, path in verifications(run).items()}
     number = counting_verification(verdicts)
     return None if number is None or None in verdicts.values() else verdicts[number]
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the JSON object at *path*, an empty one where there is none: a command writes it whole."""
+    """Return the JSON object at *path*, or an empty one; commands write it atomically."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -231,17 +231,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A command that has ended."""
+    """A command that has exited."""
 
     name: str
     code: int | None
-    """Its exit code, negative for a signal; none if its time was up."""
+    """Its exit code, negative for a signal; None if its time was up."""
     seconds: float
     events: Path
     log: Path
 
     def failure(self) -> TrialCause:
-        """Say why it failed, in its own words where it had any."""
+        """Return why it failed, with its own message if it has one."""
         if self.failed is not None and self.code is not None:
             error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)
             return _reason(error.fault, f"{self.name}: {error.message}")
@@ -254,9 +254,9 @@ class _Ended:
 
     @property
     def failed(self) -> Failed | None:
-        """What it said of why it could not be done."""
+        """Its report of a failure."""
         for line in reversed(_lines(self.events)):
-            with suppress(ValueError):  # cut off
+            with suppress(ValueError):  # truncated
                 if isinstance(event := from_line(line.encode()), Failed):
                     return event
         return None
@@ -270,19 +270,19 @@ def _lines(path: Path) -> list[str]:
 
 
 async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
-    """Let a worker do *job*, to its end or until *limit* seconds have passed."""
+    """Let a worker do *job*, until it ends or *limit* seconds have passed."""
     began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
     events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
-    lifeline, held = os.pipe()  # its standard input: the command ends when we have
+    lifeline, held = os.pipe()  # its standard input: the command exits when this process does
     try:
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
-                # -P: what is called loadgen in the working directory is not what the user runs
+                # -P: something named loadgen in the working directory must not be imported
                 [sys.executable, "-P", "-m", ENTRY, to_json(job).decode()],
                 stdin=lifeline,
                 stdout=out,
                 stderr=err,
-                start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
+                start_new_session=True,  # this process passes on a Ctrl-C at the terminal
             )
         try:
             with anyio.move_on_after(limit):
@@ -300,7 +300,7 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
 
 
 async def _end(process: anyio.abc.Process) -> None:
-    """End what still runs of a command: asked twice, as by an impatient user, and then at once."""
+    """End the processes of a command: interrupt twice, and then kill."""
     if process.returncode is not None:
         return
     with anyio.CancelScope(shield=True):

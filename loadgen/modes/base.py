@@ -1,6 +1,6 @@
-"""The seams of a session: what is recorded and replayed (a mode), and where its server runs (a host).
+"""The interfaces of a session: what is recorded and replayed (a mode), and where its server runs (a host).
 
-A mode knows what a replay proves; a host knows nothing of that. Each combination of the two is a session.
+Only the mode knows what a replay proves. A session is a combination of a mode and a host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 START_LIMIT = 60.0
 """Time limit for a server to become ready, in seconds."""
 ALIGNMENT = "alignment.json"
-"""File beside the log: what a server asked whose start failed at a question without an answer."""
+"""File beside the log: the calls of a server whose start failed at a question without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +41,40 @@ class Served:
     order: list[int]
     """``n`` where request *n* entered, ``-n`` where it finished; empty if unknown."""
     database: bool
-    """Whether it created its database."""
+    """Whether the server created its database."""
     modules: tuple[str, ...] = ()
     """What it imported of libraries, by the first parts of the names; empty if unknown."""
 
 
 class RecordedServer(Protocol):
-    """A server under the recording engine, ready."""
+    """A ready server under the recording engine."""
 
     url: str
 
     async def served(self) -> Served:
-        """Return what it did.
+        """Return what the server did.
 
         Raises:
-            EngineFault: it is gone.
+            EngineFault: it has exited.
             httpx.TransportError: it does not answer.
         """
 
     async def stop(self) -> None:
-        """End it so that its recording is complete.
+        """Stop the server so that its recording is complete.
 
         Raises:
-            EngineFault: it crashed, or did not end.
+            EngineFault: it crashed, or did not exit.
         """
 
     async def ended(self) -> None:
-        """Wait until it has ended, for whatever reason."""
+        """Wait until the server has exited, for whatever reason."""
 
     async def exit_report(self) -> str | None:
-        """Return how it exited, and its last log lines; None while it runs."""
+        """Return how the server exited, and its last log lines; None while it runs."""
 
 
 class BoundaryServer(RecordedServer, Protocol):
-    """A server with a request boundary, recording or replaying, ready."""
+    """A ready server with a request boundary, recording or replaying."""
 
     transport: WireTransport
     control: Control
@@ -97,11 +97,11 @@ class Host(Protocol):
     def record(self, session: Session) -> AbstractAsyncContextManager[BoundaryServer]:
         """Run the session's server under the recording engine, with an empty database.
 
-        It completes ``manifest.result.started``.
+        Sets ``manifest.result.started``.
         """
 
     aligns: bool
-    """Whether its replays run the code of today, so that calls may be aligned."""
+    """Whether its replays run the current code, so that calls may be aligned."""
 
     def replay(
         self,
@@ -136,12 +136,12 @@ class Mode(Protocol):
         """Send the session's requests to *url*.
 
         Raises:
-            LoadgenError: it cannot be done, or not to its end.
+            LoadgenError: they cannot be sent, or not completely.
         """
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
-        """Replay; show the judge all that can be compared, and write the replay's own transcript.
+        """Replay; pass everything that can be compared to the judge, and write the replay's own transcript.
 
         Raises:
-            LoadgenError: the question cannot be answered, or not fully.
+            LoadgenError: the run cannot be judged, or not completely.
         """

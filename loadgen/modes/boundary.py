@@ -1,4 +1,4 @@
-"""The boundary mode: the application is replayed from its request boundary inward, and asked again."""
+"""The boundary mode: the application is replayed from its boundary inward; requests are sent again."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class BoundaryMode:
 
 
 def asked_before_it_served(report: Path) -> dict[str, Any] | None:
-    """Return what a server asked whose start failed at a call without an answer; None if none did."""
+    """Return the calls of a server whose start failed at a call without an answer; None if it did not."""
     try:
         told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The client mode: a load generator under the engine, recorded beside its server, replayed without any.
+"""The client mode: a load generator under the engine, recorded together with its server, replayed without.
 
-Its replay is one process that opens no socket: what it sends goes nowhere, and what it receives, and when,
-comes from its tape. It must reproduce the same events, in order, at the recorded times.
+Its replay is one process that opens no socket. Everything that it receives, and when, comes from its tape. It
+must reproduce the same events, in order, at the recorded times.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at whether to stop."""
+"""Seconds between two checks for a stop."""
 
 Event = Request | Response | Failure | FailedIteration
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """An event of a client, and when it happened, by the client's own clock."""
+    """An event of a client with its time, by the client's own clock."""
 
     event: Event
     at: float
     due: float | None = None
 
     def write_to(self, journal: Journal) -> None:
-        """Write it down."""
+        """Write the event to *journal*."""
         match self.event:
             case Request():
                 journal.resume(self.event, self.due, self.at)
@@ -81,7 +81,7 @@ class ClientMode:
         return run.client
 
     def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
-        """Run the server with a request boundary: such a run can be replayed in that mode, too."""
+        """Run the server with a request boundary, so that the run can also be replayed in that mode."""
         return self._host.record(session)
 
     async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
@@ -115,13 +115,13 @@ class ClientMode:
                 async for one in client:
                     one.write_to(journal)
                 group.cancel_scope.cancel()
-            how = await process.exit_report(END_LIMIT)  # its recording is whole once it has ended
+            how = await process.exit_report(END_LIMIT)  # its recording is complete when it has exited
         if client.end is None or not process.ended_well:
             raise EngineFault(f"the traced client failed: {how or 'it hangs'}", advice=f"See {log}.")
         return replace(client.end, interrupted=stop.requested)
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
-        """Replay the client, and compare each of its events with the recorded one at its place."""
+        """Replay the client, and compare each of its events with the recorded event in the same position."""
         run, log = replaying.run, replaying.folder / "client.log"
 
         def command(liveness: Sequence[str]) -> list[str]:
@@ -131,7 +131,7 @@ class ClientMode:
         async with traced(command, start.environment, log, start.cwd) as process:
             async with replaying.timed(journal):
                 await _Lockstep(replaying, process).run(events, journal)
-            await process.exit_report()  # it is about to end
+            await process.exit_report()  # it is about to exit
 
 
 class _Client:
@@ -142,7 +142,7 @@ class _Client:
         self._emit = emit
         self._bodies: dict[str, bytes] = {}
         self.end: SessionEnd | None = None
-        """Once it has come to its end."""
+        """The end of the session, once it is known."""
         self.left: Departure | None = None
         """Where a replay left the tape."""
 
@@ -164,7 +164,7 @@ class _Client:
 
 
 class _Lockstep:
-    """Takes one event of the replay for each that was recorded."""
+    """Compares the events of the replay with the recorded ones, one by one."""
 
     def __init__(self, replaying: Replaying, process: Traced) -> None:
         self._replaying = replaying
@@ -175,14 +175,14 @@ class _Lockstep:
         self._events = 0
 
     async def run(self, events: Reader, journal: Journal) -> None:
-        """Compare, until there is nothing left to compare.
+        """Compare until there is nothing left to compare.
 
         Raises:
-            EngineFault: the replay crashed, is stuck, or ended too early.
+            EngineFault: the replay crashed, hangs, or ended too early.
         """
         recorded = self._replaying.seen(events, journal)
         await self._walk(events, recorded, journal)
-        for _ in recorded:  # what cannot be compared any more still says whether the transcript is whole
+        for _ in recorded:  # read to the end, to find out whether the transcript is complete
             pass
 
     async def _walk(self, events: Reader, everything: Iterator[Recorded], journal: Journal) -> None:
@@ -198,10 +198,10 @@ class _Lockstep:
             self._events += 1
             seq = 0 if isinstance(recorded, FailedIteration) else recorded.seq
             if not judge.event(seq, _told(recorded), _told(now.event)):
-                return  # what follows is not comparable, event by event
+                return  # later events cannot be compared one by one
             self._compare(recorded, now.event, (events.at, now.at))
         if not events.ended:
-            return  # what was cut short cannot tell what is too much
+            return  # a truncated transcript does not show which events are additional
         if more := await self._next(replayed):
             judge.event(0, "(nothing)", _told(more.event))
         elif self._client.end is None:
@@ -220,7 +220,7 @@ class _Lockstep:
         )
 
     async def _ended(self, recorded: Event) -> None:
-        """Tell why there is no event where *recorded* was."""
+        """Report why the replay has no event in the position of *recorded*."""
         if self._client.left is None:
             raise await self._died()
         left = self._client.left
@@ -234,7 +234,7 @@ class _Lockstep:
         self._replaying.judge.note(self._request(recorded), (outcome,), left)
 
     def _request(self, event: Event) -> Request:
-        """Return the request that *event* is one of, or the latest one."""
+        """Return the request of *event*, or the latest one."""
         if isinstance(event, Request):
             return event
         asked = self._open.get(event.seq) or self._latest
@@ -253,7 +253,7 @@ class _Lockstep:
 
     def _compare(self, recorded: Event, replayed: Event, at: tuple[float | None, float]) -> None:
         if isinstance(recorded, FailedIteration) or isinstance(replayed, FailedIteration):
-            return  # compared in all it says
+            return  # compared completely
         late: tuple[Difference, ...] = ()
         if at[0] != at[1]:
             when = "sent at" if isinstance(recorded, Request) else "ended at"
@@ -271,7 +271,7 @@ class _Lockstep:
 
 
 def _told(event: Event) -> str:
-    """Tell an event's place in the story: which one it is, and not what it brought."""
+    """Identify an event, without its content."""
     match event:
         case Request(seq=seq):
             return f"request {seq} is sent"

@@ -1,4 +1,4 @@
-"""Emits the figures of a journal while a session goes on."""
+"""Emits the figures of a journal during a session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadgen.store.journal import Journal
 
 EVERY = 0.2
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def sampled(
 ) -> AsyncIterator[None]:
     """Emit the figures of *journal* a few times a second, and once more at the end.
 
-    *total* requests are expected, and nothing begins after *until* seconds, where that is known.
+    *total* requests are expected, and nothing begins after *until* seconds, if known.
     """
 
     def now() -> None:

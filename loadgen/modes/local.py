@@ -1,7 +1,7 @@
 """A host: this machine. Servers are local processes, one interpreter each, on loopback.
 
-The parent opens the listening socket and hands it over: there is no race for a port, concurrent runs do not
-disturb each other, and a connection made before the server is up simply waits.
+The parent opens the listening socket and passes it to the server. So there is no race for a port, concurrent
+runs do not conflict, and a connection made before the server is up simply waits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 BACKLOG = 1024
-"""How a line of the log begins that says so, as in :mod:`loadgen.traced.settings`, which is the server's."""
+"""Length of the queue of pending connections."""
 SERVERS = (
     "loadgen knows Flask's own server (app.run, flask run, werkzeug's make_server), waitress, gunicorn, and "
     "wsgiref.simple_server."
@@ -68,7 +68,7 @@ class LocalServer:
         return Served(await self.control.order(), state.database, state.modules)
 
     async def stop(self) -> None:
-        """End it so that its recording is complete: interrupted, the application finishes by itself."""
+        """Interrupt the server, so that it exits by itself and its recording is complete."""
         self._process.interrupt()
         how = await self._process.exit_report(END_LIMIT)
         if how is None:
@@ -79,11 +79,11 @@ class LocalServer:
             raise EngineFault(f"the recorded server crashed: {how}")
 
     async def ready(self, mode: str) -> None:
-        """Wait until the boundary answers: a connection to the handed-over socket waits by itself.
+        """Wait until the boundary answers; a connection to the listening socket waits by itself.
 
         Raises:
-            ServerFault: the server ended, or its application does not serve.
-            EngineFault: what answers is not a boundary in *mode*.
+            ServerFault: the server exited, or its application does not serve.
+            EngineFault: the answer is not from a boundary in *mode*.
         """
         answers = list[BoundaryState | Exception]()
 
@@ -113,7 +113,7 @@ class LocalServer:
         raise await self._not_started(mode)
 
     async def _not_started(self, mode: str) -> ServerFault:
-        """Say why it does not serve: refused, crashed, ended, served by something else, or not at all."""
+        """Return why the server does not serve: refused, crashed, exited, listens elsewhere, or too slow."""
         how, see = await self.exit_report(), f"See {self._log}."
         refusal = next(
             (line for line in reversed(last_words(self._log)) if line.startswith(protocol.LOG_REFUSAL)), None
@@ -145,12 +145,12 @@ class LocalHost:
     aligns = True
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Give recorded servers *environment* beside what they get anyway."""
+        """Give recorded servers *environment* in addition to their usual variables."""
         self._environment = dict(environment or {})
 
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[LocalServer]:
-        """Run the session's server under the recording engine; its database is gone afterwards."""
+        """Run the session's server under the recording engine; its database is deleted afterwards."""
         spec, run, target = session.spec, session.run, session.target
         started = session.manifest.result.started
         started.database = new_database()
@@ -183,7 +183,7 @@ class LocalHost:
         *,
         align: tuple[Row, ...] = (),
     ) -> AsyncIterator[LocalServer]:
-        """Run the recording in a fresh process that has no database."""
+        """Run the recording in a fresh process without database."""
         started = manifest.result.started
         if Path(started.database).exists():
             raise RecordingFault(
@@ -217,7 +217,7 @@ def _options(spec: RunSpec, folder: str) -> list[str]:
 
 
 def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
-    """Return the boundary's option that says how to choose who runs; see :mod:`loadgen.traced.explore`."""
+    """Return the boundary's option with the settings of ``explore``; see :mod:`loadgen.traced.explore`."""
     if spec.threads is not Schedule.EXPLORE:
         return []
     how = spec.explore
@@ -238,7 +238,7 @@ def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
 async def _serve(
     command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str
 ) -> AsyncIterator[LocalServer]:
-    """Run a server process on a new loopback socket; *command* is given the options that hand it over."""
+    """Run a server process on a new loopback socket; *command* receives the options that pass the socket."""
     with ExitStack() as held:
         listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
         port, descriptor = listener.getsockname()[1], listener.fileno()
@@ -248,7 +248,7 @@ async def _serve(
 
         process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
         async with process_of as process:
-            held.close()  # it is the server's now: nobody waits for a server that is gone
+            held.close()  # only the server holds the socket now: clients do not wait for an exited one
             server = LocalServer(process, port)
             try:
                 yield server

@@ -1,12 +1,12 @@
 """The process mode: a server whose sockets, threads and scheduling are on its tape, replayed alone.
 
-Recorded, it opens its own sockets. No probe is on the tape: the tap reports that the kernel takes
-connections, and the first one is that of a virtual user. There is no boundary, so nothing can tell the order
-in which requests entered the application.
+While recording, the server opens its own sockets. No readiness probe is on the tape: the tap reports that the
+kernel accepts connections, and the first connection is that of a virtual user. There is no boundary, so the
+order in which requests entered the application is unknown.
 
-Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send. That is
-compared with the transcript, answer by answer, and all of it, as even ``Date`` comes from the tape. The order
-in which threads send on different connections is not: the tap sees them as they happen to run.
+Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send. Each
+answer is compared completely with the transcript, because even ``Date`` comes from the tape. The order in
+which threads send on different connections is not compared.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 
 
 SETTLING = 0.75
-"""Seconds that a server gets after its last answer, until it is stopped. The engine ends its replay where the
-recorded signal came, whatever its threads still had to do: the last answer would be missing. And a signal is
-on the tape only where it interrupts a call: Flask's server waits in one for half a second at a time."""
+"""Seconds between the last answer and the stop of a server. The engine ends its replay at the signal,
+whatever its threads still have to do, so the last answer would be missing. And it records a signal only if
+that interrupts a call: Flask's server waits in one for half a second at a time."""
 
 
 class _Server:
-    """A server that listens; see :class:`loadgen.modes.base.RecordedServer`."""
+    """A listening server; see :class:`loadgen.modes.base.RecordedServer`."""
 
     def __init__(self, process: Traced, url: str, database: Path) -> None:
         self.url = url
@@ -75,10 +75,10 @@ class _Server:
         return Served([], self._database.exists())
 
     async def stop(self) -> None:
-        """End it so that its recording is complete.
+        """Stop the server so that its recording is complete.
 
         Raises:
-            EngineFault: it crashed, or did not end.
+            EngineFault: it crashed, or did not exit.
         """
         await anyio.sleep(SETTLING)
         self._process.interrupt()
@@ -103,7 +103,7 @@ class ProcessMode:
 
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[_Server]:
-        """Run the server under the recording engine; its database is gone afterwards."""
+        """Run the server under the recording engine; its database is deleted afterwards."""
         spec, run, target = session.spec, session.run, session.target
         started = session.manifest.result.started
         started.database = new_database()
@@ -129,7 +129,7 @@ class ProcessMode:
         return await fire_here(session, url, journal, stop, emit)
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
-        """Replay the server, and compare what it would send with what was recorded."""
+        """Replay the server, and compare the answers that it would send with the recorded ones."""
 
         def command(options: Sequence[str]) -> list[str]:
             return retrace.replay_command(replaying.run.recording.resolve(), options, launcher=retrace.WHOLE)
@@ -180,7 +180,7 @@ async def _port(process: Traced) -> int:
 
 
 class _Answers:
-    """What a replay would send, as its tap reports it."""
+    """The answers that a replay would send, as reported by its tap."""
 
     def __init__(self, process: Traced, timeout: float) -> None:
         self._lines = process.lines()
@@ -189,17 +189,17 @@ class _Answers:
         self._early: dict[int, Outcome] = {}
         self._given: set[int] = set()
         self.stuck = False
-        """Whether it told nothing more for too long."""
+        """Whether it reported nothing for too long."""
         self.doubled: list[int] = []
-        """Requests that it answered more than once."""
+        """Requests that were answered more than once."""
 
     @property
     def unasked(self) -> list[int]:
-        """Numbers of requests that it answered, and that were never recorded."""
+        """Numbers of answered requests that were never recorded."""
         return sorted(self._early)
 
     async def to(self, request: Request) -> Outcome | None:
-        """Wait for the answer to *request*; none if it does not come."""
+        """Wait for the answer to *request*; None if it does not arrive."""
         while request.seq not in self._early and await self._hear():
             pass
         return self._early.pop(request.seq, None)
@@ -214,7 +214,7 @@ class _Answers:
         return found
 
     async def drain(self) -> None:
-        """Hear it to its end."""
+        """Read the tap to its end."""
         while await self._hear():
             pass
 
@@ -251,12 +251,14 @@ class _Answers:
 async def _fault(
     process: Traced, answers: _Answers, missing: Sequence[Request], replaying: Replaying
 ) -> LoadgenError | None:
-    """Say what is wrong with how the replay ended, or with what it did not answer."""
+    """Return what is wrong with the end of the replay, or with its missing answers."""
     how = None if answers.stuck else await process.exit_report(END_LIMIT)
     wrong = []
     if answers.stuck or how is None:
         wrong.append(f"the replay hangs: nothing happened for {replaying.timeout:g} s")
-    elif not process.ended_well and process.code != -signal.SIGINT:  # as the recorded server did
+    elif (
+        not process.ended_well and process.code != -signal.SIGINT
+    ):  # the recorded server exited by this signal too
         wrong.append(f"the replay did not end well: {how}")
     if missing:
         wrong.append(f"it did not answer {len(missing)} of the requests, the first of them {missing[0]}")

@@ -1,4 +1,4 @@
-"""A replay under way: what it is of, and what it has found so far, however it ends."""
+"""A replay in progress: its settings, and its results so far, however it ends."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class Replaying:
     folder: Path
     judge: Judge
     timeout: float
-    """Seconds without an answer until it counts as stuck."""
+    """Seconds without an answer after which it counts as hung."""
     emit: Emit
     watch: int | None = None
-    """The request whose calls are noted, where the mode can tell them."""
+    """The request whose calls are noted, if the mode supports it."""
     moved: Relocation = IN_PLACE
     """Which of the recorded folders are elsewhere now."""
     align: tuple[Row, ...] = ()
-    """The table of calls, where the code changed, so that they are to be matched by what they ask."""
+    """The table of call kinds, if the code has changed and calls are matched by what they ask."""
     asked: dict[str, Any] | None = None
-    """What each request asked, where calls were aligned, as the boundary reports it."""
+    """The calls of each request, if they were aligned, as reported by the boundary."""
     targets: dict[int, Request] = field(default_factory=dict)
     """The requests of such a replay."""
     requests: int = 0
-    """Requests of the recorded transcript, as far as it was read."""
+    """Number of requests in the recorded transcript, as far as it was read."""
     whole: bool = False
     """Whether the recorded transcript was read to its end."""
     client_order_same: bool | None = None
@@ -57,11 +57,11 @@ class Replaying:
 
     @property
     def log(self) -> Path:
-        """Where the replayed server prints to."""
+        """The file with the output of the replayed server."""
         return self.folder / "server.log"
 
     def seen(self, events: Reader, journal: Journal) -> Iterator[Event]:
-        """Pass the recorded events on, and begin the replay's transcript with the same first line."""
+        """Yield the recorded events, and begin the replay's transcript with the same first line."""
         for event in events:
             if isinstance(event, Run):
                 journal.write(event)
@@ -72,7 +72,7 @@ class Replaying:
 
     @asynccontextmanager
     async def timed(self, journal: Journal) -> AsyncIterator[None]:
-        """Show the figures of *journal* while the replay goes on, and note how long it took."""
+        """Emit the figures of *journal* during the replay, and note how long it took."""
         self.emit(Stage(what="replaying"))
         began = monotonic()
         async with sampled(journal, self.emit, total=self.manifest.requests):

@@ -1,4 +1,4 @@
-"""The figures of a recorded session, as its manifest keeps them."""
+"""The figures of a recorded session, for its manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def totals(journal: Journal, end: SessionEnd, load: Load) -> Totals:
-    """Return what came of the requests of *journal*, and of the iterations, when it had ended."""
+    """Return the figures of the requests of *journal* and of the iterations, after the session."""
     tally = journal.tally
     every = _spread(tally.latency)
     made = Totals(

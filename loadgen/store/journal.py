@@ -80,17 +80,17 @@ class Journal:
 
     @property
     def failures(self) -> int:
-        """How many requests got no whole answer."""
+        """Number of requests without a complete answer."""
         return self.tally.unanswered
 
     @property
     def statuses(self) -> dict[int, int]:
-        """How many answers had each status."""
+        """Number of answers by status."""
         return self.tally.statuses
 
     @property
     def latency(self) -> Histogram:
-        """How long requests took, whatever came of them."""
+        """How long requests took, whatever their outcome."""
         return self.tally.latency
 
     @property

@@ -45,7 +45,7 @@ class Started(_Part, kw_only=True):
     argv: tuple[str, ...] = ()
     """The arguments after ``python``."""
     folder: str = ""
-    """Where the application's code is; empty for the bundled server."""
+    """Folder of the application's code; empty for the bundled server."""
     cwd: str = ""
     """Working directory, for recording and replay; empty: any."""
     database: str = ""
@@ -97,7 +97,7 @@ class Totals(_Part, kw_only=True):
     p95_ms: float | None = None
     max_ms: float | None = None
     succeeded: Spread | None = None
-    """Requests with an answer below 400, where some failed."""
+    """Requests with an answer below 400, if some failed."""
     failed: Spread | None = None
     """Requests without an answer, or with an error."""
     conditions: tuple[Condition, ...] = ()
@@ -108,7 +108,7 @@ class Totals(_Part, kw_only=True):
     """With an arrival rate: number of iterations that waited for a free user."""
     longest_wait_ms: float | None = None
     visit: Visit | None = None
-    """What came of the clients, where they came through the gateway."""
+    """The outcome of the clients, if they used the gateway."""
 
 
 class Result(_Part, kw_only=True):

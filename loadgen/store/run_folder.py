@@ -9,7 +9,7 @@
         recording.bin       the engine's tape, of the server
         client.bin          the tape of the load generator, if it was traced
         server.log          output of the server; client.log output of a traced load generator
-        schedule.jsonl      of an explored run, who ran when; see loadgen.traced.choices
+        schedule.jsonl      of an explored run: which thread ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
 
@@ -82,8 +82,8 @@ class RunFolder:
         """Open an existing run folder, by default the latest one, and read its manifest.
 
         Raises:
-            UsageError: there is none there.
-            RecordingFault: its manifest is damaged, or is of another format.
+            UsageError: it does not exist.
+            RecordingFault: its manifest is damaged, or has another format.
         """
         path = given or DEFAULT_PARENT / LATEST
         file = path / manifests.NAME
@@ -163,7 +163,7 @@ class RunFolder:
         return read_transcript(self.transcript, self.bodies)
 
     def new_verification(self) -> Path:
-        """Make the folder of the next verification.
+        """Create the folder of the next verification.
 
         Raises:
             UsageError: the run folder cannot be written to.

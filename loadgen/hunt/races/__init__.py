@@ -1,1 +1,1 @@
-"""Hunting races: trials under schedules that choose, and what makes a failure of one small and plain."""
+"""The search for races: trials under explored schedules, and the reduction of a failure."""

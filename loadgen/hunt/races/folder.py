@@ -48,14 +48,14 @@ COUNTED = ("trials", "requests", "failed", "why", "measured", "seconds", "withou
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """A failure that was found, in words and with the commands that show it again."""
+    """A failure in words, with the commands that reproduce it."""
 
     message: str
     kinds: tuple[str, ...]
     story: tuple[str, ...]
-    """What happened: one sentence with both lines, or the list of switches."""
+    """The explanation: one sentence with both lines, or the list of switches."""
     replays: tuple[int, int]
-    """Identical ones, of how many."""
+    """Number of identical replays, and of all."""
     preemptions: int
     run: str
     script: str
@@ -65,7 +65,7 @@ class Race:
     """The command that records the same choices again."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
+        """Return the race as a JSON object."""
         return asdict(self)
 
 
@@ -120,7 +120,7 @@ def write(
     replays: tuple[int, int],
     code: str,
 ) -> Race:
-    """Write what was found into *folder*, and return it in words; *code* is the application's folder."""
+    """Write the result to *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
     spec = replace(narrowed.spec, explore=Explore(points=narrowed.spec.explore.points))
     script.write_text(schedules.script(narrowed.script), encoding="utf-8")
@@ -152,7 +152,7 @@ def write(
 
 
 def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: str, code: Path) -> list[str]:
-    """Say what happened, with the lines of the code in *code*."""
+    """Explain the failure, with lines of the code in *code*."""
 
     def quoted(at: str) -> str:
         file, _, line = schedules.place(at).rpartition(":")
@@ -177,7 +177,7 @@ def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRace:
-    """A race to look for in other code."""
+    """A race to search in changed code."""
 
     spec: RunSpec
     kinds: frozenset[str]
@@ -185,10 +185,10 @@ class RecordedRace:
 
 
 def read(folder: Path) -> RecordedRace:
-    """Return what was found in *folder*.
+    """Return the race in *folder*.
 
     Raises:
-        UsageError: it holds no race.
+        UsageError: it contains no race.
     """
     try:
         content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))

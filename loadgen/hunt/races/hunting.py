@@ -1,7 +1,7 @@
-"""The hunt: many short trials, strategies in rotation, until something breaks or time is up.
+"""The search for a race: many short trials, strategies in rotation, until something breaks or time is up.
 
-The first trial switches threads nowhere: it measures how many steps each kind of request takes, and shows
-what is broken without any race.
+The first trial never switches threads: it measures the number of steps of each kind of request, and shows
+failures that are not races.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
 FOUND = "found"
 """Where in the folder of a hunt the trial is kept that found something."""
 LIMIT = 120.0
-"""Seconds that a trial may take."""
+"""Time limit of a trial, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a hunt tries."""
+    """The settings of a search."""
 
     spec: RunSpec
-    """What to record; how to choose is replaced, but for the points."""
+    """What to record; the settings of the schedule are replaced, except for the points."""
     invariants: tuple[Invariant, ...]
     folder: Path
     jobs: int = 1
     seconds: float = 300.0
-    """Begin no trial after this."""
+    """Start no trial after this time."""
     seed: int = 1
-    """Seed of the first trial; the others count on."""
+    """Seed of the first trial; each later trial has the next one."""
     limit: float = LIMIT
     most: int | None = None
     """Make no more trials than this."""
@@ -56,22 +56,22 @@ class Setting:
 
 @dataclass(slots=True)
 class Hunted:
-    """What came of a hunt."""
+    """The result of a search."""
 
     trials: int = 0
     requests: int = 0
     failed: int = 0
-    """Trials that could not be recorded."""
+    """Number of trials that could not be recorded."""
     why: str = ""
-    """Why the last of those could not."""
+    """Why the last of those trials failed."""
     measured: dict[str, int] = field(default_factory=dict)
     found: Tried | None = None
     spec: RunSpec | None = None
-    """What was recorded where something was found."""
+    """The specification of the failing trial."""
     seconds: float = 0.0
     """How long it has taken, with what it took before an interruption."""
     without_race: bool = False
-    """Whether it breaks where no thread is switched, too."""
+    """Whether it also breaks without thread switches."""
     unchecked: dict[str, str] = field(default_factory=dict)
     """Invariants that were undetermined in every trial, and why in the first."""
 
@@ -171,7 +171,7 @@ def exploring(
     script: Path | None = None,
     trace: bool = False,
 ) -> RunSpec:
-    """Return *spec*, recorded by these choices."""
+    """Return *spec* with these settings of the schedule."""
     how = Explore(
         strategy=strategy,
         points=spec.explore.points,
@@ -198,6 +198,6 @@ def _count(hunted: Hunted, tried: Tried, began: float) -> None:
 
 
 def threads(choices: Sequence[schedules.Choice]) -> set[int]:
-    """Return who is stopped or goes on in *choices*."""
+    """Return the threads that are stopped or continue in *choices*."""
     both = {one for choice in choices for one in (choice.thread, choice.to)}
     return {one for one in both if one is not None}

@@ -1,8 +1,7 @@
 """From a failure to the fewest requests and preemptions that still fail, and the two lines that clash.
 
-Each candidate is recorded again, from a script of its choices: a recording is the proof, and what a candidate
-says of itself is not taken on trust. What is found is shown; where more than one preemption is needed, no
-explanation is made up.
+Each candidate is recorded again, from a script of its choices, because only a recording proves that it fails.
+If more than one preemption is needed, no explanation is given.
 """
 
 from __future__ import annotations
@@ -32,40 +31,40 @@ if TYPE_CHECKING:
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2
-"""How often a candidate is recorded before it counts as one that does not fail."""
+"""Number of recordings without failure after which a candidate counts as not failing."""
 REPLAYS = 20
 FEWEST_USERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A race of one preemption: the line that was stopped, and the one that ran in between."""
+    """A race with one preemption: the line that was stopped, and the line that ran in between."""
 
     stopped: int
     at: str
-    """Where it was stopped: the line that it would have run next, or was in the middle of."""
+    """Where the thread was stopped: the line that it would have run next, or was in the middle of."""
     inside: bool
-    """Whether it was in the middle of that line: what it had read was not yet written."""
+    """Whether it was in the middle of that line, between reading and writing."""
     after: str
-    """The line that it had run last."""
+    """The last line that it had run."""
     other: int
     ran: str
-    """The line of the other thread without which nothing breaks."""
+    """The line of the other thread that is needed for the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """What a failure was cut down to."""
+    """The reduced failure."""
 
     spec: RunSpec
     """What to record, with as few requests as still fail."""
     tried: Tried
-    """The smallest schedule that failed, recorded."""
+    """The recording of the smallest failing schedule."""
     script: tuple[schedules.Choice, ...]
     pair: Pair | None
     trials: int
     repeats: bool
-    """Whether the schedule of the failure, made again, failed again."""
+    """Whether the schedule of the failure failed again when it was repeated."""
 
 
 class Narrowing:
@@ -168,7 +167,7 @@ class Narrowing:
         if not between or self._stop.requested:
             return None
         low, high = 0, len(between)
-        # With the turn back before its line `low` it holds; behind all of its lines it fails.
+        # If the turn returns before its line `low`, it holds; after all of its lines, it fails.
         while high - low > 1:
             middle = (low + high) // 2
             back = schedules.Choice("line", only.to, between[middle].step, only.thread)
@@ -197,7 +196,7 @@ def halves(load: Load) -> Iterator[Load]:
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:
-    """Return the last line that the stopped thread had run, and what the other one ran until it went on."""
+    """Return the last line of the stopped thread, and the lines of the other one until it continued."""
     ran: list[schedules.Ran] = []
     between: list[schedules.Ran] | None = None
     for entry in entries:
@@ -214,7 +213,7 @@ def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple
 
 
 async def replayed(run: Path, limit: float, replays: int = REPLAYS) -> tuple[int, int]:
-    """Replay *run*, and return how many replays were identical, of how many."""
+    """Replay *run*, and return the number of identical replays, and of all."""
     await trial.work(Verify(spec=VerifySpec(replays=replays), run=str(run)), run.parent, limit * replays)
     verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
     same = [one for one in verdicts if one is not None and one.judgement is Judgement.IDENTICAL]

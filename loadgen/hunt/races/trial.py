@@ -1,7 +1,7 @@
-"""A trial of a hunt for races: record once, under a schedule that chooses, and look what broke.
+"""A trial of a search for races: record once, with an explored schedule, and find what broke.
 
-What counts as broken needs no replay: a failed assertion of the scenario, an answer of the 5xx kind, a
-request without an answer, a deadlock, an invariant that does not hold.
+Failures are found without a replay: a failed assertion of the scenario, a 5xx answer, a request without an
+answer, a deadlock, or a violated invariant.
 """
 
 from __future__ import annotations
@@ -31,44 +31,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RaceFailure:
-    """Something that must not happen."""
+    """A failure of the application."""
 
     kind: str
-    """What it has in common with the same in other trials: no numbers of requests, no values."""
+    """The kind of the failure, equal in other trials: without numbers of requests and values."""
     message: str
     seq: int
-    """The request that shows it; 0: none in particular."""
+    """The request that failed; 0: none in particular."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a trial."""
+    """The result of a trial."""
 
     broken: tuple[RaceFailure, ...]
     entries: tuple[schedules.Entry, ...]
     requests: int
     run: Path
     failure: str = ""
-    """Why it could not be recorded; nothing is known then."""
+    """Why it could not be recorded; the other fields are then empty."""
     checked: tuple[Checked, ...] = ()
     """What came of each invariant."""
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What broke."""
+        """The kinds of its failures."""
         return frozenset(one.kind for one in self.broken)
 
     @property
     def choices(self) -> list[schedules.Choice]:
-        """The choices that were made."""
+        """The choices of its schedule."""
         return [entry for entry in self.entries if isinstance(entry, schedules.Choice)]
 
 
 async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], limit: float) -> Tried:
-    """Record *spec* in *folder*, which is made, and return what broke.
+    """Record *spec* in the new folder *folder*, and return what broke.
 
     Raises:
-        UsageError: every trial of this specification would be refused like this one.
+        UsageError: the specification is refused, as it would be in every trial.
     """
     shutil.rmtree(folder, ignore_errors=True)  # of a hunt that was killed
     folder.mkdir(parents=True)
