@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.summary import Summary
 
 OWN = ("name", "tags", "note", "checkout", "concurrency", "seed", "scenario", "runtime", "explain")
-"""Fields of the specifications that a hunt varies, or that are for a person who looks at one run."""
+"""Fields of the specifications that a search varies, or that make sense only for a single run."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
 """Trials at a time: each keeps a server and a client busy."""
 

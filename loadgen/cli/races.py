@@ -35,7 +35,7 @@ OWN = (
     "engine_alone",
     "iterations",
 )
-"""Fields of the specification that a hunt decides, or that do not go with it."""
+"""Fields of the specification that the search sets, or that do not work with it."""
 USERS = 8
 AGAIN = 5
 """Number of recordings with ``--again``."""

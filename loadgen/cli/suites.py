@@ -79,7 +79,7 @@ def verified(
     from loadgen.store.runs import find_runs
     from loadgen.suite import judged, verify_all
 
-    ignoring(spec.ignore)  # a rule that cannot be read is found before anything is started
+    ignoring(spec.ignore)  # an invalid rule is reported before anything is started
     found = find_runs(given)
     with Progress(quiet=quiet or as_json) as emit:
         rows = interruptible(lambda _: verify_all(found, spec, jobs, emit), at_once=True)

@@ -117,7 +117,7 @@ class Oracle:
         return self._stop.requested or (self._deadline is not None and monotonic() >= self._deadline)
 
     def expect(self, rate: float) -> None:
-        """Require candidates to fail nearly as often as *rate*, or in most trials if *rate* is at least 0.5."""
+        """Require candidates to fail nearly as often as *rate*, or in most trials if it is at least 0.5."""
         if rate >= HALF:
             self._rates = WELL
         else:

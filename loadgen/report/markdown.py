@@ -134,6 +134,6 @@ def sign(tone: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape *text* so that Markdown and HTML leave it as it is, in a table too."""
+    """Escape *text* for Markdown and HTML, also in a table."""
     escaped = escape(" ".join(text.split()), quote=False)
     return "".join(f"&#{ord(letter)};" if letter in "|`*_[]\\~#" else letter for letter in escaped)

@@ -89,7 +89,7 @@ class Turn:
         self._tenure = 0
 
     def enter(self) -> None:
-        """Wait for this thread's turn, unless it has it."""
+        """Wait for this thread's turn, unless it already has it."""
         if self._owner == get_ident():
             return
         first: OwnerState | None = None
@@ -129,7 +129,7 @@ class Turn:
     def _take_from(self, seen: OwnerState) -> bool:
         with self._guard:
             if self._owner is None or self._tenure != seen.tenure:
-                return False  # it went on by itself
+                return False  # it continued by itself
             self._give_to_me()
         self._say(lost(seen.where))
         return True

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from loadgen.core.spec import RunSpec
 
 ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
-"""Strategies, one a trial. Those that stop a request once or twice come first: most races need no more."""
+"""Strategies, one per trial. Those that stop a request once or twice come first, as most races need no
+more."""
 FOUND = "found"
 """Where in the folder of a hunt the trial is kept that found something."""
 LIMIT = 120.0

@@ -129,7 +129,7 @@ class Narrowing:
         return False
 
     async def _fails(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> bool:
-        """Whether these choices, made again, break the same; the smallest recording that did is kept."""
+        """Return whether these choices fail again in the same way; the smallest such recording is kept."""
         for _ in range(AGAIN):
             if self._stop.requested:
                 return False
@@ -160,7 +160,7 @@ class Narrowing:
         self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)
 
     async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
-        """Find how far the other thread must run: its last line there is the second one."""
+        """Find how far the other thread must run; its last line is the second line of the race."""
         if only.to is None or only.thread is None:
             return None
         before, between = _around(self._smallest.entries, only)
