@@ -1,4 +1,4 @@
-"""Check: whether the answers of a run contradict its invariants. It needs only the run's files."""
+"""Check: whether the answers of a run contradict its invariants. Needs only the run's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def invariants(spec: InvariantSpec) -> tuple[Invariant, ...]:
-    """Return the invariants that *spec* names.
+    """Return the invariants of *spec*.
 
     Raises:
         UsageError: its model cannot be read.
@@ -34,10 +34,10 @@ def invariants(spec: InvariantSpec) -> tuple[Invariant, ...]:
 
 
 def check(run: RunFolder, manifest: Manifest, held: Sequence[Invariant]) -> list[Checked]:
-    """Return what came of each invariant; of an incomplete run, what is not broken is undetermined.
+    """Return the result of each invariant; for an incomplete run, one that is not broken is undetermined.
 
     Raises:
-        UsageError: a model has a mistake.
+        UsageError: a model has an error.
         TranscriptFault: the transcript is missing or damaged.
     """
     with run.read() as reader:

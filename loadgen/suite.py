@@ -1,6 +1,6 @@
-"""A suite: many runs, each verified on its own, side by side.
+"""A suite: many runs, each verified separately.
 
-A run that cannot be verified is undetermined, with the reason, and never ends the suite.
+A run that cannot be verified is undetermined, with the reason, and does not end the suite.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SuiteRow:
-    """One run of a suite, and what its verification found."""
+    """One run of a suite, with its verification."""
 
     run: FoundRun
     verified: Verified | None = None
@@ -41,7 +41,7 @@ class SuiteRow:
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """Why it cannot be judged, or not fully."""
+        """Why it cannot be judged, or not completely."""
         if self.verified:
             return self.verified.verdict.reasons
         return (self.problem,) if self.problem else ()

@@ -37,8 +37,8 @@ def check(
 ) -> None:
     """Check whether the recorded answers contradict invariants, without replaying anything.
 
-    Without options, those are checked that the run was recorded with. Exit code 1: one is broken; 3: one
-    could not be checked.
+    Without options, it checks the invariants that the run was recorded with. Exit code 1: an invariant is
+    broken; 3: an invariant could not be checked.
     """
     from loadgen.check import check as call
     from loadgen.check import invariants

@@ -1,4 +1,4 @@
-"""A console that renders a result into text, as wide as the terminal that the text is for."""
+"""A console that renders a result as text, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PIPED = 120
 
 
 class TextConsole(Console):
-    """Collects what is printed on it; colours are kept only for a terminal."""
+    """Collects printed text; keeps colours only for a terminal."""
 
     def __init__(self, width: int | None = None) -> None:
         is_terminal = sys.stdout.isatty()
@@ -25,5 +25,5 @@ class TextConsole(Console):
         )
 
     def text(self) -> str:
-        """Return what was printed, without spaces at the ends of lines."""
+        """Return the printed text, without spaces at the ends of lines."""
         return "\n".join(line.rstrip() for line in self._text.getvalue().rstrip().splitlines())

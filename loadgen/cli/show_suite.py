@@ -1,4 +1,4 @@
-"""What the commands for many runs print."""
+"""Renders the results of the commands for many runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from loadgen.suite import SuiteRow
 
 CAUSES = 3
-"""Causes of each run that the terminal shows."""
+"""Number of causes shown for each run."""
 
 
 def suite(rows: Sequence[RowTold]) -> str:
-    """Show a suite: one table, then what was found in the runs that are not identical."""
+    """Render a suite: a table, then the results of the runs that are not identical."""
     table = _table("run", "verdict", "requests", "took", "target")
     for row in rows:
         took = "" if row.seconds is None else f"{row.seconds:.2f} s"
@@ -41,7 +41,9 @@ def suite(rows: Sequence[RowTold]) -> str:
             continue
         console.print(Text.assemble((f"\n{row.label}", "bold"), f"  {_line(row.what)}"))
         for cause in row.causes[:CAUSES]:
-            what = "" if cause.number == 1 else f" {cause.request}: {_line(cause.what)}"  # the first is said
+            what = (
+                "" if cause.number == 1 else f" {cause.request}: {_line(cause.what)}"
+            )  # the first cause is in the lead
             console.print(Text(f"  at fault: {cause.label}.{what} {cause.why}"))
         if len(row.causes) > CAUSES:
             console.print(Text(f"  … and {len(row.causes) - CAUSES} more causes"))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DECLINED = 1
 """Exit code where a person did not accept what differs."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
-"""Runs at a time: each keeps a server and a client busy."""
+"""Number of runs at a time: each keeps a server and a client busy."""
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 
 
 def is_suite(given: Sequence[Path]) -> bool:
-    """Say whether *given* names anything but one run."""
+    """Whether *given* names anything other than one run."""
     from loadgen.store.runs import is_run
 
     return len(given) > 1 or (len(given) == 1 and given[0].is_dir() and not is_run(given[0]))
@@ -71,7 +71,7 @@ def verified(
     summary: Path | None,
     html: Path | None,
 ) -> None:
-    """Verify the runs that *given* names, print what was found, and exit with the code of the worst."""
+    """Verify the runs named by *given*, print the results, and exit with the code of the worst."""
     from loadgen.cli import show_suite
     from loadgen.cli.progress import Progress
     from loadgen.cli.running import interruptible
@@ -90,7 +90,7 @@ def verified(
 
 
 def words(rows: Sequence[SuiteRow]) -> list[RowTold]:
-    """Put *rows* into words, without secrets."""
+    """Return *rows* in words, with secrets masked."""
     from loadgen.core.masking import Masker, parse
     from loadgen.core.verdict import Judgement
     from loadgen.report.evidence import learn
@@ -141,7 +141,7 @@ def _write(
 
 
 def _report(row: SuiteRow, index: Path) -> str:
-    """Write the report of the verification of *row*; return its address from the page *index*."""
+    """Write the report of the verification of *row*; return its address relative to the page *index*."""
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import gather
     from loadgen.report.page import render

@@ -1,4 +1,4 @@
-"""An answer while it comes: what there is of it where it breaks off is part of how its request ended."""
+"""An answer while it arrives: if it breaks off, the received part belongs to the outcome of its request."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 
 
 class Arriving:
-    """The answer to one request, as far as it has come."""
+    """The answer to one request, as far as it has arrived."""
 
     __slots__ = ("_head", "_in_pieces", "_pieces", "_seq")
 
     def __init__(self, seq: int, *, in_pieces: bool = False) -> None:
-        """Keep the sizes of its pieces, too, if its client takes it *in_pieces*."""
+        """With *in_pieces*, also keep the sizes of the pieces."""
         self._seq = seq
         self._in_pieces = in_pieces
         self._head: tuple[int, str | None, Headers] | None = None
         self._pieces: list[bytes] = []
 
     def begin(self, status: int, reason: str | None, headers: Headers) -> None:
-        """Take the head."""
+        """Set the head."""
         self._head = status, reason, headers
 
     def begin_as(self, answer: httpx.Response, headers: Headers) -> None:
-        """Take the head of *answer*, with its *headers*."""
+        """Set the head from *answer*, with its *headers*."""
         reason = answer.extensions.get("reason_phrase")
         self.begin(answer.status_code, None if reason is None else reason.decode("latin-1"), headers)
 
     def take(self, piece: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Append bytes of the body."""
         if piece:
             self._pieces.append(piece)
 
     async def receive(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
-        """Send *request*, and take its whole answer, as it is on the wire.
+        """Send *request*, and receive its complete answer, as on the wire.
 
         Raises:
-            httpx.TransportError: there is none.
+            httpx.TransportError: there is no complete answer.
         """
         answer = await transport.handle_async_request(request)
         self.begin_as(answer, text(answer.headers))
@@ -57,7 +57,7 @@ class Arriving:
         return self.response()
 
     async def take_all(self, answer: httpx.Response) -> None:
-        """Take the body of *answer*, and close it."""
+        """Receive the body of *answer*, and close it."""
         try:
             async for piece in answer.stream:  # type: ignore[union-attr]
                 self.take(piece)
@@ -65,13 +65,13 @@ class Arriving:
             await answer.aclose()
 
     def response(self) -> Response:
-        """Return the answer, which is whole."""
+        """Return the complete answer."""
         assert self._head is not None
         status, reason, headers = self._head
         return Response(self._seq, status, headers, b"".join(self._pieces), self._sizes(), reason)
 
     def failure(self, kind: str, message: str) -> Failure:
-        """Return how the request ended without a whole answer."""
+        """Return the failure of the request, with the received part of the answer."""
         sizes, self._in_pieces = self._sizes(), False
         return Failure(self._seq, kind, message, sizes, self.response() if self._head else None)
 

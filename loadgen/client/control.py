@@ -33,7 +33,7 @@ class BoundaryState:
     database: bool
     """Whether a database exists at the server's database path."""
     modules: tuple[str, ...] = ()
-    """What it has imported of libraries, by the first parts of the names."""
+    """Top-level names of the library modules that it imported."""
 
     def waits_for(self) -> str:
         """Describe what a replay waits for, in a sentence."""

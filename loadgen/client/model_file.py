@@ -1,10 +1,10 @@
-"""A user's model of the service: a Python file with its initial state, its step, and perhaps a key.
+"""A user's model of the service: a Python file with an initial state, a step, and optionally a key.
 
 ::
 
     initial = 0                                 # the state before the first request, of each key
 
-    def key(request):                           # may be left out: all requests concern the same state
+    def key(request):                           # optional; by default all requests share one state
         return request.path if request.method == "POST" else None       # None: not modelled
 
     def step(total, request, answer):           # one request at a time: asserts what the answer is
@@ -13,8 +13,8 @@
             assert answer.json["total"] == total
         return total                            # the state afterwards
 
-A failed assertion says that the service does not answer so in this state; any other error is the model's
-mistake. A state must be hashable: a number, a string, a tuple, a frozenset.
+A failed assertion means that the service does not give this answer in this state; any other exception is an
+error of the model. A state must be hashable: a number, a string, a tuple, a frozenset.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Message:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON; None where it is not."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -102,7 +102,7 @@ class ModelFile:
         self._hashed(self.initial, "initial")
 
     def key(self, request: Request) -> Hashable:
-        """Return what the request concerns."""
+        """Return the key of a request."""
         try:
             key = self._key(ModelRequest(request))
         except Exception as error:
@@ -110,7 +110,7 @@ class ModelFile:
         return self._hashed(key, f"the key of {request}")
 
     def step(self, request: Request, answer: Response | None) -> Callable[[Hashable], tuple[Hashable, ...]]:
-        """Return what makes of a state the one that follows it, if one does."""
+        """Return a function from a state to the next one, if there is one."""
         asked, answered = ModelRequest(request), None if answer is None else ModelAnswer(answer)
 
         def take(state: Hashable) -> tuple[Hashable, ...]:
@@ -139,7 +139,7 @@ def load(given: str) -> ModelFile:
     """Return the model in the file *given*.
 
     Raises:
-        UsageError: there is no such file or model, or it is wrong; the message says where.
+        UsageError: the file or model does not exist, or has an error; the message says where.
     """
     file = Path(given)
     return ModelFile(file, execute(file, "model"))

@@ -1,4 +1,4 @@
-"""A Python file of the user's: run once, and every mistake in it reported with its file and line."""
+"""Runs a user's Python file, and reports errors in it with file and line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def execute(file: Path, kind: str) -> ModuleType:
-    """Run *file* as a module, and return it; *kind* says what it is for: ``scenario``, ``model``.
+    """Run *file* as a module, and return it; *kind* is its purpose: ``scenario`` or ``model``.
 
     Raises:
-        UsageError: it cannot be read, or is wrong; the message says where.
+        UsageError: it cannot be read, or has an error; the message says where.
     """
     try:
         source = file.read_bytes()
@@ -41,7 +41,7 @@ def execute(file: Path, kind: str) -> ModuleType:
 
 
 def mistake(file: Path, error: BaseException) -> UsageError:
-    """Return what is wrong with *file*, and where."""
+    """Return the error in *file* with its location."""
     path = str(file.resolve())
     if isinstance(error, SyntaxError) and error.filename == path:
         where, what, advice = f"{file}, line {error.lineno}", f"{error.msg}", (error.text or "").strip()

@@ -68,7 +68,7 @@ class Reply:
         """Return the whole body.
 
         Raises:
-            NoAnswer: it is not whole; :meth:`rest` gives what there is of it.
+            NoAnswer: it is not complete; :meth:`rest` returns the received part.
         """
         connection = self._connection
         assert connection is not None

@@ -61,7 +61,7 @@ class Lifeline:
         return False
 
     def release(self) -> None:
-        """Tell the server that all clients have ended: it need not wait for what is still open."""
+        """Tell the server that all clients have ended, so that it does not wait for open requests."""
         with suppress(OSError):  # it is gone
             self._connection.sendall(RELEASE)
 
@@ -86,7 +86,7 @@ class AttachedServer:
         self._lifeline = lifeline
 
     async def served(self) -> Served:
-        """Ask the boundary what it did, now that all clients have ended."""
+        """Ask the boundary what the server did, after all clients have ended."""
         self._lifeline.release()
         return Served(await self.control.order(), (await self.control.state()).database)
 

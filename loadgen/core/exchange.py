@@ -38,12 +38,12 @@ class Response:
     pieces: tuple[int, ...] = field(default=(), compare=False)
     """The sizes of its pieces, if the client read it piece by piece; they also depend on the network."""
     reason: str | None = None
-    """The reason phrase of the status line; None where it is not known."""
+    """The reason phrase of the status line; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No whole answer: the request was issued, and the client knows no more than what came of its answer."""
+    """No complete answer: the request was issued, and the client has a part of its answer, or nothing."""
 
     seq: int
     kind: str
@@ -52,7 +52,7 @@ class Failure:
     pieces: tuple[int, ...] = field(default=(), compare=False)
     """The sizes of the pieces that had arrived, if the client read the answer piece by piece."""
     came: Response | None = None
-    """What had come of the answer: its head, and the beginning of its body; None without a head."""
+    """The received part of the answer: its head, and the beginning of its body; None without a head."""
 
     @property
     def is_orderly(self) -> bool:

@@ -1,4 +1,4 @@
-"""The history of a run: each request, with when it was sent and what came of it."""
+"""The history of a run: each request, with its times and its outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Operation:
     asked: float
     """When the request was sent, in any unit that orders events."""
     answered: float = math.inf
-    """When its outcome was known."""
+    """When its outcome was received."""
 
     @property
     def seq(self) -> int:
@@ -35,7 +35,7 @@ class Operation:
 
     @property
     def answer(self) -> Response | None:
-        """The answer, where it says what the server did: not a failure, and not a 5xx."""
+        """The answer, if it shows what the server did: not a failure, and not a 5xx."""
         known = isinstance(self.outcome, Response) and self.outcome.status not in SERVER_ERRORS
         return self.outcome if known else None  # type: ignore[return-value] # narrowed by `known`
 
@@ -43,8 +43,8 @@ class Operation:
 def operations(events: Iterable[Event]) -> list[Operation]:
     """Return the requests of a transcript, in the order in which they were sent.
 
-    Time is the place in the transcript: a request is written before it is sent, and an answer when it is
-    complete, so that two requests overlap here wherever they did.
+    Times are positions in the transcript: a request is written before it is sent, and an answer when it is
+    complete, so requests that overlapped also overlap here.
     """
     asked: dict[int, tuple[Request, int]] = {}
     ended: dict[int, tuple[Response | Failure, int]] = {}

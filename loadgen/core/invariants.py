@@ -27,14 +27,14 @@ PREFIX = "json:"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of checking an invariant."""
+    """The result of checking an invariant."""
 
     invariant: str
     """The option as given."""
     holds: bool | None
     """None: undetermined."""
     message: str
-    """What contradicts it, how much was checked, or why it is undetermined, in a sentence."""
+    """The contradiction, how much was checked, or why it is undetermined, in a sentence."""
     seqs: tuple[int, ...] = ()
     """The requests that contradict it."""
     details: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class Conserved(_Valued):
 
 
 def check_path(text: str) -> None:
-    """Refuse what is not a path such as ``json:$.id``.
+    """Refuse anything other than a path such as ``json:$.id``.
 
     Raises:
         ValueError: it is not.

@@ -1,14 +1,13 @@
-"""Linearizability: is there an order of overlapping operations in which each got the answer that it got?
+"""Linearizability: is there an order of overlapping operations that explains all answers?
 
-The search of Wing and Gong, with Lowe's just-in-time linearization: events are read in order, and an
-operation takes effect no earlier than it must, which is when one that overlaps it returns. A *configuration*
-is where the search is, which open operations have taken effect, and the state; none is tried twice. The
-search is depth first, so a history that holds is usually done after a few steps for each operation; one that
-does not has exhausted all configurations, and the return that none of them came past ends the shortest
-impossible beginning.
+This is Wing and Gong's search with Lowe's just-in-time linearization: events are read in order, and an
+operation takes effect as late as possible, which is when an overlapping one returns. A *configuration* is the
+position of the search, the open operations that have taken effect, and the state; none is tried twice. The
+search is depth first, so a linearizable history usually takes a few steps per operation. Any other history
+exhausts all configurations, and the furthest return that they reached ends the shortest impossible prefix.
 
 G. Lowe, "Testing for linearizability", 2017; A. Horn and D. Kroening, "Faster linearizability checking via
-P-compositionality", 2015, for the partition by key, which is the caller's.
+P-compositionality", 2015, for the partition by key, which the caller does.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
     State = Hashable
     Step = Callable[[int, State], Iterable[State]]
-    """The states in which an operation, by its index, may leave a state; none: it is impossible there."""
+    """The possible states after an operation, by its index, in a state; empty if it is impossible there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When an operation was called, and when it returned; it took effect in between."""
+    """The call and the return of an operation, which took effect in between."""
 
     called: float
     returned: float = inf
@@ -43,12 +42,12 @@ class ImpossiblePart:
     operations: tuple[int, ...]
     """The operations of the part, by their index, in the order of their calls."""
     last: int
-    """The operation that returned what it cannot have got."""
+    """The operation that returned an impossible answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linearizable:
-    """What a search came to."""
+    """The result of a search."""
 
     holds: bool | None
     """None: undetermined, because the budget was used up."""
@@ -58,14 +57,14 @@ class Linearizable:
 
 @dataclass(frozen=True, slots=True)
 class _Return:
-    """A return, and the operations that are open there: called, and not returned before."""
+    """A return, with the operations that are open at that time."""
 
     operation: int
     open: tuple[int, ...]
 
 
 def check(spans: Sequence[Span], initial: State, step: Step, budget: int) -> Linearizable:
-    """Say whether the operations with these *spans* may have happened one after the other, from *initial*.
+    """Return whether operations with these *spans* can be put into one order, starting from *initial*.
 
     Gives up after *budget* steps.
     """
@@ -76,13 +75,13 @@ def check(spans: Sequence[Span], initial: State, step: Step, budget: int) -> Lin
 
 
 class _Search:
-    """The configurations reached: how many returns were passed, what has taken effect, the state."""
+    """The configurations: number of passed returns, operations that have taken effect, and the state."""
 
     def __init__(self, spans: Sequence[Span], step: Step, budget: int) -> None:
         self.returns = returns = _returns(spans)
         self.steps = 0
         self.entered: list[set[tuple[int, State]]] = [set() for _ in returns]
-        """The configurations in which the search came to each return."""
+        """The configurations in which the search reached each return."""
         self._step = step
         self._budget = budget
         self._unknown = sum(1 << at for at, span in enumerate(spans) if span.returned == inf)
@@ -91,11 +90,11 @@ class _Search:
 
     @property
     def furthest(self) -> int:
-        """The last return that the search came to."""
+        """The furthest return that the search reached."""
         return max(at for at, entered in enumerate(self.entered) if entered)
 
     def run(self, initial: State) -> bool | None:
-        """Say whether all returns can be passed; None: not within the budget."""
+        """Return whether all returns can be passed; None if not known within the budget."""
         if not self.returns:
             return True
         self.entered[0].add((0, initial))
@@ -103,7 +102,7 @@ class _Search:
         while left:
             at, effective, state = left.pop()
             while at < len(self.returns) and effective >> self.returns[at].operation & 1:
-                effective ^= 1 << self.returns[at].operation  # it has returned: nobody asks again
+                effective ^= 1 << self.returns[at].operation  # it has returned, so it is no longer needed
                 at += 1
                 if at < len(self.returns):
                     self.entered[at].add((effective, state))
@@ -116,7 +115,7 @@ class _Search:
         return False
 
     def _is_new(self, at: int, effective: int, state: State) -> bool:
-        """Say whether nothing as good was tried: the same, or with fewer unknown outcomes used up."""
+        """Whether no equal configuration was tried, nor one that used fewer unknown outcomes."""
         used = effective & self._unknown
         tried = self._tried.setdefault((at, effective ^ used, state), [])
         if any(one & used == one for one in tried):
@@ -126,10 +125,10 @@ class _Search:
         return True
 
     def _next(self, at: int, effective: int, state: State) -> list[tuple[int, int, State]]:
-        """Return the configurations that follow by one more operation taking effect; the last one goes first.
+        """Return the configurations after one more operation takes effect; the last one is tried first.
 
-        That is one which leaves the state as it is, such as a read: it takes nothing away from the others.
-        With an unknown outcome it need not be tried.
+        Operations that do not change the state, such as reads, come first: they do not restrict the others.
+        With an unknown outcome, such an operation need not be tried.
         """
         reads: list[tuple[int, int, State]] = []
         writes: list[tuple[int, int, State]] = []
@@ -147,10 +146,10 @@ class _Search:
 
 
 def _returns(spans: Sequence[Span]) -> list[_Return]:
-    """Return the returns in their order; what is called at the very time of a return overlaps it.
+    """Return the returns in order; an operation called at the time of a return overlaps it.
 
-    The operations that are open there begin with the one that returns, then those that return soonest: the
-    order in which they are tried.
+    The open operations start with the one that returns, followed by those that return soonest: the order in
+    which they are tried.
     """
     found = []
     order = sorted(range(len(spans)), key=lambda one: spans[one].returned)
@@ -163,9 +162,9 @@ def _returns(spans: Sequence[Span]) -> list[_Return]:
 
 
 def _part(spans: Sequence[Span], search: _Search) -> ImpossiblePart:
-    """Cut the history off behind the furthest return, and before: where one configuration was left at last.
+    """Cut the history after the furthest return, and before it at the last point with a single configuration.
 
-    That is looked for before the last operation's call, so that the part has all that overlaps it.
+    That point is before the last operation's call, so that the part contains everything that overlaps it.
     """
     returns, entered, furthest = search.returns, search.entered, search.furthest
     last = returns[furthest].operation

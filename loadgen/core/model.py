@@ -1,7 +1,7 @@
-"""A model of a service says what it does with one request at a time; some order must explain a history.
+"""Models of a service: its behaviour for one request at a time. Some order must explain a history.
 
-Requests that overlapped may have been served in any order, others only in theirs. A request whose outcome is
-unknown (no answer, or a 5xx) may have taken effect at any time after it was sent, or never.
+Overlapping requests may have been served in any order, others only in their own. A request with an unknown
+outcome (no answer, or a 5xx) may have taken effect at any time after it was sent, or never.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from loadgen.core.linearizability import ImpossiblePart, State
 
 BUDGET = 1_000_000
-"""Steps of the search, for all keys together: some seconds."""
+"""Limit of search steps for all keys together, which takes some seconds."""
 NEEDED_BUDGET = 20_000
-"""Steps to find out whether one answer of an impossible part matters."""
+"""Limit of search steps to find out whether one answer of an impossible part matters."""
 SHOWN = 120
-"""Characters of a body that a line shows."""
+"""Characters shown of a body."""
 
 
 class Model(Protocol):
@@ -40,18 +40,18 @@ class Model(Protocol):
         """The state of each key before its first request."""
 
     def key(self, request: Request) -> Hashable:
-        """Return what the request concerns; different keys do not affect each other. None: nothing."""
+        """Return the key of a request; different keys do not affect each other. None: not modelled."""
 
     def step(self, request: Request, answer: Response | None) -> Callable[[State], Iterable[State]]:
-        """Return what makes of a state those that may follow it; none: the service does not answer so.
+        """Return a function from a state to the possible next states; empty if the answer is impossible.
 
-        No *answer* is known: None.
+        *answer* is None if the outcome is unknown.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Modelled:
-    """The invariant that a history is explained by a model."""
+    """The invariant that a model explains the history."""
 
     model: Model
     budget: int = BUDGET
@@ -62,7 +62,7 @@ class Modelled:
         return f"model {self.model.name}"
 
     def check(self, history: Sequence[Operation]) -> Checked:
-        """Return the requests that no order explains: of all keys, those that were answered first."""
+        """Return the requests that no order explains; of several keys, those that were answered first."""
         parts: dict[Hashable, list[Operation]] = {}
         for one in history:
             key = self.model.key(one.request)
@@ -113,7 +113,7 @@ class Modelled:
         )
 
     def _needed(self, among: Sequence[Operation], last: Operation, state: State) -> list[Operation]:
-        """Return the operations of a part whose outcomes contradict each other, whatever the others did."""
+        """Return the operations of a part that contradict each other, independent of the others."""
         needed = [one for one in among if one is last or (one.answer and one.answered < last.answered)]
         for candidate in [one for one in reversed(needed) if one is not last]:
             fewer = [one for one in needed if one is not candidate]

@@ -1,4 +1,4 @@
-"""Relocation: where the folders that a recording names are now. Pure."""
+"""Relocation: the current locations of the folders that a recording names. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from loadgen import protocol
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """Which recorded folders are elsewhere now."""
+    """The recorded folders that have moved."""
 
     pairs: tuple[tuple[str, str], ...] = ()
-    """The recorded folder, and the one of now; only where they differ."""
+    """Pairs of the recorded and the current folder, where they differ."""
 
     def here(self, path: str) -> str:
-        """Return where the recorded *path* is now."""
+        """Return the current location of the recorded *path*."""
         return protocol.relocated(path, [*self.pairs])
 
 
 IN_PLACE = Relocation()
-"""Everything is where it was recorded."""
+"""No folder has moved."""

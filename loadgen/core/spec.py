@@ -320,7 +320,7 @@ class Explore(Value, frozen=True, kw_only=True):
 
 
 class InvariantSpec(Value, frozen=True, kw_only=True):
-    """What must hold of the answers; see :mod:`loadgen.core.invariants`."""
+    """Conditions on the answers; see :mod:`loadgen.core.invariants`."""
 
     unique: Annotated[
         tuple[str, ...],
@@ -362,7 +362,7 @@ class InvariantSpec(Value, frozen=True, kw_only=True):
 
 
 class Label(Value, frozen=True, kw_only=True):
-    """What a run is called, to find it among others."""
+    """Name and tags of a run, to find it among others."""
 
     name: Annotated[str, Option(("--name",), "Name of the run in suites and reports.", "TEXT")] = ""
     tags: Annotated[

@@ -93,15 +93,15 @@ class CallDifference:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """Something around the code that is not what it was while recording."""
+    """Something around the code that has changed since the recording."""
 
     what: str
     """``package``, ``file`` or ``variable``."""
     name: str
     recorded: str
-    """What it was, where that may be said: of a package, the version."""
+    """The recorded value, if it is not secret: the version of a package."""
     now: str
-    """What it is; empty for a package that is gone."""
+    """The current value; empty for a missing package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ class Facts:
     changed_sources: tuple[str, ...] | None = None
     """Changed files of the code; ``None`` if that was not checked."""
     altered: tuple[Altered, ...] = ()
-    """What else is not what it was: libraries, data files, variables."""
+    """Other changes: libraries, data files, variables."""
     engine_log: Excerpt | None = None
     """The engine's first message in the replay's log."""
     watched: Watched | None = None

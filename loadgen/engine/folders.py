@@ -1,7 +1,7 @@
-"""The folders that a recording names, and where they are at its replay.
+"""The folders that a recording names, and their locations during its replay.
 
-The code that a replay runs lies in a few folders: the checkout of the application, the interpreter's library,
-its environment's packages, and loadgen's own. A replay in another place is given pairs of them.
+The code that a replay runs is in a few folders: the checkout of the application, the interpreter's library,
+its environment's packages, and loadgen's own. A replay in another location gets pairs of them.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def installed() -> dict[str, str]:
 
 
 def interpreter() -> dict[str, str]:
-    """Return what ``sys`` says of the paths of the interpreter."""
+    """Return the paths of the interpreter in ``sys``."""
     return {name: os.path.abspath(getattr(sys, name)) for name in _INTERPRETER}  # noqa: PTH100 - no link is followed
 
 
 def checkout(target: Target, started_in: Path) -> str:
-    """Return the folder that all of the application's own paths are in; empty for the bundled server.
+    """Return the folder that contains all of the application's own files; empty for the bundled server.
 
-    That is the nearest folder above its code that git knows. Without git it is the directory *started_in*,
-    if the code is in there, else the folder of the code.
+    This is the nearest git work tree above its code. Without git it is the directory *started_in* if it
+    contains the code, otherwise the folder of the code.
     """
     if not target.folder:
         return target.cwd
@@ -53,13 +53,13 @@ def checkout(target: Target, started_in: Path) -> str:
 
 
 def found(recorded: str, files: Sequence[str], above: Path, given: str | None) -> str:
-    """Return where the *recorded* checkout, which holds *files*, is now.
+    """Return the current location of the *recorded* checkout, which contains *files*.
 
-    It is the folder *given*; the nearest folder *above* the run that holds it; where it was recorded; or the
-    nearest folder from the current directory upwards.
+    It is the folder *given*; or the nearest folder *above* the run that contains the files; or the recorded
+    location; or the nearest folder from the current directory upwards.
 
     Raises:
-        RecordingFault: there is none.
+        RecordingFault: it was not found.
         UsageError: it is not in the folder *given*.
     """
     code = [str(Path(file).relative_to(recorded)) for file in files if Path(file).is_relative_to(recorded)]
@@ -89,11 +89,11 @@ def _upwards(folder: Path) -> Iterator[Path]:
 
 
 def _holds(folder: Path, code: Sequence[str]) -> bool:
-    """Say whether *folder* has most of the files *code*: changed code may lack some."""
+    """Whether *folder* contains most of the files *code*; changed code may lack some."""
     return 2 * sum((folder / one).is_file() for one in code) > len(code)
 
 
 def relocation(recorded: Mapping[str, str], here: Mapping[str, str]) -> Relocation:
-    """Return which of the folders *recorded* are elsewhere now."""
+    """Return which of the folders *recorded* have moved."""
     pairs = {recorded[name]: here[name] for name in recorded if recorded[name] and here.get(name)}
     return Relocation(tuple((then, now) for then, now in pairs.items() if then != now))

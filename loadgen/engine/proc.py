@@ -19,7 +19,7 @@ class ProcessStat(NamedTuple):
     computed: float
     """Seconds of processor time that it has used."""
     started: str
-    """When it was started, in the kernel's ticks: tells it from a later process of the same number."""
+    """Its start time in the kernel's ticks, which distinguishes it from a later process with the same id."""
 
 
 def stat_of(process: int) -> ProcessStat | None:
@@ -28,6 +28,6 @@ def stat_of(process: int) -> ProcessStat | None:
         text = (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()  # a program's name may have spaces and brackets
+    fields = text.rpartition(")")[2].split()  # a program's name may contain spaces and brackets
     ticks = int(fields[11]) + int(fields[12])
     return ProcessStat(fields[0], int(fields[3]), ticks / os.sysconf("SC_CLK_TCK"), fields[19])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DYING = 1.0
 """Seconds to wait for the exit code of a process that seems to have ended."""
 RELEASE = b"r"
-"""What is said on the liveness pipe, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+"""Message on the liveness pipe, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
 END_LIMIT = 20.0
 """Time limit for a process to exit after it was asked to."""
 
@@ -68,7 +68,7 @@ class Traced:
         await self._process.stdin.aclose()
 
     def release(self) -> None:
-        """Tell the process that all clients have ended: it need not wait for what is still open."""
+        """Tell the process that all clients have ended, so that it does not wait for open requests."""
         with suppress(OSError):  # it is gone
             os.write(self._lifeline, RELEASE)
 

@@ -28,7 +28,7 @@ def folders() -> Iterator[tuple[Path, bool]]:
 
 
 def new_database() -> str:
-    """Name a database in a new folder of its own."""
+    """Return the path of a database in a new folder."""
     return str(Path(tempfile.mkdtemp(prefix=prefix())) / "app.db")
 
 

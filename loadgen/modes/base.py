@@ -43,7 +43,7 @@ class Served:
     database: bool
     """Whether the server created its database."""
     modules: tuple[str, ...] = ()
-    """What it imported of libraries, by the first parts of the names; empty if unknown."""
+    """Top-level names of the library modules that it imported; empty if unknown."""
 
 
 class RecordedServer(Protocol):

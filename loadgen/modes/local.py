@@ -62,7 +62,7 @@ class LocalServer:
         self._log = process.log
 
     async def served(self) -> Served:
-        """Ask the boundary what it did, now that all clients have ended."""
+        """Ask the boundary what the server did, after all clients have ended."""
         self._process.release()
         state = await self.control.state()
         return Served(await self.control.order(), state.database, state.modules)
@@ -197,7 +197,7 @@ class LocalHost:
                 report = log.with_name(ALIGNMENT).resolve()
                 options += ["--aligned", json.dumps(align), "--alignment", str(report)]
             if moved.pairs:
-                own = str(run.path.resolve())  # what is written there is of this replay
+                own = str(run.path.resolve())  # files written there belong to this replay
                 options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
                 options += ["--interpreter", json.dumps(started.interpreter)]
             options += exploration(manifest.spec, run.schedule.resolve())

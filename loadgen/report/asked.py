@@ -1,6 +1,6 @@
-"""The call diff: what changed code asks now, against what it asked then, summed up by route. Pure.
+"""The call diff: the calls of changed code compared with the recorded ones, by route. Pure.
 
-Calls that differ in numbers alone, as those of many requests of one route do, are one row: the first.
+Calls that differ only in numbers, as those of many requests of one route do, are one row: the first.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class CallRow:
-    """A call that differs, and how often."""
+    """A differing call, with the number of occurrences."""
 
     what: str
-    """What is other about it, such as ``read left out``."""
+    """How it differs, such as ``read left out``."""
     recorded: str
     replayed: str
     where: str
-    """The line that asks; empty where the running code does not."""
+    """The line that makes the call; empty if the running code does not."""
     seq: int
-    """The first request that shows it; 0: before the application served."""
+    """The first request with this difference; 0: before the application served."""
     times: int = 1
 
 
 @dataclass(slots=True)
 class RouteCalls:
-    """The calls that differ of one route."""
+    """The differing calls of one route."""
 
     title: str
     rows: list[CallRow] = field(default_factory=list)
 
 
 def call_diff(verdict: Verdict, masker: Masker) -> list[RouteCalls]:
-    """Return the calls that differ, by route: those that run another number of statements first."""
+    """Return the differing calls by route, first routes that run a different number of statements."""
     routes = {one.name: one for one in verdict.facts.routes}
     rows: dict[str, dict[tuple[str, ...], CallRow]] = {name: {} for name in routes}
     for one in verdict.calls:
@@ -57,13 +57,13 @@ def call_diff(verdict: Verdict, masker: Masker) -> list[RouteCalls]:
 
 
 def call_row(one: CallDifference, masker: Masker) -> CallRow:
-    """Return one call that differs, to be shown."""
+    """Return one differing call for display."""
     before, after = (wording.call(text, masker) for text in (one.recorded, one.replayed))
     return CallRow(wording.asked(one), before, after, masker.text(one.at), one.seq)
 
 
 def diff_lines(one: RouteCalls, most: int) -> list[str]:
-    """Return a route's calls as lines of a diff: a minus before what was asked, a plus before what is now."""
+    """Return a route's calls as lines of a diff: minus for recorded calls, plus for current ones."""
     found = []
     for row in one.rows[:most]:
         told = f"  [{row.what}{wording.times(row.times)}]"

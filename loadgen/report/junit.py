@@ -110,7 +110,7 @@ def _requests(suite: ET.Element, verdict: Verdict, masker: Masker) -> None:
 
 
 def cause_lines(told: Sequence[Told]) -> list[str]:
-    """Return the first causes, in lines."""
+    """Return the first causes, as lines."""
     lines = []
     for cause in told[:CAUSES]:
         lines += [

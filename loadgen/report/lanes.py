@@ -1,7 +1,7 @@
-"""The schedule of an explored run as lanes: which request ran which lines, and where it was stopped.
+"""The schedule of an explored run as lanes: the lines that each request ran, and where it was stopped.
 
-Source lines are shown if their file is still what was recorded; without a trace of the lines that ran, a turn
-has only the line at which it ended.
+Source lines are shown if their file is unchanged; without a trace of the executed lines, a turn has only the
+line at which it ended.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
 
 MOST_TURNS = 2000
-"""Turns that a page shows."""
+"""Largest number of turns on a page."""
 AROUND = 4
-"""Lines of a file shown before and after one that matters."""
+"""Number of lines shown before and after an important one."""
 
 
 @dataclass(slots=True)
 class LaneTurn:
-    """What one thread ran before another one did."""
+    """The lines that one thread ran before another one continued."""
 
     thread: int
     lines: list[str] = field(default_factory=list)
-    """Places, in order; the same one again, as in a loop, is counted once."""
+    """Lines in order; a repeated line, as in a loop, is listed once."""
     why: str = ""
     """Why it ended: the kind of the choice; empty at the end of the recording."""
     to: int | None = None
@@ -72,7 +72,7 @@ def turns(entries: Sequence[Entry]) -> list[LaneTurn]:
 
 
 class SourceLines:
-    """The application's source lines, of the files that are still what was recorded."""
+    """The application's source lines, from unchanged files."""
 
     def __init__(self, folder: str, digests: Mapping[str, str]) -> None:
         self._folder = Path(folder)
@@ -80,7 +80,7 @@ class SourceLines:
         self._files: dict[str, list[str]] = {}
 
     def lines(self, file: str) -> list[str]:
-        """Return the lines of *file*, none if it has changed or is not there."""
+        """Return the lines of *file*; empty if it has changed or does not exist."""
         if file not in self._files:
             path = self._folder / file
             try:
@@ -92,20 +92,20 @@ class SourceLines:
         return self._files[file]
 
     def line(self, file: str, number: int) -> str:
-        """Return a line, empty if it is not known."""
+        """Return a line; empty if unknown."""
         lines = self.lines(file)
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
 def split(at: str) -> tuple[str, int, str]:
-    """Return file, line and function of a place."""
+    """Return file, line and function of a location."""
     where, _, function = at.rpartition(" ")
     file, _, line = where.rpartition(":")
     return file, int(line) if line.isdigit() else 0, function
 
 
 def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] | None:
-    """Return what the page shows of the schedule of *run*; None if it was not explored, or cannot be read."""
+    """Return the page's data on the schedule of *run*; None if it was not explored, or cannot be read."""
     try:
         with run.schedule.open(encoding="utf-8") as file:
             entries = schedules.parse(file)
@@ -156,7 +156,7 @@ def _described(at: str, sources: SourceLines, masker: Masker) -> dict[str, Any]:
 
 
 def _race(run: RunFolder) -> dict[str, Any] | None:
-    """Return what a hunt wrote of the run, if it is the smallest case of one."""
+    """Return the description of the race, if the run is the smallest case of one."""
     try:
         content = json.loads((run.path / "race.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -165,7 +165,7 @@ def _race(run: RunFolder) -> dict[str, Any] | None:
 
 
 def _excerpts(pair: Mapping[str, Any] | None, sources: SourceLines, masker: Masker) -> list[dict[str, Any]]:
-    """Return the two places of a race, each with the lines around it in its file."""
+    """Return the two lines of a race, each with the surrounding lines of its file."""
     if not pair:
         return []
     stopped, other = schedules.name(pair["stopped"]), schedules.name(pair["other"])

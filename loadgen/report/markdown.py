@@ -66,7 +66,7 @@ def _divergences(verdict: Verdict, masker: Masker) -> list[str]:
 
 
 def _calls(verdict: Verdict, masker: Masker) -> list[str]:
-    """Return what changed code asks otherwise as a diff, and what else is not what it was."""
+    """Return the differing calls of changed code as a diff, and other changes."""
     around = [f"- {plain(one)}" for one in wording.altered(verdict, masker)]
     found = ["### Around the code", "", *around, ""] if around else []
     if not verdict.calls:

@@ -157,7 +157,7 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
 
 
 def _calls(verdict: Verdict | None, masker: Masker) -> dict[str, Any]:
-    """Return what changed code asks otherwise, by route, and of the requests whose details are kept."""
+    """Return the differing calls of changed code by route, and by request for those with details."""
     if verdict is None:
         return {"asked": "", "altered": [], "calls": [], "calls_of": {}}
     of: dict[str, list[dict[str, Any]]] = {}

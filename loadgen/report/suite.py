@@ -1,6 +1,6 @@
-"""A suite's results, as one JUnit file, one Markdown summary, and one HTML index. Pure.
+"""A suite's results as a JUnit file, a Markdown summary, and an HTML index. Pure.
 
-Each row says the same in all of them; whatever quotes a value has gone through the masker of its run.
+Each row has the same text in all of them; quoted values have gone through the masker of their run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STYLES = ("page.css", "hunt.css")
 CAUSES = 5
-"""Causes of each run that are listed; the rest is counted."""
+"""Number of causes listed for each run; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class RowTold:
     requests: int | None
     seconds: float | None
     what: str
-    """What was found, in a sentence or two."""
+    """The result, in a sentence or two."""
     causes: tuple[wording.Told, ...]
     details: tuple[str, ...]
-    """Causes and reasons, in lines."""
+    """Causes and reasons, as lines."""
 
 
 def told(row: SuiteRow, masker: Masker) -> RowTold:
-    """Put *row* into words."""
+    """Return *row* in words."""
     verdict = row.verified.verdict if row.verified else None
     manifest = row.run.manifest
     causes = tuple(wording.causes(verdict, masker)) if verdict else ()
@@ -95,7 +95,7 @@ def to_junit(rows: Sequence[RowTold], name: str) -> bytes:
 
 
 def to_markdown(rows: Sequence[RowTold], again: Sequence[str]) -> str:
-    """Return what a job page should say."""
+    """Return the summary for a job page."""
     tone = worst(rows, lambda row: row.judgement).judgement.value
     lines = [
         f"## {sign(tone)} {headline(rows)}",

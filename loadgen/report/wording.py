@@ -400,7 +400,7 @@ def _runs(runs: Runs, *, short: bool = False) -> str:
 
 
 def asked(one: CallDifference) -> str:
-    """Say what is other about a call."""
+    """Say how a call differs."""
     return f"{_KINDS.get(one.kind, one.kind)} {_HOW.get(one.how, one.how)}"
 
 
@@ -418,12 +418,12 @@ def call(text: str, masker: Masker) -> str:
 
 
 def times(number: int) -> str:
-    """Say how often something is, if more than once."""
+    """Format a number of occurrences, if more than one."""
     return f", {number:,} times" if number > 1 else ""
 
 
 def altered(verdict: Verdict, masker: Masker) -> list[str]:
-    """Say what else is not what it was: libraries, data files, variables of the environment."""
+    """Describe other changes: libraries, data files, environment variables."""
     told = []
     for one in verdict.facts.altered:
         name = masker.text(one.name)

@@ -125,7 +125,7 @@ class Result(_Part, kw_only=True):
     totals: Totals | None = None
     """None until the session has ended."""
     modules: tuple[str, ...] = ()
-    """What the server had imported of libraries, by the first parts of the names."""
+    """Top-level names of the library modules that the server imported."""
     files: dict[str, str] = msgspec.field(default_factory=dict)
     """SHA-256 of each file; empty until the run is complete."""
 

@@ -1,4 +1,4 @@
-"""The runs in a folder, by their manifests. What is no run, or is damaged, is listed with the reason."""
+"""Finds the runs in a folder by their manifests. Damaged runs are listed with the reason."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from loadgen.store.manifest import Manifest
 
 DEPTH = 4
-"""Levels of folders that are searched."""
+"""Depth of the search."""
 _NOT_RUNS = frozenset({"verify", "bodies", "__pycache__"})
 
 
 @dataclass(frozen=True, slots=True)
 class FoundRun:
-    """A run folder, or a folder in the place of one."""
+    """A run folder, or a folder that should be one."""
 
     label: str
-    """Its name, or its path in the folder that was searched; unique among those found."""
+    """Its name, or its path in the searched folder; unique among the results."""
     path: Path
     manifest: Manifest | None = None
     """None if it cannot be read."""
@@ -35,15 +35,15 @@ class FoundRun:
 
 
 def is_run(path: Path) -> bool:
-    """Say whether there is a run folder at *path*, damaged or not."""
+    """Whether there is a run folder at *path*, damaged or not."""
     return os.path.lexists(path / manifests.NAME)
 
 
 def find_runs(given: Sequence[Path]) -> list[FoundRun]:
-    """Return the runs that *given* names: run folders, and folders of them.
+    """Return the runs in *given*: run folders, and folders that contain some.
 
     Raises:
-        UsageError: a folder is not there, or there is no run in any.
+        UsageError: a folder does not exist, or no run was found.
     """
     found = [one for path in given for one in _found(path)]
     if not any(one.manifest is not None for one in found) and all(map(_is_foreign, found)):
@@ -91,7 +91,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def read_run(path: Path, label: str) -> FoundRun:
-    """Return the run in the folder *path*, which is named *label* unless it was given a name."""
+    """Return the run in the folder *path*, labelled *label* unless it has a name."""
     try:
         _, manifest = RunFolder.open(path)
     except LoadgenError as error:
@@ -110,7 +110,7 @@ def _is_foreign(one: FoundRun) -> bool:
 
 
 def size(path: Path) -> int:
-    """Return the bytes of the recording in the run folder *path*, without its verifications."""
+    """Return the size in bytes of the run folder *path*, without its verifications."""
     total = 0
     for folder, folders, files in os.walk(path):
         if Path(folder) == path:

@@ -1,7 +1,7 @@
-"""What a server runs on beside its code: libraries, data files and its environment. What of it has changed?
+"""Detects changes around a server's code: in libraries, data files and the environment.
 
-Libraries are run as they are now, so a replay with others is one of changed code. Data files and variables
-have no part in a replay, which has those that were recorded: that they changed is worth a word, no more.
+A replay runs the current libraries, so with different ones it is a replay of changed code. It uses the
+recorded data files and variables, so changes of these are only mentioned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from loadgen.store.manifest import Manifest
 
 LARGEST = 1 << 20
-"""Bytes of a data file; what is larger is no configuration."""
+"""Largest data file, in bytes; a larger file is not configuration."""
 _DATA = frozenset(
     {".toml", ".ini", ".cfg", ".conf", ".yaml", ".yml", ".json", ".env", ".properties", ".html", ".htm",
      ".jinja", ".jinja2", ".j2", ".mako", ".sql", ".css", ".js", ".mjs"}
@@ -34,14 +34,14 @@ _INSTALLED = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info")
 
 
 def data_files(target: Target) -> dict[str, str]:
-    """Return the digests of configuration, static files and the like beside the code of *target*."""
+    """Return the digests of configuration, static files and similar files beside the code of *target*."""
     return digests(_data(home(target)))
 
 
 def _data(folder: Path) -> Iterator[Path]:
     for here, names in folders(folder):
         if "run.json" in names:
-            continue  # a recording's
+            continue  # a run folder
         static = "static" in here.relative_to(folder).parts
         for name in names:
             path = here / name
@@ -51,7 +51,7 @@ def _data(folder: Path) -> Iterator[Path]:
 
 
 def packages() -> dict[str, str]:
-    """Return the versions of the libraries that are installed here, by name."""
+    """Return the versions of the installed libraries, by name."""
     found = dict[str, str]()
     for entry in sys.path:
         try:
@@ -69,7 +69,7 @@ def _normal(name: str) -> str:
 
 
 def changed_packages(manifest: Manifest) -> list[Altered]:
-    """Return the libraries that have another version now than the recorded server had imported."""
+    """Return the imported libraries of the recorded server whose version has changed."""
     if manifest.image or not manifest.packages:
         return []
     now = packages()
@@ -85,7 +85,7 @@ def changed_packages(manifest: Manifest) -> list[Altered]:
 
 
 def _imported(modules: Sequence[str]) -> set[str]:
-    """Return the names of the libraries that *modules* are of, as far as they are installed."""
+    """Return the names of the installed libraries that contain *modules*."""
     of = metadata.packages_distributions()
     return {_normal(library) for module in modules for library in of.get(module, ())}
 
@@ -93,7 +93,7 @@ def _imported(modules: Sequence[str]) -> set[str]:
 def altered(
     manifest: Manifest, environment: Mapping[str, str], moved: Relocation = IN_PLACE
 ) -> list[Altered]:
-    """Return all that is not what it was around the code; *environment* is the recorded server's."""
+    """Return all changes around the code; *environment* is the recorded server's."""
     if manifest.image:
         return []
     files = [Altered("file", path, "", "") for path in changed(manifest.data_files, moved) or ()]

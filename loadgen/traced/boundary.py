@@ -128,7 +128,7 @@ class Boundary:
         return Request(self, seq, environ).answer(start_response)
 
     def _release(self) -> None:
-        """Let the live server go on without what its clients have given up: a stop must not wait for it."""
+        """Let the live server continue without answers that clients gave up: a stop does not wait."""
         self._released = True
         finished = {-step for step in self.order}
         for seq, passing in tuple(self._passing.items()):
@@ -311,7 +311,7 @@ class Request:
 
 
 def _libraries() -> list[str]:
-    """Return what is imported of libraries, by the first parts of the names."""
+    """Return the top-level names of imported library modules."""
     found = set[str]()
     for name, module in tuple(sys.modules.items()):
         file = vars(module).get("__file__") if type(module) is ModuleType else None

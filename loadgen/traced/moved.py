@@ -1,9 +1,8 @@
-"""A replay in another folder: the application sees the recorded paths, and opens files where they are now.
+"""Replay in another folder: the application sees the recorded paths, but opens files where they are now.
 
-Paths are in what the application computes: in tracebacks, in the ETag of a static file, in the order of a
-set. So a replay restores them, as the engine does with ``sys.path`` and the environment, and the functions
-that open something by its path are given the folder of now. Calls that are on the tape never get there:
-their paths are compared as they are.
+Paths occur in values that the application computes: in tracebacks, in the ETag of a static file, in the order
+of a set. So a replay restores them, as the engine does with ``sys.path`` and the environment, and functions
+that open files get the current folder. Recorded calls are not affected: their paths are compared unchanged.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ _BY_PATH = (
 
 
 def here(path: str) -> str:
-    """Return where the recorded *path* is now."""
+    """Return the current location of the recorded *path*."""
     return protocol.relocated(path, settings.CURRENT.moved)
 
 
 def recorded(path: str) -> str:
-    """Return what *path*, of now, was when it was recorded."""
+    """Return the recorded location of the current *path*."""
     return protocol.relocated(path, [(now, then) for then, now in settings.CURRENT.moved])
 
 
 def install() -> None:
-    """Open what the recorded paths name where it is now, everywhere in this process."""
+    """Open recorded paths at their current locations, everywhere in this process."""
     if not settings.CURRENT.moved:
         return
     by_path = (*(getattr(posix, name) for name in _BY_PATH), io.open, io.open_code, _ctypes.dlopen)
@@ -79,7 +78,7 @@ def _here(value: Any) -> Any:
 
 
 def _extensions(create: Callable[..., Any]) -> Callable[..., Any]:
-    """Load extension modules, which the loader opens in C, from where they are now."""
+    """Load extension modules, which the loader opens in C, from their current locations."""
 
     def create_dynamic(spec: ModuleSpec, *file: Any) -> Any:
         there = ModuleSpec(

@@ -124,7 +124,7 @@ class Passing:
     # ---- live -------------------------------------------------------------------------------------------
 
     def give_up(self) -> None:
-        """Let the live server go on: nobody waits for the answer any more."""
+        """Let the live server continue, because no client waits for the answer."""
         self._given_up = True
         self._taken.put(False)
         self._put(("end", ConnectionAbortedError("the client has left"), False))

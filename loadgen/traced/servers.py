@@ -246,13 +246,15 @@ def _keep_connections(config: Any, *, keeps: bool) -> None:
     """Keep connections, if the recorded worker *keeps* them: the worker of a replay would, in any case."""
     if not keeps:
         config.set("keepalive", 0)
-    elif config.keepalive:  # it closes idle ones: a client that is about to use one would get no answer
+    elif (
+        config.keepalive
+    ):  # it closes idle connections, and a client that is about to use one would get no answer
         config.set("keepalive", IDLE)
         _close_behind_what_is_short()
 
 
 def _close_behind_what_is_short() -> None:
-    """Close a connection behind an answer shorter than it says: nothing else tells its client of the end.
+    """Close a connection after an answer that is shorter than its length, so that the client sees the end.
 
     Unrecorded, that is when the connection has been idle.
     """

@@ -195,7 +195,7 @@ class TapeTurns:
         self._serving.add(self._thread_id())
 
     def all_sent(self) -> None:
-        """Throw away what the tape holds for threads that serve: what they did when they were stopped."""
+        """Discard remaining items of serving threads: what they did when they were stopped."""
         with self._mutex:
             self._left.update(dict.fromkeys(self._serving))
             if self._holder is None:

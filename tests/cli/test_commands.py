@@ -1,4 +1,4 @@
-"""The command line: what it is asked wrongly it says on stderr, with an exit code, never as a traceback."""
+"""The command line: wrong usage is reported on stderr with an exit code, never as a traceback."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def loadgen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 
 def outside(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run ``python -m loadgen`` as a shell does, its output piped, under a terminal that likes colours."""
+    """Run ``python -m loadgen`` as a shell does, with piped output, in a terminal with colours."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80"}
     return subprocess.run(
         [sys.executable, "-m", "loadgen", *arguments],
@@ -85,7 +85,7 @@ def test_every_command_has_help(loadgen: Shell, command: str) -> None:
 
 
 def test_help_lists_the_commands_and_exit_codes(loadgen: Shell) -> None:
-    """The first thing a user asks for names all commands and what the exit codes mean."""
+    """The main help names all commands and the meaning of the exit codes."""
     said = loadgen("--help")
     assert (said.code, said.err) == (0, "")
     assert {"record", "verify"} <= {*COMMANDS}
@@ -94,7 +94,7 @@ def test_help_lists_the_commands_and_exit_codes(loadgen: Shell) -> None:
 
 
 def test_nothing_asked_is_answered_with_help(loadgen: Shell) -> None:
-    """Without a command the user is told what there is, as a usage error."""
+    """Without a command, the help is shown as a usage error."""
     said = loadgen()
     assert said.code == 2
     assert "record" in said.out + said.err
@@ -166,7 +166,7 @@ def test_version(loadgen: Shell) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_usage_errors(loadgen: Shell, tmp_path: Path, arguments: list[str], word: str) -> None:
-    """What cannot be meant is exit code 2: said on stderr with the word it is about, and nothing is done."""
+    """Invalid usage is exit code 2: stderr names the word concerned, and nothing is done."""
     said = loadgen(*arguments)
     assert (said.code, said.out) == (2, "")
     assert word in said.err
@@ -240,7 +240,7 @@ def test_piped_output_has_no_colours(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
-    """Where the result cannot be written, the machine is at fault: exit code 3, and it is said."""
+    """If the result cannot be written, the machine is at fault: exit code 3, with a message."""
     command = [sys.executable, "-m", "loadgen", "--version"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)

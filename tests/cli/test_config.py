@@ -1,4 +1,4 @@
-"""Options from the environment and from files: each has its place in the order, and mistakes name theirs."""
+"""Options from the environment and from files: their precedence, and errors that name the source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused as wrong usage; return what it says."""
+    """Run a command that must be refused as wrong usage; return its message."""
     sys.argv, before = ["loadgen", *arguments], sys.argv
     try:
         with pytest.raises(SystemExit) as left:
@@ -34,7 +34,7 @@ def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_the_order_of_precedence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Command line, environment, loadgen.toml, pyproject.toml: the first that says something counts."""
+    """Precedence: command line, environment, loadgen.toml, pyproject.toml."""
     PROJECT.write_text("[tool.loadgen.record]\ntarget = 'project.py'\n")
     assert "the script project.py does not exist" in refused("record", capsys=capsys)
     OWN.write_text("[record]\ntarget = ['own.py', '--flag']\n")
@@ -45,7 +45,7 @@ def test_the_order_of_precedence(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 def test_a_section_goes_before_what_is_for_all() -> None:
-    """Keys outside a section are for every command that has the option; its own section goes first."""
+    """Keys outside a section apply to every command with the option; the command's section has precedence."""
     OWN.write_text("timeout = 7\nconcurrency = 4\n[verify]\ntimeout = 5.5\nignore = ['header:etag']\n")
     assert COMMANDS.configured("record") == {"timeout": 7, "concurrency": 4}
     assert COMMANDS.configured("verify") == {"timeout": 5.5, "ignore": ["header:etag"]}
@@ -103,7 +103,7 @@ def test_a_mistake_in_the_project_file(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_mistake_in_the_environment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that sets nothing is as wrong as an option that does not exist."""
+    """A variable without a matching option is an error, like an unknown option."""
     monkeypatch.setenv("LOADGEN_RECORD_CONCURENCY", "3")
     error = refused("record", "gone.py", capsys=capsys)
     assert "LOADGEN_RECORD_CONCURENCY does not match an option of record" in error
@@ -114,7 +114,7 @@ def test_a_mistake_in_the_environment(
 
 
 def test_help_is_always_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake in a file does not take the help away that would tell what is right."""
+    """Help is available even if a file contains an error."""
     OWN.write_text("nosuch = 1")
     monkeypatch.setattr(sys, "argv", ["loadgen", "record", "--help"])
     with pytest.raises(SystemExit) as left:

@@ -1,4 +1,4 @@
-"""Diff: two transcripts are paired as their clients lived them, and compared with verify's comparison."""
+"""Diff: two transcripts are paired from the clients' view, and compared like in verify."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def told(verdict: Verdict) -> list[tuple[int, str]]:
 
 
 def test_paired_by_user(tmp_path: Path) -> None:
-    """Two recordings that interleave otherwise are the same, if each user lived the same."""
+    """Two recordings with different interleavings are the same if each user's exchanges are."""
     a = write(tmp_path / "a", (0, "/1", b"x"), (1, "/1", b"y"), (0, "/2", b"z"))
     b = write(tmp_path / "b", (1, "/1", b"y"), (0, "/1", b"x"), (0, "/2", b"z"))
     verdict = compared(a, b)
@@ -56,7 +56,7 @@ def test_paired_by_user(tmp_path: Path) -> None:
 
 
 def test_differences_are_named(tmp_path: Path) -> None:
-    """Another answer, another request, a missing one and one too many are each named."""
+    """A different answer, a different request, a missing and an additional request are each named."""
     a = write(tmp_path / "a", (0, "/1", b"x"), (0, "/2", b"x"), (1, "/1", b"x"), (1, "/2", None))
     b = write(tmp_path / "b", (0, "/1", b"y"), (0, "/3", b"x"), (1, "/1", b"x"), (2, "/1", b"x"))
     verdict = compared(a, b)
@@ -80,7 +80,7 @@ def test_ignored_fields(tmp_path: Path) -> None:
 
 
 def test_cut_short_is_not_identical(tmp_path: Path) -> None:
-    """Of a transcript without its end it cannot be told whether it is the same."""
+    """A truncated transcript is undetermined."""
     a, b = write(tmp_path / "a", (0, "/", b"x")), write(tmp_path / "b", (0, "/", b"x"), end=False)
     verdict = compared(a, b)
     assert verdict.judgement is Judgement.UNDETERMINED
@@ -94,7 +94,7 @@ def test_empty_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_is_no_transcript(tmp_path: Path) -> None:
-    """A place without a transcript is a mistake of the command line."""
+    """A path without a transcript is a usage error."""
     with pytest.raises(UsageError, match="no transcript"):
         side(tmp_path)
 

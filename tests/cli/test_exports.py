@@ -58,7 +58,7 @@ def test_export_writes_all_that_is_asked_for(loadgen: Shell, tmp_path: Path) -> 
 
 
 def test_masked_bundle_is_said_on_stderr(loadgen: Shell, tmp_path: Path) -> None:
-    """What was masked, what that means, and what else could be done."""
+    """It says what was masked, the consequence, and the alternative."""
     make(tmp_path / "run", Sample(headers=(("Cookie", "a=b"),)))
     done = loadgen("export", "run", "--bundle", "a.tar.gz", cwd=tmp_path)
     assert done.returncode == 0
@@ -105,7 +105,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bad_input_never_gives_a_traceback(
     loadgen: Shell, runs: Path, arguments: tuple[str, ...], code: int
 ) -> None:
-    """Usage is 2, what cannot be done is 3, what can be shown is shown."""
+    """Wrong usage is 2, a failure is 3, and everything that can be shown is shown."""
     done = loadgen(*arguments, cwd=runs)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""``loadgen stress`` and ``shrink``: options reach whom they are for, and mistakes are told at once."""
+"""``loadgen stress`` and ``shrink``: options reach their commands, and errors are reported at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_options_reach_whom_they_are_for(
     record: dict[str, Any],
     verify: dict[str, Any],
 ) -> None:
-    """What record or verify knows goes to it, or to both, however it is written."""
+    """Options of record or verify are passed to it, or to both, in any notation."""
     grids = list[Grid]()
 
     def stop(grid: Grid) -> dict[str, str]:
@@ -82,7 +82,7 @@ def test_options_reach_whom_they_are_for(
 def test_mistakes_are_told(
     loadgen: Shell, tmp_path: Path, arguments: list[str], code: int, word: str
 ) -> None:
-    """On stderr, with the word it is about, and nothing is done or left."""
+    """stderr names the word concerned, and nothing is done or left behind."""
     (tmp_path / "mine").touch()
     said = loadgen(*arguments)
     assert (said.code, said.out) == (code, "")
@@ -92,7 +92,7 @@ def test_mistakes_are_told(
 
 
 def test_the_page_tells_what_the_summary_does() -> None:
-    """The page has no program, no place that was not filled, and nothing of a trial as markup."""
+    """The page has no script, no unfilled placeholder, and no markup from a trial."""
     grid = Grid(record=RunSpec(target=("<serve>.py",)), concurrency=(1, 8), seeds=(1, 2))
     results = {"c1-s1": IDENTICAL, "c8-s1": DIVERGED, "c1-s2": LOST}
     found = summarise(grid, results, "its time was up")

@@ -1,4 +1,4 @@
-"""Progress: how far a session is, where that can be known."""
+"""Progress: how far a session is, if known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from loadgen.core.events import Figures, Stage
 
 
 def test_what_is_left_is_shown_where_it_is_known() -> None:
-    """With a duration the time that is left, never less than none; with a list, of how many requests."""
+    """With a duration: the remaining time, never below zero; with a list: the total number of requests."""
     progress = Progress(quiet=True)
 
     def shown(figures: Figures) -> str:

@@ -1,4 +1,4 @@
-"""What is quoted of a server's log."""
+"""Quotes from a server's log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_message(log: Path, content: str | None) -> None:
 
 
 def test_crash_is_told_by_its_own_thread(log: Path) -> None:
-    """Of the threads that a crash lists, the one that crashed is quoted."""
+    """Of the threads listed by a crash, the crashed one is quoted."""
     log.write_text(
         "GET / 200\nFatal Python error: Segmentation fault\n\n"
         "Thread 0x01 (most recent call first):\n  File other.py, line 1 in wait\n\n"
@@ -56,7 +56,7 @@ def test_crash_is_told_by_its_own_thread(log: Path) -> None:
 
 
 def test_last_lines_where_nothing_crashed(log: Path) -> None:
-    """Any other end is told by the last lines."""
+    """Any other end is reported by the last lines."""
     log.write_text("".join(f"{number}\n" for number in range(50)))
     assert last_words(log) == [str(number) for number in range(50 - LAST_WORDS, 50)]
     assert last_words(log.with_name("none")) == []
@@ -67,5 +67,5 @@ def test_last_lines_where_nothing_crashed(log: Path) -> None:
     [(0, "exit code 0"), (3, "exit code 3"), (-11, "killed by SIGSEGV"), (-40, "killed by signal 40")],
 )
 def test_ending(code: int, told: str) -> None:
-    """A signal is told by its name where it has one."""
+    """A signal is reported by its name, if it has one."""
     assert ending(code) == told

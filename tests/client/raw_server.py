@@ -46,7 +46,7 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(answer: Callable[[Received], Awaitable[bytes | None]]) -> AsyncIterator[RawServer]:
-    """Serve on loopback; the connection is closed where *answer* gives nothing, or an unfinished answer."""
+    """Serve on loopback; the connection is closed if *answer* returns nothing, or an unfinished answer."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)
     server = RawServer(f"http://127.0.0.1:{port}")

@@ -1,4 +1,4 @@
-"""From a connection's bytes to answers: whole, in any pieces, and each of the request that it answers."""
+"""Answers from a connection's bytes: complete, in any pieces, and assigned to their requests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_kept_alive(sent: bytes, status: int, headers: tuple[tuple[str, str], ..
 
 @pytest.mark.parametrize("size", [1, 1000])
 def test_an_answer_that_lasts_until_the_end(size: int) -> None:
-    """It is whole when, and only when, the server has ended it."""
+    """It is complete exactly when the server has ended it."""
     connection = Connection()
     connection.received(asking(1))
     assert not heard(connection, UNTIL_END, size)
@@ -55,7 +55,7 @@ def test_an_answer_that_lasts_until_the_end(size: int) -> None:
 
 
 def test_an_answer_that_is_cut_is_a_failure() -> None:
-    """Fewer bytes than it says are no answer."""
+    """Fewer bytes than announced are a failure."""
     connection = Connection()
     connection.received(asking(1))
     assert not list(connection.sent(WITH_LENGTH[:-1]))
@@ -67,7 +67,7 @@ def test_an_answer_that_is_cut_is_a_failure() -> None:
 
 
 def test_an_answer_without_a_body() -> None:
-    """An answer to HEAD says a length, and sends nothing."""
+    """An answer to HEAD has a length but no body."""
     connection = Connection()
     connection.received(asking(1, "HEAD"))
     (answer,) = connection.sent(WITH_LENGTH[:-2])
@@ -89,7 +89,7 @@ def test_what_is_not_ours_is_left_out() -> None:
 
 
 def test_what_is_no_http_is_a_failure() -> None:
-    """Bytes that no client could read are told as such."""
+    """Bytes that no client could parse are a failure."""
     connection = Connection()
     connection.received(asking(3))
     (failure,) = connection.sent(b"no http\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The quick client gives what httpx gives: the same bytes on the wire, the same answers, the same errors."""
+"""The quick client behaves like httpx: the same bytes on the wire, the same answers, the same errors."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def both(act: Callable[[httpx.AsyncClient], Awaitable[Any]], reply: bytes 
 
 @pytest.mark.parametrize(("method", "url", "options"), REQUESTS, ids=lambda value: str(value)[:30])
 async def test_requests_are_those_of_httpx(method: str, url: str, options: dict[str, Any]) -> None:
-    """Whatever is asked, twice, is on the wire as httpx puts it, and the answer tells as much of it."""
+    """Each request, sent twice, has the same bytes as with httpx, and so has the answer's request."""
 
     async def act(client: httpx.AsyncClient) -> list[Any]:
         return [shown(await client.request(method, url, **options)) for _ in range(2)]
@@ -209,7 +209,7 @@ async def test_text_above_ascii_is_no_header() -> None:
 
 
 async def test_what_is_no_json_is_no_request() -> None:
-    """What httpx cannot encode is refused alike."""
+    """A value that httpx cannot encode is refused in the same way."""
 
     async def act(client: httpx.AsyncClient) -> list[Any]:
         told = []

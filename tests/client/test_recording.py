@@ -1,4 +1,4 @@
-"""The recording transport: every request is written down before it is sent, and never without an end."""
+"""The recording transport: every request is written before it is sent, and always gets an end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written(journal: Journal, tmp_path: Path) -> Callable[[], list[Event]]:
 
 
 class Inner(httpx.AsyncBaseTransport):
-    """A transport that answers as it is told, and notes whether it was closed."""
+    """A transport with configured answers, which notes whether it was closed."""
 
     def __init__(self, answer: Callable[[httpx.Request], httpx.Response]) -> None:
         self.answer = answer
@@ -110,7 +110,7 @@ async def test_the_number_travels_with_the_request(
 
 
 async def test_a_failure_is_written_and_told(journal: Journal, written: Callable[[], list[Event]]) -> None:
-    """No answer is written with what the client knows, and the scenario sees the error itself."""
+    """A failure is written with the client's error, and the scenario gets the error itself."""
     error = httpx.ReadTimeout("too slow")
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -142,7 +142,7 @@ async def test_half_an_answer_is_a_failure(journal: Journal, written: Callable[[
 async def test_a_cancelled_request_has_an_end(
     journal: Journal, written: Callable[[], list[Event]], where: str
 ) -> None:
-    """Cancelled at whichever await, a request is written down as ended, and the cancellation goes on."""
+    """Cancelled at any await, a request is written as ended, and the cancellation continues."""
     reached = anyio.Event()
 
     async def stall() -> AsyncIterator[bytes]:

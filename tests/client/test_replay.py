@@ -1,4 +1,4 @@
-"""The replay scheduler: what caused what while recording causes it again, and nothing else is waited for."""
+"""The replay scheduler: recorded causality is repeated, and nothing else is waited for."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def serial(requests: int) -> Iterator[Event]:
 
 @st.composite
 def interleavings(draw: st.DrawFn) -> list[int]:
-    """Draw how a client lived a session: *n* where request n was issued, *-n* where its answer was there."""
+    """Draw the events of a client: *n* where request n was issued, *-n* where its answer arrived."""
     lived, open_requests, issued = list[int](), list[int](), 0
     total = draw(st.integers(1, 8))
     while issued < total or open_requests:
@@ -130,9 +130,9 @@ def test_causes_come_first_and_overlaps_overlap(
 ) -> None:
     """A request is sent after all answers that preceded it while recording, and before all that followed.
 
-    The fake server holds each answer back until every request has arrived that was issued before that answer
-    while recording: a scheduler that serialises more than the transcript says would be stuck. It gives the
-    answers that are free in any order: one that waits for less would be seen to send too early.
+    The fake server holds back each answer until every request has arrived that was issued before that answer
+    while recording, so a scheduler that serialises more than the transcript would hang. It sends available
+    answers in any order, so a scheduler that waits for less would send too early.
     """
     arrived = {step: anyio.Event() for step in lived if step > 0}
     lazy = {seq: data.draw(st.integers(0, 3)) for seq in arrived}
@@ -204,7 +204,7 @@ async def test_the_same_again_is_identical(folder: Path) -> None:
 
 
 async def test_one_planted_difference_is_found(folder: Path) -> None:
-    """One changed byte in one answer is diverged, and is told as that request's."""
+    """One changed byte in one answer is a divergence of that request."""
 
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers=[SERVED], content=b"oK" if seq == 3 else b"ok")
@@ -217,7 +217,7 @@ async def test_one_planted_difference_is_found(folder: Path) -> None:
 
 
 async def test_bodies_are_compared_as_on_the_wire(folder: Path) -> None:
-    """A body is not decoded before it is compared: the same text squeezed otherwise is another answer."""
+    """A body is not decoded before it is compared: different compression of the same text differs."""
 
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         headers = [("Content-Encoding", "gzip"), ("Content-Length", "3"), SERVED]
@@ -272,7 +272,7 @@ def departed(why: str, code: str = protocol.ANOTHER_CALL) -> dict[str, Any]:
 
 
 async def test_a_request_that_left_the_tape_has_its_evidence(folder: Path) -> None:
-    """Where the boundary answers that a request diverged, what it saw there is in the verdict."""
+    """If the boundary reports that a request diverged, its evidence is in the verdict."""
 
     async def answer(seq: int, request: httpx.Request) -> httpx.Response:
         if seq != 2:
@@ -429,7 +429,7 @@ async def test_damage_ends_the_replay(folder: Path) -> None:
 
 
 async def test_memory_does_not_grow_with_the_transcript(folder: Path) -> None:
-    """Late in a long transcript what stays is the server's order, and nothing of a request."""
+    """Late in a long transcript, only the server's order is kept, and no data of requests."""
     requests, warm, kept = 2_000, 1_500, list[int]()
     body = b"x" * 1000
 

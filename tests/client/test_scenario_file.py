@@ -1,4 +1,4 @@
-"""A user's scenario file: what it can say, and that every mistake in it is told with its place."""
+"""A user's scenario file: its features, and that every error in it is reported with its line."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ IMPORT = "from loadgen import scenario\n"
 def test_mistakes_are_told_with_their_line(
     tmp_path: Path, source: str, line: int, says: str, advises: str
 ) -> None:
-    """A wrong file is a usage error with its file and line, and none of our own code in what is told."""
+    """An error in a file is a usage error with file and line, without loadgen's own code in the message."""
     file = write(tmp_path, source)
     with pytest.raises(UsageError) as caught:
         load(file)
@@ -198,7 +198,7 @@ def test_what_is_no_source_is_told(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_such_file_or_scenario(tmp_path: Path) -> None:
-    """What is not there is told, with what is."""
+    """The message names the missing one, and those that exist."""
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         load(str(tmp_path / "none.py"))
     with pytest.raises(UsageError) as caught:
@@ -211,7 +211,7 @@ def test_no_such_file_or_scenario(tmp_path: Path) -> None:
 
 
 def test_a_scenario_is_decorated_once() -> None:
-    """Decorating twice is a mistake, and is told."""
+    """Decorating twice is an error."""
 
     @scenario
     async def browse(user: User) -> None: ...
@@ -221,7 +221,7 @@ def test_a_scenario_is_decorated_once() -> None:
 
 
 class FakeUser:
-    """As much of a user as a test's scenario touches."""
+    """The parts of a user that a test's scenario uses."""
 
     def __init__(self) -> None:
         self.data: dict[str, object] = {}

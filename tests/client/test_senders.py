@@ -1,4 +1,4 @@
-"""What sends the requests in place of virtual users, and which options make no sense with it."""
+"""Senders other than virtual users, and the options that do not work with them."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def decide(spec: RunSpec) -> RunSpec:
     ],
 )
 def test_address(text: str, host: str, port: int) -> None:
-    """A port alone is for this machine; everything else is as it says."""
+    """A port alone means this machine; everything else is used as given."""
     assert address_of(text) == (host, port)
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "1:x", "::1:80", "1.2.3.4:70000", "x:-1", "x:\xb2"])
 def test_no_address(text: str) -> None:
-    """What cannot be an address is said to be none, before anything is started."""
+    """An invalid address is refused before anything is started."""
     with pytest.raises(UsageError, match="not an address") as raised:
         decide(replace(LISTEN, traffic=ListenTraffic(listen=text)))
     assert "HOST:PORT" in raised.value.advice
@@ -73,7 +73,7 @@ def test_no_address(text: str) -> None:
     ],
 )
 def test_options_that_make_no_sense(spec: RunSpec, change: dict[str, object], says: str) -> None:
-    """What the client decides, and what cannot be, is refused by the option's name."""
+    """Options that the client decides, or that are impossible, are refused by name."""
     with pytest.raises(UsageError, match=says):
         decide(replace(spec, **change))
 
@@ -93,7 +93,7 @@ def test_concurrency_is_known_at_the_end() -> None:
 
 @pytest.mark.parametrize("gateway", [GatewaySpec(user_by="cookie:a"), GatewaySpec(proxy_for=("x",))])
 def test_gateway_options_need_the_gateway(gateway: GatewaySpec) -> None:
-    """They say something about clients of any kind, and there are none."""
+    """They apply only to clients of the gateway."""
     with pytest.raises(UsageError, match="needs --client or --listen"):
         RunSpec(gateway=gateway)
 
@@ -105,6 +105,6 @@ def test_a_run_is_of_one_server(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
-    """It is told apart from a run at once."""
+    """It is refused at once."""
     with pytest.raises(UsageError, match=r"no run\.json"):
         plan(FileTraffic(file=str(tmp_path)))

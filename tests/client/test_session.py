@@ -1,4 +1,4 @@
-"""A session: many users at once, each by itself, none of whose errors ends the run."""
+"""A session: many concurrent, independent users, whose errors do not end the run."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_a_failed_assertion_is_written_down(tmp_path: Path) -> None:
 
 
 async def test_a_scenario_that_exits_ends_its_iteration(tmp_path: Path) -> None:
-    """Whoever leaves by sys.exit leaves the iteration, and not loadgen."""
+    """sys.exit in a scenario ends the iteration, not loadgen."""
 
     async def run(user: User) -> None:
         raise SystemExit(3)
@@ -174,7 +174,7 @@ async def test_a_scenario_that_exits_ends_its_iteration(tmp_path: Path) -> None:
 
 
 async def test_set_up_and_tear_down(tmp_path: Path) -> None:
-    """Each user is set up once, before, and torn down once, after; whose set-up fails does not iterate."""
+    """Each user is set up once before, and torn down once after; if the set-up fails, it does not iterate."""
     lived: list[tuple[int, str]] = []
 
     async def setup(user: User) -> None:
@@ -235,7 +235,7 @@ async def test_arrivals_wait_for_a_free_user_and_count_from_when_they_were_due(t
 
 
 async def test_arrivals_find_free_users(tmp_path: Path) -> None:
-    """An iteration that is held up holds up nobody while another user is free."""
+    """A slow iteration does not delay others while another user is free."""
     seen: list[str] = []
     all_seen = anyio.Event()
 

@@ -1,4 +1,4 @@
-"""Answers that take their time: one limit for all of a request, one stop that stops, pieces as they come."""
+"""Slow answers: one limit for a whole request, one stop that stops, and pieces as they arrive."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ async def test_a_client_may_leave(tmp_path: Path) -> None:
 
 
 async def test_what_is_not_streamed_has_no_pieces(tmp_path: Path) -> None:
-    """How the network cut an answer that the client took whole is nobody's business."""
+    """For an answer that is read as a whole, the pieces of the network are not recorded."""
 
     async def answer(server: Server, stream: anyio.abc.SocketStream) -> None:
         await stream.send(HEAD + chunk(b"a"))

@@ -1,4 +1,4 @@
-"""The wire: a request is sent as it is, once, and what comes back is told as it came, or why it did not."""
+"""The transport: a request is sent unchanged, once, and its answer or failure is reported unchanged."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ async def test_every_framing_is_understood(
 
 
 async def test_redirects_are_answers(wire: WireTransport) -> None:
-    """A redirect is told, not followed."""
+    """A redirect is returned, not followed."""
     reply = b"HTTP/1.1 302 Found\r\nLocation: /else\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(always(reply)) as server:
         answer = await send(wire, server)
@@ -266,7 +266,7 @@ async def test_redirects_are_answers(wire: WireTransport) -> None:
 
 
 async def test_cookies_are_not_kept(wire: WireTransport) -> None:
-    """Cookies are the scenario's business: the wire sends none of its own."""
+    """The transport sends no cookies of its own."""
     reply = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(always(reply)) as server:
         await send(wire, server)

@@ -103,7 +103,7 @@ class Exchange:
         return Response(self.request.seq, head.status, head.headers, body, reason=head.reason)
 
     def failure(self, kind: str, message: str) -> Failure:
-        """Return how the request ended without a whole answer."""
+        """Return the failure of the request, with the received part of the answer."""
         return Failure(self.request.seq, kind, message, came=None if self._body is None else self.response())
 
     def _take_head(self, raw: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What a hunt for races leaves. Format ``loadgen-race/2``.
+"""The folder of a race that was found. Format ``loadgen-race/2``.
 
 ::
 

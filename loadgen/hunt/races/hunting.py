@@ -70,7 +70,7 @@ class Hunted:
     spec: RunSpec | None = None
     """The specification of the failing trial."""
     seconds: float = 0.0
-    """How long it has taken, with what it took before an interruption."""
+    """How long the search took, including time before an interruption."""
     without_race: bool = False
     """Whether it also breaks without thread switches."""
     unchecked: dict[str, str] = field(default_factory=dict)

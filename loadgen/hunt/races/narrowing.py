@@ -57,7 +57,7 @@ class Narrowed:
     """The reduced failure."""
 
     spec: RunSpec
-    """What to record, with as few requests as still fail."""
+    """What to record, with as few requests as needed to fail."""
     tried: Tried
     """The recording of the smallest failing schedule."""
     script: tuple[schedules.Choice, ...]

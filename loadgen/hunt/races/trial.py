@@ -51,7 +51,7 @@ class Tried:
     failure: str = ""
     """Why it could not be recorded; the other fields are then empty."""
     checked: tuple[Checked, ...] = ()
-    """What came of each invariant."""
+    """The result of each invariant."""
 
     @property
     def kinds(self) -> frozenset[str]:

@@ -32,7 +32,7 @@ PIECE = b"3\r\none\r\n"
     ids=["first byte", "head", "body", "nothing"],
 )
 async def test_a_client_that_leaves_in_the_middle_of_a_request(tmp_path: Path, begun: bytes) -> None:
-    """It is counted; the request is not numbered and the server does not hear of it."""
+    """It is counted; the request is not numbered and does not reach the server."""
     async with bench(tmp_path) as here:
         client = await here.client()
         await client.send(begun)
@@ -114,7 +114,7 @@ TRUNCATED = {
 
 @pytest.mark.parametrize("name", TRUNCATED)
 async def test_an_answer_that_breaks_off(tmp_path: Path, name: str) -> None:
-    """What came of it reaches the client, and then the end; or 502, if nothing did."""
+    """The received part reaches the client, followed by the end; or 502 if there is none."""
     sent = TRUNCATED[name]
     async with bench(tmp_path) as here:
         client = await here.client()
@@ -135,7 +135,7 @@ async def test_an_answer_that_breaks_off(tmp_path: Path, name: str) -> None:
 
 
 async def test_an_answer_to_the_end_that_is_broken_off(tmp_path: Path) -> None:
-    """Where the end of the connection is that of the answer, a broken one reaches the client as such."""
+    """If an answer ends with the connection, a reset reaches the client as a reset."""
     async with bench(tmp_path) as here:
         client = await here.client()
         await client.send(PLAIN)
@@ -154,7 +154,7 @@ async def test_an_answer_to_the_end_that_is_broken_off(tmp_path: Path) -> None:
 
 
 async def test_more_than_the_answer(tmp_path: Path) -> None:
-    """What a server sends beyond its answer is not taken for the next one."""
+    """Bytes after an answer are not treated as the next answer."""
     async with bench(tmp_path) as here:
         client = await here.client()
         await client.send(PLAIN)
@@ -165,7 +165,7 @@ async def test_more_than_the_answer(tmp_path: Path) -> None:
 
 
 async def test_a_silent_server(tmp_path: Path) -> None:
-    """A server that says nothing for too long is answered for: 504, or an end where something had come."""
+    """If a server is silent for too long, the client gets 504, or an end if a part had arrived."""
     async with bench(tmp_path, timeout=0.3) as here:
         clients = [await here.client() for _ in range(2)]
         servers = []
@@ -187,7 +187,7 @@ async def test_a_silent_server(tmp_path: Path) -> None:
 
 
 async def test_no_server(tmp_path: Path) -> None:
-    """A request that cannot be sent is numbered, too, and its outcome says that there is no server."""
+    """A request that cannot be sent is numbered too, and its outcome says that there is no server."""
     async with bench(tmp_path) as here:
         here.gateway.server = ("127.0.0.1", 1)
         client = await here.client()
@@ -202,7 +202,7 @@ async def test_no_server(tmp_path: Path) -> None:
 
 
 async def test_finish(tmp_path: Path) -> None:
-    """The end waits for open requests, takes no new ones, and closes what is idle."""
+    """The end waits for open requests, accepts no new ones, and closes idle connections."""
     async with bench(tmp_path) as here, anyio.create_task_group() as group:
         idle, client, half = [await here.client() for _ in range(3)]
         await client.send(PLAIN)
@@ -256,7 +256,7 @@ async def test_an_end_without_finishing_leaves_no_request_open(tmp_path: Path) -
 async def test_a_journal_that_cannot_be_written_ends_the_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not journalled is not sent, and the error is raised where the session waits."""
+    """A request that cannot be journaled is not sent, and the error is raised where the session waits."""
     async with bench(tmp_path) as here:
 
         def full(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What goes through the gateway is what came, in both directions, and the journal has it."""
+"""Bytes pass the gateway unchanged in both directions, and the journal has them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ REQUESTS: dict[str, tuple[bytes, Request]] = {
 
 
 def cut(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Return each name with the pieces that its bytes are sent in; 0: whole."""
+    """Return each name with the size of the pieces in which its bytes are sent; 0: as a whole."""
     return [(name, step) for name in names for step in (0, 1, 3) if not (step and name.startswith("large"))]
 
 
@@ -195,7 +195,7 @@ async def test_an_answer_arrives_as_it_was_sent(tmp_path: Path, name: str, step:
 
 
 async def test_pieces_pass_at_once_and_the_last_after_the_journal(tmp_path: Path) -> None:
-    """A client sees a stream as it comes; when it has all of it, the journal has the completion."""
+    """A client sees a stream as it arrives; when it has all of it, the journal has the completion."""
     async with bench(tmp_path) as here:
         client = await here.client()
         await client.send(PLAIN)
@@ -334,7 +334,7 @@ async def test_a_slow_client_holds_the_server_up(tmp_path: Path) -> None:
 
 
 async def test_bare_line_feeds(tmp_path: Path) -> None:
-    """What many servers take is not refused: lines that end without a carriage return."""
+    """Lines that end without a carriage return are accepted, as by many servers."""
     async with bench(tmp_path) as here:
         client = await here.client()
         await client.send(b"GET /a HTTP/1.1\nHost: x\n\n")

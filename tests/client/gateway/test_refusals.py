@@ -1,4 +1,4 @@
-"""What cannot be recorded is answered with the status that says so, counted, and never numbered."""
+"""Requests that cannot be recorded are answered with a status, counted, and never numbered."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused(tmp_path: Path, name: str) -> None:
-    """The client reads the status and the reason, the server hears nothing, the journal has nothing."""
+    """The client gets status and reason; server and journal get nothing."""
     raw, reason = REFUSED[name]
     async with bench(tmp_path, hosts=["shop.test"]) as here:
         client = await here.client()
@@ -204,7 +204,7 @@ def test_identity(text: str, headers: tuple[tuple[str, str], ...], identity: str
 
 @pytest.mark.parametrize("text", ["", "cookie", "cookie:", "path:x", "header:caf\xe9"])
 def test_no_identity(text: str) -> None:
-    """Anything else is refused, with what to write instead."""
+    """Anything else is refused, with a correct example."""
     with pytest.raises(UsageError) as raised:
         UserBy.parse(text)
     assert "header:NAME" in raised.value.advice

@@ -73,7 +73,7 @@ async def test_a_command(tmp_path: Path) -> None:
 
 
 async def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
-    """The shell's own words are the client's output."""
+    """The shell's message is the client's output."""
     async with session(tmp_path) as here:
         visit = await here.visiting.command("no-such-client {url}", here.output)
     assert (visit.exit_code, here.journal.requests) == (127, 0)
@@ -142,7 +142,7 @@ async def test_it_says_when_others_can_reach_it(tmp_path: Path, host: str, warns
     ("host", "port"), [("192.0.2.1", 0), ("no.such.host.invalid", 0), ("127.0.0.1", 70000)]
 )
 async def test_an_address_that_cannot_be_had(tmp_path: Path, host: str, port: int) -> None:
-    """It is a wrong option, and says which."""
+    """It is a usage error that names the option."""
     async with session(tmp_path, Door(host=host, port=port)) as here:
         with anyio.fail_after(10), pytest.raises(UsageError, match="cannot listen on"):
             await here.visiting.whoever_comes(None)

@@ -43,7 +43,7 @@ class Wire:
         await self.stream.send(data)
 
     async def exactly(self, count: int) -> bytes:
-        """Receive so many bytes."""
+        """Receive *count* bytes."""
         with anyio.fail_after(LIMIT):
             return await self._read.receive_exactly(count) if count else b""
 
@@ -53,7 +53,7 @@ class Wire:
             return await self._read.receive_until(end, 1 << 24) + end
 
     async def send_for_ever(self, data: bytes) -> None:
-        """Send the same bytes again and again; raises BrokenResourceError once nobody reads them."""
+        """Send the same bytes repeatedly; raises BrokenResourceError when they are no longer read."""
         while True:
             await self.stream.send(data)
             await anyio.sleep(0.01)
@@ -73,7 +73,7 @@ class Wire:
                     return b"".join(pieces)
 
     async def silent(self, seconds: float = 0.1) -> bool:
-        """Say whether nothing comes for a moment."""
+        """Return whether nothing arrives for a moment."""
         with anyio.move_on_after(seconds):
             await self._read.receive_exactly(1)
             return False
@@ -114,7 +114,7 @@ class Bench:
         return wire
 
     async def journalled(self, count: int) -> None:
-        """Wait until so many requests have ended."""
+        """Wait until *count* requests have ended."""
         with anyio.fail_after(LIMIT):
             while self.journal.failures + sum(self.journal.statuses.values()) < count:  # noqa: ASYNC110
                 await anyio.sleep(0.005)

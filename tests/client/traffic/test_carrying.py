@@ -1,4 +1,4 @@
-"""Values that come from earlier answers: those of now are sent in place of those of then."""
+"""Values from earlier answers: current ones are sent instead of recorded ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def anyio_backend() -> str:
 
 
 class Shop:
-    """A small server with sessions, CSRF tokens, bearer tokens, and ids: none is ever the same again."""
+    """A small server with sessions, CSRF tokens, bearer tokens and ids, which are always new."""
 
     def __init__(self, *, first_id: int) -> None:
         self.sessions: dict[str, str] = {}
@@ -187,7 +187,7 @@ async def test_what_is_carried_over_is_listed(tmp_path: Path) -> None:
 
 
 async def test_verbatim_sends_the_file(tmp_path: Path) -> None:
-    """Then the values of the file are sent, and the server of now refuses them."""
+    """The values of the file are sent, and the server refuses them."""
     entries = recorded(Shop(first_id=500))
     file = write(tmp_path / "visit.har", entries)
     now = Shop(first_id=0)

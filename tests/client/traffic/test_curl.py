@@ -1,6 +1,6 @@
-"""Lists of curl commands: what cannot be played is named with its line.
+"""Lists of curl commands: commands that cannot be sent are named with their lines.
 
-What is played is compared with curl itself in ``test_curl_itself.py``.
+``test_curl_itself.py`` compares the requests with curl itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is played is what curl sends: real curl is asked, and both are captured on the wire.
+"""The requests are those that curl sends: both are captured on the wire and compared.
 
 Every command here is accepted. What may differ is named in ``comparable``: the version in ``User-Agent``,
 what curl was built to decompress, the random boundary of a form, and the number that loadgen adds.
