@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from loadgen.containers import layout
 from loadgen.engine import retrace
-from loadgen.engine.target import resolve
+from loadgen.engine.target import packages, resolve
 from loadgen.errors import RecordingFault
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.core.spec import RunSpec
 
 
@@ -31,7 +33,7 @@ def serve(spec: RunSpec) -> NoReturn:
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # left by a failed session; the engine would append to it
     retrace.empty_recording(tape)
-    options = _options("0.0.0.0", spec.health_path, target.folder)  # noqa: S104 - of an internal network
+    options = _options("0.0.0.0", spec.health_path, target.folder, target.argv)  # noqa: S104 - of an internal network
     options += ["--import-from", target.import_from, "--schedule", spec.threads]
     command = retrace.record_command(tape, target.argv, options, stacks=spec.stacks)
     environment = retrace.environment({"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)})
@@ -53,15 +55,17 @@ def serve_replay(path: Path | None) -> NoReturn:
         raise RecordingFault(
             f"the recorded server's database {result.started.database} exists in this container"
         )
-    options = _options("127.0.0.1", manifest.spec.health_path, result.started.folder)
+    started = result.started
+    options = _options("127.0.0.1", manifest.spec.health_path, started.folder, started.argv)
     command = retrace.replay_command(run.recording.resolve(), options)
     start = retrace.recorded_start(run.recording)
     os.chdir(start.cwd)
     os.execve(command[0], command, start.environment)  # noqa: S606
 
 
-def _options(host: str, health_path: str, folder: str) -> list[str]:
+def _options(host: str, health_path: str, folder: str, argv: Sequence[str]) -> list[str]:
     return [
         *("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}"),
         *("--health-path", health_path, "--application", layout.APP if folder else ""),
+        *(word for package in packages(argv) if folder for word in ("--package", package)),
     ]

@@ -44,6 +44,25 @@ class Target:
         return shlex.join(self.words) if len(self.words) > 1 else self.words[0]
 
 
+_SERVERS = frozenset({"flask", "gunicorn", "waitress", "werkzeug"})
+"""Packages that serve an application of another package."""
+_APPLICATION = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*(\(.*\))?")
+
+
+def packages(argv: Sequence[str]) -> list[str]:
+    """Return the names of the packages that *argv*, the arguments of an interpreter, serves.
+
+    They may be installed like a library: what their modules do when they are imported is the application's.
+    """
+    modules = [found[1] for word in argv if (found := _APPLICATION.fullmatch(word))]
+    match list(argv):
+        case ["-m", module, *_]:
+            modules.append(module)
+        case ["-c", code, *_]:
+            modules += re.findall(r"from ([\w.]+) import", code)
+    return sorted({module.partition(".")[0] for module in modules} - _SERVERS)
+
+
 def resolve(
     given: str | Sequence[str] | None = None, cwd: str | Path | None = None, *, elsewhere: bool = False
 ) -> Target:

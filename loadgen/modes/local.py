@@ -25,6 +25,7 @@ from loadgen.engine.log import last_words
 from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.sessions import listening
+from loadgen.engine.target import packages
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.modes.base import ALIGNMENT, START_LIMIT, Served
 
@@ -159,7 +160,8 @@ class LocalHost:
         started.folders, started.interpreter = folders.installed(), folders.interpreter()
 
         def command(listen: Sequence[str]) -> list[str]:
-            options = [*listen, *_options(spec, target.folder), "--import-from", target.import_from]
+            options = [*listen, *_options(spec, target.folder, target.argv)]
+            options += ["--import-from", target.import_from]
             users = spec.load.concurrency or session.scenario.concurrency
             options += exploration(spec, run.schedule.resolve(), users)
             return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
@@ -192,7 +194,7 @@ class LocalHost:
             )
 
         def command(listen: Sequence[str]) -> list[str]:
-            options = [*listen, *_options(manifest.spec, started.folder)]
+            options = [*listen, *_options(manifest.spec, started.folder, started.argv)]
             if align:
                 report = log.with_name(ALIGNMENT).resolve()
                 options += ["--aligned", json.dumps(align), "--alignment", str(report)]
@@ -209,9 +211,10 @@ class LocalHost:
             yield server
 
 
-def _options(spec: RunSpec, folder: str) -> list[str]:
+def _options(spec: RunSpec, folder: str, argv: Sequence[str]) -> list[str]:
     """Return the boundary's options, the same for record and replay."""
     options = ["--health-path", spec.health_path, "--application", folder, "--schedule", spec.threads]
+    options += [word for package in packages(argv) if folder for word in ("--package", package)]
     options += [word for gap in spec.without for word in ("--without", gap)]
     return [*options, *(("--engine-alone",) if spec.engine_alone else ())]
 

@@ -21,6 +21,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--lifeline", metavar="HOST:PORT", help="address whose first connection is the same")
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
+    parser.add_argument("--package", action="append", default=[], help="package that it consists of, too")
     parser.add_argument(
         "--schedule", choices=("parallel", "turns", "explore"), default="parallel", help="how threads run"
     )
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> None:
     settings.CURRENT.socket_fd = options.socket_fd
     settings.CURRENT.health_path = options.health_path
     settings.CURRENT.application = options.application
+    settings.CURRENT.packages = frozenset(options.package)
     settings.CURRENT.moved = [(recorded, here) for recorded, here in options.moved]
     settings.CURRENT.interpreter = options.interpreter
     settings.CURRENT.aligned = tuple((pattern, kind) for pattern, kind in options.aligned)

@@ -27,6 +27,9 @@ class Settings:
     application: str = ""
     """Directory of the application under test, whose imports are traced."""
 
+    packages: frozenset[str] = frozenset()
+    """Packages of the application, which may be installed like libraries: the same holds for theirs."""
+
     schedule: str = "parallel"
     """How threads run while recording; see :mod:`loadgen.traced.schedule`."""
 

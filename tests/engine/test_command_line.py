@@ -226,3 +226,20 @@ def test_names_beyond_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert code == 0, err
     assert "200: 8" in out
     assert run(tmp_path, "verify", "rün")[0] == 0
+
+
+def test_an_application_that_is_installed(tmp_path: Path) -> None:
+    """What its modules draw while they are imported is on the tape, as if they lay in its folder."""
+    library = tmp_path / "elsewhere" / "site-packages"
+    (library / "shelf").mkdir(parents=True)
+    (library / "shelf" / "__init__.py").write_text("from shelf.web import app\n")
+    (library / "shelf" / "web.py").write_text(
+        "import os\nfrom flask import Flask\nSECRET = os.urandom(8).hex()\n"
+        "app = Flask(__name__)\n@app.get('/')\ndef one(): return SECRET\n"
+    )
+    (tmp_path / "here").mkdir()
+    path = f"PYTHONPATH={library}"
+    recorded = run(tmp_path / "here", "record", "--run", "run", "--server-env", path, "-n", "1", "shelf:app")
+    assert recorded[0] == 0, recorded
+    verified = run(tmp_path / "here", "verify", "run")
+    assert verified[0] == 0, verified

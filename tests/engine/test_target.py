@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.core.spec import BUNDLED
-from loadgen.engine.target import Target, resolve
+from loadgen.engine.target import Target, packages, resolve
 from loadgen.errors import UsageError
 
 
@@ -19,6 +19,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "serve.py").write_text("")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("argv", "served"),
+    [
+        (("-m", "lute.main", "--local"), ["lute"]),
+        (("-m", "flask", "--app", "shop.web:create_app('a')", "run"), ["shop"]),
+        (("-c", "import sys; from isso import main; sys.exit(main())", "-c", "isso.cfg"), ["isso"]),
+        (("-c", "import sys; from gunicorn.app.wsgiapp import run", "--bind", "0.0.0.0:80", "a.b:c"), ["a"]),
+        (("/srv/serve.py", "--flag"), []),
+    ],
+)
+def test_what_is_served(argv: tuple[str, ...], served: list[str]) -> None:
+    """The package of the application is told apart from those that serve it."""
+    assert packages(argv) == served
 
 
 @pytest.mark.parametrize("name", [None, BUNDLED])

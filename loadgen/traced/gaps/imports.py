@@ -33,6 +33,7 @@ def trace_imports_of_the_application() -> None:
     """
     install = importhook.install_import_hooks
     root = f"{Path(settings.CURRENT.application).resolve()}/"
+    packages = settings.CURRENT.packages
 
     def install_import_hooks(disable_for: Any, module_patcher: Any) -> Any:
         system, execute = disable_for.__self__, builtins.exec
@@ -42,6 +43,7 @@ def trace_imports_of_the_application() -> None:
         def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
             path = str((namespace or {}).get("__file__"))
             own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
+            own = own or str((namespace or {}).get("__name__")).partition(".")[0] in packages
             trace = own and importing[0] and system.thread_id() == 0
             (traced_execute if trace else execute)(source, namespace, names)
 
