@@ -27,7 +27,7 @@ PARTS = (
     ("modes",),
     ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",), ("accept",),
     ("hunt",), ("hazards",),
-    ("report",), ("testing",), ("cli",), ("worker",), ("__main__",),
+    ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""
 ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.engine.retrace",

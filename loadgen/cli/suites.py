@@ -135,13 +135,18 @@ def _write(
                 f"cannot write {summary}: {error.strerror}", advice="Give another file."
             ) from error
     if html is not None:
-        reports = {row.run.label: _report(row, html) for row in rows if row.verified is not None}
+        there = html.resolve().parent
+        reports = {
+            row.run.label: Path(os.path.relpath(write_report(row), there)).as_posix()
+            for row in rows
+            if row.verified is not None
+        }
         with replacing(html) as file:
             file.write(to_html(told, reports, name, again, version=__version__))
 
 
-def _report(row: SuiteRow, index: Path) -> str:
-    """Write the report of the verification of *row*; return its address relative to the page *index*."""
+def write_report(row: SuiteRow) -> Path:
+    """Write the report of the verification of *row* into its run; return its path."""
     from loadgen.core.masking import Masker, parse
     from loadgen.report.evidence import gather
     from loadgen.report.page import render
@@ -156,7 +161,7 @@ def _report(row: SuiteRow, index: Path) -> str:
     path = run.path / "report.html"
     with replacing(path) as file:
         file.write(render(gather(run, row.run.manifest, found, masker), masker, version=__version__))
-    return Path(os.path.relpath(path.resolve(), index.resolve().parent)).as_posix()
+    return path.resolve()
 
 
 def runs(

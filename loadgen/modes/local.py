@@ -201,6 +201,7 @@ class LocalHost:
             if moved.pairs:
                 own = str(run.path.resolve())  # files written there belong to this replay
                 options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
+            if started.interpreter != folders.interpreter():  # be it called by another name, as python3 is
                 options += ["--interpreter", json.dumps(started.interpreter)]
             options += exploration(manifest.spec, run.schedule.resolve())
             return retrace.replay_command(run.recording.resolve(), options)

@@ -42,6 +42,8 @@ def recorded(path: str) -> str:
 
 def install() -> None:
     """Open recorded paths at their current locations, everywhere in this process."""
+    for name, value in settings.CURRENT.interpreter.items():
+        setattr(sys, name, value)
     if not settings.CURRENT.moved:
         return
     by_path = (*(getattr(posix, name) for name in _BY_PATH), io.open, io.open_code, _ctypes.dlopen)
@@ -54,8 +56,6 @@ def install() -> None:
     for able in (os.supports_fd, os.supports_dir_fd, os.supports_effective_ids, os.supports_follow_symlinks):
         able.update([replaced[id(one)] for one in able if id(one) in replaced])
     _imp.create_dynamic = _extensions(_imp.create_dynamic)
-    for name, value in settings.CURRENT.interpreter.items():
-        setattr(sys, name, value)
 
 
 def _by_path(function: Callable[..., Any]) -> Callable[..., Any]:
