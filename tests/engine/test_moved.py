@@ -113,7 +113,7 @@ def test_another_checkout_and_another_installation(tmp_path: Path) -> None:
     shutil.rmtree(a)
     (tmp_path / "one").rename(tmp_path / "two")
     os.utime(b / "data.txt", (1, 1))
-    verified = call(tmp_path / "two" / "bin" / "python", b, "verify", "tests/run")
+    verified = call(tmp_path / "two" / "bin" / "python3", b, "verify", "tests/run")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "IDENTICAL  All 28 answers" in verified.stdout
     assert not (b / "written.txt").exists()  # the replay wrote nothing
