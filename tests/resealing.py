@@ -1,4 +1,4 @@
-"""Change a sealed file so that its seal fits again: what is tested is what comes after the seal."""
+"""Changes a sealed file and seals it again, to test the checks after the seal."""
 
 from __future__ import annotations
 

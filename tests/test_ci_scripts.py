@@ -1,4 +1,4 @@
-"""The scripts of CI: none of their functions hides a program that they or others call."""
+"""The CI scripts: none of their functions shadows a program that they or others call."""
 
 from __future__ import annotations
 

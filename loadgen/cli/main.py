@@ -123,7 +123,7 @@ def verify(
     run: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of a run; several; or a folder of runs. Default: the latest one in runs/.",
+            help="Folders of runs, or a folder that contains runs. Default: the latest one in runs/.",
             show_default=False,
         ),
     ] = None,
@@ -136,9 +136,9 @@ def verify(
 ) -> None:
     """Replay a recorded run, send the same requests again, and compare every answer.
 
-    Several runs are verified side by side, and the exit code is that of the worst. A replay needs no database
-    and no other service. It runs where the run was recorded: on this machine, with the code as it is now, or
-    in containers. Exit code 0: identical; 1: diverged; 3: undetermined.
+    A replay needs no database and no other service. It runs where the run was recorded: on this machine, with
+    the code as it is now, or in containers. Several runs are verified in parallel. Exit code 0: identical; 1:
+    diverged; 3: undetermined; of several runs, that of the worst.
     """
     if run and suites.is_suite(run):
         many = jobs or suites.JOBS
@@ -217,7 +217,7 @@ check.register(app)
 
 @app.command(short_help="Remove what killed runs left behind.")
 def clean(
-    images: Annotated[bool, typer.Option("--images", help="Remove the images built for runs, too.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Also remove the images built for runs.")] = False,
 ) -> None:
     """Remove the temporary folders, containers, networks and volumes that killed runs left behind."""
     import anyio

@@ -31,7 +31,11 @@ JOBS = max(1, (os.cpu_count() or 1) // 2)
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", "-j", min=1, help=f"Runs to verify at a time. [default: {JOBS}]", show_default=False
+        "--jobs",
+        "-j",
+        min=1,
+        help=f"Number of runs to verify at a time. [default: {JOBS}]",
+        show_default=False,
     ),
 ]
 Html = Annotated[
@@ -39,7 +43,7 @@ Html = Annotated[
     typer.Option(
         "--html",
         metavar="FILE",
-        help="With several runs: write an HTML index, and each run's report.html.",
+        help="With several runs: write an HTML index, and report.html in each run.",
         show_default=False,
     ),
 ]
@@ -48,7 +52,7 @@ Html = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
     app.command(short_help="List the runs of a folder.")(runs)
-    app.command(short_help="Record runs anew with the code of today, in their place.")(
+    app.command(short_help="Record runs again with the current code, and replace them.")(
         taking(spec=VerifySpec, without=NOT_ACCEPTED)(accept)
     )
 
@@ -186,16 +190,16 @@ NOT_ACCEPTED = ("replays", "explain", "strict", "mode", "runtime", "image", "mem
 
 def accept(
     spec: VerifySpec,
-    run: Annotated[list[Path], typer.Argument(help="Folder of a run; several; or a folder of runs.")],
+    run: Annotated[list[Path], typer.Argument(help="Folders of runs, or a folder that contains runs.")],
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only runs whose latest verdict is not identical.")
+        bool, typer.Option("--failed", help="Accept only runs whose latest verdict is not identical.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept without asking.")] = False,
 ) -> None:
-    """Record the same requests anew with the code of today, show what differs, and replace the recording.
+    """Record the requests of runs again with the current code, show the differences, and replace the runs.
 
-    The server runs for real, with an empty database and its live dependencies. The old recording is kept
-    until the new one is complete, verified and accepted.
+    The server runs with an empty database and its live dependencies. The old recording is kept until the new
+    one is complete, verified and accepted.
     """
     from loadgen.errors import Interrupted, LoadgenError
     from loadgen.store.runs import find_runs

@@ -150,12 +150,12 @@ def table(own: Iterable[str] = ()) -> tuple[Row, ...]:
         if not equals or not pattern or kind not in list(Kind):
             raise UsageError(
                 f"--call {text}: it is not PATTERN=KIND",
-                advice=f"A kind is one of: {', '.join(Kind)}. Such as: --call 'mydriver\\.query=read'",
+                advice=f"The kinds are: {', '.join(Kind)}. Example: --call 'mydriver\\.query=read'",
             )
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"--call {text}: {pattern!r} is no regular expression: {error}") from error
+            raise UsageError(f"--call {text}: {pattern!r} is not a regular expression: {error}") from error
         rows.append((pattern, Kind(kind)))
     return (*rows, *TABLE)
 

@@ -569,8 +569,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             ("--call",),
-            "What a call of a driver is, for changed code: a pattern of its full name, and effect, read, "
-            "statement, ends, step or ambient. May be repeated; comes before loadgen's own table.",
+            "With changed code: treat calls whose full name matches PATTERN as KIND: effect, read, "
+            "statement, ends, step or ambient. docs/changed-code.md explains them. May be repeated.",
             "PATTERN=KIND",
         ),
     ] = ()
@@ -585,8 +585,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         str | None,
         Option(
             ("--checkout",),
-            "Folder that corresponds to the recorded checkout of the application. [default: the folder above "
-            "the run that holds its code; else where it was recorded]",
+            "Folder of the application's code, if it has moved since the recording. [default: the folder "
+            "above the run that contains the code; otherwise where it was recorded]",
             "DIR",
         ),
     ] = None

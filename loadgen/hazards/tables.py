@@ -20,8 +20,9 @@ WHOSE = {
     Whose.INHERENT: "inherent",
 }
 LEGEND = (
-    "=: identical. 3/48: so many answers differ. lost: no verdict: the recording failed, the replay died or "
-    "hangs. broken: answers that the application gives only if it is recorded. order: only that differs."
+    "=: identical. 3/48: number of differing answers. lost: no verdict, because the recording failed, or the "
+    "replay died or hung. broken: answers that the application gives only while it is recorded. order: only "
+    "the order differs."
 )
 
 

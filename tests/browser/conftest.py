@@ -1,4 +1,4 @@
-"""A real browser, headless, that may not use the network; and the pages that are opened in it."""
+"""A real headless browser without network, and the pages that are opened in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: what a person does with it, on which screens, with a keyboard alone."""
+"""The report in a real browser: user actions, screen sizes, and use with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ def test_explanation_is_folded_up_under_its_cause(open_report: Callable[..., Any
     """What each call got, the application's own by name; what the recording has further; and the log."""
     page = open_report(EXPLAINED)
     (watched,) = page.all(".cause .watched")
-    assert watched.find_element("css selector", "summary").text == "What its 5 calls got from the recording"
+    assert (
+        watched.find_element("css selector", "summary").text == "Results of its 5 calls, from the recording"
+    )
     assert not watched.find_element("css selector", "table").is_displayed()
     for summary in page.all(".watched summary, .engine-log summary"):
         summary.click()

@@ -1,4 +1,4 @@
-"""``compose/`` and the Docker SDK make the same containers: both follow :mod:`loadgen.containers.layout`."""
+"""``compose/`` and the Docker SDK make equal containers: both follow :mod:`loadgen.containers.layout`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of changed code beside the recorded ones: the same to the outside, different, or not known."""
+"""Calls of changed code compared with the recorded ones: same, different, or undetermined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call is: by its name, and of statements by what they say."""
+"""The kind of a call: by its name, and for statements by their content."""
 
 from __future__ import annotations
 

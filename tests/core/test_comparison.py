@@ -1,4 +1,4 @@
-"""Comparison: everything that the application made is compared, and the first difference is named."""
+"""Comparison: everything from the application is compared, and the first difference is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagnosis: what follows from one cause is told once, and a fault is named only where evidence names it."""
+"""Diagnosis: consequences of a cause are grouped, and a fault is named only with evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named rules of the user: what they name is left out, everything else is compared, and they are listed."""
+"""The user's rules: named fields are left out, everything else is compared, and the rules are listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON paths: what they match is found where it stands, and only that."""
+"""JSON paths: exactly the matching values are found in the text."""
 
 from __future__ import annotations
 

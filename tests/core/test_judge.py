@@ -1,4 +1,4 @@
-"""The judge: identical needs evidence for everything, diverged needs one difference, the rest is neither."""
+"""The judge: identical needs complete evidence, diverged needs one difference, the rest is undetermined."""
 
 from __future__ import annotations
 

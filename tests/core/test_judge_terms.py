@@ -1,4 +1,4 @@
-"""What each kind of replay is held to."""
+"""What each mode of replay compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a request's calls is the application's own."""
+"""Finding the application's own call among a request's calls."""
 
 from __future__ import annotations
 

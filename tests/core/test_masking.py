@@ -1,4 +1,4 @@
-"""Masking: named fields are hidden wherever they are shown, and nothing else changes."""
+"""Masking: named fields are hidden everywhere, and nothing else changes."""
 
 from __future__ import annotations
 

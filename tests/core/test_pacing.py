@@ -1,4 +1,4 @@
-"""Pacing: what is due when, by arithmetic alone."""
+"""Pacing: due times, by arithmetic alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proportions: an interval that holds the rate as often as it says, a test that errs as seldom as it says."""
+"""Proportions: the interval contains the rate with its confidence, and the test keeps its error rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules as values: what is read is what was written, and a script is a schedule again."""
+"""Schedules as values: the written schedule is read back, and a script is a schedule too."""
 
 from __future__ import annotations
 

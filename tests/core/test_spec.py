@@ -1,4 +1,4 @@
-"""The specification: valid once built, lossless as JSON, and written as a command line that says the same."""
+"""The specification: valid once built, lossless as JSON, and equal after formatting as a command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on recorded streams of events: decided on codes, whatever the sentences say."""
+"""Verdicts on recorded streams of events: decisions depend on codes, never on messages."""
 
 from __future__ import annotations
 

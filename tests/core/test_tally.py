@@ -1,4 +1,4 @@
-"""Figures of a session: what failed counts with the time it took, and thresholds are held against them."""
+"""Figures of a session: failed requests count with the time they took, and thresholds are compared."""
 
 from __future__ import annotations
 

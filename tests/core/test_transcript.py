@@ -1,4 +1,4 @@
-"""The transcript format: what was written is what is read, and nothing damaged passes for whole."""
+"""The transcript format: the written events are read back, and damage is never accepted."""
 
 from __future__ import annotations
 

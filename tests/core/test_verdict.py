@@ -1,4 +1,4 @@
-"""The verdict as a value: its file says all of it, and says nothing else."""
+"""The verdict as a value: its JSON codec is lossless, and refuses anything else."""
 
 from __future__ import annotations
 

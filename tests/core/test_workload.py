@@ -1,4 +1,4 @@
-"""Cases: what overlapped still can, what came from an answer still does, whatever is left out."""
+"""Workloads: after any reduction, requests can still overlap, and values still come from answers."""
 
 from __future__ import annotations
 

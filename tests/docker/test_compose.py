@@ -1,4 +1,4 @@
-"""The compose file, run for real by every Compose that is here: version 2, and docker-compose 1.29."""
+"""The compose file, run by every installed Compose: version 2, and docker-compose 1.29."""
 
 from __future__ import annotations
 

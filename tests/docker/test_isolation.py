@@ -1,4 +1,4 @@
-"""What the containers are denied, proved from inside them, while a real session runs."""
+"""The isolation of the containers, checked from inside them during a real session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--runtime docker``: the run folder that comes out is like a local one, and verifies."""
+"""``--runtime docker``: the resulting run folder is like a local one, and verifies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application that uses what WSGI allows, and raw requests to it, for comparing servers byte by byte."""
+"""An application that uses all of WSGI, and raw requests to it, to compare servers byte by byte."""
 
 from __future__ import annotations
 

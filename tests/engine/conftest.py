@@ -1,4 +1,4 @@
-"""Recording and verifying for real, in-process, with servers of the test's own."""
+"""Recording and verifying with the real engine, in this process, with the test's own servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private instances of what an application may depend on, each in a folder and on a port of its own."""
+"""Private instances of services, each with its own folder and port."""
 
 from __future__ import annotations
 

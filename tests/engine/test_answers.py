@@ -1,4 +1,4 @@
-"""Recording changes no answer: each server, started plainly and recorded, answers the same bytes."""
+"""Recording changes no answer: each server, started normally and recorded, sends the same bytes."""
 
 from __future__ import annotations
 

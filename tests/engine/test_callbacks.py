@@ -1,4 +1,4 @@
-"""What C calls back of the application is called back recorded as it is unrecorded, and in a replay."""
+"""Callbacks from C code work the same unrecorded, recorded, and in a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the application asks of the outside is compared in every replay, and shown where it differs."""
+"""Every replay compares the application's calls to the outside, and shows those that differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changed code, for real: a refactoring is identical, a bug is not, and what cannot be told is said."""
+"""Changed code with the real engine: a refactoring is identical, a bug is not, the rest is undetermined."""
 
 from __future__ import annotations
 

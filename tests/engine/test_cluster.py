@@ -1,4 +1,4 @@
-"""A cluster: Dask's own commands as on several machines, workers that die, and what must not be trusted."""
+"""A cluster: Dask's own commands as on several machines, workers that die, and workers that differ."""
 
 from __future__ import annotations
 

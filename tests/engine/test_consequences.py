@@ -1,4 +1,4 @@
-"""What an earlier request that left the tape does to later ones is of its cause, and never the engine's."""
+"""Consequences of a request that left the tape belong to its cause, and are never the engine's fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server reaches for comes from the recording: dependencies run while recording, not in the replay."""
+"""Dependencies run while recording and not in the replay, where their answers come from the recording."""
 
 from __future__ import annotations
 

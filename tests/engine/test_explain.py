@@ -98,4 +98,4 @@ def test_nothing_to_explain(explained: Explained) -> None:
     """Where all is the same there is no further replay."""
     code, out, verdict = explained("id=1", "id=1")
     assert (code, len(verdict["replays"]), verdict["watched"]) == (0, 1, None)
-    assert "what its calls" not in out
+    assert "results of its calls" not in out

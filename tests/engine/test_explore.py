@@ -1,4 +1,4 @@
-"""Exploring: chosen schedules break what is racy and nothing else, and replay as they were recorded."""
+"""Exploring: chosen schedules break only racy code, and replay as recorded."""
 
 from __future__ import annotations
 

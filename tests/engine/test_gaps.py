@@ -1,4 +1,4 @@
-"""Each workaround for the engine is needed: what it closes replays with it, and does not without it."""
+"""Each workaround for the engine is needed: its case replays with it, and does not without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verify fails where it must, and names request and field: a check that cannot fail proves nothing."""
+"""Verify fails if it must, and names request and field: a check that cannot fail proves nothing."""
 
 from __future__ import annotations
 

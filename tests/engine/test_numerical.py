@@ -1,4 +1,4 @@
-"""Numerical code belongs to what people serve: NumPy's generators draw recorded what they draw unrecorded."""
+"""NumPy's generators give the same numbers recorded as unrecorded, and in a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hunt: it finds a planted race, replays it, and names its two lines; a fixed twin holds."""
+"""The search finds a planted race, replays it, and names its two lines; the fixed code holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other two kinds of replay, for real: a whole server process, and the load generator."""
+"""The other two modes of replay with the real engine: a whole server process, and the load generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios, load shapes and imported traffic for real: what was recorded so verifies like any other run."""
+"""Scenarios, load shapes and imported traffic: such recordings verify like any other run."""
 
 from __future__ import annotations
 

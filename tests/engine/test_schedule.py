@@ -1,4 +1,4 @@
-"""The order of threads: what waits for a lock does so on the tape, and in turns races in memory repeat."""
+"""The order of threads: every wait for a lock is on the tape, and with turns, races in memory repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is given away: a bundle verifies somewhere else, and a diverged run is told in every form."""
+"""Exports: a bundle verifies elsewhere, and a diverged run is reported in every format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that leaves a stream, or reads it slowly, is noticed by the application, as it is unrecorded."""
+"""The application notices a client that leaves a stream, or reads it slowly, as it does unrecorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The target: a script, an application or the bundled server, and nothing that is guessed."""
+"""The target: a script, an application or the bundled server; nothing is guessed."""
 
 from __future__ import annotations
 

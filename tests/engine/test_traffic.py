@@ -1,4 +1,4 @@
-"""Traffic that exists, for real: a recorded log-in, hosts, thresholds, and answers that are mostly errors."""
+"""Existing traffic: a recorded log-in, hosts, thresholds, and answers that are mostly errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trial: the user's own commands in processes of their own, and what came of them."""
+"""A trial: the user's commands in separate processes, and their results."""
 
 from __future__ import annotations
 

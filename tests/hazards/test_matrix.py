@@ -1,4 +1,4 @@
-"""The matrix: what is measured adds up, says whose a failure is, and is held against what was expected."""
+"""The matrix: results are added up, classified, and compared with the expected ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published of the hazards is what was measured, and every failure in it has its reason."""
+"""The published hazards are the measured ones, and every failure has a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet without processes: what comes of a trial is told by the test."""
+"""A fleet without processes: the test sets the result of each trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delta debugging: what is left fails, and nothing of it can be left out."""
+"""Delta debugging: the result fails, and no part of it can be left out."""
 
 from __future__ import annotations
 

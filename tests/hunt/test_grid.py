@@ -1,4 +1,4 @@
-"""The grid: lists as people write them, every combination once, all options where they belong."""
+"""The grid: lists of numbers, every combination once, and options assigned to their commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shrink: the file that it writes is run here, against a server that fails where two reservations overlap."""
+"""Shrink: its scenario file is run against a server that fails when two reservations overlap."""
 
 from __future__ import annotations
 

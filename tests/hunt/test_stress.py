@@ -1,4 +1,4 @@
-"""Stress: every trial is made once, whatever interrupts; what fails is kept, and what came of all is told."""
+"""Stress: every trial is made once despite interruptions, failures are kept, and results are summarised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replays of a whole process and of a client, with what their processes tell given by the test."""
+"""Replays of a whole process and of a client, with the output of their processes set by the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders made of nothing but a seed: any size, with any number of divergences, without a server."""
+"""Run folders generated from a seed: any size, with any number of divergences, without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report is made of: whatever there is, as far as it can be read, and never more."""
+"""The evidence of a report: everything that can be read, and nothing else."""
 
 from __future__ import annotations
 

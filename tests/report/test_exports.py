@@ -1,4 +1,4 @@
-"""Exports: other tools can read them, they hold what was recorded, and no secret."""
+"""Exports: other tools can read them; they contain the recorded data, and no secrets."""
 
 from __future__ import annotations
 

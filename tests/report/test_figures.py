@@ -1,4 +1,4 @@
-"""Figures: nothing is lost between the answers and what is drawn of them."""
+"""Figures: the diagrams account for all answers."""
 
 from __future__ import annotations
 

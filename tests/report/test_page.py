@@ -1,4 +1,4 @@
-"""The page as a file: whole, closed to the network, and made of what is said to be in it."""
+"""The page as a file: self-contained, without network, and with the documented parts."""
 
 from __future__ import annotations
 

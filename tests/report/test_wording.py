@@ -1,4 +1,4 @@
-"""Causes as a reader sees them: in sentences, with where they began, without a secret, from any verdict."""
+"""Causes in words: complete sentences, with their location, without secrets, for any verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hazards: off by default, each one source of nondeterminism, and those of concurrency really race."""
+"""The hazards: off by default, each with one source of nondeterminism; those of concurrency really race."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server application held to its contract: in process by endpoint, and as a process under concurrency."""
+"""The contract of the server application: by endpoint in this process, and as a process under concurrency."""
 
 from __future__ import annotations
 

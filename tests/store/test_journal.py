@@ -1,4 +1,4 @@
-"""The journal: the one owner of order, whose every line is on disk before anything else happens."""
+"""The journal: the only owner of order; each line is on disk before anything else happens."""
 
 from __future__ import annotations
 

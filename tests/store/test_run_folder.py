@@ -1,4 +1,4 @@
-"""The run folder: never overwritten, never claiming more than it holds, and damage is named."""
+"""The run folder: never overwritten, never claims more than it contains, and damage is named."""
 
 from __future__ import annotations
 

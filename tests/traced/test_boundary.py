@@ -1,4 +1,4 @@
-"""The boundary's live half, with a fake engine: what it lets in, what it answers, and what it reports."""
+"""The boundary's live half with a fake engine: accepted requests, its own answers, and its reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The turn that is given by choice, with threads of the test's own in place of an application's."""
+"""The scheduler of ``explore``, with the test's own threads instead of an application's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The call diff: what changed code asks now, beside what it asked while recording; by route, and of one request.
+// The call diff: the calls of changed code beside the recorded ones, by route and by request.
 
 const ROUTES = 10, CALL_ROWS = 12;
 
@@ -26,7 +26,7 @@ function showRoute({ title, rows }) {
   return group;
 }
 
-// A row a call: what is other about it, then both sides; a read that was moved is the same on both.
+// One row per call: how it differs, then both sides; a moved read is the same on both.
 function callTable(rows) {
   const side = (name, text, other) => text ? markText(make(`td.${name}`), text, other || null) : make(`td.${name}`, make("span.quiet", "nothing"));
   return make("table.differences",
@@ -39,7 +39,7 @@ function callTable(rows) {
     })));
 }
 
-// What one request asks otherwise, for showing it beside its answers.
+// The differing calls of one request, shown beside its answers.
 function showCallsOf(store, seq, block) {
   const { verification } = store.data, rows = verification && verification.calls_of[seq];
   return rows ? block("Calls that differ", callTable(rows)) : null;

@@ -1,4 +1,4 @@
-// The causes under the headline: what differs, where it began, whose fault that is, and what to do next.
+// The causes below the headline: what differs, where it began, the fault, and what to do next.
 
 const CARDS = 3, MORE_CARDS = 20;
 
@@ -27,7 +27,7 @@ function showCause(store, cause) {
     make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, seen && showWatched(seen), link);
 }
 
-// What each call of a request got from the recording, and what the recording has further where it left that.
+// The results of a request's calls from the recording, and the next items where it left the tape.
 function showWatched({ calls, count, left_over }) {
   const far = (call) => FAR.test(call);
   const own = (at) => at.find((call) => !far(call)) || at[0];
@@ -36,14 +36,14 @@ function showWatched({ calls, count, left_over }) {
     return make("tr", make("td", make("code", line || place), line && make("small.quiet", place)), make("td", make("code", got || "nothing")));
   });
   const skipped = count - calls.length;
-  return make("details.watched", make("summary", `What its ${plural(count, "call")} got from the recording`),
+  return make("details.watched", make("summary", `Results of its ${plural(count, "call")}, from the recording`),
     skipped > 0 && make("p.quiet", `The first ${number(skipped)} are left out.`),
     make("div.table-wrap", { tabindex: "0", role: "group", "aria-label": "Calls, in order" }, make("table.table.calls",
       make("thead", make("tr", make("th", { scope: "col" }, "call"), make("th", { scope: "col" }, "got"))), make("tbody", rows))),
     left_over.length > 0 && [make("p.quiet", "The recording goes on with:"), make("ol.code.stack", left_over.map((one) => make("li", one)))]);
 }
 
-// The engine's first message, where it stands in the log.
+// The engine's first message, with its surroundings in the log.
 function showEngineLog({ first, line, lines }) {
   return make("details.engine-log", make("summary", `What the server's log says first of the engine, line ${number(line)}`),
     make("pre.code", { tabindex: "0" }, lines.map((text, at) => make(first + at === line ? "b" : "span", `${text}\n`))));
@@ -51,13 +51,13 @@ function showEngineLog({ first, line, lines }) {
 
 const FAR = /\/(site|dist)-packages\/|\/lib\/python3|^<frozen /;
 
-// Split a call into where it is and its line of code.
+// Split a call into its location and its line of code.
 function placed(call) {
   const [, place, line] = /^(.*?:\d+ in [^:]*)(?:: (.*))?$/s.exec(call) || [null, call, ""];
   return [place, line];
 }
 
-// Where a request left the tape: the application's own calls stand out from those of libraries.
+// Where a request left the tape; the application's own calls are highlighted.
 function showStack(calls) {
   const items = calls.map((call) => {
     const [place, line] = placed(call);
@@ -66,7 +66,7 @@ function showStack(calls) {
   return make("ol.code.stack", { tabindex: "0", "aria-label": "Calls, innermost first" }, items);
 }
 
-// Put items into a container: the first so many, and the rest in portions, by a button.
+// Put items into a container: the first few, and the rest in portions, with a button.
 function portions(container, items, [few, then], show, label) {
   const more = make("button.more", { type: "button" });
   let shown = 0;

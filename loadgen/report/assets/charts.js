@@ -103,7 +103,7 @@ function drawRate({ at, rates }) {
   }), [at, ...rates], element);
 }
 
-// What lies under the pointer, in words, in the figure's caption.
+// Describe the data under the pointer in the figure's caption.
 function hover(plot, element, words) {
   const caption = element.parentElement.querySelector("figcaption span");
   caption.dataset.rest ??= caption.textContent;

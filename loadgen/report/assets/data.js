@@ -29,7 +29,7 @@ class Store {
   body(number) { return number < 0 ? "" : this.data.bodies[number]; }
   request(row) { return { headers: this.headers(this.data.requests.headers[row]), body: this.body(this.data.requests.body[row]) }; }
 
-  // The answer of one side: 0 is the recording, 1 the replay; null where that side knows no such request.
+  // The answer of one side: 0 is the recording, 1 the replay; null if that side has no such request.
   answer(side, row) {
     const columns = this.sides[side];
     if (!columns || row >= columns.status.length) return null;
@@ -51,7 +51,7 @@ class Store {
   }
 }
 
-// Make an element: make("p.note", {id: "x"}, "text", child, ...). Text is only ever text.
+// Make an element: make("p.note", {id: "x"}, "text", child, ...). Text never becomes markup.
 function make(what, ...children) {
   const [tag, ...classes] = what.split(".");
   const element = document.createElement(tag);

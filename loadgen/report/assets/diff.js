@@ -42,7 +42,7 @@ function pairChanged(left, right) {
   return pairs;
 }
 
-// Fill an element with a text, marking what lies between the ends that it shares with the other text.
+// Fill an element with a text, marking the part between the common prefix and suffix of both texts.
 function markText(element, text, other) {
   if (other === null || text === other) { element.append(text); return element; }
   const a = [...text], b = [...other];

@@ -1,4 +1,4 @@
-// The divergences, by cause, first in the server's order first; each opens to both answers side by side.
+// The divergences by cause, in the server's order; each opens to both answers side by side.
 
 const PAGE = 50, FEW = 3, GROUPS = 10;
 let causeGroups = null;
@@ -32,7 +32,7 @@ function showDivergences(store) {
   if (first) first.click();
 }
 
-// One cause: its header, then its divergences. Those of a cascade beyond the first few wait behind a button.
+// One cause: its header, then its divergences; all but the first few are behind a button.
 function showGroup(store, cause, members) {
   const rows = make("div.divergence-rows"), group = make("section.group", { "aria-labelledby": `cause-${cause.number}` });
   const elsewhere = cause.count - members.length;
@@ -88,7 +88,7 @@ function showGist(one) {
   return gist;
 }
 
-// The difference that tells most: a status, then what the body says, then a header; a length follows from the rest.
+// The most telling difference: a status, then the body, then a header; a length is only a consequence.
 function telling(differences) {
   const rank = ([field]) => (field === "header:content-length" ? 3 : field.startsWith("header") ? 2 : field.startsWith("body") ? 1 : 0);
   return [...differences].sort((a, b) => rank(a) - rank(b))[0];
@@ -96,7 +96,7 @@ function telling(differences) {
 
 function showOrder(order) {
   const differences = (order.differences || []).map((one) => [one.field, one.recorded, one.replayed]);
-  return make("div.divergence", make("div.inside", make("p.first", "The server took its steps in another order. The first step that differs:"),
+  return make("div.divergence", make("div.inside", make("p.first", "The server took its steps in a different order. The first differing step:"),
     make("div.block", showDifferences({ differences }))));
 }
 

@@ -1,8 +1,8 @@
-// One exchange: the request, the recorded answer and, where it differs, the replayed one beside it.
+// One exchange: the request, the recorded answer and, if it differs, the replayed one beside it.
 
 const MASKED = "(masked)";
 
-// A body as a person reads it: JSON indented, other text as it is.
+// A body for reading: JSON indented, other text unchanged.
 function readable(body) {
   if (typeof body === "string") {
     if (/^\s*[[{]/.test(body)) { try { return indent(body); } catch { /* not JSON: shown as it is */ } }
@@ -97,7 +97,7 @@ function showDifferences(found) {
   return table;
 }
 
-// What the boundary saw where a request left the tape, and the calls that led there.
+// Why a request left the tape, and the calls that led there.
 function showLeft(found, block) {
   const told = found.differences.some(([, , replayed]) => replayed.includes(found.evidence));
   return [

@@ -1,4 +1,4 @@
-// Puts the page together, section by section: what one section cannot show does not keep back the others.
+// Assembles the page, section by section: an error in one section does not affect the others.
 
 function reveal(id) {
   byId(id).hidden = false;
@@ -74,7 +74,7 @@ function showRun(store) {
       ["database", verification.database && `${verification.database.path} ${verification.database.exists ? "exists" : "does not exist"}`],
       ["client order", verification.client_order_same === true ? "same (reported, not judged)" : verification.client_order_same === false ? "another (reported, not judged)" : ""]] : [["", "none yet"]]),
     table("Not compared, by rule", rules.map((rule) => [rule.name, `${(rule.leaves_out || []).join(", ")} (${rule.why})`]).concat(rules.length ? [] : [["", "nothing was compared yet"]])),
-    table("Masked on this page, not in what was compared", [["rules", masking.rules.join(", ")], ["masked", masked.length ? masked.map(([name, count]) => `${name}: ${plural(count, "value")}`).join("; ") : "nothing had to be"]]),
+    table("Masked on this page, but not in the comparison", [["rules", masking.rules.join(", ")], ["masked", masked.length ? masked.map(([name, count]) => `${name}: ${plural(count, "value")}`).join("; ") : "nothing had to be"]]),
     table("SHA-256", Object.entries(run.files).map(([name, digest]) => [name, make("code", digest)])));
   for (const [name, text] of Object.entries(logs)) {
     byId("logs").append(make("details", make("summary", `Server log of the ${name}`), make("pre.code", { tabindex: "0" }, text)));
@@ -82,7 +82,7 @@ function showRun(store) {
   byId("foot").textContent = `Made by loadgen ${store.data.loadgen}. This file needs no network, and asks for none.`;
 }
 
-// Say in the bar which section is being read.
+// Highlight the current section in the bar.
 function follow() {
   const links = [...document.querySelectorAll(".bar nav a")];
   const mark = () => {

@@ -1,4 +1,4 @@
-// The list of all requests: searched as a whole, drawn only where it is looked at.
+// The list of all requests: the search covers all of it, only the visible part is drawn.
 
 const EXTRA = 12; // rows drawn beyond what is seen
 let requestList = null;
@@ -165,7 +165,7 @@ class RequestList {
   open() { if (this.shown.length) openDetail(this.store, this.shown[this.active], (by) => { this.move(by); return this.shown[this.active]; }); }
 }
 
-// The exchange in a drawer; step(by) says which request comes next, if there is such an order.
+// The exchange in a drawer; step(by) returns the next request, if there is an order.
 let detailStep = null;
 
 function openDetail(store, row, step) {

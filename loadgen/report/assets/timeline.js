@@ -46,7 +46,7 @@ class Lanes {
     byId("timeline-legend").append(...items);
   }
 
-  // Where a request begins and ends on the axis, on one side; null if that is not known.
+  // Where a request begins and ends on the axis, on one side; null if unknown.
   span(side, row) {
     const columns = this.store.sides[side];
     const [from, to] = this.mode === "clock" ? [columns.sent[row], columns.done[row]] : [columns.enter[row], columns.leave[row] + 1];
@@ -68,7 +68,7 @@ class Lanes {
     this.flight = null;
     byId("timeline-note").textContent = mode === "clock"
       ? "One lane per virtual user; each session from its own first request."
-      : "The steps in which the server let requests in and finished them. Bars that overlap were inside it together.";
+      : "The steps in which the server entered and finished requests. Overlapping bars were inside the server together.";
     this.redraw();
   }
 

@@ -21,7 +21,7 @@ class Timeline extends PaintedLanes {
     if (what === "all") this.look(0, this.whole[1]); else this.zoom(what === "in" ? 0.5 : 2);
   }
 
-  // Which request lies under a point.
+  // The request under a point.
   at(x, y) {
     const lane = Math.floor((y - AXIS + this.box.scrollTop) / this.lane);
     const rows = this.lanes[lane];

@@ -1,4 +1,4 @@
-// What a lane and the axis look like.
+// Draws a lane and the axis.
 
 class PaintedLanes extends Lanes {
   drawAxis(context, ink) {

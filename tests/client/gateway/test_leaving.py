@@ -1,4 +1,4 @@
-"""Clients that leave, servers that break off or stay silent, recordings that end: all are outcomes."""
+"""Clients that disconnect, servers that break off or stay silent, recordings that end: all are outcomes."""
 
 from __future__ import annotations
 

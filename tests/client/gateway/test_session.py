@@ -1,4 +1,4 @@
-"""A client's command: it gets the URL, its output and exit code are kept, and the session ends with it."""
+"""A client's command gets the URL, its output and exit code are kept, and the session ends with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HAR files: what the browser sent is what is played, and what is not played is told."""
+"""HAR files: the browser's requests are sent, and those that are not sent are reported."""
 
 from __future__ import annotations
 

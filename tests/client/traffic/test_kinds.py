@@ -1,4 +1,4 @@
-"""Every file is taken for what it is: played, or named with how to bring its traffic."""
+"""Every file is recognised: its requests are sent, or a message says how to convert them."""
 
 from __future__ import annotations
 

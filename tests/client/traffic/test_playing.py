@@ -1,4 +1,4 @@
-"""Playing a file: on the wire is what the file has, and each virtual user plays its part."""
+"""Sending a file: the wire has the file's requests, and each virtual user sends its part."""
 
 from __future__ import annotations
 

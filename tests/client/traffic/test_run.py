@@ -1,4 +1,4 @@
-"""A recorded run as traffic: the same bytes, in the same causal order, numbered and journalled anew."""
+"""A recorded run as traffic: the same bytes, in the same causal order, numbered and journaled anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a race: both lines where one preemption is enough, and no more than was found where not."""
+"""The explanation of a race: both lines if one preemption is enough, otherwise only the switches."""
 
 from __future__ import annotations
 
