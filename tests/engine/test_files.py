@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.client.scenario import Scenario
 from loadgen.core.verdict import Judgement
-from tests.engine.conftest import Bench
+from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,3 +168,39 @@ def test_what_a_file_is(bench: Bench) -> None:
     opened = [["w", text, False], ["wb", buffered, False], ["rb", raw, False], ["r+", text, False], 3]
     assert answers == [opened, opened]
     assert bench.verify().verdict.judgement is Judgement.IDENTICAL
+
+
+def test_what_is_read_into_buffers(bench: Bench) -> None:
+    """Whoever reads into a buffer of its own, in Python or C, gets what was recorded."""
+    script = bench.script("""
+        import io, os, pickle
+        from flask import Flask, jsonify
+
+        app = Flask(__name__)
+
+        @app.get("/read")
+        def read():
+            name = f"{os.urandom(8).hex()}.bin"
+            with open(name, "wb") as file:
+                file.write(os.urandom(40) + pickle.dumps(os.urandom(100_000), 5))
+            found = []
+            with open(name, "rb") as file:
+                buffer = bytearray(20)
+                found.append([file.readinto(buffer), buffer.hex()])
+                found.append([file.readinto1(memoryview(buffer)[5:25]), buffer.hex()])
+                file.seek(40)
+                found.append(pickle.load(file).hex()[:20])
+                found.append([file.readinto(bytearray(5)), buffer.hex()])
+            with open(name, "rb", buffering=0) as file:
+                buffer = memoryview(bytearray(16)).cast("I")
+                found.append([file.readinto(buffer), buffer.tolist()])
+                found.append(io.BufferedReader(file).read(10).hex())
+            return jsonify(found)
+
+        if __name__ == "__main__":
+            app.run()
+    """)
+    recorded = bench.record(script, visiting("/read"), concurrency=4, iterations=2)
+    assert recorded.totals.statuses == {200: 8}
+    verdict = bench.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:2]

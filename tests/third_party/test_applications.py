@@ -38,9 +38,108 @@ class Application:
     iterations: int
     environment: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    prepare: tuple[str, ...] = ()
+    """Lines of a shell that make its data, with its programs at hand."""
 
 
+BEPASTY = """
+SECRET_KEY = "key"
+STORAGE = "filesystem"
+STORAGE_FILESYSTEM_DIRECTORY = "{data}"
+DEFAULT_PERMISSIONS = "create,read,delete,list,modify"
+"""
+ISSO = """
+[general]
+dbpath = {data}/comments.db
+host = http://localhost:8080/
+[server]
+listen = http://localhost:8080
+[guard]
+enabled = false
+"""
+LEDGER = """
+option "title" "Example"
+option "operating_currency" "EUR"
+2026-01-01 open Assets:Cash
+2026-01-01 open Expenses:Food
+2026-01-02 * "Shop" "Bread"
+  Expenses:Food   3.50 EUR
+  Assets:Cash
+"""
+RADICALE = """
+[auth]
+type = none
+[storage]
+filesystem_folder = {data}
+[rights]
+type = authenticated
+"""
+SUPYSONIC = """
+[base]
+database_uri = sqlite:///{data}/s.db
+[webapp]
+cache_dir = {data}/cache
+"""
 APPLICATIONS = (
+    Application("httpbin", ("httpbin:app",), "httpbin_scenario.py", 2),
+    Application("moto[server]", ("--", "moto_server", "-p", "5555"), "moto_scenario.py", 2),
+    Application(
+        "isso",
+        ("--", "isso", "-c", "isso.cfg", "run"),
+        "isso_scenario.py",
+        3,
+        files=(("isso.cfg", ISSO),),
+    ),
+    Application(
+        "bepasty",
+        ("bepasty.wsgi:application",),
+        "bepasty_scenario.py",
+        3,
+        (("BEPASTY_CONFIG", "{here}/bepasty.conf"),),
+        (("bepasty.conf", BEPASTY),),
+    ),
+    Application("updog", ("--", "updog", "-d", "{data}", "-p", "9090"), "updog_scenario.py", 3),
+    Application(
+        "fava",
+        ("fava.application:create_app(['{data}/ledger.beancount'], poll_watcher=True)",),
+        "fava_scenario.py",
+        2,
+        files=(("data/ledger.beancount", LEDGER),),
+    ),
+    Application(
+        "flaskcode",
+        ("--", "flaskcode", "{data}", "-p", "5001"),
+        "flaskcode_scenario.py",
+        3,
+        files=(("data/a.txt", "one"),),
+    ),
+    Application(
+        "klaus",
+        ("--", "klaus", "--port", "8080", "{data}/repo"),
+        "klaus_scenario.py",
+        2,
+        prepare=(
+            "git init -q {data}/repo",
+            "cd {data}/repo; echo 1 > a.txt; git add a.txt",
+            "cd {data}/repo; git -c user.name=n -c user.email=a@b commit -qm first",
+        ),
+    ),
+    Application(
+        "supysonic",
+        ("supysonic.web:create_application",),
+        "supysonic_scenario.py",
+        2,
+        files=(("supysonic.conf", SUPYSONIC),),
+        prepare=("supysonic-cli user add alice -p word",),
+    ),
+    Application(
+        "radicale waitress",
+        ("--", "waitress-serve", "radicale:application"),
+        "radicale_scenario.py",
+        2,
+        (("RADICALE_CONFIG", "{here}/radicale.conf"),),
+        (("radicale.conf", RADICALE),),
+    ),
     Application(
         "ihatemoney",
         ("ihatemoney.run:create_app",),
@@ -83,15 +182,19 @@ def test_identical(installed: tuple[Application, Path], tmp_path: Path, seed: in
     data.mkdir()
     for name, content in application.files:
         (tmp_path / name).write_text(content.format(data=data))
+    given = {name: value.format(here=tmp_path) for name, value in application.environment}
+    environment = {**os.environ, **given, "PATH": f"{programs}:{os.environ['PATH']}"}
+    for line in application.prepare:
+        subprocess.run(line.format(data=data), shell=True, cwd=tmp_path, env=environment, check=True)
     target = [part.format(data=data) for part in application.target]
-    named = [part for name, _ in application.environment for part in ("--server-env", name)]
+    named = [part for name in given for part in ("--server-env", name)]
     plan = ("--scenario", str(HERE / application.scenario), "-c", "8", "-n", str(application.iterations))
 
     def loadgen(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [programs / "loadgen", *arguments],
             cwd=tmp_path,
-            env={**os.environ, **dict(application.environment)},
+            env=environment,
             capture_output=True,
             text=True,
             check=False,

@@ -20,6 +20,7 @@ from loadgen.traced.gaps.bindings import (
 from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_places, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
+    fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
     let_paths_be_omitted,
     record_temporary_folders,
@@ -60,6 +61,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     record_temporary_folders,
     take_the_applications_files_from_the_tape,
     let_paths_be_omitted,
+    fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
     record_how_much_was_collected,
 )
