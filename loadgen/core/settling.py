@@ -71,6 +71,8 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         verdict,
         judgement=judgement,
         reasons=reasons,
+        # What a request answers after a question without an answer says nothing, whatever it is.
+        compared=max(0, verdict.compared - len(unknown_seqs - {START_UP})),
         diverged=diverged,
         divergences=tuple(divergences),
         undecided=undecided[:KEPT],

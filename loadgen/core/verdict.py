@@ -338,7 +338,7 @@ class Verdict:
     @property
     def answers_compared(self) -> int:
         """Whole answers that were compared."""
-        return self.compared - sum(self.unanswered.values())
+        return max(0, self.compared - sum(self.unanswered.values()))
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``verdict.json``."""

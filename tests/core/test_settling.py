@@ -48,7 +48,7 @@ def test_a_question_without_an_answer_is_no_divergence() -> None:
     """The request that asks it is undetermined; others are judged, and one that differs counts."""
     unknown = Aligned(7, Outcome.UNDETERMINED, "why", "", "select 2", "app.py:3", left=True)
     verdict = settled(unknown, differing=(7,), order=True)
-    assert (verdict.judgement, verdict.diverged) == (Judgement.UNDETERMINED, 0)
+    assert (verdict.judgement, verdict.diverged, verdict.compared) == (Judgement.UNDETERMINED, 0, 1)
     assert "app.py:3" in verdict.reasons[0].message
     assert settled(unknown, differing=(7, 8)).judgement is Judgement.DIVERGED
 
