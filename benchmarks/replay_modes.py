@@ -42,7 +42,7 @@ def main() -> None:
         run = folder / f"seed-{seed}"
         given = ("--seed", seed, "--scenario", options.scenario, "--timeout", 20, "--run", run)
         recorded = loadgen("record", *target, *map(str, (*plan, *given)), "--json")
-        requests = json.loads(recorded.stdout)["totals"]["requests"] if recorded.stdout else 0
+        requests = json.loads(recorded.stdout)["result"]["totals"]["requests"] if recorded.stdout else 0
         bad = bool(recorded.returncode)
         came = [f"not recorded: {recorded.stderr.strip().partition(chr(10))[0]}"] if bad else []
         for _ in range(0 if bad else options.replays):

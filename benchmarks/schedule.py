@@ -34,7 +34,7 @@ def loadgen(*arguments: str) -> Any:
 def trial(folder: Path, way: str, plan: list[str]) -> dict[str, float]:
     """Record and verify once; return its figures."""
     run = folder / way
-    totals = loadgen("record", "--schedule", way, "--run", str(run), *plan)["totals"]
+    totals = loadgen("record", "--schedule", way, "--run", str(run), *plan)["result"]["totals"]
     verdict = loadgen("verify", str(run))
     shutil.rmtree(run)
     return {

@@ -55,7 +55,7 @@ def main() -> None:
         sessions.append(verdict["seconds"]["replay"] / verdict["seconds"]["recording"])
         commands.append(verify_seconds / record_seconds)
         print(
-            f"seed {seed:>3}  {verdict['verdict']:<12}  {recorded['totals']['requests']} requests  "
+            f"seed {seed:>3}  {verdict['verdict']:<12}  {recorded['result']['totals']['requests']} requests  "
             f"replay/record: session {sessions[-1]:.2f}, command {commands[-1]:.2f}",
             flush=True,
         )

@@ -154,7 +154,7 @@ class _Request:
         for how, index, brief, where, *why in told["ops"]:
             call = classify(Asked(*brief)) if brief else self.recorded[index]
             self.made.append(_Made(how, index, call, where, why[0] if why else ""))
-        self.left = told["left"] == "call"
+        self.left = bool(told["left"])
 
     def aligned(self) -> Aligned:
         changes = self._changes()
@@ -239,7 +239,7 @@ class _Request:
         taken = {one.index for one in self.made if one.index is not None}
         for one in self.made:
             how, kind, shown = one.change, one.call.kind, one.call.asked.shown
-            if how is None or (kind is Kind.STEP and how is not How.UNANSWERED):
+            if how is None or not (_is_listed(one.call) or how is How.UNANSWERED):
                 continue
             before = shown if how is How.MOVED else ""
             if how in (How.CHANGED, How.UNANSWERED):
@@ -249,7 +249,7 @@ class _Request:
             changes += [
                 Change(How.REMOVED, call.kind.value, call.asked.shown)
                 for index, call in self.recorded.items()
-                if index not in taken and call.kind is not Kind.STEP
+                if index not in taken and _is_listed(call)
             ]
         return tuple(changes)
 
@@ -260,6 +260,11 @@ _HOW = {
     "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED,
 }  # fmt: skip
 """How a call differs, by the kind of answer that the replay gave; other kinds do not differ."""
+
+
+def _is_listed(call: Classified) -> bool:
+    """Whether a call counts by itself; what is loadgen's own is none of the application's."""
+    return call.kind is not Kind.STEP and not call.asked.name.startswith("loadgen.")
 
 
 def _statements(calls: Iterable[Classified]) -> Iterator[str]:

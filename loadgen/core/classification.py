@@ -57,7 +57,7 @@ TABLE: tuple[Row, ...] = (
     (r".*\.(select|poll|register|unregister|modify|set_\w+|get_\w+|create_\w+)", Kind.STEP),
     (r".*\.(total_changes|in_transaction|row_factory|text_factory|isolation_level|autocommit)", Kind.STEP),
     (r".*\.(status|server_version|info|encoding|dsn|notices|backend_pid|waitpid|wait)", Kind.STEP),
-    (r"_sqlite3\.(connect|adapt)", Kind.STEP),
+    (r"_sqlite3\.(connect|adapt)|.*\.(Column|Xid|Diagnostics|ConnectionInfo|Row)\.\w+", Kind.STEP),
     (r"posix\.(stat|lstat|fstat|listdir|scandir|access|readlink|statvfs|getxattr)", Kind.READ),
     (r"posix\.(read|pread|lseek|close|dup|dup2|pipe|pipe2)", Kind.READ),
     (r"_io\.open_code|builtins\.(getattr|iter|next|len)|method\.__?\w+", Kind.READ),

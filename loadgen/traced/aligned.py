@@ -101,6 +101,10 @@ class Lane:
         self.ahead = False
         """Whether the tape was read to the end of its request."""
         self.over = False
+        self.ended = False
+        """Whether its request has come to its end."""
+        self.at_start: int | None = None
+        """How much it had done when the first request began, of a thread of the application's own."""
         self.left = ""
         """Why it left the tape: because of its ``request``, or a ``call``; empty if it did not."""
         self.straight = True
@@ -151,6 +155,7 @@ class AlignedTape(TapeTurns):
         self._effects: dict[Any, Step] = {}
         """The last effect of each callable, and of each callable and verb."""
         self._fresh = _FRESH
+        self._has_served = False
         self.shared = set[int]()
         """Handles of objects created before the server served: they belong to no request."""
         self._sleepers: list[LiveLock] = []
@@ -346,6 +351,10 @@ class AlignedTape(TapeTurns):
     def _begin(self, lane: Lane) -> None:
         if not lane.ahead:
             lane.begun = lane.ahead = True
+            if lane.thread >= settings.FIRST_THREAD and not self._has_served:
+                self._has_served = True
+                for other in self.lanes.values():
+                    other.at_start = len(other.journal)
             with self._mutex:
                 self._read_ahead(lane)
 
@@ -366,8 +375,12 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         self._begin(lane)
         index = self._upcoming(lane)
-        if index is not None and lane.steps[index].kind == "SYNC":
-            self._wait(lane, lane.steps[index].at)
+        if index is None or lane.left:
+            return
+        # One more than was recorded, as of a log line, takes the place of the one behind it, which then is
+        # made as late as can be: what threads share must still be shared in the recorded order.
+        self._wait(lane, lane.steps[index].at)
+        if lane.steps[index].kind == "SYNC":
             lane.steps[index].taken = True
             lane.at = index + 1
             self._pass(lane)
@@ -417,6 +430,7 @@ class AlignedTape(TapeTurns):
                 step.taken = True
         lane.steps[index].taken = True
         lane.at = index + 1
+        lane.ended = value[0] == FINISH
         lane.owner = index  # the others continue when the boundary has noted it
 
     def all_sent(self) -> None:
@@ -646,20 +660,32 @@ class AlignedTape(TapeTurns):
         raise Diverged(protocol.QUESTION_NOT_RECORDED, what)
 
     def told(self) -> dict[str, Any]:
-        """Return the calls of each request in the replay, with those of the recording."""
-        return {
-            str(lane.thread - settings.FIRST_THREAD): {
+        """Return what each request that began did, beside what it did while recording.
+
+        Of the application's own threads it is what they did before it served: what they do while it serves
+        may be under way.
+        """
+        found = {}
+        requests = (one for one in self.lanes.values() if one.thread >= settings.FIRST_THREAD and one.steps)
+        serves_from = min((one.steps[0].at for one in requests), default=None)
+        for lane in self.lanes.values():
+            if not lane.steps or not lane.ahead:
+                continue
+            until, made, left = None, lane.journal, lane.left
+            if lane.thread < settings.FIRST_THREAD:
+                until, made = serves_from, lane.journal[: lane.at_start]
+            elif not left and not lane.ended:
+                left = "open"
+            found[str(lane.thread - settings.FIRST_THREAD)] = {
                 "recorded": [
                     [index, *_brief(step.call)]
                     for index, step in enumerate(lane.steps)
-                    if step.kind == "CALL"
+                    if step.kind == "CALL" and (until is None or step.at < until)
                 ],
-                "ops": lane.journal,
-                "left": lane.left,
+                "ops": made,
+                "left": left,
             }
-            for lane in self.lanes.values()
-            if lane.steps
-        }
+        return found
 
 
 class AlignedBindings(OrderedBindings):

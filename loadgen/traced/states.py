@@ -28,8 +28,6 @@ _BEGINS_ANEW = re.compile(
     r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
 )
 """Calls that reset the state of their object."""
-_EXECUTES = re.compile(r".*\.(?:execute|executemany|executescript|callproc|exec_params|exec_|send_query\w*)$")
-"""Calls that execute a statement, independent of earlier ones."""
 
 
 def is_external(described: Any) -> bool:
@@ -80,7 +78,7 @@ class _Side:
 
     def key(self, described: Any) -> str:
         described = (described,) if isinstance(described, str) else same(described)
-        if _EXECUTES.match(described[0]):  # independent of earlier uses of the cursor
+        if _BEGINS_ANEW.match(described[0]):
             return digest(_keyed(described, lambda handle: self.made.get(handle, "new")))
         return digest(_keyed(described, self.state))
 

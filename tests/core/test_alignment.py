@@ -161,6 +161,15 @@ def test_the_changes_of_a_request_have_both_sides() -> None:
 def test_a_request_that_could_not_go_on_is_undetermined() -> None:
     """What stops a replay for another reason is no evidence that the code is the same."""
     assert aligned("user post", [0], left="call").outcome is UNDETERMINED
+    assert aligned("insert commit", [0], left="open").outcome is UNDETERMINED
+    assert aligned("insert rename", [1], left="open").outcome is DIVERGED
+
+
+def test_calls_of_loadgens_own_are_not_listed() -> None:
+    """A lock that was waited for while recording, and is free in the replay, is no change of the code."""
+    told = {"recorded": [[0, "loadgen.lock", "", "loadgen.lock()"]], "ops": [], "left": ""}
+    one = align({"7": told}, Classifier(parse)).requests[0]
+    assert (one.outcome, one.changes) == (SAME, ())
 
 
 def test_the_summary_counts_by_kind() -> None:

@@ -52,6 +52,7 @@ def test_statements(statement: str, expected: Kind) -> None:
         ("time.time", Kind.AMBIENT),
         ("Random.random", Kind.AMBIENT),
         ("gc.collect", Kind.AMBIENT),
+        ("psycopg2.extensions.Column.__getitem__", Kind.STEP),
         ("sqlite3.Cursor.fetchall", Kind.STEP),
         ("sqlite3.Connection.commit", Kind.ENDS),
         ("sqlite3.Connection.__exit__", Kind.ENDS),
