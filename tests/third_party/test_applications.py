@@ -133,6 +133,13 @@ APPLICATIONS = (
         prepare=("supysonic-cli user add alice -p word",),
     ),
     Application(
+        "pypiserver",
+        ("--", "pypi-server", "run", "--server", "wsgiref", "-p", "8080", "-a", ".", "-P", ".", "{data}"),
+        "pypiserver_scenario.py",
+        3,
+        files=(("data/some-1.0.tar.gz", "content"),),
+    ),
+    Application(
         "radicale waitress",
         ("--", "waitress-serve", "radicale:application"),
         "radicale_scenario.py",
