@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FORMAT = "loadgen-schedule/1"
 FIRST = 1_000_000
 """The thread of request *n* is ``FIRST + n``; lower numbers are threads of the application."""
 _PREEMPTED = frozenset({"line", "store", "call"})
+_TIMING = frozenset({"slow", "off"})
 _SAYS = {"line": "", "store": "inside ", "call": ""}
 
 
@@ -31,6 +32,11 @@ class Choice:
     def is_preemption(self) -> bool:
         """Whether the thread could have continued."""
         return self.kind in _PREEMPTED
+
+    @property
+    def is_timing(self) -> bool:
+        """Whether it depended on how long a call, or something that is not recorded, took."""
+        return self.kind in _TIMING
 
     def __str__(self) -> str:
         """Describe it in words."""
@@ -139,6 +145,27 @@ def script(choices: Sequence[Choice]) -> str:
     """Return the content of a script file that repeats these choices."""
     head = json.dumps({"format": FORMAT, "strategy": "script"})
     return "".join(f"{line}\n" for line in (head, *(choice.line() for choice in choices)))
+
+
+def single(entries: Sequence[Entry]) -> Iterator[list[Choice]]:
+    """Yield schedules with one preemption that may do what *entries* did, the likeliest first.
+
+    Of each preemption, the last one first: requests that had ended before run to their end, in their order;
+    then the thread that was stopped, up to there; then another one, to its end.
+    """
+    ends = [(at, entry.thread) for at, entry in enumerate(entries) if isinstance(entry, Ended)]
+    for place, choice in reversed(list(enumerate(entries))):
+        if not isinstance(choice, Choice) or not choice.is_preemption or choice.thread is None:
+            continue
+        own_end = next((at for at, thread in ends if thread == choice.thread), len(entries))
+        before = [thread for at, thread in ends if at < place]
+        between = [thread for at, thread in ends if place < at < own_end]
+        after = [thread for at, thread in ends if at > own_end]
+        went_on = [choice.to] if choice.to is not None and choice.to not in before else []
+        for other in dict.fromkeys([*between, *went_on]):
+            order = dict.fromkeys([*before, choice.thread, other, *between, *after])
+            stop = replace(choice, to=other)
+            yield [*(Choice("start", None, 0, thread) for thread in order), stop]
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, int]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice, Deadlock, Ended, Ran, parse, script, steps
+from loadgen.core.schedules import FIRST, Choice, Deadlock, Ended, Entry, Ran, parse, script, single, steps
 from loadgen.traced import choices, settings
 
 HEAD = json.dumps({"format": "loadgen-schedule/1"}) + "\n"
@@ -48,3 +48,22 @@ def test_what_is_no_schedule_is_refused() -> None:
     """Another format is never taken for this one."""
     with pytest.raises(ValueError, match="format"):
         parse(['{"format": "other"}\n'])
+
+
+def test_one_preemption_is_tried_with_each_that_ran_meanwhile() -> None:
+    """Who had ended before goes first, then who was stopped; the last preemption is tried first."""
+    one, two, three, four = (FIRST + number for number in range(1, 5))
+    early, late = Choice("line", two, 3, three, "a.py:1 f", 2), Choice("store", four, 5, one, "a.py:2 f", 4)
+    entries: list[Entry] = [
+        Choice("start", None, 0, one), Ended(one, "GET /", 4), early, late, Ended(three, "GET /", 4),
+        Ended(two, "GET /", 4), Ended(four, "GET /", 9),
+    ]  # fmt: skip
+    found = [
+        ([choice.to for choice in choices[:-1]], choices[-1].thread, choices[-1].to)
+        for choices in single(entries)
+    ]
+    assert found == [
+        ([one, four, three, two], four, three),
+        ([one, four, two, three], four, two),
+        ([one, two, three, four], two, three),
+    ]

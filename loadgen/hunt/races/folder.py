@@ -131,7 +131,7 @@ def write(
     race = Race(
         message=first.message,
         kinds=tuple(sorted({one.kind for one in broken})),
-        story=tuple(story(narrowed, preemptions, first.message, Path(code))),
+        story=tuple(story(narrowed, first.message, Path(code))),
         replays=replays,
         preemptions=len(preemptions),
         run=str(run),
@@ -151,7 +151,7 @@ def write(
     return race
 
 
-def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: str, code: Path) -> list[str]:
+def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:
     """Explain the failure, with lines of the code in *code*."""
 
     def quoted(at: str) -> str:
@@ -167,11 +167,13 @@ def story(narrowed: Narrowed, preemptions: Sequence[schedules.Choice], message: 
         return [f"{stopped} was stopped {where}{after}; {other} ran {ran} in between: {message}"]
     if any(kind.startswith("deadlock") for kind in narrowed.tried.kinds):
         return [str(entry) for entry in narrowed.tried.entries if isinstance(entry, schedules.Deadlock)]
-    if not preemptions:
+    switches = [choice for choice in narrowed.script if choice.is_preemption or choice.is_timing]
+    if not switches:
         return [f"{message}; no thread needs to be stopped in its own code"]
     return [
-        f"{schedules.name(one.thread)} was stopped at {quoted(one.at)}, and {schedules.name(one.to)} went on"
-        for one in preemptions
+        f"{schedules.name(one.thread)} {'waited for a call' if one.is_timing else 'was stopped'}"
+        f"{f' at {quoted(one.at)}' if one.at else ''}, and {schedules.name(one.to)} went on"
+        for one in switches
     ]
 
 

@@ -105,7 +105,8 @@ async def _measure(
     tried = await attempt(first, setting.folder / "0", setting.invariants, setting.limit)
     hunted.measured = schedules.steps(tried.entries)
     if tried.broken:
-        hunted.found, hunted.spec, hunted.without_race = _found(setting, tried), first, True
+        hunted.found, hunted.spec = _found(setting, tried), first
+        hunted.without_race = not any(choice.is_timing for choice in tried.choices)
     else:
         shutil.rmtree(setting.folder / "0", ignore_errors=True)
     _count(hunted, tried, began)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 AGAIN = 2
 """Number of recordings without failure after which a candidate counts as not failing."""
+LIKELY = 12
+"""Schedules with a single preemption that are tried, before preemptions are left out one by one."""
 REPLAYS = 20
 FEWEST_USERS = 2
 
@@ -86,19 +89,34 @@ class Narrowing:
         """Cut the failure down; *measured* is how many steps each kind of request takes."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
         await self._fewer_requests(measured)
+        script = await self._one_preemption() or await self._fewer_preemptions()
+        if script is None:
+            return self._narrowed(self._smallest.choices, None, repeats=False)
+        left = [choice for choice in script if choice.is_preemption]
+        others = [choice for choice in script if not choice.is_preemption]
+        traced = await self._fails(script, trace=True)  # the report shows its lines
+        explained = traced and len(left) == 1 and not any(choice.is_timing for choice in others)
+        pair = await self._pair(others, left[0]) if explained else None
+        return self._narrowed(script, pair, repeats=True)
+
+    async def _one_preemption(self) -> list[schedules.Choice] | None:
+        """Return a script with a single preemption that fails, if one of the likely ones does."""
+        for script in islice(schedules.single(self._smallest.entries), LIKELY):
+            if await self._fails(script, tries=1):
+                return script
+        return None
+
+    async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
+        """Return the choices that were made with as few preemptions as fail; None: made again, they hold."""
         choices = self._smallest.choices
         if not await self._fails(choices):
-            return self._narrowed(choices, None, repeats=False)
+            return None
         others = [choice for choice in choices if not choice.is_preemption]
         preemptions = [choice for choice in choices if choice.is_preemption]
         order = [choice for choice in others if choice.kind == "start"]
         if await self._fails([*order, *preemptions]):
             others = order
-        left = await ddmin(preemptions, lambda some: self._fails([*others, *some]))
-        script = [*others, *left]
-        traced = await self._fails(script, trace=True)  # the report shows its lines
-        pair = await self._pair(others, left[0]) if traced and len(left) == 1 else None
-        return self._narrowed(script, pair, repeats=True)
+        return [*others, *await ddmin(preemptions, lambda some: self._fails([*others, *some]))]
 
     def _narrowed(self, script: Sequence[schedules.Choice], pair: Pair | None, *, repeats: bool) -> Narrowed:
         shutil.rmtree(self._work, ignore_errors=True)
@@ -128,9 +146,11 @@ class Narrowing:
                 return True
         return False
 
-    async def _fails(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> bool:
+    async def _fails(
+        self, choices: Sequence[schedules.Choice], *, trace: bool = False, tries: int = AGAIN
+    ) -> bool:
         """Return whether these choices fail again in the same way; the smallest such recording is kept."""
-        for _ in range(AGAIN):
+        for _ in range(tries):
             if self._stop.requested:
                 return False
             tried = await self._record(choices, trace=trace)
