@@ -211,7 +211,8 @@ def test_identical(installed: tuple[Application, Path], tmp_path: Path, seed: in
     recorded = loadgen("record", "--run", "run", "--seed", str(seed), *plan, *named, *target)
     # An application may fail under load by itself ("database is locked"): that is recorded, and must replay.
     assert recorded.returncode in (0, 3), recorded.stdout + recorded.stderr
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "complete"
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["result"]["state"] == "complete"
     shutil.rmtree(data)
     verified = loadgen("verify", "run", "--json")
     assert verified.returncode == 0, verified.stdout + verified.stderr
