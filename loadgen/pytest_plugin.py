@@ -51,44 +51,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the folders of recordings to what is collected."""
+    """Declare the mark that every recording has."""
     config.addinivalue_line("markers", f"{MARK}: a recorded run, verified by loadgen")
-    here = config.invocation_params.dir
-    for given in config.getoption("loadgen"):
-        folder = (here / given).resolve()
-        if not folder.is_dir():
-            raise pytest.UsageError(f"--loadgen {given}: there is no such folder")
-        already = [(here / arg.partition("::")[0]).resolve() for arg in config.args]
-        if not any(folder.is_relative_to(one) for one in already):
-            config.args.append(str(folder))
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect the run whose manifest this is, if it is in one of the folders."""
-    if file_path.name != "run.json":
-        return None
-    here = parent.config.invocation_params.dir
-    folders = [(here / given).resolve() for given in parent.config.getoption("loadgen")]
-    if not any(file_path.resolve().is_relative_to(folder) for folder in folders):
-        return None
-    return RecordedRun.from_parent(parent, path=file_path)
+@pytest.hookimpl(tryfirst=True)  # before -k and -m choose
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Add an item for each run; folders that are damaged, or not runs, have one too, and it fails."""
+    if not (given := config.getoption("loadgen")):
+        return
+    from loadgen.errors import UsageError  # noqa: PLC0415 - see above
+    from loadgen.store.runs import find_runs  # noqa: PLC0415
+
+    try:
+        found = find_runs([config.invocation_params.dir / one for one in given])
+    except UsageError as error:
+        raise pytest.UsageError(f"--loadgen: {error.message}") from None
+    for one in found:
+        recording = RecordedRun.from_parent(session, path=one.path / "run.json")
+        items.append(VerifiedRun.from_parent(recording, name=one.label, found=one))
 
 
 class RecordedRun(pytest.File):
     """The manifest of a recorded run."""
 
-    def collect(self) -> Iterator[pytest.Item]:
-        """Yield the run's only item, with its name and its tags."""
-        from loadgen.store.runs import read_run  # noqa: PLC0415 - see above
-
-        found = read_run(self.path.parent, self.path.parent.name)
-        item = VerifiedRun.from_parent(self, name=found.label, found=found)
-        tags = found.manifest.spec.label.tags if found.manifest else ()
-        for mark in (MARK, *tags):
-            self.config.addinivalue_line("markers", f"{mark}: a tag of a recorded run")
-            item.add_marker(mark)
-        item.extra_keyword_matches |= {found.label, self.path.parent.name, *tags}
-        yield item
+    def collect(self) -> list[pytest.Item]:
+        """Return nothing: its item is made for it."""
+        return []
 
 
 class NotIdentical(Exception):  # noqa: N818 - a verdict
@@ -101,6 +92,12 @@ class VerifiedRun(pytest.Item):
     def __init__(self, *, found: FoundRun, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.found = found
+        tags = found.manifest.spec.label.tags if found.manifest else ()
+        for tag in tags:
+            self.config.addinivalue_line("markers", f"{tag}: a tag of a recorded run")
+        for mark in (MARK, *tags):
+            self.add_marker(mark)
+        self.extra_keyword_matches |= {found.label, found.path.name, *tags}
 
     def runtest(self) -> None:
         """Verify it.

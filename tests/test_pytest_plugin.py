@@ -40,7 +40,7 @@ def labelled(path: Path, name: str, *tags: str) -> None:
 def recordings(pytester: pytest.Pytester) -> Path:
     folder = pytester.path / "recordings"
     labelled(folder / "one", "checkout, card", "smoke", "slow-one")
-    labelled(folder / "deep" / "two", "search")
+    labelled(folder / "build" / "two", "search")  # pytest itself enters no folder of that name
     (folder / "torn").mkdir()
     (folder / "torn" / "run.json").write_text("{")
     pytester.makepyfile("def test_own(): pass")
@@ -58,15 +58,23 @@ def test_each_run_is_an_item(recordings: Path, pytests: Callable[..., pytest.Run
     listed = pytests("--loadgen", "recordings", "--collect-only", "-q", "--strict-markers").stdout
     listed.fnmatch_lines(
         [
-            "recordings/deep/two/run.json::search",
+            "test_each_run_is_an_item.py::test_own",
+            "recordings/build/two/run.json::search",
             "recordings/one/run.json::checkout, card",
             "recordings/torn/run.json::torn",
-            "test_each_run_is_an_item.py::test_own",
         ],
     )
     pytests("--collect-only", "-q").stdout.no_fnmatch_line("*run.json*")
     once = pytests("--collect-only", "-q", "--loadgen", "recordings", ".", "recordings/one").stdout.str()
     assert once.count("checkout, card") == 1
+
+
+def test_a_run_without_its_manifest(recordings: Path, pytests: Callable[..., pytest.RunResult]) -> None:
+    """It is not skipped: an item says that it is not a run."""
+    (recordings / "one" / "run.json").unlink()
+    result = pytests("--loadgen", "recordings", "-k", "one")
+    result.assert_outcomes(failed=1, deselected=3)
+    assert "it has no run.json" in result.stdout.str()
 
 
 @pytest.mark.parametrize(
@@ -106,4 +114,4 @@ def test_a_folder_that_is_not_there(pytests: Callable[..., pytest.RunResult]) ->
     """A mistyped folder is an error of usage: nothing else would tell that no recording was verified."""
     result = pytests("--loadgen", "nosuch")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--loadgen nosuch: there is no such folder*"])
+    result.stderr.fnmatch_lines(["*--loadgen: there is no folder *nosuch*"])

@@ -28,6 +28,8 @@ _BY_PATH = (
     "readlink", "remove", "rename", "replace", "rmdir", "scandir", "stat", "statvfs", "symlink", "truncate",
     "unlink", "utime",
 )  # fmt: skip
+_NAMING = ("getcwd", "getcwdb", "readlink")
+"""Functions that return a path. An import runs off the tape, so a module may keep what they return there."""
 
 
 def here(path: str) -> str:
@@ -48,6 +50,8 @@ def install() -> None:
         return
     by_path = (*(getattr(posix, name) for name in _BY_PATH), io.open, io.open_code, _ctypes.dlopen)
     replaced = {id(function): _by_path(function) for function in by_path}
+    for function in (getattr(posix, name) for name in _NAMING):
+        replaced[id(function)] = _naming(replaced.get(id(function), function))
     for module in [*sys.modules.values()]:
         names = getattr(module, "__dict__", {})
         for name, value in [*names.items()]:
@@ -61,19 +65,41 @@ def install() -> None:
 def _by_path(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def opening(*args: Any, **kwargs: Any) -> Any:
-        return function(*map(_here, args), **{name: _here(value) for name, value in kwargs.items()})
+        try:
+            return function(*map(_here, args), **{name: _here(value) for name, value in kwargs.items()})
+        except OSError as error:
+            for name in ("filename", "filename2"):
+                if (path := getattr(error, name)) is not None:
+                    setattr(error, name, _recorded(path))
+            raise
 
     return opening
 
 
+def _naming(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def naming(*args: Any, **kwargs: Any) -> Any:
+        return _recorded(function(*args, **kwargs))
+
+    return naming
+
+
 def _here(value: Any) -> Any:
+    return _relocated(value, here)
+
+
+def _recorded(value: Any) -> Any:
+    return _relocated(value, recorded)
+
+
+def _relocated(value: Any, to: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return here(value)
+        return to(value)
     if isinstance(value, bytes):
-        return os.fsencode(here(os.fsdecode(value)))
+        return os.fsencode(to(os.fsdecode(value)))
     if isinstance(value, os.PathLike):
         path = value.__fspath__()
-        return value if (there := _here(path)) == path else there
+        return value if (there := _relocated(path, to)) == path else there
     return value
 
 
