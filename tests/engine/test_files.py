@@ -141,16 +141,17 @@ def test_what_a_file_is(bench: Bench) -> None:
         from flask import Flask, jsonify
 
         app = Flask(__name__)
+        SOME = __file__ + ".some"
         KINDS = (io.IOBase, io.RawIOBase, io.BufferedIOBase, io.TextIOBase)
 
         @app.get("/kinds")
         def kinds():
             found = []
             for mode, buffering in (("w", -1), ("wb", -1), ("rb", 0), ("r+", -1)):
-                with open("some", mode, buffering) as file:
+                with open(SOME, mode, buffering) as file:
                     kind = [issubclass(type(file), one) and isinstance(file, one) for one in KINDS]
                     found.append([getattr(file, "mode", None), kind, hasattr(file, "nothing")])
-            with open("some") as file:
+            with open(SOME) as file:
                 file.own = 3
                 found.append(file.own)
             return jsonify(found)
@@ -180,7 +181,7 @@ def test_what_is_read_into_buffers(bench: Bench) -> None:
 
         @app.get("/read")
         def read():
-            name = f"{os.urandom(8).hex()}.bin"
+            name = f"{__file__}.{os.urandom(8).hex()}"
             with open(name, "wb") as file:
                 file.write(os.urandom(40) + pickle.dumps(os.urandom(100_000), 5))
             found = []
