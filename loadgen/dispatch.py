@@ -42,7 +42,7 @@ async def record(
     Raises:
         LoadgenError: it could not be recorded.
     """
-    spec.place.check()
+    spec.topology.check()
     if host is None and spec.runtime is Runtime.DOCKER:
         from loadgen.containers.record import record as in_containers  # noqa: PLC0415 - Docker's SDK is slow
 
@@ -73,8 +73,8 @@ def once(
     host: Host | None = None,
 ) -> Once:
     """Return a function that replays a run once, with its folders at *moved*; see :func:`verify`."""
-    place = spec.place_of(manifest.spec.runtime, manifest.id)
-    if host is None and place.runtime is Runtime.DOCKER:
+    topology = spec.topology_of(manifest.spec.runtime, manifest.id)
+    if host is None and topology.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
 
         return partial(in_containers, run, manifest, spec, emit)

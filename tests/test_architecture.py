@@ -31,7 +31,7 @@ PARTS = (
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""
 ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.engine.retrace",
-           "loadgen.traced.whole": "loadgen.engine.retrace"}  # fmt: skip
+           "loadgen.traced.process": "loadgen.engine.retrace"}  # fmt: skip
 """What other processes are started with, and where its name stands: to start one is not to know it."""
 
 Module = tuple[str, ast.Module]

@@ -255,14 +255,14 @@ def _explained(first: Divergence, found: Verdict) -> Group:
 def _placed(calls: Sequence[str]) -> str:
     """Return the application's own call, and the library's call that it made."""
     own = own_call(calls)
-    place, _, line = own.partition(": ")
-    told = f"{_near(place)}: {line}"
+    location, _, line = own.partition(": ")
+    told = f"{_near(location)}: {line}"
     return told if own == calls[0] else f"{told}  → {calls[0].partition(': ')[2]}"
 
 
-def _near(place: str) -> str:
+def _near(location: str) -> str:
     """Shorten the location of a file below this directory, or of an installed library."""
-    return _LIBRARY.sub("", place.removeprefix(f"{Path.cwd()}/"))
+    return _LIBRARY.sub("", location.removeprefix(f"{Path.cwd()}/"))
 
 
 def _sides(

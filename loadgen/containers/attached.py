@@ -1,7 +1,7 @@
 """A server that runs in another container, and is driven over the network.
 
 :mod:`loadgen.containers.serve` starts the server. The liveness connection (see
-:mod:`loadgen.traced.lifeline`) lets each side notice the end of the other. It is a bare descriptor that only
+:mod:`loadgen.traced.liveness`) lets each side notice the end of the other. It is a bare descriptor that only
 the end of this process closes, because the server's container must not be the first of the two to exit.
 """
 
@@ -36,13 +36,13 @@ STOP_LIMIT = 20.0
 DYING = 1.0
 """Seconds from a server's last answer to the end of its liveness connection."""
 STOP, COMPLETE, RELEASE = b"s", b".", b"r"
-"""Messages on the liveness connection, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+"""Messages on the liveness connection, as in :mod:`loadgen.traced.liveness`, which belongs to the server."""
 CONNECT_LIMIT = 5.0
 RETRY = 0.05
 SEE_LOG = "See the log of its container."
 
 
-class Lifeline:
+class LivenessPipe:
     """The liveness connection to a server."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -77,31 +77,31 @@ class Lifeline:
 class AttachedServer:
     """A server in another container; see :class:`loadgen.modes.base.BoundaryServer`."""
 
-    def __init__(self, address: str, lifeline: Lifeline) -> None:
+    def __init__(self, address: str, liveness: LivenessPipe) -> None:
         self.url = f"http://{address}"
         # A server may send a head before the application has ended, and reads nothing else until then: in a
         # replay the application may wait for a later request, which must not stand behind it.
         self.transport = WireTransport(behind_heads=False)
         self.control = Control(self.url, self.transport)
-        self._lifeline = lifeline
+        self._liveness = liveness
 
     async def served(self) -> Served:
         """Ask the boundary what the server did, after all clients have ended."""
-        self._lifeline.release()
+        self._liveness.release()
         return Served(await self.control.order(), (await self.control.state()).database)
 
     async def stop(self) -> None:
         """Stop the server so that its recording is complete."""
-        if not await self._lifeline.stop():
+        if not await self._liveness.stop():
             raise EngineFault("the recorded server crashed, or did not finish its recording", advice=SEE_LOG)
 
     async def ended(self) -> None:
         """Wait until the server has exited, for whatever reason."""
-        await self._lifeline.ended()
+        await self._liveness.ended()
 
     async def exit_report(self) -> str | None:
         """Return that the server exited; only the host knows how."""
-        return "it ended" if await self._lifeline.has_ended(DYING) else None
+        return "it ended" if await self._liveness.has_ended(DYING) else None
 
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers.
@@ -112,7 +112,7 @@ class AttachedServer:
         """
         why = f"it did not serve within {START_LIMIT:g} s"
         with anyio.move_on_after(START_LIMIT):
-            while not await self._lifeline.has_ended(RETRY):
+            while not await self._liveness.has_ended(RETRY):
                 try:
                     state = await self.control.state(START_LIMIT)
                 except httpx.TransportError:
@@ -177,22 +177,22 @@ class AttachedHost:
                     await anyio.sleep(RETRY)
         if connection is None:
             raise ServerFault(
-                f"no answer from {self._host}:{self._lifeline_port} within {START_LIMIT:g} s",
+                f"no answer from {self._host}:{self._liveness_port} within {START_LIMIT:g} s",
                 advice=SEE_LOG,
             )
         # The name is resolved once: resolving it for each connection would use threads, which reorder
         # connections.
         address = f"{connection.getpeername()[0]}:{self._port}"
-        server = AttachedServer(address, Lifeline(connection))
+        server = AttachedServer(address, LivenessPipe(connection))
         await server.ready(mode)
         return server
 
     @property
-    def _lifeline_port(self) -> int:
-        return self._port + layout.LIFELINE_PORT - layout.HTTP_PORT
+    def _liveness_port(self) -> int:
+        return self._port + layout.LIVENESS_PORT - layout.HTTP_PORT
 
     def _connect(self) -> socket.socket | None:
         try:
-            return socket.create_connection((self._host, self._lifeline_port), timeout=CONNECT_LIMIT)
+            return socket.create_connection((self._host, self._liveness_port), timeout=CONNECT_LIMIT)
         except OSError:
             return None

@@ -15,7 +15,7 @@ from typing import Any
 from loadgen.core.jobs import ENTRY
 
 HTTP_PORT = 5000
-LIFELINE_PORT = 5001
+LIVENESS_PORT = 5001
 """A server exits when the connection to this port closes: its driver has exited."""
 
 HOME = "/loadgen"

@@ -19,7 +19,7 @@ from loadgen.containers.group import ContainerGroup
 from loadgen.containers.image import DEFAULT_BASE, Recipe, ensure, present
 from loadgen.core.events import Stage
 from loadgen.core.jobs import Drive, Serve
-from loadgen.core.spec import RecordPlace, to_json
+from loadgen.core.spec import RecordTopology, to_json
 from loadgen.engine.retrace import chosen
 from loadgen.errors import Interrupted, RecordingFault, UsageError
 from loadgen.record import Recorded, begin
@@ -44,8 +44,8 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
     given = chosen(spec.server_env)
     emit(Stage(what="looking for Docker"))
     daemon = await Daemon.connect()
-    if spec.place.image is not None:
-        await present(daemon, spec.place.image, emit)  # fails before anything is started
+    if spec.topology.image is not None:
+        await present(daemon, spec.topology.image, emit)  # fails before anything is started
     session = begin(spec, folder, emit, elsewhere=True)
     run, manifest = session.run, session.manifest
     listener = DriverEvents(emit)
@@ -76,7 +76,7 @@ async def _record(
         LoadgenError: it could not be recorded.
     """
     run, manifest = session.run, session.manifest
-    memory = session.spec.place.memory or layout.MEMORY
+    memory = session.spec.topology.memory or layout.MEMORY
     ends: ContainerExits | None = None
     async with ContainerGroup(
         daemon, manifest.image, concurrency=manifest.concurrency, memory=memory
@@ -117,13 +117,13 @@ async def _collected(daemon: Daemon, session: Session, server: Any, driver: Any)
 
 
 async def _image(daemon: Daemon, session: Session, emit: Emit) -> str:
-    place = session.spec.place
-    if place.image is not None:
-        return await present(daemon, place.image, emit)
+    topology = session.spec.topology
+    if topology.image is not None:
+        return await present(daemon, topology.image, emit)
     folder = session.target.folder
     recipe = Recipe(
-        place.test_image or DEFAULT_BASE,
-        Path(place.requirements) if place.requirements else None,
+        topology.test_image or DEFAULT_BASE,
+        Path(topology.requirements) if topology.requirements else None,
         Path(folder) if folder else None,
     )
     return await ensure(daemon, recipe, emit)
@@ -146,7 +146,7 @@ def _inside(session: Session, given: dict[str, str]) -> RunSpec:
         cwd=cwd,
         server_env=tuple(f"{name}={value}" for name, value in given.items()),
         traffic=carry.traffic(session),
-        place=RecordPlace(),
+        topology=RecordTopology(),
     )
 
 

@@ -65,7 +65,7 @@ def serve_replay(path: Path | None) -> NoReturn:
 
 def _options(host: str, health_path: str, folder: str, argv: Sequence[str]) -> list[str]:
     return [
-        *("--bind", f"{host}:{layout.HTTP_PORT}", "--lifeline", f"{host}:{layout.LIFELINE_PORT}"),
+        *("--bind", f"{host}:{layout.HTTP_PORT}", "--liveness", f"{host}:{layout.LIVENESS_PORT}"),
         *("--health-path", health_path, "--application", layout.APP if folder else ""),
         *(word for package in packages(argv) if folder for word in ("--package", package)),
     ]

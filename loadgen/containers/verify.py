@@ -51,7 +51,7 @@ async def replay_once(
     emit(Stage(what="starting containers"))
     folder, listener = run.new_verification(), DriverEvents(emit)
     log = folder / "server.log"
-    memory = spec.place.memory or layout.MEMORY
+    memory = spec.topology.memory or layout.MEMORY
     limits = {"concurrency": manifest.concurrency, "memory": memory}
     inside = VerifySpec(timeout=spec.timeout, ignore=spec.ignore)
     async with ContainerGroup(daemon, image, **limits) as containers:
@@ -82,8 +82,8 @@ async def replay_once(
 
 
 async def _image(daemon: Daemon, manifest: Manifest, spec: VerifySpec, emit: Emit) -> str:
-    if spec.place.image is not None:
-        return await present(daemon, spec.place.image, emit)
+    if spec.topology.image is not None:
+        return await present(daemon, spec.topology.image, emit)
     if manifest.image and await daemon.image(manifest.image):
         return manifest.image
     raise RecordingFault(

@@ -143,7 +143,7 @@ def _signatures(divergence: Divergence) -> Iterator[object]:
     if divergence.left is not None:
         yield "left", divergence.left.code, numberless(divergence.evidence)
         if divergence.left.stack:
-            yield "place", own_call(divergence.left.stack)
+            yield "location", own_call(divergence.left.stack)
         return
     told = [one for one in divergence.differences if one.field != LENGTH] or list(divergence.differences)
     for one in told:

@@ -48,14 +48,14 @@ def operations(events: Iterable[Event]) -> list[Operation]:
     """
     asked: dict[int, tuple[Request, int]] = {}
     ended: dict[int, tuple[Response | Failure, int]] = {}
-    for place, event in enumerate(events):
+    for index, event in enumerate(events):
         match event:
             case Request():
-                asked[event.seq] = event, place
+                asked[event.seq] = event, index
             case Response() | Failure():
-                ended[event.seq] = event, place
+                ended[event.seq] = event, index
     found = []
-    for seq, (request, place) in asked.items():
+    for seq, (request, index) in asked.items():
         outcome, end = ended.get(seq, (None, math.inf))
-        found.append(Operation(request, outcome, place, end))
+        found.append(Operation(request, outcome, index, end))
     return found

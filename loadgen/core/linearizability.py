@@ -153,11 +153,11 @@ def _returns(spans: Sequence[Span]) -> list[_Return]:
     """
     found = []
     order = sorted(range(len(spans)), key=lambda one: spans[one].returned)
-    for place, operation in enumerate(order):
+    for index, operation in enumerate(order):
         now = spans[operation].returned
         if now == inf:
             break
-        found.append(_Return(operation, tuple(one for one in order[place:] if spans[one].called <= now)))
+        found.append(_Return(operation, tuple(one for one in order[index:] if spans[one].called <= now)))
     return found
 
 

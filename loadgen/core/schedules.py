@@ -40,7 +40,7 @@ class Choice:
 
     def __str__(self) -> str:
         """Describe it in words."""
-        at = f" at {place(self.at)}" if self.at else ""
+        at = f" at {location(self.at)}" if self.at else ""
         return f"{name(self.thread)} was stopped{at}, and {name(self.to)} went on"
 
     def line(self) -> str:
@@ -75,14 +75,14 @@ class Deadlock:
     def __str__(self) -> str:
         """Describe it in words."""
         return "; ".join(
-            f"{name(thread)} at {place(at)} waits for a lock that {name(holder)} took at {place(taken)}"
+            f"{name(thread)} at {location(at)} waits for a lock that {name(holder)} took at {location(taken)}"
             for thread, at, holder, taken in self.waits
         )
 
     @property
-    def places(self) -> str:
+    def locations(self) -> str:
         """Return the waiting lines, independent of which thread is at which."""
-        return ", ".join(sorted({place(at) for _, at, _, _ in self.waits}))
+        return ", ".join(sorted({location(at) for _, at, _, _ in self.waits}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def name(thread: int | None) -> str:
     return f"request {thread - FIRST}" if thread >= FIRST else f"the application's thread {thread}"
 
 
-def place(at: str) -> str:
+def location(at: str) -> str:
     """Return file and line of a location, without its function."""
     return at.rpartition(" ")[0] or at
 
@@ -154,12 +154,12 @@ def single(entries: Sequence[Entry]) -> Iterator[list[Choice]]:
     then the thread that was stopped, up to there; then another one, to its end.
     """
     ends = [(at, entry.thread) for at, entry in enumerate(entries) if isinstance(entry, Ended)]
-    for place, choice in reversed(list(enumerate(entries))):
+    for index, choice in reversed(list(enumerate(entries))):
         if not isinstance(choice, Choice) or not choice.is_preemption or choice.thread is None:
             continue
         own_end = next((at for at, thread in ends if thread == choice.thread), len(entries))
-        before = [thread for at, thread in ends if at < place]
-        between = [thread for at, thread in ends if place < at < own_end]
+        before = [thread for at, thread in ends if at < index]
+        between = [thread for at, thread in ends if index < at < own_end]
         after = [thread for at, thread in ends if at > own_end]
         went_on = [choice.to] if choice.to is not None and choice.to not in before else []
         for other in dict.fromkeys([*between, *went_on]):

@@ -213,7 +213,7 @@ class Load(Value, frozen=True, kw_only=True):
             raise UsageError(f"--ramp-up must be shorter than --duration: they are {lengths}")
 
 
-class Place(Value, frozen=True, kw_only=True):
+class Topology(Value, frozen=True, kw_only=True):
     """Where a session runs; all but the runtime is for containers."""
 
     runtime: Annotated[
@@ -248,7 +248,7 @@ class Place(Value, frozen=True, kw_only=True):
                 )
 
 
-class RecordPlace(Place, frozen=True, kw_only=True):
+class RecordTopology(Topology, frozen=True, kw_only=True):
     """Where a session is recorded."""
 
     test_image: Annotated[
@@ -451,12 +451,12 @@ class RunSpec(Value, frozen=True, kw_only=True):
         ),
     ] = ModeName.BOUNDARY
     label: Label = Label()
-    place: RecordPlace = RecordPlace()
+    topology: RecordTopology = RecordTopology()
     without: tuple[str, ...] = ()
     """Names of workarounds to leave out, to show the effect of each."""
 
     def __post_init__(self) -> None:
-        docker = self.place.runtime is Runtime.DOCKER
+        docker = self.topology.runtime is Runtime.DOCKER
         if docker and self.mode is not ModeName.BOUNDARY:
             raise UsageError(f"--trace {self.mode} works only on this machine, not with --runtime docker")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
@@ -467,7 +467,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
         self._check_schedule()
 
     def _check_schedule(self) -> None:
-        if self.schedule is Schedule.EXPLORE and self.place.runtime is Runtime.DOCKER:
+        if self.schedule is Schedule.EXPLORE and self.topology.runtime is Runtime.DOCKER:
             raise UsageError("--schedule explore works only on this machine, not with --runtime docker")
         if self.explore != Explore() and self.schedule is not Schedule.EXPLORE:
             raise UsageError(
@@ -493,7 +493,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
     @property
     def runtime(self) -> Runtime:
         """Where it is recorded."""
-        return self.place.runtime or Runtime.LOCAL
+        return self.topology.runtime or Runtime.LOCAL
 
     @property
     def target_name(self) -> str:
@@ -590,7 +590,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             "DIR",
         ),
     ] = None
-    place: Place = Place()
+    topology: Topology = Topology()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.timeout):
@@ -611,20 +611,20 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             )
         return self.mode or recorded
 
-    def place_of(self, recorded: Runtime, run: str) -> Place:
+    def topology_of(self, recorded: Runtime, run: str) -> Topology:
         """Return where to replay *run*, which was recorded in *recorded*.
 
         Raises:
             UsageError: another runtime was given, in which interpreter and paths would differ.
         """
-        if self.place.runtime not in {None, recorded}:
+        if self.topology.runtime not in {None, recorded}:
             raise UsageError(
                 f"{run} was recorded with --runtime {recorded}, and can only be replayed there",
-                advice=f"Leave out --runtime, or record again with --runtime {self.place.runtime}.",
+                advice=f"Leave out --runtime, or record again with --runtime {self.topology.runtime}.",
             )
-        place = replace(self.place, runtime=recorded)
-        place.check()
-        return place
+        topology = replace(self.topology, runtime=recorded)
+        topology.check()
+        return topology
 
 
 def is_builtin(traffic: Traffic) -> bool:
@@ -656,9 +656,9 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
             traffic = ScenarioTraffic(scenario=f"{resolve(file + py)}{rest}")
         case FileTraffic(file=path):
             traffic = replace(traffic, file=resolve(path))
-    place = spec.place
-    if place.requirements is not None:
-        place = replace(place, requirements=resolve(place.requirements))
+    topology = spec.topology
+    if topology.requirements is not None:
+        topology = replace(topology, requirements=resolve(topology.requirements))
     explore = spec.explore
     if explore.script is not None:
         explore = replace(explore, script=resolve(explore.script))
@@ -672,7 +672,7 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
         target=tuple(map(script, spec.target)),
         cwd=resolve(spec.cwd) if spec.cwd else None,
         traffic=traffic,
-        place=place,
+        topology=topology,
     )
 
 

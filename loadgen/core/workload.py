@@ -189,14 +189,14 @@ def read(events: Iterable[object]) -> Workload:
     sent: dict[int, tuple[int, Request]] = {}
     steps: dict[int, WorkloadStep] = {}
     origins: _Origins = {}
-    for place, event in enumerate(events):
+    for index, event in enumerate(events):
         match event:
             case Request():
-                sent[event.seq] = place, event
-                steps[event.seq] = _step(event, place, origins)
+                sent[event.seq] = index, event
+                steps[event.seq] = _step(event, index, origins)
             case Response():
                 request = sent[event.seq][1]
-                steps[event.seq] = replace(steps[event.seq], answered=place)
+                steps[event.seq] = replace(steps[event.seq], answered=index)
                 for path, value in _scalars(event):
                     if isinstance(value, str) and _says(request, value):
                         continue  # the client sent it first, and got it back
@@ -222,7 +222,7 @@ class Origin:
         return next((str(part) for part in reversed(self.path) if isinstance(part, str)), "")
 
     @property
-    def place(self) -> str:
+    def url_path(self) -> str:
         """The path of the request."""
         return self.request.target.partition("?")[0].rstrip("/")
 
@@ -230,7 +230,7 @@ class Origin:
 _Origins = dict[str | int, list[Origin]]
 
 
-def _step(request: Request, place: int, origins: _Origins) -> WorkloadStep:
+def _step(request: Request, index: int, origins: _Origins) -> WorkloadStep:
     path, _, query = request.target.partition("?")
     pieces: list[str | Ref] = []
     behind = ""
@@ -254,7 +254,7 @@ def _step(request: Request, place: int, origins: _Origins) -> WorkloadStep:
         headers,
         b"" if content is not None else body,
         _linked(content, origins, request),
-        place,
+        index,
         NEVER,
     )
 
@@ -323,8 +323,8 @@ def likelihood(origin: Origin, value: str | int, request: Request, key: str, beh
         return 0
     stem = key.lower().removesuffix("id").rstrip("_-")
     score = LIKELY if telling else 0
-    score += LIKELY + 1 if behind and origin.place == behind else 0
-    score += LIKELY if stem and stem in origin.place.lower() else 0
+    score += LIKELY + 1 if behind and origin.url_path == behind else 0
+    score += LIKELY if stem and stem in origin.url_path.lower() else 0
     score += LIKELY if key and key == origin.key and key.lower() != "id" else 0
     if not score:
         return 0

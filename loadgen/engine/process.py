@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DYING = 1.0
 """Seconds to wait for the exit code of a process that seems to have ended."""
 RELEASE = b"r"
-"""Message on the liveness pipe, as in :mod:`loadgen.traced.lifeline`, which belongs to the server."""
+"""Message on the liveness pipe, as in :mod:`loadgen.traced.liveness`, which belongs to the server."""
 END_LIMIT = 20.0
 """Time limit for a process to exit after it was asked to."""
 
@@ -33,9 +33,9 @@ END_LIMIT = 20.0
 class Traced:
     """A traced process. Output goes to the log; with ``events=True`` the process emits events on stdout."""
 
-    def __init__(self, process: anyio.abc.Process, log: Path, lifeline: int) -> None:
+    def __init__(self, process: anyio.abc.Process, log: Path, liveness: int) -> None:
         self._process = process
-        self._lifeline = lifeline
+        self._liveness = liveness
         self.pid = process.pid
         self.log = log
         self._interrupted = False
@@ -70,7 +70,7 @@ class Traced:
     def release(self) -> None:
         """Tell the process that all clients have ended, so that it does not wait for open requests."""
         with suppress(OSError):  # it is gone
-            os.write(self._lifeline, RELEASE)
+            os.write(self._liveness, RELEASE)
 
     def interrupt(self) -> None:
         """Ask the process to exit, with SIGINT."""
@@ -129,18 +129,18 @@ async def traced(
             f"the working directory of the recording no longer exists: {cwd}",
             advice="Create it again, or record again.",
         )
-    lifeline, held = os.pipe()
+    liveness, held = os.pipe()
     try:
         with log.open("ab") as output:
             process = await anyio.open_process(
-                command(("--lifeline-fd", str(lifeline))),
+                command(("--liveness-fd", str(liveness))),
                 cwd=cwd or None,
                 env=environment,
                 stdin=subprocess.PIPE if events else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if events else output,
                 stderr=output,
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
-                pass_fds=(lifeline, *inherited),
+                pass_fds=(liveness, *inherited),
             )
         try:
             yield Traced(process, log, held)
@@ -150,5 +150,5 @@ async def traced(
                 await process.aclose()
             end_session(process.pid)
     finally:
-        os.close(lifeline)
+        os.close(liveness)
         os.close(held)

@@ -37,7 +37,7 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "L
 variables that may contain secrets are passed on only on request."""
 
 LAUNCHER = "loadgen.traced"
-WHOLE = "loadgen.traced.whole"
+PROCESS = "loadgen.traced.process"
 """The launcher for whole-process tracing."""
 
 FINISHED = b"loadgen\\.finish"
@@ -217,7 +217,7 @@ def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
     The server writes no bytecode. The engine would treat a descriptor to which bytecode was written as a live
     file from then on, and not record a socket that later gets it; a replay finds the bytecode on disk.
     """
-    needed = {"RETRACE_MODULES_PATH": str(TRACED / "overlay_whole"), "PYTHONDONTWRITEBYTECODE": "1"}
+    needed = {"RETRACE_MODULES_PATH": str(TRACED / "overlay_process"), "PYTHONDONTWRITEBYTECODE": "1"}
     return environment({**needed, **server})
 
 

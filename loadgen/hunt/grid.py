@@ -93,9 +93,9 @@ class Grid:
         spec = self.record
         load = structs.replace(spec.load, concurrency=cell.concurrency, seed=seed)
         traffic = ScenarioTraffic(scenario=cell.scenario) if cell.scenario else spec.traffic
-        runtime = Runtime(cell.runtime) if cell.runtime else spec.place.runtime
-        place = structs.replace(spec.place, runtime=runtime)
-        return TrialPlan(structs.replace(spec, load=load, traffic=traffic, place=place), self.verify)
+        runtime = Runtime(cell.runtime) if cell.runtime else spec.topology.runtime
+        topology = structs.replace(spec.topology, runtime=runtime)
+        return TrialPlan(structs.replace(spec, load=load, traffic=traffic, topology=topology), self.verify)
 
     def _name(self, cell: Cell, seed: int) -> str:
         parts = [cell.runtime] if len(self.runtimes) > 1 else []

@@ -273,13 +273,13 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
     """Let a worker do *job*, until it ends or *limit* seconds have passed."""
     began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
     events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
-    lifeline, held = os.pipe()  # its standard input: the command exits when this process does
+    liveness, held = os.pipe()  # its standard input: the command exits when this process does
     try:
         with events.open("wb") as out, log.open("wb") as err:
             process = await anyio.open_process(
                 # -P: something named loadgen in the working directory must not be imported
                 [sys.executable, "-P", "-m", ENTRY, to_json(job).decode()],
-                stdin=lifeline,
+                stdin=liveness,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,  # this process passes on a Ctrl-C at the terminal
@@ -291,7 +291,7 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
         finally:
             await _end(process)
     finally:
-        os.close(lifeline)
+        os.close(liveness)
         os.close(held)
     ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
     if code == UsageError.exit_code and (said := ended.failed) is not None:

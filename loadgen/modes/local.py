@@ -247,8 +247,8 @@ async def _serve(
         listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
         port, descriptor = listener.getsockname()[1], listener.fileno()
 
-        def handed_over(lifeline: Sequence[str]) -> list[str]:
-            return command(("--socket-fd", str(descriptor), *lifeline))
+        def handed_over(liveness: Sequence[str]) -> list[str]:
+            return command(("--socket-fd", str(descriptor), *liveness))
 
         process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
         async with process_of as process:

@@ -114,7 +114,7 @@ class ProcessMode:
                 target.argv,
                 [*options, "--import-from", target.import_from],
                 stacks=spec.stacks,
-                launcher=retrace.WHOLE,
+                launcher=retrace.PROCESS,
             )
 
         given = retrace.chosen(spec.server_env)
@@ -132,7 +132,9 @@ class ProcessMode:
         """Replay the server, and compare the answers that it would send with the recorded ones."""
 
         def command(options: Sequence[str]) -> list[str]:
-            return retrace.replay_command(replaying.run.recording.resolve(), options, launcher=retrace.WHOLE)
+            return retrace.replay_command(
+                replaying.run.recording.resolve(), options, launcher=retrace.PROCESS
+            )
 
         start = retrace.recorded_start(replaying.run.recording)
         cwd = replaying.manifest.result.started.cwd

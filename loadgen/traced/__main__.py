@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from loadgen.traced import gaps, lifeline, moved, settings
+from loadgen.traced import gaps, liveness, moved, settings
 
 
 def main(argv: list[str]) -> None:
@@ -17,8 +17,8 @@ def main(argv: list[str]) -> None:
     where = parser.add_mutually_exclusive_group()  # neither is given if nothing listens
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
-    parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
-    parser.add_argument("--lifeline", metavar="HOST:PORT", help="address whose first connection is the same")
+    parser.add_argument("--liveness-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser.add_argument("--liveness", metavar="HOST:PORT", help="address whose first connection is the same")
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument("--package", action="append", default=[], help="package that it consists of, too")
@@ -61,16 +61,16 @@ def main(argv: list[str]) -> None:
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
-    lifeline.end_what_it_started()
-    if options.lifeline_fd is not None:
-        lifeline.hold_to_pipe(options.lifeline_fd)
-    if options.lifeline:
-        lifeline.hold_to_connection(options.lifeline)
+    liveness.end_what_it_started()
+    if options.liveness_fd is not None:
+        liveness.hold_to_pipe(options.liveness_fd)
+    if options.liveness:
+        liveness.hold_to_connection(options.liveness)
     # A recording is complete only if the server exits by itself, so SIGTERM is handled like SIGINT.
     # (Process 1 of a container would ignore a signal without a handler.)
     records = "--format" in argv[split:]
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler if records else lifeline.leaving())
+        signal.signal(number, signal.default_int_handler if records else liveness.leaving())
     moved.install()
     gaps.close()
     if options.import_from:

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
-from loadgen.traced import lifeline, schedule, settings
+from loadgen.traced import liveness, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.gaps.replaying import shown
@@ -100,7 +100,7 @@ class Boundary:
             if collect_at_fixed_places.__name__ in settings.CURRENT.without
             else collect_at_fixed_places()
         )
-        lifeline.when_released(self._release)
+        liveness.when_released(self._release)
         schedule.outside(system)  # the calling thread goes on to serve, which is not traced
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -82,15 +82,15 @@ class _Thread:
 class ChosenTurn:
     """The right to run traced code; the strategy chooses who gets it.
 
-    *thread_id* returns the calling thread's number, *place* the application's line of a frame, *add* writes
-    an entry of the schedule. With *trace*, each line that runs is written too.
+    *thread_id* returns the calling thread's number, *location* the application's line of a frame, *add*
+    writes an entry of the schedule. With *trace*, each line that runs is written too.
     """
 
     def __init__(
         self,
         strategy: Strategy,
         thread_id: Callable[[], int],
-        place: Callable[[FrameType | None], str],
+        location: Callable[[FrameType | None], str],
         add: Callable[[dict[str, Any]], None],
         *,
         users: int,
@@ -100,7 +100,7 @@ class ChosenTurn:
         self.strategy = strategy
         self.trace = trace
         self._thread_id = thread_id
-        self._place = place
+        self._location = location
         self._add = add
         self._scripted = scripted
         self._hold = SCRIPTED_HOLD if scripted else HOLD
@@ -258,7 +258,7 @@ class ChosenTurn:
                     self._locks.goes_on(me)
                     self._outside = self._outside or self._owner == me  # still in the call
         if not signal:
-            self._locks.took(me, name, self._place(self._frame(1)))
+            self._locks.took(me, name, self._location(self._frame(1)))
         return True
 
     def released(self, lock: object) -> None:
@@ -272,8 +272,8 @@ class ChosenTurn:
 
     def _block(self, me: int, lock: int, until: float | None) -> LiveLock:
         with self._mutex:
-            place = self._where(me)
-            circle = self._locks.waits(me, lock, place, for_ever=until is None)
+            location = self._where(me)
+            circle = self._locks.waits(me, lock, location, for_ever=until is None)
             if circle:
                 self._locks.goes_on(me)
                 self._deadlock(circle)
@@ -321,13 +321,13 @@ class ChosenTurn:
 
     def _deadlock(self, circle: list[Wait]) -> None:
         self._add({"deadlock": [
-            {"thread": wait.thread, "at": wait.place, "holder": wait.holder, "taken": wait.taken}
+            {"thread": wait.thread, "at": wait.location, "holder": wait.holder, "taken": wait.taken}
             for wait in circle
         ]})  # fmt: skip
         raise Deadlock(f"deadlock: {told(circle, FIRST_THREAD)}")
 
     def _where(self, thread: int) -> str:
-        return self._place(
+        return self._location(
             self._frames().get(self._threads[thread].ident) if thread in self._threads else None
         )
 
@@ -470,6 +470,6 @@ class ChosenTurn:
             frame = self._frames().get(self._threads[owner].ident)
             seen = (owner, self._threads[owner].steps, id(frame), frame and frame.f_lasti)
             if seen == self._seen and self._at_rest():
-                self._say(lost(self._place(frame)))
+                self._say(lost(self._location(frame)))
                 self._give_up(owner, "off")
             self._seen = seen

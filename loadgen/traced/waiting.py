@@ -13,7 +13,7 @@ class Wait(NamedTuple):
     """A thread waits for a lock."""
 
     thread: int
-    place: str
+    location: str
     """Where it waits."""
     holder: int
     """The thread that has the lock."""
@@ -28,9 +28,9 @@ class WaitGraph:
         self._held: dict[int, tuple[int, str]] = {}
         self._wanted: dict[int, tuple[int, str, bool]] = {}
 
-    def took(self, thread: int, lock: int, place: str) -> None:
-        """Note that *thread* took *lock* at *place*."""
-        self._held[lock] = (thread, place)
+    def took(self, thread: int, lock: int, location: str) -> None:
+        """Note that *thread* took *lock* at *location*."""
+        self._held[lock] = (thread, location)
 
     def released(self, lock: int) -> None:
         """Note that *lock* was released."""
@@ -41,13 +41,13 @@ class WaitGraph:
         held = self._held.get(lock)
         return None if held is None else held[0]
 
-    def waits(self, thread: int, lock: int, place: str, *, for_ever: bool) -> list[Wait]:
+    def waits(self, thread: int, lock: int, location: str, *, for_ever: bool) -> list[Wait]:
         """Note that *thread* waits for *lock*; return the cycle that this closes, beginning with it, if any.
 
         A wait with a time-out is not part of a cycle. Neither is a thread that waits for its own lock, which
         another thread may be meant to release (see :meth:`alone`).
         """
-        self._wanted[thread] = (lock, place, for_ever)
+        self._wanted[thread] = (lock, location, for_ever)
         circle: list[Wait] = []
         at = thread
         while (wanted := self._wanted.get(at)) is not None and wanted[2]:
@@ -83,7 +83,7 @@ def name(thread: int | None, first_request: int) -> str:
 def told(circle: list[Wait], first_request: int) -> str:
     """Describe a cycle in words."""
     return "; ".join(
-        f"{name(wait.thread, first_request)} at {wait.place} waits for a lock that "
+        f"{name(wait.thread, first_request)} at {wait.location} waits for a lock that "
         f"{name(wait.holder, first_request)} took at {wait.taken}"
         for wait in circle
     )

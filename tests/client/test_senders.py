@@ -17,7 +17,7 @@ from loadgen.core.spec import (
     ListenTraffic,
     Load,
     ModeName,
-    RecordPlace,
+    RecordTopology,
     RunSpec,
     Runtime,
 )
@@ -67,7 +67,7 @@ def test_no_address(text: str) -> None:
         ({"load": Load(iterations=3)}, "--iterations"),
         ({"load": Load(shape=Shape(10, 1))}, "--ramp-up"),
         ({"load": Load(shape=Shape(10, 0, 5))}, "--rate"),
-        ({"place": RecordPlace(runtime=Runtime.DOCKER)}, "--runtime docker"),
+        ({"topology": RecordTopology(runtime=Runtime.DOCKER)}, "--runtime docker"),
         ({"mode": ModeName.CLIENT}, "--trace client"),
         ({"gateway": GatewaySpec(user_by="path:x")}, "--user-by"),
     ],

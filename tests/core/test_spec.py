@@ -18,7 +18,7 @@ from loadgen.core.spec import (
     ListenTraffic,
     Load,
     ModeName,
-    RecordPlace,
+    RecordTopology,
     RunSpec,
     Runtime,
     ScenarioTraffic,
@@ -55,7 +55,7 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
         )
     )
     docker = draw(st.booleans())
-    place = RecordPlace(runtime=Runtime.DOCKER, memory="1g") if docker else RecordPlace()
+    topology = RecordTopology(runtime=Runtime.DOCKER, memory="1g") if docker else RecordTopology()
     return RunSpec(
         target=tuple(draw(st.lists(NAMES, max_size=3))),
         load=load,
@@ -65,7 +65,7 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
         stacks=draw(st.booleans()),
         schedule=draw(st.sampled_from([None, Schedule.PARALLEL])),
         mode=ModeName.BOUNDARY if docker else draw(st.sampled_from(ModeName)),
-        place=place,
+        topology=topology,
     )
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
         ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),
         ({"mode": ModeName.PROCESS, "schedule": Schedule.TURNS}, "--schedule turns"),
         (
-            {"mode": ModeName.CLIENT, "place": RecordPlace(runtime=Runtime.DOCKER)},
+            {"mode": ModeName.CLIENT, "topology": RecordTopology(runtime=Runtime.DOCKER)},
             "not with --runtime docker",
         ),
     ],
@@ -156,11 +156,11 @@ def test_absolute_names_the_same_files() -> None:
         target=("python", "serve.py", "--port"),
         cwd="here",
         traffic=ScenarioTraffic(scenario="shop.py:buy"),
-        place=RecordPlace(runtime=Runtime.DOCKER, requirements="needs.txt"),
+        topology=RecordTopology(runtime=Runtime.DOCKER, requirements="needs.txt"),
     )
     found = absolute(spec, lambda path: f"/abs/{path}")
     assert found.target == ("python", "/abs/serve.py", "--port")
     assert found.cwd == "/abs/here"
     assert found.traffic == ScenarioTraffic(scenario="/abs/shop.py:buy")
-    assert found.place.requirements == "/abs/needs.txt"
+    assert found.topology.requirements == "/abs/needs.txt"
     assert absolute(RunSpec(), lambda path: f"/abs/{path}") == RunSpec()

@@ -48,7 +48,7 @@ def test_a_concurrent_recording_verifies(loadgen: Loadgen) -> None:
     manifest = json.loads((run / "run.json").read_text())
     assert manifest["result"]["state"] == "complete"
     assert manifest["id"] == run.name
-    assert manifest["spec"]["place"]["runtime"] == "docker"
+    assert manifest["spec"]["topology"]["runtime"] == "docker"
     assert manifest["command"][1:3] == ["record", "--runtime"]
     assert manifest["image"].startswith("sha256:")
     assert manifest["result"]["versions"]["installation"] == "/opt/loadgen/loadgen"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadgen.core.spec import Load, RecordPlace, RunSpec, Runtime, ScenarioTraffic, VerifySpec
+from loadgen.core.spec import Load, RecordTopology, RunSpec, Runtime, ScenarioTraffic, VerifySpec
 from loadgen.errors import UsageError
 from loadgen.hunt.grid import Grid, numbers, seconds
 
@@ -57,7 +57,7 @@ def test_every_combination_once_and_every_cell_before_the_next_seed() -> None:
         target=("serve.py",),
         load=Load(concurrency=8, iterations=5, seed=1),
         traffic=ScenarioTraffic(scenario="my.py:a"),
-        place=RecordPlace(runtime=Runtime.LOCAL),
+        topology=RecordTopology(runtime=Runtime.LOCAL),
     )
     assert trials[3].plan.verify == VerifySpec(replays=3)
 

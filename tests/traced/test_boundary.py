@@ -12,7 +12,7 @@ import pytest
 from loadgen import protocol
 from loadgen.core.departure import Departure
 from loadgen.testing.system import FakeSystem
-from loadgen.traced import lifeline, settings
+from loadgen.traced import liveness, settings
 from loadgen.traced.boundary import ENTER, Boundary
 from loadgen.traced.gaps.collector import collect_at_fixed_places
 from loadgen.traced.settings import FIRST_THREAD
@@ -210,7 +210,7 @@ def test_what_clients_gave_up_holds_up_no_server() -> None:
     asking = threading.Thread(target=ask)
     asking.start()
     assert entered.wait(10)
-    lifeline._release()
+    liveness._release()
     asking.join(10)
     assert len(failures) == 1
     assert Answer(made, "/a", "2").status.startswith("409")

@@ -281,8 +281,8 @@ def _bound(call: Call, marks: list[tuple[str, _Set]], *, is_form: bool) -> Call:
                 found = True
                 in_query = (part == "target" and "?" in text[:start]) or (part == "body" and is_form)
                 writing = "query" if in_query else "path" if part == "target" else "plain"
-                place = Bound(part, start, start + len(mark), writing, source.call, "json", source.path)
-                bound.append(place)
+                binding = Bound(part, start, start + len(mark), writing, source.call, "json", source.path)
+                bound.append(binding)
         if not found and any("Basic " in value for _, value in call.headers):
             raise _RequestError("its name or password comes from an answer: that is not supported")
     return replace(call, bound=tuple(bound))

@@ -155,9 +155,9 @@ def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:
     """Explain the failure, with lines of the code in *code*."""
 
     def quoted(at: str) -> str:
-        file, _, line = schedules.place(at).rpartition(":")
+        file, _, line = schedules.location(at).rpartition(":")
         text = linecache.getline(str(code / file), int(line)).strip() if line.isdigit() else ""
-        return f"{schedules.place(at)} `{text}`" if text else schedules.place(at)
+        return f"{schedules.location(at)} `{text}`" if text else schedules.location(at)
 
     if (pair := narrowed.pair) is not None:
         where = f"inside {quoted(pair.at)}" if pair.inside else f"at {quoted(pair.at)}"

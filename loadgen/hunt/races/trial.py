@@ -103,7 +103,7 @@ def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
         with run.schedule.open(encoding="utf-8") as lines:
             entries = schedules.parse(lines)
     dead = [entry for entry in entries if isinstance(entry, schedules.Deadlock)]
-    broken = [*(RaceFailure(f"deadlock at {one.places}", f"deadlock: {one}", 0) for one in dead), *broken]
+    broken = [*(RaceFailure(f"deadlock at {one.locations}", f"deadlock: {one}", 0) for one in dead), *broken]
     history = operations(events)
     checked = tuple(one.check(history) for one in invariants)
     broken += [RaceFailure(one.invariant, one.message, one.seqs[-1]) for one in checked if one.holds is False]

@@ -80,14 +80,14 @@ def hold_to_pipe(descriptor: int) -> None:
                 _release()
         stop(GRACE)
 
-    threading.Thread(target=watch, name="loadgen-lifeline", daemon=True).start()
+    threading.Thread(target=watch, name="loadgen-liveness", daemon=True).start()
 
 
 def hold_to_connection(address: str) -> None:
     """Stop when the first connection to *address*, ``HOST:PORT``, ends or asks to."""
     driver = _Driver(address)
     atexit.register(driver.tell_complete)  # runs last, when the engine has closed the tape
-    threading.Thread(target=driver.watch, name="loadgen-lifeline", daemon=True).start()
+    threading.Thread(target=driver.watch, name="loadgen-liveness", daemon=True).start()
 
 
 class _Driver:

@@ -1,4 +1,4 @@
-"""Trace a whole server process: ``python -m loadgen.traced.whole [options] -- <engine arguments>``.
+"""Trace a whole server process: ``python -m loadgen.traced.process [options] -- <engine arguments>``.
 
 This is the engine's own replay, in which sockets, threads and scheduling come from the tape and nothing
 listens. loadgen adds no workaround, only the tap (:mod:`loadgen.traced.tap`). The garbage collector is off,
@@ -13,22 +13,22 @@ import gc
 import signal
 import sys
 
-from loadgen.traced import lifeline, tap
+from loadgen.traced import liveness, tap
 
 
 def main(argv: list[str]) -> None:
     """Parse our options, open the tap, and run the engine in this process."""
     split = argv.index("--")
-    parser = argparse.ArgumentParser(prog="python -m loadgen.traced.whole", description=__doc__)
-    parser.add_argument("--lifeline-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser = argparse.ArgumentParser(prog="python -m loadgen.traced.process", description=__doc__)
+    parser.add_argument("--liveness-fd", type=int, help="pipe whose end means: stop, the parent is gone")
     parser.add_argument("--import-from", metavar="DIR", help="put first on sys.path")
     options = parser.parse_args(argv[:split])
     # A stop must complete the recording, even if a background parent ignores the signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tap.open_tap()
     gc.disable()
-    if options.lifeline_fd is not None:
-        lifeline.hold_to_pipe(options.lifeline_fd)
+    if options.liveness_fd is not None:
+        liveness.hold_to_pipe(options.liveness_fd)
     if options.import_from:
         sys.path.insert(0, options.import_from)
 
