@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import loadgen
 from loadgen.core.events import Stage
+from loadgen.engine.retrace import is_source
 from loadgen.errors import MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _project() -> Iterator[tuple[str, bytes]]:
         yield DOCKERFILE, (PACKAGE / "containers" / "Dockerfile").read_bytes()
     for package in ("loadgen", "server_app"):
         for path in sorted((root / package).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
+            if is_source(path):
                 yield path.relative_to(root).as_posix(), path.read_bytes()
 
 

@@ -107,14 +107,18 @@ def check_versions(recorded: Mapping[str, str], *, client: bool = False, in_plac
             )
 
 
+def is_source(path: Path) -> bool:
+    """Return whether *path* is a file of a package; bytecode, which Python writes at any time, is none."""
+    return path.parent.name != "__pycache__" and path.suffix != ".pyc" and path.is_file()
+
+
 def _digest(top: Path, what: Iterable[Path]) -> str:
     """Return a digest of all files in *what*, folders and files in *top*; the engine checks only its own."""
     digest = sha256()
-    files = {file for path in what for file in (path, *path.rglob("*")) if file.is_file()}
+    files = {file for path in what for file in (path, *path.rglob("*")) if is_source(file)}
     for file in sorted(files):
-        if file.suffix != ".pyc":
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(top)}\0{len(content)}\0".encode() + content)
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(top)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
 
 

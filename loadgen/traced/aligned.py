@@ -674,8 +674,8 @@ class AlignedTape(TapeTurns):
             until, made, left = None, lane.journal, lane.left
             if lane.thread < settings.FIRST_THREAD:
                 until, made = serves_from, lane.journal[: lane.at_start]
-            elif not left and not lane.ended:
-                left = "open"
+            elif not (left or lane.ended or lane.over):
+                left = "open"  # under way; one that is over did all of a recording that was cut short
             found[str(lane.thread - settings.FIRST_THREAD)] = {
                 "recorded": [
                     [index, *_brief(step.call)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.core.spec import BUNDLED
+from loadgen.engine import retrace
 from loadgen.engine.target import Target, packages, resolve
 from loadgen.errors import UsageError
 
@@ -168,3 +169,17 @@ def test_anything_else_is_refused(here: Path, name: str) -> None:
         resolve(name)
     assert "serve.py" in caught.value.advice
     assert "module:app" in caught.value.advice
+
+
+def test_bytecode_is_no_source(tmp_path: Path) -> None:
+    """Nor is its temporary file: other processes write and rename both while digests are made."""
+    for name in (
+        "__pycache__/m.cpython-311.pyc.1403",
+        "__pycache__/m.cpython-311.pyc",
+        "m.pyc",
+        "m.py",
+        "page.html",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert {path.name for path in tmp_path.rglob("*") if retrace.is_source(path)} == {"m.py", "page.html"}
