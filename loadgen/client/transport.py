@@ -18,11 +18,13 @@ class WireTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, *, behind_heads: bool = True) -> None:
         """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
-        self._wires: dict[bytes, Wire] = {}
+        self._wires: dict[tuple[bytes, int | None], Wire] = {}
         self._behind_heads = behind_heads
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* once; its target is ``extensions["target"]`` if given, as in httpx.
+
+        With ``extensions["lane"]``, a number, it shares connections with requests of the same lane only.
 
         Raises:
             httpx.TransportError: there is no complete answer.
@@ -50,25 +52,26 @@ class WireTransport(httpx.AsyncBaseTransport):
         try:
             target = extensions.get("target", url.raw_path)
             raw = request_bytes(request.method, target, headers, body)
-            wire = self.wire(url)
+            wire = self._wire(url, extensions.get("lane"))
             return await wire.send(
                 request.method, raw, connect=limits.get("connect"), read=limits.get("read")
             )
         except NoAnswer as error:
             raise translated(error) from error
 
-    def wire(self, url: httpx.URL) -> Wire:
-        """Return the connections to the server of *url*.
+    def _wire(self, url: httpx.URL, lane: int | None) -> Wire:
+        """Return the connections of a lane to the server of *url*.
 
         Raises:
             httpx.UnsupportedProtocol: it does not speak plain HTTP.
         """
-        server = url.netloc
-        if server not in self._wires:
+        wire = self._wires.get((url.netloc, lane))
+        if wire is None:
             if url.scheme != "http":
                 raise httpx.UnsupportedProtocol(f"{url}: only plain HTTP is spoken here")
-            self._wires[server] = Wire(url.host, url.port or 80, behind_heads=self._behind_heads)
-        return self._wires[server]
+            wire = Wire(url.host, url.port or 80, behind_heads=self._behind_heads)
+            self._wires[url.netloc, lane] = wire
+        return wire
 
     async def aclose(self) -> None:
         """Close every connection."""

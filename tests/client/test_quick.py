@@ -74,11 +74,6 @@ ANSWERS = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def lived(
     kind: type[httpx.AsyncClient], act: Callable[[httpx.AsyncClient], Awaitable[Any]], reply: bytes
 ) -> Any:

@@ -26,11 +26,6 @@ RUN = Run("r", "mixed", 1, 2, 3, "2026-01-01T00:00:00+00:00")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(tmp_path / "t.jsonl", tmp_path / "bodies") as journal:
         journal.write(RUN)

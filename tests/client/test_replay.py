@@ -34,11 +34,6 @@ SERVED = ("X-Loadgen-Served", "replay")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
 

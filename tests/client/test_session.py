@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def session(
     folder: Path,
     run: Callable[[User], Awaitable[None]],

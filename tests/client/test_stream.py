@@ -28,11 +28,6 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def chunk(text: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(text), text)
 

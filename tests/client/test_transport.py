@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+from anyio.abc import SocketAttribute
 
 from loadgen.client.transport import WireTransport
 from tests.client.raw_server import CONTINUE, OK, RawServer, Received, raw_server
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 Header = tuple[bytes, bytes]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -444,3 +441,31 @@ async def test_closing_closes_the_connections() -> None:
             with anyio.fail_after(5):
                 await gone.wait()
             serving.cancel_scope.cancel()
+
+
+async def test_requests_of_one_lane_share_connections() -> None:
+    """Another lane has its own: what the server still does behind an answer holds up its own lane only."""
+    opened = 0
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal opened
+        opened += 1
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while await stream.receive():
+                    await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        url = f"http://127.0.0.1:{listener.listeners[0].extra(SocketAttribute.local_port)}/"
+        transport = WireTransport()
+        for lane, expected in ((1, 1), (1, 1), (2, 2), (1, 2), (2, 2)):
+            answer = await transport.handle_async_request(
+                httpx.Request("GET", url, extensions={"lane": lane})
+            )
+            await answer.aread()
+            await answer.aclose()
+            assert opened == expected
+        await transport.aclose()
+        tasks.cancel_scope.cancel()

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 LOOPBACK = Door()
 CLIENT = (
     f"{sys.executable} -c 'import os, sys, urllib.request as u; "

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Shop:
     """A small server with sessions, CSRF tokens, bearer tokens and ids, which are always new."""
 

@@ -205,11 +205,6 @@ curl -c jar6 http://h/set && curl -j -b jar6 http://h/a
 BOUNDARY = re.compile(rb"-{20,}[0-9A-Za-z]{16,}")
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def answer(received: Received) -> bytes:
     path = received.target.partition(b"?")[0]
     end = b"Content-Length: 0\r\n\r\n"

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def commands(path: Path, text: str) -> list[Call]:
     return [call for _, _, call in curl.parse(path / "c", text.encode())[0]]
 

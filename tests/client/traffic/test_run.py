@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Server(httpx.AsyncBaseTransport):
     """Answers each number as *answer* says."""
 
