@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow  # each test runs pytest
 PLUGIN = ("-p", "no:loadgen", "-p", "loadgen.pytest_plugin", "-p", "no:cacheprovider", "-W", "error")
 """As the entry point loads it, whether or not it is installed here."""
 

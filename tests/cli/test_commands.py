@@ -225,6 +225,7 @@ def test_no_fault_has_the_code_of_a_verdict() -> None:
 # ---- as a process ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_piped_output_has_no_colours(tmp_path: Path) -> None:
     """Piped, help and errors are plain text, each where it belongs."""
     for arguments, code in (

@@ -423,6 +423,7 @@ async def test_damage_ends_the_replay(folder: Path) -> None:
 # ---- memory ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_transcript(folder: Path) -> None:
     """Late in a long transcript, only the server's order is kept, and no data of requests."""
     requests, warm, kept = 2_000, 1_500, list[int]()

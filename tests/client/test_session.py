@@ -251,6 +251,7 @@ async def test_arrivals_find_free_users(tmp_path: Path) -> None:
     assert sorted(seen) == ["/0", "/1", "/2", "/3"]
 
 
+@pytest.mark.slow
 async def test_a_duration_begins_nothing_after_it_and_finishes_what_is_under_way(tmp_path: Path) -> None:
     """Iterations that are under way at the end are finished; no further one is begun."""
 
@@ -269,6 +270,7 @@ async def test_a_duration_begins_nothing_after_it_and_finishes_what_is_under_way
     assert 1 <= outcome.iterations <= 3, "an iteration takes longer than the duration: nobody began a second"
 
 
+@pytest.mark.slow
 async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) -> None:
     """Even a scenario that never waits lets the time pass."""
 
@@ -279,6 +281,7 @@ async def test_a_duration_ends_iterations_that_wait_for_nothing(tmp_path: Path) 
     assert outcome.iterations >= 1
 
 
+@pytest.mark.slow
 async def test_think_time_is_between_iterations(tmp_path: Path) -> None:
     """Nobody thinks after the last iteration, nor longer than the duration; without it, all are run."""
     lived: list[int] = []

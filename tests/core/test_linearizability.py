@@ -204,6 +204,7 @@ REGISTER = st.one_of(
 QUEUE = st.tuples(st.sampled_from(["enqueue", "dequeue"]), VALUES)
 
 
+@pytest.mark.slow
 @given(st.one_of(histories(REGISTER).map(lambda one: (register, 0, one)),
                  histories(QUEUE).map(lambda one: (queue, (), one))))  # fmt: skip
 @settings(max_examples=400)
@@ -213,6 +214,7 @@ def test_it_says_what_all_orders_say(drawn: tuple[Apply, Hashable, list[Call]]) 
     assert checked(calls, apply, initial) is explained(calls, apply, initial)
 
 
+@pytest.mark.slow
 @given(histories(REGISTER))
 @settings(max_examples=400)
 def test_the_part_is_impossible_by_itself(calls: list[Call]) -> None:

@@ -93,6 +93,7 @@ def test_each_is_nondeterministic(tmp_path: Path) -> None:
     assert [name for name in names if one[name] == other[name]] == []
 
 
+@pytest.mark.slow
 def test_the_races_are_races(tmp_path: Path) -> None:
     """Without a lock updates are lost, with computation alone in between too; with a lock none is."""
     racing, locked = (

@@ -221,6 +221,7 @@ def test_a_deadlock_is_raised_in_who_closes_it() -> None:
     assert {(wait["thread"], wait["holder"]) for wait in told} == {(A, B), (B, A)}
 
 
+@pytest.mark.slow
 def test_a_thread_that_waits_for_itself_is_a_deadlock() -> None:
     """Where nobody moves any more, a lock that its own thread has is never given back."""
     lock = threading.Lock()

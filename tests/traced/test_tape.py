@@ -97,6 +97,7 @@ def test_threads_follow_the_tape() -> None:
             assert [n for thread, n in tape.seen if thread == owner] == [n for o, n in steps if o == owner]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stock", [False, True])
 def test_patience(*, stock: bool) -> None:
     """Threads wait for a request that comes late; the stock dispatcher gives up after a second."""

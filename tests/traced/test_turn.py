@@ -115,6 +115,7 @@ def test_what_computes_for_too_long_loses_its_turn(
     assert "A replay may differ here" in "".join(said)
 
 
+@pytest.mark.slow
 def test_an_owner_may_go_on_just_when_it_loses_its_turn(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The turn is given back once, by whoever has it: many threads that stall at random never raise."""
     monkeypatch.setattr(module, "STALLED", 0.001)

@@ -309,6 +309,7 @@ async def test_half_closed(tmp_path: Path) -> None:
     assert isinstance(here.events()[1], Response)
 
 
+@pytest.mark.slow
 async def test_a_slow_client_holds_the_server_up(tmp_path: Path) -> None:
     """A client that does not read lets the server wait: the gateway does not swallow a stream."""
     async with bench(tmp_path, timeout=0.3) as here:
