@@ -51,7 +51,8 @@ def main() -> None:
         peaks: dict[str, list[float]] = {"record": [], "verify": []}
         for iterations in (SHORT, LONG):
             run = str(Path(folder) / str(iterations))
-            peaks["record"].append(cost("record", str(server), "-n", str(iterations), "--run", run)[1])
+            plan = ("--scenario", "mixed", "-n", str(iterations), "--run", run)
+            peaks["record"].append(cost("record", str(server), *plan)[1])
             peaks["verify"].append(cost("verify", run)[1])
     for command, (short, long) in peaks.items():
         print(
