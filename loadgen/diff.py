@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Reader
 
-_Place = tuple[int, int]
+_Key = tuple[int, int]
 """A virtual user, and the index of the request among that user's requests."""
 _Exchange = tuple[Request, Response | Failure]
 
@@ -116,33 +116,33 @@ def _pairs(first: Reader, second: Reader) -> Iterator[tuple[_Exchange | None, _E
 
     Both are read in step: only the exchanges by which one is ahead of the other are held in memory.
     """
-    waiting: tuple[dict[_Place, _Exchange], dict[_Place, _Exchange]] = ({}, {})
+    waiting: tuple[dict[_Key, _Exchange], dict[_Key, _Exchange]] = ({}, {})
     for arrived in zip_longest(_exchanges(first), _exchanges(second)):
         for here, found in enumerate(arrived):
             if found is None:
                 continue
-            place, exchange = found
-            counterpart = waiting[1 - here].pop(place, None)
+            key, exchange = found
+            counterpart = waiting[1 - here].pop(key, None)
             if counterpart is None:
-                waiting[here][place] = exchange
+                waiting[here][key] = exchange
             else:
                 yield (counterpart, exchange) if here else (exchange, counterpart)
     yield from ((exchange, None) for exchange in waiting[0].values())
     yield from ((None, exchange) for exchange in waiting[1].values())
 
 
-def _exchanges(events: Reader) -> Iterator[tuple[_Place, _Exchange]]:
+def _exchanges(events: Reader) -> Iterator[tuple[_Key, _Exchange]]:
     """Yield each request with its answer, and its key."""
     counts: dict[int, int] = {}
-    opened: dict[int, tuple[_Place, Request]] = {}
+    opened: dict[int, tuple[_Key, Request]] = {}
     for event in events:
         match event:
             case Request(seq=seq, user=user):
                 counts[user] = counts.get(user, 0) + 1
                 opened[seq] = ((user, counts[user]), event)
             case Response(seq=seq) | Failure(seq=seq):
-                place, request = opened.pop(seq)
-                yield place, (request, event)
+                key, request = opened.pop(seq)
+                yield key, (request, event)
             case _:
                 pass
     if not events.requests:

@@ -164,9 +164,9 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         await server.stop()
     # Unfinished requests, for example of a client that stopped waiting, have no end on the tape.
     ended = sum(step < 0 for step in served.order)
-    if (whole := retrace.finished(run.recording)) < ended:
+    if (finished := retrace.finished(run.recording)) < ended:
         raise RecordingFault(
-            f"the recording contains {whole} of the {ended} requests that were served: the "
+            f"the recording contains {finished} of the {ended} requests that were served: the "
             "engine did not write all of it",
             advice="Check free disk space and limits on file sizes.",
         )

@@ -46,9 +46,9 @@ class Verified:
 
 
 class Once(Protocol):
-    """Replays a run once; *watch* is the request whose calls are noted."""
+    """Replays a run once; *log_calls* is the request whose calls are noted."""
 
-    async def __call__(self, *, watch: int | None = None) -> Verified:
+    async def __call__(self, *, log_calls: int | None = None) -> Verified:
         """Replay."""
 
 
@@ -70,7 +70,7 @@ async def verify(
     verified = conclude(manifest, replayed, moved)
     if spec.explain and verified.verdict.causes and mode is ModeName.BOUNDARY:
         emit(Stage(what="replaying once more to explain"))
-        replayed.append(await once(watch=verified.verdict.causes[0].first.seq))
+        replayed.append(await once(log_calls=verified.verdict.causes[0].first.seq))
         verified = conclude(manifest, replayed, moved)
     return verified
 
@@ -83,19 +83,19 @@ async def replay_once(
     emit: Emit,
     moved: Relocation = IN_PLACE,
     *,
-    watch: int | None = None,
+    log_calls: int | None = None,
 ) -> Verified:
     """Replay *run* in *mode* and compare; errors are in the verdict.
 
-    The calls of request *watch* are noted in the verdict, if the mode supports it.
+    The calls of request *log_calls* are noted in the verdict, if the mode supports it.
     """
     rules: tuple[Rule, ...] = ignoring(spec.ignore)
     replaying = Replaying(
-        run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, watch
+        run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, log_calls
     )
     replaying.moved = moved
     rows = table(spec.calls)
-    if watch is None and not (spec.strict or spec.explain) and aligns(manifest, moved):
+    if log_calls is None and not (spec.strict or spec.explain) and aligns(manifest, moved):
         replaying.align = rows
     replaying.facts = Facts(
         run=manifest.id,
@@ -115,7 +115,7 @@ async def replay_once(
     replaying.facts = replace(replaying.facts, database=Database(str(database), database.exists()))
     verdict = replaying.judge.verdict(
         requests=replaying.requests,
-        whole=replaying.whole,
+        complete=replaying.complete,
         client_order_same=replaying.client_order_same,
         facts=replaying.facts,
     )
@@ -179,7 +179,7 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
             f"{events.name} is truncated{torn} after {events.requests} requests: the end record is missing",
             advice="Record again: loadgen record",
         )
-    replaying.whole = True
+    replaying.complete = True
     if not unchanged:
         raise TranscriptFault(
             f"{events.name} was changed after the recording (its SHA-256 differs)",

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Number of causes shown; verdict.json has all."""
-WATCHED = 12
-"""Number of calls shown of a watched request; verdict.json has more."""
+LOGGED = 12
+"""Number of calls shown of the logged request; verdict.json has more."""
 CALLS = 8
 """Calls of a route that it shows."""
 _SIGNS = {"-": "green", "+": "red"}
@@ -220,19 +220,19 @@ def _cause(told: wording.Told, of: int) -> Table:
 
 
 def _explained(first: Divergence, found: Verdict) -> Group:
-    """Render what the first request of a cause did in the replay that watched it."""
-    watched = found.facts.watched
-    seen = watched.seen if watched and watched.seq == first.seq else None
+    """Render what the first request of a cause did in the replay that call_log it."""
+    call_log = found.facts.call_log
+    seen = call_log.logged if call_log and call_log.seq == first.seq else None
     parts: list[RenderableType] = []
     if seen and seen.calls:
-        last = seen.calls[-WATCHED:]
+        last = seen.calls[-LOGGED:]
         of = f", the last {len(last)} of {seen.count}" if seen.count > len(last) else ""
         parts.append(Text(f"\nresults of its calls, from the recording{of}:"))
         calls = Table(box=None, padding=(0, 2), pad_edge=False, show_header=False)
         calls.add_column(overflow="fold", ratio=3)
         calls.add_column(overflow="fold", ratio=2)
         for call in last:
-            calls.add_row(Text(f"  {_placed(call.at)}"), Text(call.got or "(nothing)", style="green"))
+            calls.add_row(Text(f"  {_located(call.at)}"), Text(call.got or "(nothing)", style="green"))
         parts.append(calls)
     if first.left is None:
         parts.append(
@@ -243,7 +243,7 @@ def _explained(first: Divergence, found: Verdict) -> Group:
         parts.append(Text("\nwhere it left the tape, innermost call first:"))
         parts += [Text(f"  {call}") for call in first.stack]
     if seen:
-        further = seen.left_over[:WATCHED]
+        further = seen.left_over[:LOGGED]
         parts.append(Text("\nthe next calls in the recording:"))
         parts += [Text(f"  {one}", style="green") for one in further] or [Text("  (nothing)")]
     if said := found.facts.engine_log:
@@ -252,7 +252,7 @@ def _explained(first: Divergence, found: Verdict) -> Group:
     return Group(*parts)
 
 
-def _placed(calls: Sequence[str]) -> str:
+def _located(calls: Sequence[str]) -> str:
     """Return the application's own call, and the library's call that it made."""
     own = own_call(calls)
     location, _, line = own.partition(": ")

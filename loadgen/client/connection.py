@@ -221,7 +221,7 @@ class Connection:
             data = rest
         used = self._body.take(data) if data else 0
         if self._body.ended:
-            self._finish(whole=used == len(data))
+            self._finish(reusable=used == len(data))
 
     def _take_head(self, data: bytes) -> bytes | None:
         """Take bytes of the head; return the bytes after it, or None if it is not complete."""
@@ -244,17 +244,19 @@ class Connection:
         """Handle the end of the server's data."""
         if isinstance(self._body, http1.ToTheEnd):
             self._body.ended = True
-            self._finish(whole=False)
+            self._finish(reusable=False)
         elif self.head is not None or self._buffer:
             self._lost("RemoteProtocolError", "the server closed the connection in the middle of its answer")
         else:
             self._lost("RemoteProtocolError", "the server closed the connection without an answer")
 
-    def _finish(self, *, whole: bool) -> None:
-        """Note that the answer has ended; *whole*: the connection can be used again."""
+    def _finish(self, *, reusable: bool) -> None:
+        """Note that the answer has ended; *reusable*: the connection can be used again."""
         assert self.head is not None
         self.over, self._busy = True, False
-        self.usable = self.usable and whole and self.head.keeps and not self._rest and self._refused is None
+        self.usable = (
+            self.usable and reusable and self.head.keeps and not self._rest and self._refused is None
+        )
 
     def _write(self) -> None:
         try:

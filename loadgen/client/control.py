@@ -11,7 +11,7 @@ import msgspec
 
 from loadgen import protocol
 from loadgen.core.departure import Departure
-from loadgen.core.verdict import Seen
+from loadgen.core.verdict import LoggedCalls
 from loadgen.errors import EngineFault
 
 if TYPE_CHECKING:
@@ -94,17 +94,17 @@ class Control:
         """Say that no further request will be sent: a replay then comes to the end of its tape."""
         await self._get(protocol.ALL_SENT, timeout)
 
-    async def watch(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
-        """Let the boundary watch the calls of request *seq* in this replay."""
-        await self._get(f"{protocol.WATCH}{seq}", timeout)
+    async def log_calls(self, seq: int, timeout: float = 10) -> None:  # noqa: ASYNC109
+        """Let the boundary log the calls of request *seq* in this replay."""
+        await self._get(f"{protocol.LOG_CALLS}{seq}", timeout)
 
-    async def watched(self, timeout: float = 60) -> Seen | None:  # noqa: ASYNC109
-        """Return what the watched request did; ``None`` if the server is gone."""
+    async def call_log(self, timeout: float = 60) -> LoggedCalls | None:  # noqa: ASYNC109
+        """Return the calls of the request given to :meth:`log_calls`; ``None`` if the server is gone."""
         try:
-            answer = await self._get(protocol.WATCHED, timeout)
+            answer = await self._get(protocol.CALL_LOG, timeout)
         except httpx.TransportError:
             return None
-        return msgspec.convert(answer, Seen | None)
+        return msgspec.convert(answer, LoggedCalls | None)
 
     async def alignment(self, timeout: float = 60) -> dict[str, Any] | None:  # noqa: ASYNC109
         """Return the calls of each request, replayed and recorded; None if the server is gone."""

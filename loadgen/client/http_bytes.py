@@ -58,12 +58,12 @@ class Connection:
                 if not self._open:
                     return
                 self._told = _Answer(*self._open.popleft())
-            whole, data = self._told.take(data)
-            if whole is None and not self._told.over:
+            response, data = self._told.take(data)
+            if response is None and not self._told.over:
                 return
             self._told = None
-            if whole is not None:
-                yield whole
+            if response is not None:
+                yield response
 
     def ended(self) -> Iterator[Outcome]:
         """Handle the end of the sent data, which may end an answer."""
@@ -96,7 +96,7 @@ class _Answer:
                         self._body.append(bytes(event.data))
                     case h11.EndOfMessage():
                         self.over = True
-                        return self._whole(), self._connection.trailing_data[0]
+                        return self._complete(), self._connection.trailing_data[0]
         except h11.RemoteProtocolError as error:
             self.over = True
             if not self._seq:
@@ -105,7 +105,7 @@ class _Answer:
             return Failure(self._seq, type(error).__name__, str(error), came=came), b""
         return None, b""
 
-    def _whole(self) -> Response | None:
+    def _complete(self) -> Response | None:
         if self._seq is None:
             return None
         assert self._head is not None

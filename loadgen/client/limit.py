@@ -1,4 +1,4 @@
-"""Time limits of whole requests; and the end of all requests when the run has been stopped."""
+"""Time limits of requests, including their answers; and the end of all requests when a run is stopped."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ class Limits:
         if scope.cancelled_caught:
             if self._is_over:
                 raise Stopped("the run was stopped")
-            raise httpx.ReadTimeout(f"no whole answer in {seconds:g} s")
+            raise httpx.ReadTimeout(f"no complete answer in {seconds:g} s")

@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from loadgen.client.position import calls, position
+from loadgen.client.user_code import calls, location
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def mistake(file: Path, error: BaseException) -> UsageError:
     if isinstance(error, SyntaxError) and error.filename == path:
         where, what, advice = f"{file}, line {error.lineno}", f"{error.msg}", (error.text or "").strip()
     else:
-        line = position(error, path).rpartition(", ")[2]
+        line = location(error, path).rpartition(", ")[2]
         where = f"{file}, {line}" if line else str(file)
         if isinstance(error, UsageError):
             what, advice = error.message, error.advice

@@ -110,9 +110,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         if is_streamed(request):
             stream = Pieces(answer, arriving, self._limits, ends, seconds, self._journal.complete)
         else:
-            whole = arriving.response()
-            stream = httpx.ByteStream(whole.body)
-            self._journal.complete(whole)
+            response = arriving.response()
+            stream = httpx.ByteStream(response.body)
+            self._journal.complete(response)
         return httpx.Response(
             answer.status_code,
             headers=answer.headers,
@@ -131,7 +131,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         reply = await wire.carry(request, fields, body)
         arriving.begin(reply.status, reply.reason, _own(reply.headers))
         try:
-            content = await reply.whole()
+            content = await reply.read()
         except BaseException as error:
             arriving.take(reply.rest())
             if isinstance(error, NoAnswer):

@@ -19,11 +19,11 @@ import anyio
 import httpx
 
 from loadgen.client.limit import GRACE, Limits, Stopped
-from loadgen.client.position import lines, message, position
 from loadgen.client.quick import QuickClient
 from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
 from loadgen.client.transport import WireTransport
+from loadgen.client.user_code import lines, location, message
 from loadgen.core.events import SessionEnd
 from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
@@ -256,7 +256,7 @@ class _Session:
         file = getattr(getattr(step, "__code__", None), "co_filename", "")
         kind = type(error).__name__
         failed = FailedIteration(
-            user.id, iteration, name, seq, kind, message(error, file), position(error, file)
+            user.id, iteration, name, seq, kind, message(error, file), location(error, file)
         )
         self._journal.write(failed)
         self.tally.iterations += 1

@@ -64,7 +64,7 @@ class Reply:
         self._wire = wire
         self._connection: Connection | None = connection
 
-    async def whole(self) -> bytes:
+    async def read(self) -> bytes:
         """Return the whole body.
 
         Raises:
@@ -86,7 +86,7 @@ class Reply:
         """Yield the body as it arrives.
 
         Raises:
-            NoAnswer: it is not whole, behind the last piece of it.
+            NoAnswer: it is not complete; raised after its last piece.
         """
         connection = self._connection
         assert connection is not None

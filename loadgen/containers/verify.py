@@ -33,7 +33,7 @@ COLLECT_LIMIT = 60.0
 
 
 async def replay_once(
-    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, watch: int | None = None
+    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, log_calls: int | None = None
 ) -> Verified:
     """Replay a run and compare; see :func:`loadgen.verify.replay_once`.
 
@@ -57,7 +57,7 @@ async def replay_once(
     async with ContainerGroup(daemon, image, **limits) as containers:
         where = carry.inside(run)
         server = await containers.create(layout.FLASK_REPLAY, to_json(ServeReplay(run=where)).decode())
-        job = DriveReplay(spec=inside, run=where, address=layout.REPLAYED_AT, watch=watch)
+        job = DriveReplay(spec=inside, run=where, address=layout.REPLAYED_AT, log_calls=log_calls)
         driver = await containers.create(layout.REPLAY, to_json(job).decode(), joined=server)
         await carry.bring_in(daemon, driver, run, folder)
         try:
@@ -102,4 +102,4 @@ def _undetermined(manifest: Manifest, error: LoadgenError) -> Verdict:
         versions=manifest.result.versions,
         database=Database(manifest.result.started.database, exists=False),
     )
-    return judge.verdict(requests=0, whole=False, client_order_same=None, facts=facts)
+    return judge.verdict(requests=0, complete=False, client_order_same=None, facts=facts)

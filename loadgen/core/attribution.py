@@ -26,7 +26,7 @@ _NAMEABLE = re.compile(r"header:\S+|json:\$\..+(?<!\.length)")  # a length has n
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _Evidence:
     """The evidence for a fault."""
 
     head: Divergence
@@ -96,46 +96,46 @@ def code_changed(changed: Sequence[str]) -> str:
     return f"its code changed after the recording: {', '.join(changed[:3])}{more}"
 
 
-def _transcript_changed(case: _Case) -> _Told:
-    if not any(reason.fault == "transcript" for verdict in case.verdicts for reason in verdict.reasons):
+def _transcript_changed(evidence: _Evidence) -> _Told:
+    if not any(reason.fault == "transcript" for verdict in evidence.verdicts for reason in verdict.reasons):
         return None
     why = "the transcript was changed after the recording"
     return Fault.TRANSCRIPT, why, "Restore the transcript, or record again."
 
 
-def _other_request(case: _Case) -> _Told:
-    if case.head.code != protocol.NOT_THE_RECORDED_REQUEST:
+def _other_request(evidence: _Evidence) -> _Told:
+    if evidence.head.code != protocol.NOT_THE_RECORDED_REQUEST:
         return None
     return (
         Fault.HARNESS,
-        case.head.evidence,
+        evidence.head.evidence,
         "This is a fault of loadgen: please report it, with the run folder.",
     )
 
 
-def _engine_failed(case: _Case) -> _Told:
+def _engine_failed(evidence: _Evidence) -> _Told:
     """Attribute to the engine: only for unchanged code, and if no request has left the tape before."""
-    left = case.head.left
+    left = evidence.head.left
     if (
         left is None
         or left.code not in protocol.ENGINE_FAILED
         or left.after is not None
-        or case.changed != []
+        or evidence.changed != []
     ):
         return None
     return (
         Fault.ENGINE,
-        case.head.evidence,
+        evidence.head.evidence,
         "The engine failed on its own recording: report it to its authors.",
     )
 
 
-def _flickers(case: _Case) -> _Told:
-    times, of = sum(one is not None for one in case.replays), len(case.replays)
+def _flickers(evidence: _Evidence) -> _Told:
+    times, of = sum(one is not None for one in evidence.replays), len(evidence.replays)
     if times == of:
         return None
     often = f"the request differs in {times} of {of} replays of the same recording"
-    if any(one.left for one in case.replays if one):
+    if any(one.left for one in evidence.replays if one):
         why = f"{often}, and left the tape in those: a race in the application's memory, or the engine"
         return (
             Fault.UNKNOWN,
@@ -146,47 +146,47 @@ def _flickers(case: _Case) -> _Told:
     return Fault.APPLICATION, why, "Look for shared state that is read and written without a lock."
 
 
-def _code_changed(case: _Case) -> _Told:
-    if not case.changed:
+def _code_changed(evidence: _Evidence) -> _Told:
+    if not evidence.changed:
         return None
-    return Fault.APPLICATION, code_changed(case.changed), "If the new answers are wanted, record again."
+    return Fault.APPLICATION, code_changed(evidence.changed), "If the new answers are wanted, record again."
 
 
-def _left_the_tape(case: _Case) -> _Told:
-    left = case.head.left
+def _left_the_tape(evidence: _Evidence) -> _Told:
+    left = evidence.head.left
     if left is None:
         return None
-    why = f"{case.code}, but it made a different call than recorded: {case.head.evidence}"
+    why = f"{evidence.code}, but it made a different call than recorded: {evidence.head.evidence}"
     if left.after is not None:
         why += f"; request {left.after} had left the tape before, so this may be a consequence"
     return Fault.UNKNOWN, why, _ANOTHER_WAY
 
 
-def _after_a_departure(case: _Case) -> _Told:
+def _after_a_departure(evidence: _Evidence) -> _Told:
     """Leave the fault open if an earlier request left the tape: its changes in memory are missing."""
-    before = next((one for one in case.earlier if one.left is not None), None)
+    before = next((one for one in evidence.earlier if one.left is not None), None)
     if before is None:
         return None
-    why = f"{case.code}; request {before.seq} had left the tape before, so its changes in memory are missing"
+    why = f"{evidence.code}; request {before.seq} had left the tape before: its changes in memory are missing"
     return Fault.UNKNOWN, why, f"Find out why request {before.seq} left the tape, then verify again."
 
 
-def _once_is_not_enough(case: _Case) -> _Told:
-    if len(case.replays) > 1:
+def _once_is_not_enough(evidence: _Evidence) -> _Told:
+    if len(evidence.replays) > 1:
         return None
-    why = f"{case.code}; one replay does not show whether a value is missing on the tape or flaky"
+    why = f"{evidence.code}; one replay does not show whether a value is missing on the tape or flaky"
     return Fault.UNKNOWN, why, "Replay it several times: loadgen verify --replays 3"
 
 
-def _another_each_time(case: _Case) -> _Told:
-    if all(one == case.replays[0] for one in case.replays):
+def _another_each_time(evidence: _Evidence) -> _Told:
+    if all(one == evidence.replays[0] for one in evidence.replays):
         return None
-    why = f"{case.code}, and its answer differs in each of {len(case.replays)} replays"
+    why = f"{evidence.code}, and its answer differs in each of {len(evidence.replays)} replays"
     advice = (
         f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
         "threads."
     )
-    if rules := _rules_to_ignore(case.head):
+    if rules := _rules_to_ignore(evidence.head):
         advice += f" If the value may differ, leave it out: loadgen verify {rules}"
     return Fault.APPLICATION, why, advice
 
@@ -213,11 +213,11 @@ def attribute(
     *verdicts* are those of all replays of the recording; *changed* names the changed files of the code,
     ``None`` if that is not known.
     """
-    case = _Case(head, verdicts, None if changed is None else list(changed))
+    evidence = _Evidence(head, verdicts, None if changed is None else list(changed))
     for rule in _RULES:
-        if told := rule(case):
+        if told := rule(evidence):
             return told
-    why = f"{case.code}, and all {len(case.replays)} replays give the same answer, but not the recorded one"
+    why = f"{evidence.code}, and all {len(evidence.replays)} replays give one answer, not the recorded one"
     return Fault.APPLICATION, why, _ONCE_OTHERWISE
 
 

@@ -27,7 +27,7 @@ REQUEST_FIELD = "request:"
 """Prefix of fields of the request, used when a client is compared; the part of the request follows."""
 SHOWN = 400
 """Characters quoted of a value in a difference."""
-PLACES = 8
+LISTED = 8
 """Number of differing paths of a body that are listed; the others are counted."""
 
 
@@ -230,9 +230,9 @@ def _body(recorded: bytes, replayed: bytes) -> Iterator[Difference]:
         found = list(_json(json.loads(recorded), json.loads(replayed), "$"))
     except (ValueError, RecursionError):  # not JSON, or nested deeper than is worth a path
         found = []
-    for path, left, right in found[:PLACES]:
+    for path, left, right in found[:LISTED]:
         yield Difference(f"body:{path}", left, right)
-    if more := len(found[PLACES:]):
+    if more := len(found[LISTED:]):
         yield Difference("body", f"({more} more values)", "(they differ too)")
     if found:
         return

@@ -53,7 +53,7 @@ def concluded(
     ]
     known = [*changed, *libraries] if changed is not None else libraries or None
     found = diagnosed(verdicts[counting_replay(verdicts)], verdicts, known)
-    watched = [verdict.facts.watched for verdict in verdicts if verdict.facts.watched is not None]
+    call_logs = [verdict.facts.call_log for verdict in verdicts if verdict.facts.call_log is not None]
     return replace(
         found,
         facts=replace(
@@ -61,7 +61,7 @@ def concluded(
             changed_sources=None if changed is None else tuple(changed),
             altered=tuple(altered),
             engine_log=None if found.judgement is Judgement.IDENTICAL else engine_log,
-            watched=watched[-1] if watched else None,
+            call_log=call_logs[-1] if call_logs else None,
             replays=tuple(OneOf(name, verdict.judgement, verdict.diverged) for name, verdict in replays),
         ),
     )

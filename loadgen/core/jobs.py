@@ -61,7 +61,7 @@ class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
     spec: VerifySpec
     run: str | None = None
     address: str
-    watch: int | None = None
+    log_calls: int | None = None
     """Replay once, and log the calls of this request."""
 
 

@@ -1,12 +1,12 @@
 """The judge: reaches a verdict while the pairs of answers stream by.
 
-``identical`` needs evidence for everything: a whole transcript, every outcome compared and equal, served from
-the tape, and the server's order equal. ``diverged`` needs one difference. Whatever is neither is
+``identical`` needs evidence for everything: a complete transcript, every outcome compared and equal, served
+from the tape, and the server's order equal. ``diverged`` needs one difference. Whatever is neither is
 ``undetermined``, with the reason.
 
-A request that got no whole answer while recording (its client gave up, or left, or the server broke off) is
-compared as far as it came: its answer as far as the client had it, what the server did as far as that is on
-the tape. A run in which nothing at all came has nothing to compare.
+A request that got no complete answer while recording (its client gave up, or left, or the server broke off)
+is compared as far as it came: its answer as far as the client had it, what the server did as far as that is
+on the tape. A run in which nothing at all came has nothing to compare.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Judge:
         self._first_unanswered = ""
         self._nothing_came = 0
         self._given_up = set[int]()
-        """Requests without a whole answer in the recording, which need not have finished there."""
+        """Requests without a complete answer in the recording, which need not have finished there."""
         self._unfinished: dict[int, Request] = {}
         """Those of them that came to the end of the tape in the replay."""
         self._steps_given_up = 0
@@ -130,7 +130,7 @@ class Judge:
         self.note(request, differences, left)
 
     def given_up(self, request: Request, recorded: Failure) -> None:
-        """Note that *request* got no whole answer while recording."""
+        """Note that *request* got no complete answer while recording."""
         self._given_up.add(request.seq)
         self._unanswered[recorded.kind] = self._unanswered.get(recorded.kind, 0) + 1
         self._first_unanswered = self._first_unanswered or f"{request}: {recorded.kind}"
@@ -248,9 +248,9 @@ class Judge:
         return recorded == replayed
 
     def verdict(
-        self, *, requests: int, whole: bool, client_order_same: bool | None, facts: Facts | None = None
+        self, *, requests: int, complete: bool, client_order_same: bool | None, facts: Facts | None = None
     ) -> Verdict:
-        """Return the verdict; *whole* says that the transcript and its replay are complete."""
+        """Return the verdict; *complete* says that the transcript and its replay are complete."""
         if requests and self._nothing_came == requests:
             what = (
                 f"no request got an answer while recording, so there is nothing to compare "
@@ -265,7 +265,7 @@ class Judge:
             self._reasons.append(Reason("recording", what, first.advice or "Record again.", first.code))
         if self._diverged or (self._order and not self._recording_ended):
             judgement = Judgement.DIVERGED
-        elif self._reasons or not (whole and requests == self._compared > 0 and self._in_order(requests)):
+        elif self._reasons or not (complete and requests == self._compared > 0 and self._in_order(requests)):
             judgement = Judgement.UNDETERMINED
             if not self._reasons:
                 steps = (

@@ -62,11 +62,11 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
     first = any(one.seq == START_UP for one in unknown)
     asked = _reasons(undecided)
     reasons = (*asked, *verdict.reasons) if first else (*verdict.reasons, *asked)
-    whole = verdict.compared == verdict.requests > 0
+    complete = verdict.compared == verdict.requests > 0
     if divergences or order:
         judgement = Judgement.DIVERGED
     else:
-        judgement = Judgement.UNDETERMINED if reasons or not whole else Judgement.IDENTICAL
+        judgement = Judgement.UNDETERMINED if reasons or not complete else Judgement.IDENTICAL
     return replace(
         verdict,
         judgement=judgement,

@@ -1,6 +1,6 @@
 """The verdict, as one value that is written to ``verdict.json`` and read back unchanged.
 
-Format ``loadgen-verdict/3``. The JSON object has the fields of :class:`Verdict`, with those of its
+Format ``loadgen-verdict/4``. The JSON object has the fields of :class:`Verdict`, with those of its
 :class:`Facts` beside them, ``judgement`` as ``verdict``, and the server's order as one object. Each cause has
 a ``headline`` for readers, which follows from the rest. :meth:`Verdict.from_json` accepts exactly the output
 of :meth:`Verdict.to_json`; anything else is damage.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 T = TypeVar("T")
-FORMAT = "loadgen-verdict/3"
+FORMAT = "loadgen-verdict/4"
 LISTED = 50
 """Number of requests listed for a cause; all are counted."""
 
@@ -215,8 +215,8 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedCall:
-    """One call of a watched request, and its result from the recording."""
+class LoggedCall:
+    """One call of the logged request, and its result from the recording."""
 
     at: tuple[str, ...]
     """Where it was made, innermost call first."""
@@ -224,10 +224,10 @@ class WatchedCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The calls of a watched request."""
+class LoggedCalls:
+    """The calls of the logged request."""
 
-    calls: tuple[WatchedCall, ...]
+    calls: tuple[LoggedCall, ...]
     """The last calls."""
     count: int
     left_over: tuple[str, ...]
@@ -235,11 +235,11 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class CallLog:
     """The calls of request *seq* in this replay."""
 
     seq: int
-    seen: Seen | None
+    logged: LoggedCalls | None
     """``None`` if the server was gone before it could be asked."""
 
 
@@ -286,7 +286,7 @@ class Facts:
     """Other changes: libraries, data files, variables."""
     engine_log: Excerpt | None = None
     """The engine's first message in the replay's log."""
-    watched: Watched | None = None
+    call_log: CallLog | None = None
     asked: tuple[str, ...] | None = None
     """The number of differing calls of changed code, by kind, in words; ``None`` if calls were not
     aligned."""

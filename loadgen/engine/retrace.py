@@ -215,8 +215,8 @@ _PYTHON = (sys.executable, "-P", "-m")
 """-P: files in the current directory must not shadow the engine's modules."""
 
 
-def whole_environment(server: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a server that is traced as a whole.
+def process_environment(server: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server whose process is traced.
 
     The server writes no bytecode. The engine would treat a descriptor to which bytecode was written as a live
     file from then on, and not record a socket that later gets it; a replay finds the bytecode on disk.

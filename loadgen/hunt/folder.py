@@ -135,8 +135,8 @@ class HuntFolder:
     def _read(self) -> None:
         """Read the finished trials; an incomplete last line is removed, and its trial repeated."""
         content = self._trials.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        for number, line in enumerate(content[:whole].splitlines(), 1):
+        end = content.rfind(b"\n") + 1
+        for number, line in enumerate(content[:end].splitlines(), 1):
             try:
                 fields = json.loads(line)
                 name = fields.pop("trial")
@@ -145,7 +145,7 @@ class HuntFolder:
                 raise RecordingFault(
                     f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or start again."
                 ) from error
-        os.truncate(self._file, whole)
+        os.truncate(self._file, end)
 
 
 def _check(path: Path, grid: Grid, versions: Mapping[str, str]) -> None:

@@ -73,11 +73,11 @@ class Grid:
     def absolute(self) -> Grid:
         """Return the grid with absolute paths, for trials on other machines."""
         scenarios = (ScenarioTraffic(scenario=one) for one in self.scenarios)
-        whole = (absolute(RunSpec(traffic=one), _resolve).traffic for one in scenarios)
+        resolved = (absolute(RunSpec(traffic=one), _resolve).traffic for one in scenarios)
         return replace(
             self,
             record=absolute(self.record, _resolve),
-            scenarios=tuple(one.scenario for one in whole if isinstance(one, ScenarioTraffic)),
+            scenarios=tuple(one.scenario for one in resolved if isinstance(one, ScenarioTraffic)),
         )
 
     @property

@@ -35,7 +35,7 @@ from loadgen.core.option import command
 from loadgen.core.spec import RunSpec, VerifySpec, to_json
 from loadgen.core.verdict import Judgement
 from loadgen.engine.log import ending
-from loadgen.engine.process import send
+from loadgen.engine.traced_process import send
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder

@@ -13,7 +13,7 @@ from loadgen.client.session import fire
 from loadgen.core.events import Story
 from loadgen.core.judge import BOUNDARY
 from loadgen.core.spec import ModeName
-from loadgen.core.verdict import Watched
+from loadgen.core.verdict import CallLog
 from loadgen.errors import EngineFault, LoadgenError
 from loadgen.modes.base import ALIGNMENT
 
@@ -65,8 +65,8 @@ class BoundaryMode:
     async def _replay(self, one: Replaying, events: Reader, journal: Journal) -> None:
         async with self._host.replay(one.run, one.manifest, one.log, one.moved, align=one.align) as server:
             refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
-            if one.watch is not None:
-                await server.control.watch(one.watch)
+            if one.log_calls is not None:
+                await server.control.log_calls(one.log_calls)
             async with one.timed(journal):
                 try:
                     await refire.run(one.seen(events, journal))
@@ -84,9 +84,9 @@ class BoundaryMode:
                         one.asked = await server.control.alignment()
                         if one.asked is None:
                             one.judge.doubt(EngineFault("the calls of the changed code were not reported"))
-                    if one.watch is not None:
-                        watched = Watched(one.watch, await server.control.watched())
-                        one.facts = replace(one.facts, watched=watched)
+                    if one.log_calls is not None:
+                        call_log = CallLog(one.log_calls, await server.control.call_log())
+                        one.facts = replace(one.facts, call_log=call_log)
                 one.client_order_same = refire.client_order_same
 
 

@@ -25,7 +25,7 @@ from loadgen.core.judge import CLIENT
 from loadgen.core.spec import ModeName, absolute, to_json
 from loadgen.core.transcript import FailedIteration, decode
 from loadgen.engine import retrace
-from loadgen.engine.process import END_LIMIT, Traced, traced
+from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault
 from loadgen.store.code_digests import changed
 
@@ -137,7 +137,7 @@ class ClientMode:
 class _Client:
     """The events of a traced client, as it emits them; see :mod:`loadgen.client.session_process`."""
 
-    def __init__(self, process: Traced, emit: Emit = happened.ignore) -> None:
+    def __init__(self, process: TracedProcess, emit: Emit = happened.ignore) -> None:
         self._process = process
         self._emit = emit
         self._bodies: dict[str, bytes] = {}
@@ -166,7 +166,7 @@ class _Client:
 class _Lockstep:
     """Compares the events of the replay with the recorded ones, one by one."""
 
-    def __init__(self, replaying: Replaying, process: Traced) -> None:
+    def __init__(self, replaying: Replaying, process: TracedProcess) -> None:
         self._replaying = replaying
         self._process = process
         self._client = _Client(process)

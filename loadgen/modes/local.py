@@ -22,10 +22,10 @@ from loadgen.core.spec import Schedule
 from loadgen.engine import folders, retrace
 from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
-from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.sessions import listening
 from loadgen.engine.target import packages
+from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.modes.base import ALIGNMENT, START_LIMIT, Served
 
@@ -50,7 +50,7 @@ SERVERS = (
 class LocalServer:
     """A server process; see :class:`loadgen.modes.base.BoundaryServer`."""
 
-    def __init__(self, process: Traced, port: int) -> None:
+    def __init__(self, process: TracedProcess, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
         # A server may send a head before the application has ended, and reads nothing else until then: in a

@@ -24,8 +24,8 @@ from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import PROCESS
 from loadgen.core.spec import ModeName
 from loadgen.engine import retrace
-from loadgen.engine.process import END_LIMIT, Traced, traced
 from loadgen.engine.scratch import new_database, recorded
+from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, ServerFault
 from loadgen.modes.base import START_LIMIT, Served
 from loadgen.modes.boundary import fire_here
@@ -53,7 +53,7 @@ that interrupts a call: Flask's server waits in one for half a second at a time.
 class _Server:
     """A listening server; see :class:`loadgen.modes.base.RecordedServer`."""
 
-    def __init__(self, process: Traced, url: str, database: Path) -> None:
+    def __init__(self, process: TracedProcess, url: str, database: Path) -> None:
         self.url = url
         self.ended = process.ended
         self.exit_report = process.exit_report
@@ -118,7 +118,7 @@ class ProcessMode:
             )
 
         given = retrace.chosen(spec.server_env)
-        environment = retrace.whole_environment({"DB_FILE": started.database, **given})
+        environment = retrace.process_environment({"DB_FILE": started.database, **given})
         with recorded(run.recording, started.database):
             async with traced(command, environment, run.log, started.cwd) as process:
                 url = f"http://127.0.0.1:{await _port(process)}"
@@ -171,7 +171,7 @@ class ProcessMode:
                 journal.end([], replaying.requests)
 
 
-async def _port(process: Traced) -> int:
+async def _port(process: TracedProcess) -> int:
     line: bytes | None = None
     with anyio.move_on_after(START_LIMIT):
         line = await anext(process.lines(), None)
@@ -184,7 +184,7 @@ async def _port(process: Traced) -> int:
 class _Answers:
     """The answers that a replay would send, as reported by its tap."""
 
-    def __init__(self, process: Traced, timeout: float) -> None:
+    def __init__(self, process: TracedProcess, timeout: float) -> None:
         self._lines = process.lines()
         self._timeout = timeout
         self._connections: dict[bytes, Connection] = {}
@@ -251,7 +251,7 @@ class _Answers:
 
 
 async def _fault(
-    process: Traced, answers: _Answers, missing: Sequence[Request], replaying: Replaying
+    process: TracedProcess, answers: _Answers, missing: Sequence[Request], replaying: Replaying
 ) -> LoadgenError | None:
     """Return what is wrong with the end of the replay, or with its missing answers."""
     how = None if answers.stuck else await process.exit_report(END_LIMIT)

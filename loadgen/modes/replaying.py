@@ -38,7 +38,7 @@ class Replaying:
     timeout: float
     """Seconds without an answer after which it counts as hung."""
     emit: Emit
-    watch: int | None = None
+    log_calls: int | None = None
     """The request whose calls are noted, if the mode supports it."""
     moved: Relocation = IN_PLACE
     """Which of the recorded folders are elsewhere now."""
@@ -50,7 +50,7 @@ class Replaying:
     """The requests of such a replay."""
     requests: int = 0
     """Number of requests in the recorded transcript, as far as it was read."""
-    whole: bool = False
+    complete: bool = False
     """Whether the recorded transcript was read to its end."""
     client_order_same: bool | None = None
     facts: Facts = field(default_factory=Facts)

@@ -51,14 +51,14 @@ def bundle(
     run.check_recording(manifest)
     masker = Masker(rules)
     lines, bodies = _transcript(run, masker)
-    whole = keep_secrets or not masker.masked
+    unmasked = keep_secrets or not masker.masked
     with (
         gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         add = _Archive(archive, manifest.id)
-        add.text("README.md", _readme(manifest, masker, whole=whole, kept=keep_secrets))
-        if whole:
+        add.text("README.md", _readme(manifest, masker, unmasked=unmasked, kept=keep_secrets))
+        if unmasked:
             files = (run.transcript, run.recording, run.client, run.log, run.client_log)
             for path in (run.path / manifests.NAME, *files):
                 add.file(path.name, path)
@@ -74,7 +74,7 @@ def bundle(
             for log in (run.log, run.client_log):
                 if log.is_file():
                     add.text(log.name, masker.text(log.read_text(encoding="utf-8", errors="replace")))
-    return Bundled(whole, dict(masker.masked))
+    return Bundled(unmasked, dict(masker.masked))
 
 
 def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
@@ -124,11 +124,11 @@ def _why(masker: Masker) -> str:
     )
 
 
-def _readme(manifest: Manifest, masker: Masker, *, whole: bool, kept: bool) -> str:
+def _readme(manifest: Manifest, masker: Masker, *, unmasked: bool, kept: bool) -> str:
     versions = "\n".join(f"- {name}: {version}" for name, version in manifest.result.versions.items())
     what = f"`{manifest.spec.target_name}`, {manifest.spec.traffic_name}"
     head = f"# loadgen run {manifest.id}\n\nRecorded {manifest.created}: {what}.\n\n"
-    if not whole:
+    if not unmasked:
         return masker.text(f"{head}{_why(masker)}\n\n    loadgen report .\n")
     warning = (
         "**It holds secrets in clear text**: headers, cookies, and whatever is on the engine's tape.\n\n"

@@ -104,8 +104,8 @@ def _tally(tally: TrialCounts) -> str:
         return f"{counts}<td>not known</td><td></td>"
     low, high = tally.rate
     bar = f'<rect class="range" x="{low * 160:.1f}" width="{max(high - low, 0.01) * 160:.1f}" height="14"/>'
-    whole = '<rect class="all" width="160" height="14"/>'
-    drawn = f'<svg class="rate" viewBox="0 0 160 14" aria-hidden="true">{whole}{bar}</svg>'
+    background = '<rect class="all" width="160" height="14"/>'
+    drawn = f'<svg class="rate" viewBox="0 0 160 14" aria-hidden="true">{background}{bar}</svg>'
     return f"{counts}<td>{low:.1%} to {high:.1%}</td><td>{drawn}</td>"
 
 

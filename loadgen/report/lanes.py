@@ -116,18 +116,18 @@ def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] 
         return None
     sources = SourceLines(manifest.result.started.folder, manifest.sources)
     threads = list(dict.fromkeys(turn.thread for turn in every))
-    places: dict[str, int] = {}
+    locations: dict[str, int] = {}
 
-    def place(at: str) -> int:
-        return places.setdefault(at, len(places)) if at else -1
+    def index(at: str) -> int:
+        return locations.setdefault(at, len(locations)) if at else -1
 
     shown = [
         {
             "lane": threads.index(turn.thread),
-            "lines": [place(at) for at in turn.lines],
+            "lines": [index(at) for at in turn.lines],
             "why": turn.why,
             "to": threads.index(turn.to) if turn.to in threads else -1,
-            "at": place(turn.at),
+            "at": index(turn.at),
         }
         for turn in every[:MOST_TURNS]
     ]
@@ -136,7 +136,7 @@ def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] 
         "strategy": manifest.spec.explore.strategy if manifest.spec.explore.script is None else "script",
         "points": str(manifest.spec.explore.points),
         "lanes": [{"name": schedules.name(one), "seq": max(one - schedules.FIRST, 0)} for one in threads],
-        "places": [_described(at, sources, masker) for at in places],
+        "locations": [_described(at, sources, masker) for at in locations],
         "turns": shown,
         "more": len(every) - len(shown),
         "deadlocks": [masker.text(str(one)) for one in entries if isinstance(one, Deadlock)],

@@ -43,7 +43,7 @@ SCRIPTS = (
 )  # fmt: skip
 COLOURS = {"identical": "1d7250", "diverged": "b3213f", "failed": "b3213f", "undetermined": "865c00"}
 """Colours of the icon in a browser's tab."""
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
@@ -145,7 +145,7 @@ def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:
         ]
     keep = (
         "verdict", "requests", "compared", "diverged", "server_order", "client_order_same", "rules",
-        "seconds", "database", "replays", "watched", "engine_log",
+        "seconds", "database", "replays", "call_log", "engine_log",
     )  # fmt: skip
     return {
         "number": found.number,
@@ -194,7 +194,7 @@ def _divergence(one: Divergence, masker: Masker) -> dict[str, Any]:
 
 def fill(template: str, parts: Mapping[str, str]) -> bytes:
     """Return the page made from *template* with its *parts*, after the head that all pages share."""
-    page = _PLACE.sub(lambda place: parts[place[1]], asset("head.html") + asset(template))
+    page = _SLOT.sub(lambda slot: parts[slot[1]], asset("head.html") + asset(template))
     return page.encode("utf-8", "replace")
 
 

@@ -11,7 +11,7 @@
 ``doubt``
     ``fault`` and ``message`` of what kept the replay from going on.
 ``end``
-    ``requests``, and whether the transcript was ``whole``.
+    ``requests``, and whether the transcript was ``complete``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def judged(lines: Iterable[str], changed: Sequence[str] | None = ()) -> Verdict:
     """
     judge = Judge()
     asked: dict[int, Request] = {}
-    requests, whole = 0, False
+    requests, complete = 0, False
     for line in lines:
         event: dict[str, Any] = json.loads(line)
         match event["event"]:
@@ -63,10 +63,10 @@ def judged(lines: Iterable[str], changed: Sequence[str] | None = ()) -> Verdict:
             case "doubt":
                 judge.doubt(_FAULTS[event["fault"]](event["message"]))
             case "end":
-                requests, whole = event["requests"], event["whole"]
+                requests, complete = event["requests"], event["complete"]
             case other:
                 raise ValueError(f"{other!r} is no event of a stream")
-    verdict = judge.verdict(requests=requests, whole=whole, client_order_same=None)
+    verdict = judge.verdict(requests=requests, complete=complete, client_order_same=None)
     return diagnosed(verdict, [verdict], None if changed is None else list(changed))
 
 

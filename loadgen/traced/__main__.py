@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from loadgen.traced import gaps, liveness, moved, settings
+from loadgen.traced import engine, gaps, liveness, moved, settings
 
 
 def main(argv: list[str]) -> None:
@@ -73,13 +73,7 @@ def main(argv: list[str]) -> None:
         signal.signal(number, signal.default_int_handler if records else liveness.leaving())
     moved.install()
     gaps.close()
-    if options.import_from:
-        sys.path.insert(0, options.import_from)
-
-    from retracesoftware.__main__ import main as engine  # noqa: PLC0415 - after the gaps are closed
-
-    sys.argv = ["retracesoftware", *argv[split + 1 :]]
-    engine()
+    engine.run(argv[split + 1 :], options.import_from)
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ from retracesoftware.stream.reader import ExpectedBindMarker
 from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.ambient import Ambient
+from loadgen.traced.call_log import application_line
 from loadgen.traced.described import plain, shown, site_of
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
 from loadgen.traced.states import States, handleless, is_external, pairs, receiver
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
-from loadgen.traced.watch import application_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,14 +267,14 @@ class AlignedTape(TapeTurns):
 
     # ---- order ------------------------------------------------------------------------------------------
 
-    def _wait(self, lane: Lane, place: int) -> None:
-        """Wait until no other thread has a pending recorded step before *place*."""
+    def _wait(self, lane: Lane, position: int) -> None:
+        """Wait until no other thread has a pending recorded step before *position*."""
         began, moved = self._now(), self._moved
         while True:
             with self._mutex:
-                lane.next = place
+                lane.next = position
                 if not any(
-                    other.next < place and other.begun and not other.over and not other.left
+                    other.next < position and other.begun and not other.over and not other.left
                     for other in self.lanes.values()
                     if other is not lane
                 ):
@@ -483,7 +483,7 @@ class AlignedTape(TapeTurns):
         name = _name(described)
         key = lane.states.key(described)
         if not lane.straight and is_external(described):
-            self._unanswered(lane, described, "an object whose place in the recording is not known")
+            self._unanswered(lane, described, "an object without a known position in the recording")
         index, how = self._match(lane, key, described, name)
         if index is not None:
             self._serve(lane, index, how, described)
@@ -698,8 +698,8 @@ class AlignedBindings(OrderedBindings):
     _source: AlignedTape
     current: AlignedBindings
 
-    def __init__(self, source: AlignedTape) -> None:
-        super().__init__(source)
+    def __init__(self, tape: AlignedTape) -> None:
+        super().__init__(tape)
         self._bindings: Any = {}  # a handle may have several objects, so objects do not store it
         self.handles = {}
         self._objects: list[Any] = []  # kept alive, because they are identified by address

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 from loadgen import protocol
 from loadgen.traced import liveness, schedule, settings
 from loadgen.traced.aligned import AlignedTape
-from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.call_log import CallLogging
+from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.passing import Passing
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
-from loadgen.traced.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -97,8 +97,8 @@ class Boundary:
             routes.update()
         self.collections = (
             None
-            if collect_at_fixed_places.__name__ in settings.CURRENT.without
-            else collect_at_fixed_places()
+            if collect_at_fixed_points.__name__ in settings.CURRENT.without
+            else collect_at_fixed_points()
         )
         liveness.when_released(self._release)
         schedule.outside(system)  # the calling thread goes on to serve, which is not traced
@@ -160,15 +160,15 @@ class Boundary:
             body = "null"
         elif name == protocol.ROUTES:
             body = json.dumps(self._routes())
-        elif name.startswith(protocol.WATCH) and self.mode == protocol.REPLAY:
-            seq = int(name.removeprefix(protocol.WATCH))
-            TapeTurns.current.watch = Watch(FIRST_THREAD + seq, shown)
+        elif name.startswith(protocol.LOG_CALLS) and self.mode == protocol.REPLAY:
+            seq = int(name.removeprefix(protocol.LOG_CALLS))
+            TapeTurns.current.call_logging = CallLogging(FIRST_THREAD + seq, shown)
             body = "null"
         elif name == protocol.ALIGNMENT and isinstance(self.tape, AlignedTape):
             body = json.dumps(self.tape.told())
-        elif name == protocol.WATCHED and self.mode == protocol.REPLAY:
-            watch = TapeTurns.current.watch
-            body = json.dumps(watch and watch.told())
+        elif name == protocol.CALL_LOG and self.mode == protocol.REPLAY:
+            logging = TapeTurns.current.call_logging
+            body = json.dumps(logging and logging.told())
         else:
             state = {
                 "protocol": protocol.VERSION,

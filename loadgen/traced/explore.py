@@ -39,7 +39,7 @@ _SIGNALS = (threading.__file__, "wait")
 def install(system: Any) -> ChosenTurn | None:
     """While recording, install the scheduler and return it; in a replay, repeat the recorded preemptions."""
     wanted = settings.CURRENT.explore
-    places = points.Places(settings.CURRENT.application)
+    locations = points.Locations(settings.CURRENT.application)
     gate = system.gate.get
 
     def mark() -> None:
@@ -50,7 +50,7 @@ def install(system: Any) -> ChosenTurn | None:
 
     if system.retrace_mode != "record":
         if not settings.CURRENT.aligned:  # changed code has different points
-            _repeat(wanted, places, is_traced, system.thread_id, mark)
+            _repeat(wanted, locations, is_traced, system.thread_id, mark)
         return None
     strategy = make(
         wanted["strategy"],
@@ -62,7 +62,7 @@ def install(system: Any) -> ChosenTurn | None:
     turn = ChosenTurn(
         strategy,
         system.thread_id,
-        places.innermost,
+        locations.innermost,
         choices.Log(wanted["log"], {**about, "first": settings.FIRST_THREAD}).add,
         users=int(wanted.get("users", 1)),
         scripted=wanted["strategy"] == "script",
@@ -72,14 +72,14 @@ def install(system: Any) -> ChosenTurn | None:
     def at(kind: str, number: int, where: Callable[[], str]) -> None:
         turn.point(kind, number, where, mark)
 
-    points.watch(wanted["points"], places, is_traced, system.thread_id, at)
+    points.install(wanted["points"], locations, is_traced, system.thread_id, at)
     system.loadgen_chosen = turn
     return turn
 
 
 def _repeat(
     wanted: dict[str, Any],
-    places: points.Places,
+    locations: points.Locations,
     is_traced: Callable[[], bool],
     thread: Callable[[], int],
     mark: Callable[[], None],
@@ -95,7 +95,7 @@ def _repeat(
             mark()
             mark()
 
-    points.watch(wanted["points"], places, is_traced, thread, at)
+    points.install(wanted["points"], locations, is_traced, thread, at)
 
 
 def taking(turn: ChosenTurn, attempt: Callable[..., bool], *how: Any) -> Callable[[], bool]:

@@ -37,7 +37,7 @@ _SHARED_READS = frozenset(
 _SHARED_WRITES = frozenset({"STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_DEREF", "STORE_SUBSCR"})
 
 
-class Places:
+class Locations:
     """Decides which code belongs to the application, and names its lines."""
 
     def __init__(self, folder: str) -> None:
@@ -83,9 +83,9 @@ def writes(code: CodeType) -> frozenset[int]:
     return frozenset(found)
 
 
-def watch(
+def install(
     kind: str,
-    places: Places,
+    locations: Locations,
     is_traced: Callable[[], bool],
     thread: Callable[[], int],
     at: Callable[[str, int, Where], None],
@@ -101,15 +101,15 @@ def watch(
             number = counts[me] = counts.get(me, 0) + 1
             at(sort, number, where)
 
-    watching = _Monitoring if hasattr(sys, "monitoring") else _Tracing
-    watching(places, count).begin(lines=kind == LINES)
+    reporter = _Monitoring if hasattr(sys, "monitoring") else _Tracing
+    reporter(locations, count).begin(lines=kind == LINES)
 
 
 class _Monitoring:
     """Reports points by ``sys.monitoring``, which is configured once per code object."""
 
-    def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
-        self._places = places
+    def __init__(self, locations: Locations, at: Callable[[str, Where], None]) -> None:
+        self._locations = locations
         self._at = at
         self._monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         self._disable = self._monitoring.DISABLE
@@ -134,16 +134,16 @@ class _Monitoring:
 
     def _start(self, code: CodeType, offset: int) -> object:
         del offset
-        if not self._places.has_points(code):
+        if not self._locations.has_points(code):
             return self._disable
         if code not in self._writes:
-            self._watch(code)
+            self._configure(code)
         if self._lines:
             return self._disable
-        self._at("call", lambda: self._places.named(code, code.co_firstlineno))
+        self._at("call", lambda: self._locations.named(code, code.co_firstlineno))
         return None
 
-    def _watch(self, code: CodeType) -> None:
+    def _configure(self, code: CodeType) -> None:
         events = self._monitoring.events
         self._writes[code] = found = writes(code) if self._lines else frozenset()
         in_lines = events.LINE | (events.INSTRUCTION if found else 0)
@@ -151,22 +151,22 @@ class _Monitoring:
         self._monitoring.set_local_events(TOOL, code, in_lines if self._lines else in_calls)
 
     def _line(self, code: CodeType, line: int) -> None:
-        self._at("line", lambda: self._places.named(code, line))
+        self._at("line", lambda: self._locations.named(code, line))
 
     def _instruction(self, code: CodeType, offset: int) -> object:
         if offset not in self._writes[code]:
             return self._disable  # permanently, for this location
-        self._at("store", lambda: self._places.named(code, _line_of(code, offset)))
+        self._at("store", lambda: self._locations.named(code, _line_of(code, offset)))
         return None
 
     def _returned(self, code: CodeType, offset: int, function: object, argument: object) -> None:
         del function, argument
-        self._at("call", lambda: self._places.named(code, _line_of(code, offset)))
+        self._at("call", lambda: self._locations.named(code, _line_of(code, offset)))
 
     def _jumped(self, code: CodeType, offset: int, destination: int) -> object:
         if destination > offset:
             return self._disable
-        self._at("call", lambda: self._places.named(code, _line_of(code, destination)))
+        self._at("call", lambda: self._locations.named(code, _line_of(code, destination)))
         return None
 
 
@@ -177,8 +177,8 @@ def _line_of(code: CodeType, offset: int) -> int | None:
 class _Tracing:
     """Reports points by ``sys.settrace`` and ``sys.setprofile``, which see every function of new threads."""
 
-    def __init__(self, places: Places, at: Callable[[str, Where], None]) -> None:
-        self._places = places
+    def __init__(self, locations: Locations, at: Callable[[str, Where], None]) -> None:
+        self._locations = locations
         self._at = at
         self._writes: dict[CodeType, frozenset[int]] = {}
         self._last: dict[int, int] = {}
@@ -194,7 +194,7 @@ class _Tracing:
     def _start(self, frame: FrameType, event: str, argument: object) -> Any:
         del event, argument
         code = frame.f_code
-        if not self._places.has_points(code):
+        if not self._locations.has_points(code):
             frame.f_trace_lines = False
             return None
         if not self._lines:
@@ -206,7 +206,7 @@ class _Tracing:
 
     def _tell(self, sort: str, frame: FrameType, line: int) -> None:
         code = frame.f_code
-        self._at(sort, lambda: self._places.named(code, line))
+        self._at(sort, lambda: self._locations.named(code, line))
 
     def _in_lines(self, frame: FrameType, event: str, argument: object) -> Any:
         del argument
@@ -229,5 +229,5 @@ class _Tracing:
 
     def _in_calls(self, frame: FrameType, event: str, argument: object) -> None:
         del argument
-        if event in {"call", "c_return", "c_exception"} and self._places.has_points(frame.f_code):
+        if event in {"call", "c_return", "c_exception"} and self._locations.has_points(frame.f_code):
             self._tell("call", frame, frame.f_code.co_firstlineno if event == "call" else frame.f_lineno)

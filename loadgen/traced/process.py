@@ -13,7 +13,7 @@ import gc
 import signal
 import sys
 
-from loadgen.traced import liveness, tap
+from loadgen.traced import engine, liveness, tap
 
 
 def main(argv: list[str]) -> None:
@@ -29,13 +29,7 @@ def main(argv: list[str]) -> None:
     gc.disable()
     if options.liveness_fd is not None:
         liveness.hold_to_pipe(options.liveness_fd)
-    if options.import_from:
-        sys.path.insert(0, options.import_from)
-
-    from retracesoftware.__main__ import main as engine  # noqa: PLC0415
-
-    sys.argv = ["retracesoftware", *argv[split + 1 :]]
-    engine()
+    engine.run(argv[split + 1 :], options.import_from)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from retracesoftware import stream
 from retracesoftware.stream.reader import ExpectedBindMarker
 
 from loadgen import protocol
-from loadgen.traced.watch import NOT_THE_APPLICATION, Watch
+from loadgen.traced.call_log import NOT_THE_APPLICATION, CallLogging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,8 +123,8 @@ class TapeTurns:
         self._moved = self._now()
         self.asked: dict[int, Any] = {}
         """The call that each thread is about to make, as :mod:`loadgen.traced.calls` describes it."""
-        self.watch: Watch | None = None
-        """Observes one thread, if it is watched."""
+        self.call_logging: CallLogging | None = None
+        """Logs the calls of one thread, if it was asked for."""
         TapeTurns.current = self
 
     def __enter__(self) -> None:
@@ -239,8 +239,8 @@ class TapeTurns:
                 "the request makes a call that was not recorded, after its last recorded one",
                 replayed=self.asked.get(thread),
             )
-        if self.watch is not None and self.watch.thread == thread:
-            self.watch.took(item)
+        if self.call_logging is not None and self.call_logging.thread == thread:
+            self.call_logging.took(item)
         self._head, self._moved = None, self._now()
         self._holder = thread
         if thread not in self._depth:
@@ -261,8 +261,12 @@ class TapeTurns:
     def _advance(self) -> None:
         """Set ``_head`` to the next item of a thread that is still on the tape, or note the tape's end."""
         while self._ended is None and (self._head is None or self._head[0] in self._left):
-            if self._head is not None and self.watch is not None and self.watch.thread == self._head[0]:
-                self.watch.left(self._head[1])
+            if (
+                self._head is not None
+                and self.call_logging is not None
+                and self.call_logging.thread == self._head[0]
+            ):
+                self.call_logging.left(self._head[1])
             try:
                 thread, item = self._head = self._next()
                 if engine_io._is_bind_open(item):
@@ -300,8 +304,8 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
 
     current: OrderedBindings
 
-    def __init__(self, source: TapeTurns) -> None:
-        super().__init__(source)
+    def __init__(self, tape: TapeTurns) -> None:
+        super().__init__(tape)
         self._bindings = Bound()
         self.handles: dict[int, int] = self._bindings.handles
         """The handle of each object that has one, by its address."""

@@ -40,7 +40,7 @@ SEEN = {
 EXPLAINED = replace(
     LEFT,
     facts={
-        "watched": {"seq": 20, "seen": SEEN},
+        "call_log": {"seq": 20, "logged": SEEN},
         "engine_log": {
             "line": 8,
             "first": 7,
@@ -177,19 +177,19 @@ def test_cause_says_what_where_whose_and_what_next_and_leads_there(open_report: 
 def test_explanation_is_folded_up_under_its_cause(open_report: Callable[..., Any]) -> None:
     """What each call got, the application's own by name; what the recording has further; and the log."""
     page = open_report(EXPLAINED)
-    (watched,) = page.all(".cause .watched")
+    (call_log,) = page.all(".cause .call-log")
     assert (
-        watched.find_element("css selector", "summary").text == "Results of its 5 calls, from the recording"
+        call_log.find_element("css selector", "summary").text == "Results of its 5 calls, from the recording"
     )
-    assert not watched.find_element("css selector", "table").is_displayed()
-    for summary in page.all(".watched summary, .engine-log summary"):
+    assert not call_log.find_element("css selector", "table").is_displayed()
+    for summary in page.all(".call-log summary, .engine-log summary"):
         summary.click()
-    rows = [row.text for row in page.all(".watched tbody tr")]
+    rows = [row.text for row in page.all(".call-log tbody tr")]
     assert "return view()" in rows[0]
     assert "1795449711.3" in rows[0]
     assert "return time.time() > 0" in rows[1], "the application's own call, not the library's"
-    assert "The first 3 are left out." in watched.text
-    assert [one.text for one in page.all(".watched .stack li")] == ["an object", "b'x'"]
+    assert "The first 3 are left out." in call_log.text
+    assert [one.text for one in page.all(".call-log .stack li")] == ["an object", "b'x'"]
     assert page.one(".engine-log b").text.strip() == "loadgen: request 20 left the tape"
     assert page.complaints() == []
     assert page.accessibility() == []

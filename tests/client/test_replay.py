@@ -72,7 +72,7 @@ class Replay:
             await refire.finish_transcript(journal.open_requests)
 
     def verdict(self, requests: int) -> Verdict:
-        return self.judge.verdict(requests=requests, whole=True, client_order_same=self.client_order_same)
+        return self.judge.verdict(requests=requests, complete=True, client_order_same=self.client_order_same)
 
     def lines(self) -> list[Event]:
         with read_transcript(self.path, self.bodies) as events:

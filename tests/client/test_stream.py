@@ -94,7 +94,7 @@ async def test_the_limit_is_that_of_the_whole_request(tmp_path: Path) -> None:
     """Bytes that keep coming do not put it off: an answer that trickles, or never ends, is given up."""
 
     async def run(user: User) -> None:
-        with pytest.raises(httpx.ReadTimeout, match=r"no whole answer in 0\.3 s"):
+        with pytest.raises(httpx.ReadTimeout, match=r"no complete answer in 0\.3 s"):
             await user.http.get("/")
 
     async with served(forever) as server:

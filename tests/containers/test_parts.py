@@ -22,14 +22,14 @@ from loadgen.containers.driver_events import DriverEvents
 from loadgen.containers.group import ContainerExits
 from loadgen.core.events import Event, Failed, SessionEnd, Stage, Story, to_line
 from loadgen.core.spec import FileTraffic, RunSpec, ScenarioTraffic, Traffic
-from loadgen.engine import owner, process, scratch
+from loadgen.engine import owner, scratch, traced_process
 from loadgen.errors import EngineFault, HarnessFault, Interrupted, LoadgenError, MachineFault, ServerFault
 from loadgen.traced import liveness
 
 
 def test_both_ends_of_the_liveness_speak_the_same() -> None:
     """The server's half may not be imported by the driver's, so they are compared here."""
-    assert (attached.STOP, attached.COMPLETE, attached.RELEASE, process.RELEASE) == (
+    assert (attached.STOP, attached.COMPLETE, attached.RELEASE, traced_process.RELEASE) == (
         liveness.STOP,
         liveness.COMPLETE,
         liveness.RELEASE,

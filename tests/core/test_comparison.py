@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from loadgen.core.comparison import (
+    LISTED,
     OUTCOME_HEADER,
     OWN_HEADER,
-    PLACES,
     RULES,
     SERVED_HEADER,
     SHOWN,
@@ -101,7 +101,7 @@ def test_another_body_is_told(one: Response, body: bytes) -> None:
     """Any other body is told, whether it is JSON or not."""
     assume(body != one.body)
     found = compare(one, replace(one, body=body))
-    assert 1 <= len(found) <= PLACES + 1
+    assert 1 <= len(found) <= LISTED + 1
     assert all(difference.field.startswith("body") for difference in found)
 
 
@@ -258,8 +258,8 @@ def test_each_json_difference_is_named() -> None:
     assert [one.field for one in found] == ["body:$.a[0]", "body:$.a.length", "body:$.b"]
     many = [bytes(str([at] * 20), "ascii") for at in (1, 2)]
     found = compare(answer(many[0]), answer(many[1]))
-    assert [one.field for one in found[-2:]] == [f"body:$[{PLACES - 1}]", "body"]
-    assert found[-1].recorded == f"({20 - PLACES} more values)"
+    assert [one.field for one in found[-2:]] == [f"body:$[{LISTED - 1}]", "body"]
+    assert found[-1].recorded == f"({20 - LISTED} more values)"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ LEFT = left(protocol.CALL_NOT_RECORDED)
         ([verdict(ONE)], None, Fault.UNKNOWN, "not known"),
         ([verdict(ONE)], ["/srv/app.py"], Fault.APPLICATION, "changed after the recording: /srv/app.py"),
         ([verdict(LEFT)], [], Fault.UNKNOWN, "so it is (cal)"),
-        ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "the same answer, but not the recorded one"),
+        ([verdict(ONE), verdict(ONE)], [], Fault.APPLICATION, "give one answer, not the recorded one"),
         (
             [verdict(ONE), verdict(differing(1, ("body:$.x", "1", "3")))],
             [],

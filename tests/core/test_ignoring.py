@@ -50,5 +50,5 @@ def test_what_names_no_field_is_refused(rule: str) -> None:
 
 def test_verdict_lists_them() -> None:
     """Nothing is left out that the verdict does not say."""
-    verdict = Judge(ignoring(["json:$.at"])).verdict(requests=0, whole=False, client_order_same=None)
+    verdict = Judge(ignoring(["json:$.at"])).verdict(requests=0, complete=False, client_order_same=None)
     assert verdict.to_json()["rules"][-1]["name"] == "json:$.at"

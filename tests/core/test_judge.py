@@ -55,15 +55,15 @@ def judged(*answers: Outcome, order: tuple[int, ...] | None = None, steps: list[
     return judge
 
 
-def verdict(judge: Judge, requests: int, *, whole: bool = True) -> Verdict:
-    return judge.verdict(requests=requests, whole=whole, client_order_same=True)
+def verdict(judge: Judge, requests: int, *, complete: bool = True) -> Verdict:
+    return judge.verdict(requests=requests, complete=complete, client_order_same=True)
 
 
 # ---- identical -------------------------------------------------------------------------------------------
 
 
 def test_everything_equal_is_identical() -> None:
-    """Equal answers from the tape, the same order, a whole transcript: identical, and nothing else."""
+    """Equal answers from the tape, the same order, a complete transcript: identical, and nothing else."""
     found = verdict(judged(replayed(1), replayed(2)), 2)
     assert found.judgement is Judgement.IDENTICAL
     assert (found.requests, found.compared, found.diverged, found.order_steps) == (2, 2, 0, 4)
@@ -75,12 +75,12 @@ def test_everything_equal_is_identical() -> None:
 @given(
     compared=st.integers(0, 3),
     requests=st.integers(0, 3),
-    whole=st.booleans(),
+    complete=st.booleans(),
     order_known=st.booleans(),
     doubts=st.integers(0, 1),
 )
 def test_identical_needs_evidence_for_everything(
-    *, compared: int, requests: int, whole: bool, order_known: bool, doubts: int
+    *, compared: int, requests: int, complete: bool, order_known: bool, doubts: int
 ) -> None:
     """One missing piece of evidence, whichever, and it is undetermined, with a reason."""
     judge = Judge()
@@ -91,8 +91,8 @@ def test_identical_needs_evidence_for_everything(
         judge.order_end(list(serial(requests)))
     for _ in range(doubts):
         judge.doubt(EngineFault("stuck", advice="look"))
-    found = verdict(judge, requests, whole=whole)
-    evidence = bool(compared) and compared == requests and whole and order_known and not doubts
+    found = verdict(judge, requests, complete=complete)
+    evidence = bool(compared) and compared == requests and complete and order_known and not doubts
     assert found.judgement is (Judgement.IDENTICAL if evidence else Judgement.UNDETERMINED)
     assert bool(found.reasons) is not evidence
     assert found.compared == compared
@@ -129,7 +129,7 @@ def test_a_doubt_is_undetermined_and_kept() -> None:
     ]
 
 
-# ---- without a whole answer ------------------------------------------------------------------------------
+# ---- without a complete answer -----------------------------------------------------------------------------
 
 GONE = Failure(1, "ReadTimeout", "slow")
 ENDS = Departure(protocol.RECORDING_ENDS, "the recording ends here")
@@ -143,7 +143,7 @@ def left_behind(
     steps: tuple[int, ...],
     more: tuple[int, ...] = (),
 ) -> Verdict:
-    """Return the verdict on request 1, which got no whole answer, beside one that got its own."""
+    """Return the verdict on request 1, which got no complete answer, beside one that got its own."""
     judge = Judge()
     judge.pair(ask(2), recorded(2), replayed(2))
     judge.pair(ask(1), outcome, replay, left)
@@ -196,7 +196,7 @@ def test_what_it_did_until_then_is_compared() -> None:
     ids=["it finished", "its client had more"],
 )
 def test_less_on_the_tape_than_was_seen(outcome: Failure, steps: tuple[int, ...]) -> None:
-    """A tape that ends before what was seen of the request is not whole: undetermined."""
+    """A tape that ends before what was seen of the request is not complete: undetermined."""
     found = left_behind(outcome, BY_THE_BOUNDARY, ENDS, steps)
     assert found.judgement is Judgement.UNDETERMINED
     assert [reason.code for reason in found.reasons] == [protocol.RECORDING_INCOMPLETE]
@@ -232,7 +232,7 @@ def test_a_difference_outweighs_a_doubt() -> None:
     """A difference is proof: what else went wrong is told beside it and does not undo it."""
     judge = judged(changed(1))
     judge.doubt(EngineFault("stuck"))
-    found = verdict(judge, 9, whole=False)
+    found = verdict(judge, 9, complete=False)
     assert found.judgement is Judgement.DIVERGED
     assert found.reasons
 
@@ -338,7 +338,7 @@ def test_the_order_is_compared_piece_by_piece(one: list[int], other: list[int], 
 
 def test_clients_order_is_reported_and_not_judged() -> None:
     """In which order clients saw completions is not the server's to keep."""
-    found = judged(replayed(1)).verdict(requests=1, whole=True, client_order_same=False)
+    found = judged(replayed(1)).verdict(requests=1, complete=True, client_order_same=False)
     assert found.judgement is Judgement.IDENTICAL
     assert found.to_json()["client_order_same"] is False
 
@@ -436,7 +436,7 @@ def test_the_json_shape() -> None:
         "changed_sources": None,
         "altered": [],
         "engine_log": None,
-        "watched": None,
+        "call_log": None,
         "replays": [],
         "compared_with": None,
     }

@@ -15,7 +15,7 @@ ASKED = Request(1, 0, "GET", "/", ())
 
 
 def judgement(judge: Judge, requests: int = 1) -> Judgement:
-    return judge.verdict(requests=requests, whole=True, client_order_same=None).judgement
+    return judge.verdict(requests=requests, complete=True, client_order_same=None).judgement
 
 
 @pytest.mark.parametrize("terms", [PROCESS, CLIENT])
@@ -52,6 +52,6 @@ def test_the_clients_events_are_told_in_words() -> None:
     judge = Judge(terms=CLIENT)
     assert judge.event(1, "request 1 is sent", "request 1 is sent")
     assert not judge.event(2, "request 2 is sent", "request 1 ends")
-    order = judge.verdict(requests=2, whole=True, client_order_same=None).order
+    order = judge.verdict(requests=2, complete=True, client_order_same=None).order
     assert order is not None
     assert order.differences == (Difference("client order, step 2", "request 2 is sent", "request 1 ends"),)

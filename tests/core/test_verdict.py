@@ -14,6 +14,7 @@ from loadgen.core.conclusion import counting_replay, counting_verification
 from loadgen.core.departure import Departure
 from loadgen.core.verdict import (
     CallDifference,
+    CallLog,
     Cause,
     Database,
     Divergence,
@@ -21,14 +22,13 @@ from loadgen.core.verdict import (
     Facts,
     Fault,
     Judgement,
+    LoggedCall,
+    LoggedCalls,
     OneOf,
     Reason,
     Seconds,
-    Seen,
     Undecided,
     Verdict,
-    Watched,
-    WatchedCall,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ DIVERGENCE = st.builds(
 CAUSE = st.builds(
     Cause, st.sampled_from(Fault), TEXT, TEXT, DIVERGENCE, NUMBER, tuples(NUMBER), NUMBER, tuples(NUMBER)
 )
-SEEN = st.builds(Seen, tuples(st.builds(WatchedCall, tuples(TEXT), TEXT)), NUMBER, tuples(TEXT))
+SEEN = st.builds(LoggedCalls, tuples(st.builds(LoggedCall, tuples(TEXT), TEXT)), NUMBER, tuples(TEXT))
 FACTS = st.builds(
     Facts,
     run=TEXT,
@@ -62,7 +62,7 @@ FACTS = st.builds(
     seconds=st.none() | st.builds(Seconds, st.none() | SECONDS, SECONDS),
     changed_sources=st.none() | tuples(TEXT),
     engine_log=st.none() | st.builds(Excerpt, NUMBER, tuples(TEXT), NUMBER),
-    watched=st.none() | st.builds(Watched, NUMBER, st.none() | SEEN),
+    call_log=st.none() | st.builds(CallLog, NUMBER, st.none() | SEEN),
     replays=tuples(st.builds(OneOf, TEXT, st.sampled_from(Judgement), NUMBER)),
     compared_with=st.none() | st.tuples(TEXT, TEXT),
 )

@@ -77,8 +77,8 @@ def test_a_divergence_comes_out_with_its_details(loadgen: Loadgen) -> None:
     code, out, _ = loadgen.verify("run", "--explain", "--json").finish()
     verdict = json.loads(out)
     assert (code, len(verdict["replays"])) == (1, 2)
-    assert verdict["watched"]["seq"] == verdict["causes"][0]["first"]["seq"]
-    assert verdict["watched"]["seen"]["calls"] == []
+    assert verdict["call_log"]["seq"] == verdict["causes"][0]["first"]["seq"]
+    assert verdict["call_log"]["logged"]["calls"] == []
 
 
 @pytest.mark.parametrize("target", ["server/serve.py", "serve:app"])

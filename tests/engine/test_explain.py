@@ -67,12 +67,12 @@ def test_call_that_was_not_recorded(explained: Explained) -> None:
     assert code == 1
     assert "results of its calls, from the recording" in out
     assert "where it left the tape" in out
-    seen = verdict["watched"]["seen"]
+    seen = verdict["call_log"]["logged"]
     own = [call for call in seen["calls"] if "serve.py" in call["at"][0]]
     assert ["time.time()" in own[0]["at"][0], "time.monotonic()" in own[1]["at"][0]] == [True, True]
     assert (float(own[0]["got"]) > 1, own[1]["got"]) == (True, ""), "another call gets nothing"
-    assert verdict["watched"]["seq"] == verdict["causes"][0]["first"]["seq"]
-    assert f"request {verdict['watched']['seq']}" in "\n".join(verdict["engine_log"]["lines"])
+    assert verdict["call_log"]["seq"] == verdict["causes"][0]["first"]["seq"]
+    assert f"request {verdict['call_log']['seq']}" in "\n".join(verdict["engine_log"]["lines"])
     assert len(verdict["replays"]) == 2
 
 
@@ -81,7 +81,7 @@ def test_call_that_is_missing(explained: Explained) -> None:
     code, out, verdict = explained("drawn = random.random()", "drawn = at")
     assert code == 1
     assert "the request ended before its recording did" in out
-    (further,) = verdict["watched"]["seen"]["left_over"]
+    (further,) = verdict["call_log"]["logged"]["left_over"]
     assert 0 <= float(further) < 1
 
 
@@ -91,11 +91,11 @@ def test_other_answer_on_the_tape(explained: Explained) -> None:
     assert code == 1
     assert "it did not leave the tape" in out
     assert verdict["engine_log"] is None
-    assert len(verdict["watched"]["seen"]["calls"]) == 2
+    assert len(verdict["call_log"]["logged"]["calls"]) == 2
 
 
 def test_nothing_to_explain(explained: Explained) -> None:
     """Where all is the same there is no further replay."""
     code, out, verdict = explained("id=1", "id=1")
-    assert (code, len(verdict["replays"]), verdict["watched"]) == (0, 1, None)
+    assert (code, len(verdict["replays"]), verdict["call_log"]) == (0, 1, None)
     assert "results of its calls" not in out

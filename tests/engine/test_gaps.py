@@ -217,7 +217,7 @@ def test_signal_handlers(bench: Bench) -> None:
 CLOSED = {
     gaps.values.record_containers_as_they_were: "/changed",
     gaps.callbacks.unwrap_callbacks_off_the_tape: "/callback",
-    gaps.collector.collect_at_fixed_places: "/cycles",
+    gaps.collector.collect_at_fixed_points: "/cycles",
     gaps.collector.record_how_much_was_collected: "/collected",
     gaps.files.keep_live_descriptors_apart: "/pipe",
     gaps.raised.keep_frames_off_the_tape: "/raised",

@@ -69,7 +69,11 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
     """Return a function that replays a recorded story by a process that the test makes up."""
 
     def call(
-        mode: Mode, process: FakeProcess, story: Sequence[tuple[Event, float]] = STORY, *, whole: bool = True
+        mode: Mode,
+        process: FakeProcess,
+        story: Sequence[tuple[Event, float]] = STORY,
+        *,
+        complete: bool = True,
     ) -> Verdict:
         run = RunFolder.create(tmp_path / "run", "")
         for tape in (run.recording, run.client):
@@ -83,7 +87,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ver
                     journal.write(event, at)
                 elif isinstance(event, Response | Failure):
                     journal.complete(event, at)
-            if whole:
+            if complete:
                 journal.end([1, 2, -2, -1], 2)
         started = Started(database=str(tmp_path / "none"))
         result = Result(state=State.COMPLETE, started=started, files=run.digests())
@@ -248,7 +252,7 @@ def test_client_that_dies_or_hangs_tells_nothing(
 def test_a_cut_transcript_tells_nothing(judged: Callable[..., Verdict], mode: Mode) -> None:
     """What is compared of it is the same; but it has no end."""
     lines = lived(*STORY) if mode is CLIENT else SENT
-    verdict = judged(mode, FakeProcess(lines), whole=False)
+    verdict = judged(mode, FakeProcess(lines), complete=False)
     assert verdict.judgement is Judgement.UNDETERMINED
     assert [reason.fault for reason in verdict.reasons] == [TranscriptFault.fault]
 

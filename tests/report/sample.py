@@ -282,7 +282,7 @@ class _Session:
         }
         found = judge.verdict(
             requests=self.sample.requests,
-            whole=True,
+            complete=True,
             client_order_same=True,
             facts=msgspec.convert(facts, Facts),
         )

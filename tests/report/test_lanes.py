@@ -43,7 +43,7 @@ def test_the_two_lines_are_shown_in_their_file(tmp_path: Path) -> None:
     found = lanes(run, manifest, masker)
     assert found is not None
     assert [lane["name"] for lane in found["lanes"]] == ["request 2", "request 1"]
-    assert [one["code"] for one in found["places"]] == ["n = total", "total = n + 1", "return total"]
+    assert [one["code"] for one in found["locations"]] == ["n = total", "total = n + 1", "return total"]
     assert [turn["lines"] for turn in found["turns"]] == [[0], [0, 1], [1, 2]]
     assert [(one["marked"], one["lines"][one["marked"] - one["first"]]) for one in found["excerpts"]] == [
         (7, "    total = n + 1"),

@@ -14,7 +14,7 @@ from loadgen.core.departure import Departure
 from loadgen.testing.system import FakeSystem
 from loadgen.traced import liveness, settings
 from loadgen.traced.boundary import ENTER, Boundary
-from loadgen.traced.gaps.collector import collect_at_fixed_places
+from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def collector_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the collector of this process alone."""
-    monkeypatch.setattr(settings.CURRENT, "without", frozenset({collect_at_fixed_places.__name__}))
+    monkeypatch.setattr(settings.CURRENT, "without", frozenset({collect_at_fixed_points.__name__}))
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.traced.points import KINDS, Places, writes
+from loadgen.traced.points import KINDS, Locations, writes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ sys.path.insert(0, {folder!r})
 from loadgen.traced import points
 import app
 seen = []
-places = points.Places({folder!r})
-points.watch({kind!r}, places, lambda: True, threading.get_ident,
+locations = points.Locations({folder!r})
+points.install({kind!r}, locations, lambda: True, threading.get_ident,
              lambda kind, number, where: seen.append((kind, number, where())))
 thread = threading.Thread(target=app.main)
 thread.start()
@@ -91,12 +91,12 @@ def test_points_are_the_same_again(tmp_path: Path, kind: str) -> None:
 
 def test_only_the_application_has_points(tmp_path: Path) -> None:
     """Neither libraries in its folder, nor templates, nor anything elsewhere; without a folder, nothing."""
-    places = Places(str(tmp_path))
-    assert places.is_own(f"{tmp_path}/app.py")
-    assert not places.is_own(f"{tmp_path}/venv/lib/site-packages/flask/app.py")
-    assert not places.is_own(f"{tmp_path}/templates/page.html")
-    assert not places.is_own(f"{tmp_path}-other/app.py")
-    assert not Places("").is_own("/app.py")
+    locations = Locations(str(tmp_path))
+    assert locations.is_own(f"{tmp_path}/app.py")
+    assert not locations.is_own(f"{tmp_path}/venv/lib/site-packages/flask/app.py")
+    assert not locations.is_own(f"{tmp_path}/templates/page.html")
+    assert not locations.is_own(f"{tmp_path}-other/app.py")
+    assert not Locations("").is_own("/app.py")
 
 
 def test_writes_of_what_the_line_did_not_read_have_no_point() -> None:

@@ -80,9 +80,9 @@ def parse(file: Path, content: dict[str, Any], notes: Notes) -> list[Found]:
     Raises:
         UsageError: one cannot be sent; the message has its name.
     """
-    whole = content.get("collection", content)
+    root = content.get("collection", content)
     collection = _Collection(file.absolute().parent, notes)
-    return list(_items(file, whole, collection, (), whole.get("auth")))
+    return list(_items(file, root, collection, (), root.get("auth")))
 
 
 def _items(

@@ -90,18 +90,18 @@ class Sampler:
         return self._of_type(schema, depth)
 
     def _all(self, schema: dict[str, Any], depth: int) -> Any:
-        whole: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+        merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
         for part in map(self.resolved, schema["allOf"]):
             if isinstance(part, dict):
                 for key, value in part.items():
-                    match whole.get(key), value:
+                    match merged.get(key), value:
                         case (dict() as one, dict() as other):
-                            whole[key] = one | other
+                            merged[key] = one | other
                         case (list() as one, list() as other):
-                            whole[key] = [*one, *other]
+                            merged[key] = [*one, *other]
                         case _:
-                            whole[key] = value
-        return self.value(whole, depth + 1)
+                            merged[key] = value
+        return self.value(merged, depth + 1)
 
     def _of_type(self, schema: dict[str, Any], depth: int) -> Any:  # noqa: PLR0911 - one a type
         kind = schema.get("type")

@@ -84,7 +84,7 @@ def commands(text: str) -> Iterator[list[Word]]:
             continue
         if kind in {"gap", "end"}:
             if word is not None:
-                words.append(word.whole())
+                words.append(word.joined())
                 word = None
             if kind == "end" and words:
                 yield words
@@ -95,7 +95,7 @@ def commands(text: str) -> Iterator[list[Word]]:
         line += found[0].count("\n")
         at = found.end()
     if word is not None:
-        words.append(word.whole())
+        words.append(word.joined())
     if words:
         yield words
 
@@ -113,7 +113,7 @@ class _Word:
         self._text += text
         self._bare += "q" * max(1, len(text)) if is_quoted else text
 
-    def whole(self) -> Word:
+    def joined(self) -> Word:
         """Return the word.
 
         Raises:

@@ -76,8 +76,8 @@ async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], 
     ended = await trial.work(Record(spec=spec, folder=str(run)), folder, limit)
     try:
         opened, manifest = RunFolder.open(run)
-        whole = manifest.result.state is State.COMPLETE
-        return look(opened, invariants) if whole else Tried((), (), 0, run, ended.failure().headline)
+        complete = manifest.result.state is State.COMPLETE
+        return look(opened, invariants) if complete else Tried((), (), 0, run, ended.failure().headline)
     except (LoadgenError, OSError, ValueError) as error:
         return Tried((), (), 0, run, str(error))
 

@@ -32,9 +32,9 @@ function callTable(rows) {
   return make("table.differences",
     make("thead", make("tr", make("th", { scope: "col" }, "Call"), make("th.side-rec", { scope: "col" }, "recorded"), make("th.side-rep", { scope: "col" }, "replayed"))),
     make("tbody", rows.map(({ what, recorded, replayed, where, times }) => {
-      const [place] = where ? placed(where) : [""];
+      const [location] = where ? located(where) : [""];
       return make("tr",
-        make("th", { scope: "row" }, what, times > 1 && ` × ${number(times)}`, place && make("small.quiet.place", place)),
+        make("th", { scope: "row" }, what, times > 1 && ` × ${number(times)}`, location && make("small.quiet.location", location)),
         side("rec", recorded, replayed), side("rep", replayed, recorded));
     })));
 }

@@ -20,8 +20,8 @@ function showCause(store, cause) {
   say("Next", cause.advice);
   const link = make("a.jump", { href: `#cause-${cause.number}` }, cause.others || `See request ${number(cause.first)}`);
   link.addEventListener("click", (event) => { event.preventDefault(); jumpToCause(cause.number); });
-  const { watched } = store.data.verification;
-  const seen = watched && watched.seq === cause.first && watched.seen;
+  const { call_log: callLog } = store.data.verification;
+  const seen = callLog && callLog.seq === cause.first && callLog.logged;
   return make("article.cause",
     make("p.cause-top", faultLabel(cause), causes.length > 1 && make("span.quiet", `Cause ${cause.number} of ${number(causes.length)}`)),
     make("h2", cause.request && make("code", cause.request), cause.what[0].toUpperCase() + cause.what.slice(1)), rows, seen && showWatched(seen), link);
@@ -32,11 +32,11 @@ function showWatched({ calls, count, left_over }) {
   const far = (call) => FAR.test(call);
   const own = (at) => at.find((call) => !far(call)) || at[0];
   const rows = calls.map(({ at, got }) => {
-    const [place, line] = placed(own(at));
-    return make("tr", make("td", make("code", line || place), line && make("small.quiet", place)), make("td", make("code", got || "nothing")));
+    const [location, line] = located(own(at));
+    return make("tr", make("td", make("code", line || location), line && make("small.quiet", location)), make("td", make("code", got || "nothing")));
   });
   const skipped = count - calls.length;
-  return make("details.watched", make("summary", `Results of its ${plural(count, "call")}, from the recording`),
+  return make("details.call-log", make("summary", `Results of its ${plural(count, "call")}, from the recording`),
     skipped > 0 && make("p.quiet", `The first ${number(skipped)} are left out.`),
     make("div.table-wrap", { tabindex: "0", role: "group", "aria-label": "Calls, in order" }, make("table.table.calls",
       make("thead", make("tr", make("th", { scope: "col" }, "call"), make("th", { scope: "col" }, "got"))), make("tbody", rows))),
@@ -52,16 +52,16 @@ function showEngineLog({ first, line, lines }) {
 const FAR = /\/(site|dist)-packages\/|\/lib\/python3|^<frozen /;
 
 // Split a call into its location and its line of code.
-function placed(call) {
-  const [, place, line] = /^(.*?:\d+ in [^:]*)(?:: (.*))?$/s.exec(call) || [null, call, ""];
-  return [place, line];
+function located(call) {
+  const [, location, line] = /^(.*?:\d+ in [^:]*)(?:: (.*))?$/s.exec(call) || [null, call, ""];
+  return [location, line];
 }
 
 // Where a request left the tape; the application's own calls are highlighted.
 function showStack(calls) {
   const items = calls.map((call) => {
-    const [place, line] = placed(call);
-    return make(FAR.test(place) ? "li.far" : "li", place, line && make("code", line));
+    const [location, line] = located(call);
+    return make(FAR.test(location) ? "li.far" : "li", location, line && make("code", line));
   });
   return make("ol.code.stack", { tabindex: "0", "aria-label": "Calls, innermost first" }, items);
 }

@@ -60,11 +60,11 @@ function drawHistogram({ edges, counts }) {
   const element = byId("histogram");
   if (edges.length < 2) return null;
   const low = Math.log10(edges[0]), width = (Math.log10(edges[edges.length - 1]) - low) / (edges.length - 1);
-  const place = (ms) => (Math.log10(ms) - low) / width - 0.5;
+  const fraction = (ms) => (Math.log10(ms) - low) / width - 0.5;
   const marks = [], kept = new Set();
   for (let power = Math.floor(low); power <= Math.log10(edges[edges.length - 1]); power++) {
     for (const step of [1, 2, 5]) {
-      const at = place(step * 10 ** power);
+      const at = fraction(step * 10 ** power);
       if (at > -0.5 && at < edges.length - 1.5) marks.push([at, step * 10 ** power]);
     }
   }

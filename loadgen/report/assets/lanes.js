@@ -39,7 +39,7 @@ function showTurn(store, found, turn) {
   const button = make("button", { type: "button" }, name);
   if (known) button.addEventListener("click", () => openDetail(store, row, null));
   else button.disabled = true;
-  const lines = turn.lines.map((at) => showPlace(found.places[at]));
+  const lines = turn.lines.map((at) => showLocation(found.locations[at]));
   const item = make(`div.turn${isSwitch(turn) ? ".stopped" : ""}`, { role: "listitem" }, button, make("div.turn-lines", lines), showEnd(found, turn));
   item.style.setProperty("--lane", turn.lane + 1);
   item.style.setProperty("--at", found.turns.indexOf(turn) + 1);
@@ -47,16 +47,16 @@ function showTurn(store, found, turn) {
   return item;
 }
 
-function showPlace(place) {
-  return make("div.place", make("span.at", `${place.file}:${place.line}`), make("code", place.code || place.function));
+function showLocation(location) {
+  return make("div.location", make("span.at", `${location.file}:${location.line}`), make("code", location.code || location.function));
 }
 
 function showEnd(found, turn) {
   const to = turn.to >= 0 ? found.lanes[turn.to].name : "";
   if (isSwitch(turn)) {
-    const place = turn.at >= 0 ? found.places[turn.at] : null;
-    const where = !place ? "after a recorded call" : (turn.why === "line" ? ["before ", make("code", place.code || `${place.file}:${place.line}`)] : turn.why === "store"
-      ? ["in the middle of ", make("code", place.code || `${place.file}:${place.line}`)] : ["after a call at ", make("code", `${place.file}:${place.line}`)]);
+    const location = turn.at >= 0 ? found.locations[turn.at] : null;
+    const where = !location ? "after a recorded call" : (turn.why === "line" ? ["before ", make("code", location.code || `${location.file}:${location.line}`)] : turn.why === "store"
+      ? ["in the middle of ", make("code", location.code || `${location.file}:${location.line}`)] : ["after a call at ", make("code", `${location.file}:${location.line}`)]);
     return make("p.end", make("b", "Stopped "), where, to && ` — ${to} goes on`);
   }
   return WHY[turn.why] ? make("p.end.quiet", WHY[turn.why], turn.why !== "end" && to && ` — ${to} goes on`) : null;

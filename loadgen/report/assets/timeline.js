@@ -155,11 +155,11 @@ class Lanes {
   drawOverview() {
     const width = this.overview.parentElement.clientWidth, height = 46;
     const context = this.fit(this.overview, width, height), usable = width - this.gutter;
-    const place = (value) => this.gutter + (value / this.whole[1]) * usable;
+    const toPixel = (value) => this.gutter + (value / this.whole[1]) * usable;
     const buckets = Math.max(1, Math.floor(usable / 2));
     if (!this.flight || this.flight.buckets !== buckets) this.flight = { buckets, curves: this.store.sides.map((_, side) => this.open(side, buckets)) };
     const most = Math.max(1, ...this.flight.curves.flatMap((curve) => [...curve]));
-    const [from, to] = this.view.map(place);
+    const [from, to] = this.view.map(toPixel);
     this.flight.curves.forEach((curve, side) => {
       const tint = colour(side ? "rep" : "rec");
       context.beginPath();
@@ -173,7 +173,7 @@ class Lanes {
     context.fillStyle = colour("bad");
     for (const seq of this.store.data.differ) {
       const span = this.span(this.store.sides.length - 1, seq - 1);
-      if (span) context.fillRect(place(span[0]), 0, 2, 7);
+      if (span) context.fillRect(toPixel(span[0]), 0, 2, 7);
     }
     context.strokeStyle = colour("ink-3");
     context.lineWidth = 1;

@@ -63,13 +63,13 @@ class Timeline extends PaintedLanes {
     this.overview.addEventListener("pointermove", (event) => { if (event.buttons) slide(event); });
   }
 
-  place(event) {
+  pointer(event) {
     const frame = this.canvas.getBoundingClientRect();
     return [event.clientX - frame.left, event.clientY - frame.top];
   }
 
   down(event) {
-    const [x, y] = this.place(event);
+    const [x, y] = this.pointer(event);
     if (event.button || x > this.width) return;
     this.pointers.set(event.pointerId, x);
     if (this.pointers.size === 2) {
@@ -80,7 +80,7 @@ class Timeline extends PaintedLanes {
   }
 
   moveTo(event) {
-    const [x, y] = this.place(event);
+    const [x, y] = this.pointer(event);
     if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, x);
     const { drag } = this;
     if (!drag) { this.hover(x, y); return; }

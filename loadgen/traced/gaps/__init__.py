@@ -18,7 +18,7 @@ from loadgen.traced.gaps.bindings import (
     let_proxies_be_what_they_stand_for,
 )
 from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
-from loadgen.traced.gaps.collector import collect_at_fixed_places, record_how_much_was_collected
+from loadgen.traced.gaps.collector import collect_at_fixed_points, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
     fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
@@ -66,7 +66,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     record_how_much_was_collected,
 )
 
-ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_places))
+ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_points))
 """All names that ``--without`` accepts."""
 
 

@@ -76,7 +76,7 @@ class Collections:
         self._largest = None
 
 
-def collect_at_fixed_places() -> Collections:
+def collect_at_fixed_points() -> Collections:
     """Freeze the objects of start-up, switch automatic collection off, and return the replacement."""
     gc.collect()
     gc.freeze()

@@ -11,7 +11,7 @@ LONGEST = 2000
 """Characters kept of an error's message."""
 
 
-def position(error: BaseException, file: str) -> str:
+def location(error: BaseException, file: str) -> str:
     """Return the innermost line of *file* that *error* passed through, as ``shop.py, line 7``; or nothing."""
     found = lines(error, file)
     return f"{Path(file).name}, line {found[-1]}" if found else ""

@@ -1,4 +1,4 @@
-"""Watches one request in a replay: what its calls take from the tape, and what remains there."""
+"""Logs the calls of one request in a replay: what they take from the tape, and what remains there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Frame = tuple[str, int, str]
 """File, line, function. The line's text is read for the report: opening a file here would be on the tape."""
 
 
-class Watch:
+class CallLogging:
     """The calls of logical thread *thread*."""
 
     def __init__(self, thread: int, show: Callable[[Any], str]) -> None:

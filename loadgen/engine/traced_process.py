@@ -30,7 +30,7 @@ END_LIMIT = 20.0
 """Time limit for a process to exit after it was asked to."""
 
 
-class Traced:
+class TracedProcess:
     """A traced process. Output goes to the log; with ``events=True`` the process emits events on stdout."""
 
     def __init__(self, process: anyio.abc.Process, log: Path, liveness: int) -> None:
@@ -58,8 +58,8 @@ class Traced:
         assert self._process.stdout is not None
         rest = b""
         async for chunk in self._process.stdout:
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
+            *complete, rest = (rest + chunk).split(b"\n")
+            for line in complete:
                 yield line
 
     async def release_input(self) -> None:
@@ -115,7 +115,7 @@ async def traced(
     *,
     events: bool = True,
     inherited: tuple[int, ...] = (),
-) -> AsyncIterator[Traced]:
+) -> AsyncIterator[TracedProcess]:
     """Run a process under the engine; *command* receives the options for the liveness pipe.
 
     With *events*, the process emits events on stdout, and its stdin stays open. It inherits the descriptors
@@ -143,7 +143,7 @@ async def traced(
                 pass_fds=(liveness, *inherited),
             )
         try:
-            yield Traced(process, log, held)
+            yield TracedProcess(process, log, held)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(END_LIMIT):
                 send(process, signal.SIGKILL)
