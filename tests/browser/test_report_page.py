@@ -330,7 +330,7 @@ def test_calls_are_side_by_side_by_route_and_beside_the_answers(open_report: Cal
     assert page.one("#call-list td.rec").text.startswith("db.Cursor.execute('insert into users")
     assert page.one("#call-list td.rep").text.startswith("db.Cursor.execute('update users")
     assert page.one("#call-list td.rep mark").text.startswith("update users")
-    assert page.one("#call-list .place").text == "/srv/shop/store.py:7 in add"
+    assert page.one("#call-list .location").text == "/srv/shop/store.py:7 in add"
     assert "Calls that differ" in page.one("#divergence-list .exchange").text
     assert page.one("#facts").text.count("2 effects changed") == 1
 

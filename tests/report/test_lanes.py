@@ -53,7 +53,7 @@ def test_the_two_lines_are_shown_in_their_file(tmp_path: Path) -> None:
     changed = lanes(run, manifest, masker)
     assert changed is not None
     assert not changed["excerpts"]
-    assert {one["code"] for one in changed["places"]} == {""}
+    assert {one["code"] for one in changed["locations"]} == {""}
 
 
 def test_other_runs_have_no_lanes(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def test_a_client_that_left_leaves_again() -> None:
     noted = await again(transcript(1, "ClientLeft 1", times={0: 1.0, 1: 1.1}), Server(never))
     assert noted.events[1] == Failure(1, "ClientLeft", "the client left, as in the recorded run")
     noted = await again(transcript(1, -1), Server(never), limit=0.1)
-    assert noted.events[1] == Failure(1, "ReadTimeout", "no whole answer in 0.1 s")
+    assert noted.events[1] == Failure(1, "ReadTimeout", "no complete answer in 0.1 s")
 
 
 async def test_a_stop() -> None:
