@@ -138,7 +138,7 @@ def compared(verdict: Verdict) -> str:
 
 
 def unanswered(verdict: Verdict) -> str:
-    """Say how many requests got no whole answer while recording, and why; empty if all got one."""
+    """Say how many requests got no complete answer while recording, and why; empty if all got one."""
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.unanswered.items())
     if not kinds:
         return ""

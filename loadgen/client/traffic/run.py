@@ -105,7 +105,7 @@ class Again:
             outcome = (
                 arriving.failure(LEFT, "the client left, as in the recorded run")
                 if one.leaves
-                else arriving.failure("ReadTimeout", f"no whole answer in {self._timeout:g} s")
+                else arriving.failure("ReadTimeout", f"no complete answer in {self._timeout:g} s")
             )
         self._journal.complete(outcome)
         one.answered.set()
