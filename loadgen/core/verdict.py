@@ -325,7 +325,7 @@ class Verdict:
     before_application: int = 0
     """Number of compared answers that the HTTP server gave itself, before the application."""
     unanswered: dict[str, int] = field(default_factory=dict)
-    """How many requests, of those compared, got no complete answer while recording, by the kind of failure."""
+    """Number of compared requests that got no complete answer while recording, by the kind of failure."""
     causes: tuple[Cause, ...] = ()
     """The causes of the divergences, in the server's order."""
     facts: Facts = Facts()
