@@ -8,6 +8,14 @@ a verdict.
 VERSION = 3
 """Version of the protocol; changes with any of the names and codes below."""
 
+TAPE = 1
+"""Version of what recordings hold, and of how a replay understands it.
+
+A newer loadgen replays the recordings of an older one with the same version. Raise it with each change after
+which a replay would not follow an older recording: another item on the tape, another order, another
+description of a call. ``tests/engine/test_tape_contract.py`` notices such a change.
+"""
+
 # ---- headers ---------------------------------------------------------------------------------------------
 
 SEQ_HEADER = "X-Loadgen-Seq"
@@ -82,6 +90,8 @@ RECORDING_INCOMPLETE = "recording-incomplete"
 NOTHING_RECORDED = "nothing-recorded"
 """No request got an answer while recording, so there is nothing to compare."""
 NOT_ALL_COMPARED = "not-all-compared"
+LOADGEN_CHANGED = "loadgen-changed"
+"""Unchanged code differs from its recording, which an older or newer loadgen made."""
 
 # ---- marks in a server's log, at the beginning of a line -------------------------------------------------
 

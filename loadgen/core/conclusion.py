@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from loadgen import protocol
 from loadgen.core.diagnosis import diagnosed
-from loadgen.core.verdict import Judgement, OneOf, worst
+from loadgen.core.verdict import Fault, Judgement, OneOf, Reason, worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def concluded(
 
     *changed* names the files of the code that are not what was recorded, ``None`` where that is not known;
     *altered*, what else is not; *engine_log* is the engine's first message in the log of the replay that
-    counts.
+    counts. If loadgen is not what recorded them, see :func:`_of_another_loadgen`.
     """
     verdicts = [verdict for _, verdict in replays]
     libraries = [
@@ -53,6 +54,9 @@ def concluded(
     ]
     known = [*changed, *libraries] if changed is not None else libraries or None
     found = diagnosed(verdicts[counting_replay(verdicts)], verdicts, known)
+    loadgen = next((one for one in altered if one.what == "loadgen"), None)
+    if loadgen is not None:
+        found = _of_another_loadgen(found, loadgen, code_changed=bool(known))
     call_logs = [verdict.facts.call_log for verdict in verdicts if verdict.facts.call_log is not None]
     return replace(
         found,
@@ -65,3 +69,38 @@ def concluded(
             replays=tuple(OneOf(name, verdict.judgement, verdict.diverged) for name, verdict in replays),
         ),
     )
+
+
+_AGAIN = "Verify it with the loadgen that recorded it, or record it again: loadgen accept RUN"
+
+
+def _of_another_loadgen(found: Verdict, loadgen: Altered, *, code_changed: bool) -> Verdict:
+    """Return *found*, a verdict on the recording of another *loadgen*, without faults that it cannot prove.
+
+    The change of loadgen explains any difference of unchanged code, and of changed code any after a request
+    has left the tape. Without another cause, the verdict is undetermined.
+    """
+    what = f"loadgen changed after the recording, from {loadgen.recorded} to {loadgen.now}"
+    on_the_tape = not found.undecided and all(one.left is None for one in found.divergences)
+    proves = code_changed and on_the_tape
+
+    def stays(fault: str) -> bool:
+        return proves or fault == Fault.TRANSCRIPT
+
+    causes = tuple(
+        one
+        if stays(one.fault)
+        else replace(one, fault=Fault.UNKNOWN, why=f"{what}; {one.why}", advice=_AGAIN)
+        for one in found.causes
+    )
+    blamed = (Fault.ENGINE, Fault.APPLICATION)
+    reasons = tuple(
+        replace(one, fault="harness", message=f"{what}, and: {one.message}", advice=_AGAIN)
+        if one.fault in blamed and not stays(one.fault)
+        else one
+        for one in found.reasons
+    )
+    if found.judgement is not Judgement.DIVERGED or proves or any(stays(one.fault) for one in causes):
+        return replace(found, causes=causes, reasons=reasons)
+    doubt = Reason("harness", f"{what}, and the replay differs", _AGAIN, protocol.LOADGEN_CHANGED)
+    return replace(found, judgement=Judgement.UNDETERMINED, causes=causes, reasons=(*reasons, doubt))

@@ -96,10 +96,10 @@ class Altered:
     """Something around the code that has changed since the recording."""
 
     what: str
-    """``package``, ``file`` or ``variable``."""
+    """``package``, ``file``, ``variable`` or ``loadgen``."""
     name: str
     recorded: str
-    """The recorded value, if it is not secret: the version of a package."""
+    """The recorded value, if it is not secret: the version of a package or of loadgen."""
     now: str
     """The current value; empty for a missing package."""
 

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen import __version__
+from loadgen import __version__, protocol
 from loadgen.errors import MachineFault, RecordingFault, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ READ_TIMEOUT_MS = 100
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a recording depends on; all must match at replay.
+    """Return the versions that a recording depends on; :func:`check_versions` says which must match.
 
     Raises:
         MachineFault: the engine is missing, or is not the build that the boundary was made for.
@@ -64,6 +64,7 @@ def versions() -> dict[str, str]:
     return {
         "loadgen": __version__,
         "engine": f"{PACKAGE} {installed}",
+        "tape": str(protocol.TAPE),
         "boundary": _digest(PACKAGED, [TRACED, *INSIDE]),
         "package": _digest(PACKAGED, [PACKAGED]),
         "libraries": _libraries("loadgen"),
@@ -76,7 +77,7 @@ def versions() -> dict[str, str]:
 _MUST_MATCH = {
     "engine": "a different engine",
     "python": "a different Python",
-    "boundary": "a different request boundary (a different loadgen)",
+    "tape": "a loadgen whose recordings are different",
 }
 
 
@@ -105,6 +106,15 @@ def check_versions(recorded: Mapping[str, str], *, client: bool = False, in_plac
                 f"the recording was made with {what}: {recorded.get(name)!r}, not {here[name]!r}",
                 advice="Verify with the installation that recorded it, or record again.",
             )
+
+
+def changed_boundary(recorded: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the recorded and the current loadgen, if its code inside the server is not the same."""
+    here = versions()
+    if recorded.get("boundary") in {None, here["boundary"]}:
+        return None
+    then, now = (f"{one.get('loadgen', '')} ({one['boundary']})" for one in (recorded, here))
+    return then, now
 
 
 def is_source(path: Path) -> bool:

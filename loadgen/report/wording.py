@@ -427,7 +427,7 @@ def altered(verdict: Verdict, masker: Masker) -> list[str]:
     told = []
     for one in verdict.facts.altered:
         name = masker.text(one.name)
-        if one.what == "package":
+        if one.what in {"package", "loadgen"}:
             told.append(f"{name} {one.recorded} is now {one.now or 'gone'}")
         else:
             what = "changed" if one.what == "file" else "has another value"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.verdict import Altered
+from loadgen.engine import retrace
 from loadgen.store.code_digests import changed, digests, folders, home
 
 if TYPE_CHECKING:
@@ -96,10 +97,12 @@ def altered(
     """Return all changes around the code; *environment* is the recorded server's."""
     if manifest.image:
         return []
+    loadgen = retrace.changed_boundary(manifest.result.versions)
+    own = [Altered("loadgen", "loadgen", *loadgen)] if loadgen else []
     files = [Altered("file", path, "", "") for path in changed(manifest.data_files, moved) or ()]
     variables = [
         Altered("variable", name, "", "")  # values may be secrets
         for name in manifest.spec.server_env
         if name in os.environ and name in environment and os.environ[name] != environment[name]
     ]
-    return [*changed_packages(manifest), *files, *variables]
+    return [*own, *changed_packages(manifest), *files, *variables]

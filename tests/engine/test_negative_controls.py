@@ -19,6 +19,7 @@ import pytest
 
 from loadgen.client.control import Control
 from loadgen.client.transport import WireTransport
+from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.modes.local import LocalHost
@@ -328,15 +329,25 @@ def test_recording_cut_short_unnoticed(bench: Bench, copied: Callable[[], RunFol
     assert verdict.reasons or verdict.divergences
 
 
-@pytest.mark.parametrize("name", ["python", "engine", "boundary"])
+@pytest.mark.parametrize("name", ["python", "engine", "tape"])
 def test_recorded_by_another_version(bench: Bench, copied: Callable[[], RunFolder], name: str) -> None:
-    """A recording of another Python, engine or boundary is refused, and the message says which."""
+    """A recording of another Python, engine or version of the tape is refused, and the message says which."""
     run = copied()
     _, manifest = RunFolder.open(run.path)
     rewrite_manifest(run, versions={**manifest.result.versions, name: "something else"})
     verdict = bench.verify().verdict
     assert verdict.judgement is Judgement.UNDETERMINED
     assert "something else" in verdict.reasons[0].message
+
+
+def test_recorded_by_another_boundary(bench: Bench, copied: Callable[[], RunFolder]) -> None:
+    """A recording of a loadgen with the same version of the tape is replayed, and the verdict names it."""
+    run = copied()
+    _, manifest = RunFolder.open(run.path)
+    rewrite_manifest(run, versions={**manifest.result.versions, "boundary": "older"})
+    verdict = bench.conclude(ModeName.BOUNDARY).verdict
+    assert verdict.judgement is Judgement.IDENTICAL
+    assert [(one.what, "older" in one.recorded) for one in verdict.facts.altered] == [("loadgen", True)]
 
 
 def test_recording_never_completed(bench: Bench, copied: Callable[[], RunFolder]) -> None:
