@@ -3,11 +3,15 @@
     python benchmarks/races.py FOLDER [--only counter,rename] [--seeds 20] [--points lines] [--parts racy]
     python benchmarks/races.py FOLDER --table
 
-A part is a planted race with its points, its Python, and what is done: ``racy`` hunts until something breaks,
-``--most`` trials at most, reduces the failure and replays it 20 times, as ``loadgen races`` does; ``twins``
-hunts the fixed application, where a finding is an error; ``turns`` and ``parallel`` record as often without
-a strategy. Each part is a file in FOLDER, written after each seed: started again, the benchmark goes on
-where it was. ``--table`` prints what the documentation has.
+A part is what is done with the planted races: ``racy`` hunts until something breaks, ``--most`` trials at
+most, reduces the failure and replays it 20 times, as ``loadgen races`` does; ``twins`` hunts the fixed
+applications, where a finding is an error; ``turns`` and ``parallel`` record as often without a strategy. With
+``--strategies pct:3``, ``racy`` and ``twins`` use only this strategy, and what is found is not reduced.
+
+Each part, with its points and its Python, is a file in FOLDER with a line for each hunt. Started again, the
+benchmark goes on where it was. ``--table`` prints what the documentation has, which is made from the files in
+``benchmarks/planted/results``. After a change of the strategies, delete the files and measure again: each
+line has the digest of the loadgen that made it.
 """
 
 import argparse
@@ -17,7 +21,8 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,37 +34,73 @@ from planted.applications import PLANTED, Planted
 from loadgen.check import invariants
 from loadgen.client.session import Stop
 from loadgen.core.spec import Explore, Load, Points, RunSpec, ScenarioTraffic, Schedule
-from loadgen.hunt.races.hunting import LIMIT, Setting, hunt
+from loadgen.engine import retrace
+from loadgen.hunt.fleet import LocalFleet
+from loadgen.hunt.races.hunting import LIMIT, ROTATION, Setting, hunt
 from loadgen.hunt.races.narrowing import Narrowed, Narrowing, replayed
 from loadgen.hunt.races.trial import attempt
-from loadgen.store.files import write_json
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 COLUMNS = ("race", "found", "trials: median, most", "seconds: median, most", "replays identical",
            "lines right", "twin reported", "turns", "parallel")  # fmt: skip
+BY_STRATEGY = ("race", *ROTATION)
 Hunt = dict[str, Any]
+Hunts = dict[str, list[Hunt]]
+MARKS = ("stopped", "ran")
+CODE = retrace.versions()["package"]
 
 
-def setting(planted: Planted, folder: Path, seed: int, points: Points, most: int, *, fixed: bool) -> Setting:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is done with a planted race, and how."""
+
+    name: str
+    points: Points
+    most: int
+    """Trials of a hunt."""
+    strategies: tuple[str, ...] = ROTATION
+
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        only = () if self.strategies == ROTATION else ("+".join(self.strategies).replace(":", ""),)
+        points = () if self.name in {"turns", "parallel"} else (str(self.points),)
+        return f"{'-'.join((self.name, *points, *only, PYTHON))}.jsonl"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it hunts the twin."""
+        return self.name == "twins"
+
+
+def setting(planted: Planted, folder: Path, seed: int, part: Part) -> Setting:
     """Write an application into *folder*, and return how it is hunted."""
-    (folder / "app.py").write_text(planted.source(fixed=fixed), encoding="utf-8")
+    (folder / "app.py").write_text(planted.source(fixed=part.fixed), encoding="utf-8")
     (folder / "load.py").write_text(planted.scenario(), encoding="utf-8")
     spec = RunSpec(
         target=(str(folder / "app.py"),),
         cwd=str(folder),
         load=Load(concurrency=8, iterations=2, seed=seed, timeout=20),
         traffic=ScenarioTraffic(scenario=str(folder / "load.py")),
-        explore=Explore(points=points),
+        explore=Explore(points=part.points),
         invariants=planted.invariants,
     )
     work = folder / "hunt"
     work.mkdir()
-    # Seeds of one hunt are not those of the next.
-    return Setting(spec, invariants(spec.invariants), work, seconds=3600, seed=1000 * seed, most=most)
+    return Setting(
+        spec,
+        invariants(spec.invariants),
+        work,
+        LocalFleet(1),
+        seconds=3600,
+        seed=1000 * seed,  # seeds of one hunt are not those of the next
+        most=part.most,
+        strategies=part.strategies,
+    )
 
 
-async def explored(where: Setting, planted: Planted, *, fixed: bool) -> Hunt:
-    """Hunt once; what is found is reduced and replayed, but for a twin."""
+async def explored(where: Setting, planted: Planted, *, narrow: bool) -> Hunt:
+    """Hunt once; with *narrow*, what is found is reduced and replayed."""
     began = monotonic()
     found = await hunt(where, Stop(), lambda *_: None)
     figures: Hunt = {
@@ -71,14 +112,14 @@ async def explored(where: Setting, planted: Planted, *, fixed: bool) -> Hunt:
         "why": found.why,
         "found_after": round(found.seconds, 1),
     }
-    if found.found is not None and found.spec is not None and not fixed:
-        narrowed = await Narrowing(where, found.spec, found.found, Stop(), lambda _: None).narrow(
-            found.measured
-        )
+    if found.found is not None and found.spec is not None and narrow:
+        narrowing = Narrowing(where, found.spec, found.found, Stop(), lambda _: None)
+        narrowed = await narrowing.narrow(found.measured)
         same, of = await replayed(narrowed.tried.run, where.limit)
         figures |= {
             "requests": narrowed.tried.requests,
             "preemptions": sum(one.is_preemption for one in narrowed.script),
+            "narrowing": narrowed.trials,
             "repeats": narrowed.repeats,
             "lines": _lines(narrowed, planted),
             "identical": same,
@@ -102,71 +143,99 @@ async def plain(where: Setting, schedule: Schedule, most: int) -> Hunt:
     """Record until something breaks, with the threads in turns or in parallel."""
     spec = replace(where.spec, schedule=schedule, explore=Explore())
     for number in range(1, most + 1):
-        tried = await attempt(spec, where.folder / str(number), where.invariants, LIMIT)
+        tried = await attempt(where.fleet, spec, where.folder / str(number), where.invariants, LIMIT)
         if tried.broken:
             return {"found": True, "trials": number, "what": tried.broken[0].message}
     return {"found": False, "trials": most, "what": ""}
 
 
-def once(planted: Planted, part: str, seed: int, points: Points, most: int) -> Hunt:
+def once(planted: Planted, part: Part, seed: int) -> Hunt:
     """Make one hunt of a part; return its figures."""
     folder = Path(tempfile.mkdtemp(prefix=f"loadgen-{planted.name}-"))
     try:
-        where = setting(planted, folder, seed, points, most, fixed=part == "twins")
+        where = setting(planted, folder, seed, part)
         call: Callable[[], Any]
-        if part in {"turns", "parallel"}:
-            call = lambda: plain(where, Schedule(part), most)  # noqa: E731
+        if part.name in {"turns", "parallel"}:
+            call = lambda: plain(where, Schedule(part.name), part.most)  # noqa: E731
         else:
-            call = lambda: explored(where, planted, fixed=part == "twins")  # noqa: E731
-        return {"seed": seed, **anyio.run(call)}
+            narrow = not part.fixed and part.strategies == ROTATION
+            call = lambda: explored(where, planted, narrow=narrow)  # noqa: E731
+        return {"race": planted.name, "seed": seed, "loadgen": CODE, **anyio.run(call)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def parts(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the parts in *folder*."""
-    for path in sorted(folder.glob("*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
+def hunts_in(file: Path) -> dict[str, list[Hunt]]:
+    """Return the hunts in a part's file, by race."""
+    found: dict[str, list[Hunt]] = {}
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            hunt = json.loads(line)
+            found.setdefault(hunt["race"], []).append(hunt)
+    return found
 
 
 def table(folder: Path) -> str:
-    """Return the documentation's tables: one for each Python and kind of points."""
-    found = list(parts(folder))
+    """Return the documentation's tables: those of each Python and kind of points."""
+    found = {file.stem: hunts_in(file) for file in sorted(folder.glob("*.jsonl"))}
     lines = []
-    for python, points in sorted({(one["python"], one["points"]) for one in found if one["part"] == "racy"}):
-        mine = {(one["race"], one["part"]): one["hunts"] for one in found if one["python"] == python
-                and (one["points"] == points or one["part"] in {"turns", "parallel"})}  # fmt: skip
-        lines += [
-            f"Python {python}, `--points {points}`:",
-            "",
-            f"| {' | '.join(COLUMNS)} |",
-            f"|{' --- |' * len(COLUMNS)}",
-            *(_row(planted, mine) for planted in PLANTED if (planted.name, "racy") in mine),
-            "",
-        ]
+    for python, points in (("3.12", "lines"), ("3.11", "lines"), ("3.12", "calls"), ("3.11", "calls")):
+        racy = found.get(f"racy-{points}-{python}")
+        if racy is None:
+            continue
+        names = (
+            f"racy-{points}-{python}",
+            f"twins-{points}-{python}",
+            f"turns-{python}",
+            f"parallel-{python}",
+        )
+        mine = [found.get(name, {}) for name in names]
+        lines += [f"CPython {python}, `--points {points}`:", "", *_head(COLUMNS)]
+        lines += [_row(planted.name, *mine) for planted in PLANTED if planted.name in racy]
+        lines.append("")
+        single = [found.get(f"racy-{points}-{one.replace(':', '')}-{python}", {}) for one in ROTATION]
+        if any(single):
+            lines += [f"Found with one strategy alone, CPython {python}, `--points {points}`:", ""]
+            lines += _head(BY_STRATEGY)
+            lines += [
+                f"| {' | '.join((planted.name, *(_trials(one.get(planted.name)) for one in single)))} |"
+                for planted in PLANTED
+            ]
+            lines.append("")
     return "\n".join(lines)
 
 
-def _row(planted: Planted, mine: dict[tuple[str, str], list[Hunt]]) -> str:
-    racy = mine[planted.name, "racy"]
-    broken = [one for one in racy if one["found"]]
+def _head(columns: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+
+
+def _row(name: str, racy: Hunts, *others: Hunts) -> str:
+    broken = [one for one in racy[name] if one["found"]]
     trials, seconds = [one["trials"] for one in broken], [one["seconds"] for one in broken]
-    explained = [one["lines"] for one in broken if one["lines"]]
+    explained = [one["lines"] for one in broken if one["preemptions"] == 1]
     cells = [
-        planted.name,
-        f"{len(broken)} of {len(racy)}",
+        name,
+        _found(racy[name]),
         f"{statistics.median(trials):g}, {max(trials)}" if trials else "",
         f"{statistics.median(seconds):.0f}, {max(seconds):.0f}" if seconds else "",
         f"{sum(one['identical'] for one in broken)} of {sum(one['replays'] for one in broken)}",
         f"{sum(map(_is_right, explained))} of {len(explained)}" if explained else "",
-        *(_found(mine.get((planted.name, part))) for part in ("twins", "turns", "parallel")),
+        *(_found(one.get(name)) for one in others),
     ]
     return f"| {' | '.join(cells)} |"
 
 
+def _trials(hunts: list[Hunt] | None) -> str:
+    """Return how many hunts found something, and after how many trials in the median."""
+    trials = [one["trials"] for one in hunts or () if one["found"]]
+    return f"{_found(hunts)}, {statistics.median(trials):g}" if trials else _found(hunts)
+
+
 def _is_right(lines: list[str]) -> bool:
     """Whether both lines of an explanation are marked as such in the planted source."""
-    return all(mark in line.rpartition("#")[2] for mark, line in zip(("stopped", "ran"), lines, strict=True))
+    return len(lines) == len(MARKS) and all(
+        mark in line.rpartition("#")[2] for mark, line in zip(MARKS, lines, strict=True)
+    )
 
 
 def _found(hunts: list[Hunt] | None) -> str:
@@ -182,23 +251,32 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--points", choices=[str(one) for one in Points], default="lines")
     parser.add_argument("--parts", default="racy,twins", metavar="racy,twins,turns,parallel")
+    parser.add_argument("--strategies", metavar="pct:3,...", help="hunt with these only, and reduce nothing")
     parser.add_argument("--most", type=int, default=20, help="trials of a hunt")
     options = parser.parse_args()
     if options.table:
         print(table(options.folder))
         return
     options.folder.mkdir(parents=True, exist_ok=True)
-    wrong = 0
-    for planted in (one for one in PLANTED if one.name in options.only.split(",")):
-        for part in options.parts.split(","):
-            file = options.folder / f"{planted.name}-{part}-{options.points}-{PYTHON}.json"
-            about = {"race": planted.name, "part": part, "points": options.points, "python": PYTHON}
-            hunts = json.loads(file.read_text(encoding="utf-8"))["hunts"] if file.exists() else []
-            for seed in sorted({*range(1, options.seeds + 1)} - {one["seed"] for one in hunts}):
-                hunts.append(once(planted, part, seed, Points(options.points), options.most))
-                write_json(file, {**about, "hunts": hunts})
-                print(json.dumps({**about, **hunts[-1]}), flush=True)
-            wrong += part == "twins" and any(one["found"] for one in hunts)
+    strategies = tuple(options.strategies.split(",")) if options.strategies else ROTATION
+    parts = [
+        Part(name, Points(options.points), options.most, strategies) for name in options.parts.split(",")
+    ]
+    races = [one for one in PLANTED if one.name in options.only.split(",")]
+    wrong = False
+    for seed in range(1, options.seeds + 1):  # interrupted, it has measured every race equally often
+        for part in parts:
+            file = options.folder / part.file
+            known = hunts_in(file)
+            for planted in races:
+                if any(one["seed"] == seed for one in known.get(planted.name, ())):
+                    continue
+                made = once(planted, part, seed)
+                wrong = wrong or (part.fixed and made["found"])
+                line = json.dumps(made)
+                with file.open("a", encoding="utf-8") as out:
+                    out.write(f"{line}\n")
+                print(f"{file.stem}: {line}", flush=True)
     sys.exit(1 if wrong else 0)
 
 

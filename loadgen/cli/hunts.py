@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,35 +11,21 @@ import typer
 
 from loadgen import __version__
 from loadgen.cli import exports
+from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
 from loadgen.cli.options import taking
-from loadgen.core.spec import RunSpec, ScenarioTraffic, VerifySpec, file_of
-from loadgen.errors import Interrupted, LoadgenError, UsageError
+from loadgen.core.spec import RunSpec, Runtime, ScenarioTraffic, VerifySpec
+from loadgen.errors import Interrupted, LoadgenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadgen.client.session import Stop
-    from loadgen.hunt.cluster import Tls
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary
 
 OWN = ("name", "tags", "note", "checkout", "concurrency", "seed", "scenario", "runtime", "explain")
 """Fields of the specifications that a search varies, or that make sense only for a single run."""
-JOBS = max(1, (os.cpu_count() or 1) // 2)
-"""Trials at a time: each keeps a server and a client busy."""
-
-
-TlsFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="For a tls:// cluster, all three, as PEM files: the certificate of the authority (ca), our own "
-        "certificate (cert), and its key.",
-        exists=True,
-        dir_okay=False,
-        show_default=False,
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -96,14 +81,7 @@ def stress(
             show_default=False,
         ),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Run the trials on a Dask cluster: tcp://scheduler:8786, or tls://scheduler:8786.",
-            show_default=False,
-        ),
-    ] = None,
+    cluster: Address = None,
     tls_ca: TlsFile = None,
     tls_cert: TlsFile = None,
     tls_key: TlsFile = None,
@@ -124,7 +102,6 @@ def stress(
     from loadgen.cli import show_hunts
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
-    from loadgen.hunt.fleet import LocalFleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid, numbers, seconds
     from loadgen.hunt.stress import StopReason, Until
@@ -147,18 +124,10 @@ def stress(
     if cluster is not None:
         grid = grid.absolute()
     files = _files(grid)
-    tls = _tls(tls_ca, tls_cert, tls_key)
-
-    elsewhere = None
-    if cluster is not None:
-        from loadgen.hunt.cluster import Cluster
-
-        elsewhere = Cluster(cluster, files, tls=tls, keep=keep)
+    elsewhere = cluster_at(cluster, files, (tls_ca, tls_cert, tls_key), keep=keep)
 
     async def work(stop: Stop) -> StopReason:
-        if elsewhere is None:
-            return await call(hunt, LocalFleet(jobs), until, stop, progress)
-        async with elsewhere as fleet:
+        async with connected(elsewhere, jobs) as fleet:
             return await call(hunt, fleet, until, stop, progress)
 
     with HuntFolder.open(folder, grid, _versions(files)) as hunt:
@@ -213,37 +182,10 @@ def _page(hunt: HuntFolder, summary: Summary) -> None:
         file.write(render(summary, hunt.path.name, hunt.command, reports, version=__version__))
 
 
-def _tls(*files: Path | None) -> Tls | None:
-    """Return the files if all three are given.
-
-    Raises:
-        UsageError: only some are.
-    """
-    ca, cert, key = files
-    if ca is None or cert is None or key is None:
-        if any(files):
-            raise UsageError("TLS needs all three of --tls-ca, --tls-cert and --tls-key")
-        return None
-    from loadgen.hunt.cluster import Tls
-
-    return Tls(ca.resolve(), cert.resolve(), key.resolve())
-
-
 def _files(grid: Grid) -> dict[str, str]:
     """Return the digest of each file that influences the trials of *grid*, by path."""
-    from loadgen.core.spec import BUNDLED, Runtime
-    from loadgen.engine.target import resolve
-    from loadgen.store.code_digests import sources
-    from loadgen.store.files import digest
-
     traffic = (grid.record.traffic, *(ScenarioTraffic(scenario=one) for one in grid.scenarios))
-    named = [Path(path) for one in traffic if (path := file_of(one)) is not None]
-    found = {str(path.resolve()): digest(path) for path in named if path.is_file()}
-    spec = grid.record
-    if spec.target_name == BUNDLED:
-        return found
-    elsewhere = Runtime.DOCKER in grid.runtimes
-    return found | sources(resolve(spec.target, spec.cwd, elsewhere=elsewhere))
+    return files_of(grid.record, traffic, elsewhere=Runtime.DOCKER in grid.runtimes)
 
 
 def _go_on(folder: Path) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadgen.cli.hunts import JOBS
+from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
 from loadgen.cli.options import taking
-from loadgen.core.spec import RunSpec
-from loadgen.errors import Interrupted, Undetermined
+from loadgen.core.spec import RunSpec, absolute
+from loadgen.errors import Interrupted, LoadgenError, Undetermined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,10 @@ def races(
             show_default=False,
         ),
     ] = None,
+    cluster: Address = None,
+    tls_ca: TlsFile = None,
+    tls_cert: TlsFile = None,
+    tls_key: TlsFile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -90,7 +95,7 @@ def races(
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.grid import seconds
-    from loadgen.hunt.races.folder import open_hunt
+    from loadgen.hunt.races.folder import PROGRESS, open_hunt
     from loadgen.hunt.races.hunting import Setting
 
     if again is not None:
@@ -98,18 +103,27 @@ def races(
         return
     load = replace(record.load, concurrency=record.load.concurrency or USERS, iterations=iterations)
     spec = replace(record, load=load)
-    held = invariants(spec.invariants)
+    if cluster is not None:
+        spec = absolute(spec, lambda path: str(Path(path).resolve()))
+    limit, held = seconds(budget, "--budget"), invariants(spec.invariants)
+    elsewhere = cluster_at(cluster, files_of(spec, (spec.traffic,)), (tls_ca, tls_cert, tls_key))
     path, before = open_hunt(folder, PARENT, spec, held)
-    setting = Setting(spec, held, path, jobs, seconds(budget, "--budget"), record.load.seed)
 
     async def work(stop: Stop) -> tuple[Hunted, Race | None]:
-        return await _hunt(setting, before, stop, quiet=quiet or as_json)
+        async with connected(elsewhere, jobs) as fleet:
+            setting = Setting(spec, held, path, fleet, limit, record.load.seed)
+            return await _hunt(setting, before, stop, quiet=quiet or as_json)
 
-    hunted, race = interruptible(work)
+    try:
+        hunted, race = interruptible(work)
+    except LoadgenError:
+        if not (path / PROGRESS).exists():  # refused before the first trial
+            shutil.rmtree(path)
+        raise
     if race is None and hunted.failed == hunted.trials:
         raise Undetermined(f"no trial could be recorded: {hunted.why}")
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
-    if race is None and hunted.seconds < setting.seconds and setting.most is None:
+    if race is None and hunted.seconds < limit:
         raise Interrupted(
             "interrupted: nothing was found", advice=f"To go on, add --folder {path} to the same command."
         )
@@ -168,15 +182,16 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int
 
     from loadgen.check import invariants
     from loadgen.engine.scratch import prefix
+    from loadgen.hunt.fleet import LocalFleet
     from loadgen.hunt.races.hunting import LIMIT, exploring
     from loadgen.hunt.races.trial import attempt
 
-    tell, broken = _teller(quiet=quiet), 0
+    tell, here, broken = _teller(quiet=quiet), LocalFleet(1), 0
     held = invariants(race.spec.invariants)
     with tempfile.TemporaryDirectory(prefix=prefix()) as work:
         for number in range(AGAIN):
             spec = exploring(race.spec, script=race.script)
-            tried = await attempt(spec, Path(work) / str(number), held, LIMIT)
+            tried = await attempt(here, spec, Path(work) / str(number), held, LIMIT, race.directory)
             if tried.failure:
                 raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
             broken += bool(tried.kinds & race.kinds)
@@ -208,7 +223,7 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     lines += [f"preemptions {race.preemptions}", f"run         {race.run}", f"choices     {race.script}"]
     lines += [f"replay      {race.replay}", f"look        loadgen report {shlex.quote(race.run)}"]
     lines.append(f"record      {race.record}")
-    lines.append(f"after a fix loadgen races --again {folder}")
+    lines.append(f"after a fix loadgen races --again {shlex.quote(str(folder))}")
     return "\n".join(lines)
 
 

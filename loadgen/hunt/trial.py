@@ -64,12 +64,16 @@ class TrialPlan:
     """The settings of a trial."""
 
     record: RunSpec
-    verify: VerifySpec = field(default_factory=VerifySpec)
+    verify: VerifySpec | None = field(default_factory=VerifySpec)
+    """None: it is only recorded."""
+    directory: str | None = None
+    """Where its commands run; None: in the current directory."""
 
     @property
     def command(self) -> str:
         """The shell command to repeat the trial, in a new run folder."""
-        return f"{command('record', self.record.public)}; {command('verify', self.verify)}"
+        record = command("record", self.record.public)
+        return record if self.verify is None else f"{record}; {command('verify', self.verify)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ class TrialResult:
 async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialResult:
     """Run *plan* in *folder*, which must not exist or be empty, and return the result.
 
+    What is only recorded is undetermined; its run is in *folder*.
+
     If cancelled, it ends the processes that it started, cleanly if possible, before it returns. If this
     process is killed, they end by themselves.
 
@@ -143,7 +149,8 @@ async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialRe
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recording = await work(Record(spec=plan.record, folder=str(folder / RUN)), folder, limit)
+    run = (folder / RUN).absolute()
+    recording = await work(Record(spec=plan.record, folder=str(run)), folder, limit, plan.directory)
     result = TrialResult(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
@@ -151,13 +158,15 @@ async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialRe
         folder=str(folder),
         command=plan.command,
     )
-    requests = _recorded(folder / RUN)
+    requests = _recorded(run)
     if requests is None:
         return _because(result, recording.failure())
     result = replace(result, requests=requests)
-    verifying = await work(Verify(spec=plan.verify, run=str(folder / RUN)), folder, limit)
+    if plan.verify is None:
+        return result
+    verifying = await work(Verify(spec=plan.verify, run=str(run)), folder, limit, plan.directory)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
-    verdict = concluded(folder / RUN)
+    verdict = concluded(run)
     if verdict is None or verifying.code != verdict.judgement.exit_code:
         return _because(result, verifying.failure())
     seconds = verdict.facts.seconds
@@ -269,8 +278,11 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
-    """Let a worker do *job*, until it ends or *limit* seconds have passed."""
+async def work(job: Record | Verify, folder: Path, limit: float, directory: str | None = None) -> _Ended:
+    """Let a worker do *job* in *directory*, until it ends or *limit* seconds have passed.
+
+    Its events and its log are written to *folder*.
+    """
     began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
     events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     liveness, held = os.pipe()  # its standard input: the command exits when this process does
@@ -282,6 +294,7 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
                 stdin=liveness,
                 stdout=out,
                 stderr=err,
+                cwd=directory,
                 start_new_session=True,  # this process passes on a Ctrl-C at the terminal
             )
         try:
@@ -295,7 +308,7 @@ async def work(job: Record | Verify, folder: Path, limit: float) -> _Ended:
         os.close(held)
     ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
     if code == UsageError.exit_code and (said := ended.failed) is not None:
-        raise UsageError(f"loadgen {name}: {said.message}", advice=said.advice)
+        raise UsageError(said.message, advice=said.advice)  # the user called another command
     return ended
 
 

@@ -10,6 +10,7 @@ import pytest
 from loadgen.client.session import Stop
 from loadgen.core.invariants import Unique
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic
+from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import Setting, hunt
 from loadgen.hunt.races.narrowing import Narrowing, replayed
 
@@ -63,7 +64,7 @@ def setting(bench: Bench, path: str, trials: int) -> Setting:
     )
     folder = bench.path / "hunt"
     folder.mkdir()
-    return Setting(spec, (Unique("json:$.n"),), folder, seconds=600, limit=LIMIT, most=trials)
+    return Setting(spec, (Unique("json:$.n"),), folder, LocalFleet(1), seconds=600, limit=LIMIT, most=trials)
 
 
 def hunting(hunt_in: Setting) -> Hunted:

@@ -23,10 +23,12 @@ from msgspec.structs import replace
 
 from loadgen.core import schedules
 from loadgen.core.option import command
-from loadgen.core.spec import Explore, RunSpec, from_json, to_json
-from loadgen.errors import UsageError
+from loadgen.core.relocation import IN_PLACE, Relocation
+from loadgen.core.spec import Explore, RunSpec, absolute, from_json, to_json
+from loadgen.engine.folders import found
+from loadgen.errors import LoadgenError, UsageError
 from loadgen.hunt.folder import new_folder
-from loadgen.hunt.races.hunting import FOUND, Hunted
+from loadgen.hunt.races.hunting import FOUND, SMALLEST, Hunted
 from loadgen.hunt.races.trial import look
 from loadgen.hunt.trial import RUN
 from loadgen.store.files import write_json
@@ -184,6 +186,8 @@ class RecordedRace:
     spec: RunSpec
     kinds: frozenset[str]
     script: Path
+    directory: str
+    """The directory in which its commands ran, or which corresponds to it in this checkout."""
 
 
 def read(folder: Path) -> RecordedRace:
@@ -191,14 +195,28 @@ def read(folder: Path) -> RecordedRace:
 
     Raises:
         UsageError: it contains no race.
+        RecordingFault: the application is not here.
     """
     try:
         content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
         spec = from_json(json.dumps(content["spec"]), RunSpec)
-        return RecordedRace(spec, frozenset(content["race"]["kinds"]), folder / SCRIPT)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        kinds = frozenset(content["race"]["kinds"])
+        kept = folder / SMALLEST if (folder / SMALLEST).is_dir() else folder / FOUND
+        run, manifest = RunFolder.open(kept / RUN)
+    except (LoadgenError, OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} contains no race: {error}", advice="Give an output folder of loadgen races."
         ) from error
+    started = manifest.result.started
+    here = found(started.checkout, list(manifest.sources), run.path, None)
+    moved = Relocation(((started.checkout, here),)) if here != started.checkout else IN_PLACE
+    directory = moved.here(started.directory)
+    if not Path(directory).is_dir():
+        raise UsageError(
+            f"the directory in which {folder} was made no longer exists: {directory}",
+            advice="Create it again, or search again.",
+        )
+    whole = absolute(spec, lambda path: moved.here(str(Path(directory, path))))
+    return RecordedRace(whole, kinds, (folder / SCRIPT).absolute(), directory)

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from loadgen.client.session import Stop
     from loadgen.core.invariants import Invariant
     from loadgen.core.spec import RunSpec
+    from loadgen.hunt.fleet import Fleet
 
 ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
 """Strategies, one per trial. Those that stop a request once or twice come first, as most races need no
 more."""
 FOUND = "found"
 """Where in the folder of a hunt the trial is kept that found something."""
+SMALLEST = "smallest"
+"""The same for the smallest case that fails."""
 LIMIT = 120.0
 """Time limit of a trial, in seconds."""
 
@@ -44,7 +47,8 @@ class Setting:
     """What to record; the settings of the schedule are replaced, except for the points."""
     invariants: tuple[Invariant, ...]
     folder: Path
-    jobs: int = 1
+    fleet: Fleet
+    """Runs the trials of the search; what is found is reduced on this machine."""
     seconds: float = 300.0
     """Start no trial after this time."""
     seed: int = 1
@@ -102,7 +106,7 @@ async def _measure(
     setting: Setting, hunted: Hunted, began: float, see: Callable[[Hunted, str, Tried], None]
 ) -> None:
     first = exploring(setting.spec, strategy="none", seed=setting.seed)
-    tried = await attempt(first, setting.folder / "0", setting.invariants, setting.limit)
+    tried = await attempt(setting.fleet, first, setting.folder / "0", setting.invariants, setting.limit)
     hunted.measured = schedules.steps(tried.entries)
     if tried.broken:
         hunted.found, hunted.spec = _found(setting, tried), first
@@ -143,7 +147,7 @@ async def _rotate(
             )
             folder = setting.folder / str(mine + 1)
             try:
-                tried = await attempt(spec, folder, setting.invariants, setting.limit)
+                tried = await attempt(setting.fleet, spec, folder, setting.invariants, setting.limit)
             except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
                 errors.append(error)
                 scope.cancel()
@@ -158,7 +162,7 @@ async def _rotate(
             shutil.rmtree(folder, ignore_errors=True)
 
     async with anyio.create_task_group() as group:
-        for _ in range(setting.jobs):
+        for _ in range(setting.fleet.slots):
             group.start_soon(keep_trying, group.cancel_scope)
     if errors:
         raise errors[0]

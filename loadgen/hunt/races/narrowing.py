@@ -19,7 +19,8 @@ from loadgen.core.spec import VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
-from loadgen.hunt.races.hunting import exploring
+from loadgen.hunt.fleet import LocalFleet
+from loadgen.hunt.races.hunting import SMALLEST, exploring
 from loadgen.hunt.races.trial import Tried, attempt
 from loadgen.store.verification import read_verdict, verifications
 
@@ -83,6 +84,7 @@ class Narrowing:
         self._stop = stop
         self._see = see
         self._work = setting.folder / "narrowing"
+        self._here = LocalFleet(1)  # a schedule can be repeated only where all else is the same
         self.trials = 0
 
     async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
@@ -169,12 +171,12 @@ class Narrowing:
     async def _attempt(self, spec: RunSpec, what: str) -> Tried:
         self.trials += 1
         folder = self._work / str(self.trials)
-        tried = await attempt(spec, folder, self._setting.invariants, self._setting.limit)
+        tried = await attempt(self._here, spec, folder, self._setting.invariants, self._setting.limit)
         self._see(f"{what}: {'fails' if tried.kinds & self._kinds else 'holds'}")
         return tried
 
     def _keep(self, tried: Tried) -> None:
-        kept = self._setting.folder / "smallest"
+        kept = self._setting.folder / SMALLEST
         shutil.rmtree(kept, ignore_errors=True)
         shutil.move(tried.run.parent, kept)
         self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)

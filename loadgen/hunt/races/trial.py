@@ -14,11 +14,10 @@ from loadgen.core import schedules
 from loadgen.core.diagnosis import numberless
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.history import SERVER_ERRORS, operations
-from loadgen.core.jobs import Record
 from loadgen.core.transcript import FailedIteration
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, UsageError
 from loadgen.hunt import trial
-from loadgen.store.manifest import State
+from loadgen.hunt.trial import TrialPlan
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.invariants import Checked, Invariant
     from loadgen.core.spec import RunSpec
+    from loadgen.hunt.fleet import Fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,31 @@ class Tried:
         return [entry for entry in self.entries if isinstance(entry, schedules.Choice)]
 
 
-async def attempt(spec: RunSpec, folder: Path, invariants: Sequence[Invariant], limit: float) -> Tried:
-    """Record *spec* in the new folder *folder*, and return what broke.
+async def attempt(
+    fleet: Fleet,
+    spec: RunSpec,
+    folder: Path,
+    invariants: Sequence[Invariant],
+    limit: float,
+    directory: str | None = None,
+) -> Tried:
+    """Record *spec* with *fleet* in the new folder *folder*, and return what broke.
+
+    The commands run in *directory*.
 
     Raises:
-        UsageError: the specification is refused, as it would be in every trial.
+        UsageError: the specification or a model is refused, as it would be in every trial.
+        MachineFault: the fleet cannot run trials.
     """
     shutil.rmtree(folder, ignore_errors=True)  # of a hunt that was killed
-    folder.mkdir(parents=True)
     run = folder / trial.RUN
-    ended = await trial.work(Record(spec=spec, folder=str(run)), folder, limit)
+    made = await fleet.run(TrialPlan(spec, verify=None, directory=directory), folder, limit=limit)
+    if made.causes:
+        return Tried((), (), 0, run, made.message)
     try:
-        opened, manifest = RunFolder.open(run)
-        complete = manifest.result.state is State.COMPLETE
-        return look(opened, invariants) if complete else Tried((), (), 0, run, ended.failure().headline)
+        return look(RunFolder.open(run)[0], invariants)
+    except UsageError:
+        raise
     except (LoadgenError, OSError, ValueError) as error:
         return Tried((), (), 0, run, str(error))
 

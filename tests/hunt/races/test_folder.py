@@ -8,9 +8,9 @@ import pytest
 
 from loadgen.core.schedules import FIRST, Choice, Deadlock, script
 from loadgen.core.spec import InvariantSpec, Load, RunSpec
-from loadgen.errors import UsageError
+from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.races.folder import open_hunt, read, save, story, write
-from loadgen.hunt.races.hunting import FOUND, Hunted
+from loadgen.hunt.races.hunting import FOUND, SMALLEST, Hunted
 from loadgen.hunt.races.narrowing import Narrowed, Pair, halves
 from loadgen.hunt.races.trial import RaceFailure, Tried
 from tests.report.sample import Sample, make
@@ -68,11 +68,42 @@ def test_a_deadlock_is_told_by_its_circle(tmp_path: Path) -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """A race can be looked for in other code: its choices, invariants and kinds are in its folder."""
     race = write(tmp_path, narrowed(tmp_path, STOP), (20, 20), str(tmp_path))
+    project = kept(tmp_path / "project", tmp_path)
     again = read(tmp_path)
-    assert (again.spec, again.kinds) == (SPEC, frozenset({"kind"}))
+    assert (again.kinds, again.directory) == (frozenset({"kind"}), str(project))
+    assert again.script == tmp_path / "script.jsonl"
     assert (tmp_path / "run" / "race.json").read_bytes() == (tmp_path / "race.json").read_bytes()
     assert "--script" in race.record
     assert race.preemptions == 1
+
+
+def kept(project: Path, folder: Path) -> Path:
+    """Write a run that was recorded in *project* as the smallest case of *folder*; return *project*."""
+    project.mkdir()
+    (project / "app.py").write_text(CODE, encoding="utf-8")
+    run, manifest = make(folder / SMALLEST / "run", Sample(verified=False))
+    manifest.sources = {str(project / "app.py"): "digest"}
+    manifest.result.started.checkout = manifest.result.started.directory = str(project)
+    run.save(manifest)
+    return project
+
+
+def test_a_race_is_recorded_again_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are those of the directory in which it was found, or of the checkout that holds its folder."""
+    first, other = tmp_path / "first", tmp_path / "other"
+    first.mkdir()
+    write(first, narrowed(first, STOP), (20, 20), str(first))
+    project = kept(tmp_path / "project", first)
+    monkeypatch.chdir("/")
+    assert read(first).spec.target == (str(project / "app.py"),)
+    project.rename(other)
+    first.rename(other / "race")
+    again = read(other / "race")
+    assert (again.directory, again.spec.target) == (str(other), (str(other / "app.py"),))
+    assert again.script == other / "race" / "script.jsonl"
+    (other / "app.py").unlink()
+    with pytest.raises(RecordingFault, match="is not here"):
+        read(other / "race")
 
 
 def test_an_interrupted_hunt_goes_on(tmp_path: Path) -> None:
