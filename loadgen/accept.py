@@ -22,6 +22,7 @@ from loadgen.core.pacing import AT_ONCE
 from loadgen.core.spec import FileTraffic, GatewaySpec, Runtime
 from loadgen.core.verdict import Judgement
 from loadgen.diff import diff, side
+from loadgen.engine import interpreter
 from loadgen.engine.retrace import recorded_start
 from loadgen.errors import Interrupted, MachineFault, RecordingFault, UsageError
 from loadgen.store import files
@@ -101,12 +102,13 @@ async def renew(path: Path, manifest: Manifest, spec: VerifySpec, stop: Stop, em
             recorded = await dispatch.record(_again(manifest, old, moved), holder / old.path.name, stop, emit)
         _refuse_parts(recorded)
         new = recorded.manifest
-        new.spec = manifest.spec  # what the requests are; how they were sent once more is in the command
+        # What the requests are; how they were sent once more is in the command.
+        new.spec = replace(manifest.spec, python=new.spec.python)
         recorded.run.save(new)
         answers = diff(side(old.path), side(recorded.run.path), ignoring(spec.ignore))
         emit(Stage(what=f"{manifest.id}: verifying the new recording"))
         after = await dispatch.verify(
-            recorded.run, new, replace(spec, checkout=_checkout(manifest, moved)), emit
+            recorded.run, new, replace(spec, checkout=_checkout(manifest, moved), python=None), emit
         )
     except BaseException:
         shutil.rmtree(holder, ignore_errors=True)
@@ -136,6 +138,7 @@ def _again(manifest: Manifest, run: RunFolder, moved: Relocation) -> RunSpec:
         spec,
         target=tuple(map(moved.here, spec.target)),
         cwd=spec.cwd and moved.here(spec.cwd),
+        python=moved.python or interpreter.own().executable,
         traffic=FileTraffic(file=str(run.path)),
         gateway=GatewaySpec(),
         load=replace(spec.load, concurrency=None, iterations=None, shape=AT_ONCE),

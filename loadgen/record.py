@@ -66,15 +66,19 @@ def begin(
 
     Raises:
         UsageError: the specification names something that does not exist, or cannot be recorded.
+        MachineFault: the engine is missing.
     """
     retrace.chosen(spec.server_env)  # invalid variables are refused before anything is created
-    target = resolve(spec.target, spec.cwd, elsewhere=elsewhere)
+    target = resolve(spec.target, spec.cwd, python=spec.python, elsewhere=elsewhere)
+    versions = {} if elsewhere else retrace.versions(target.python)
+    if not target.python.own:
+        emit(Note(line=f"the server runs in {target.python.name}"))
     if scenario is None:
         spec, more = named(spec)
         scenario, notes = plan(spec.traffic)
         for note in (*more, *notes):
             emit(Note(line=note))
-    spec = decided(spec, scenario)
+    spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
     now = datetime.now(UTC)
     how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
@@ -85,9 +89,11 @@ def begin(
         spec=spec.public,
         sources=sources(target),
         data_files={} if elsewhere else data_files(target),
-        packages={} if elsewhere else packages(),
+        packages={} if elsewhere else packages(target.python),
         client_sources=client_sources(scenario.file),
-        result=Result(started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)),
+        result=Result(
+            versions=versions, started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)
+        ),
     )
     run.save(manifest)
     return Session(spec, target, scenario, run, manifest)
@@ -109,11 +115,9 @@ async def record(
     Raises:
         LoadgenError: the run folder then has the state ``failed``, and keeps its content.
     """
-    versions = retrace.versions()
     session = begin(spec, folder, emit, scenario=scenario)
     run, manifest = session.run, session.manifest
     result = manifest.result
-    result.versions = versions
     try:
         with Journal(run.transcript, run.bodies) as journal:
             load = session.spec.load

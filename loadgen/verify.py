@@ -14,9 +14,9 @@ from loadgen.core.events import Stage
 from loadgen.core.judge import Judge
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.settling import settled
-from loadgen.core.spec import ModeName
+from loadgen.core.spec import ModeName, Runtime
 from loadgen.core.verdict import Database, Facts
-from loadgen.engine import folders, retrace
+from loadgen.engine import folders, interpreter, retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.replaying import Replaying
@@ -126,20 +126,23 @@ async def replay_once(
 
 
 def relocated(run: RunFolder, manifest: Manifest, spec: VerifySpec) -> Relocation:
-    """Return the current locations of the folders that the recording of *run* names.
+    """Return where the replay of *run* finds the folders and the interpreter that its recording names.
 
     Raises:
-        RecordingFault: its application does not exist here.
+        RecordingFault: its application or its interpreter does not exist here.
         UsageError: it is not where *spec* says.
     """
-    started = manifest.result.started
-    if not started.folders or manifest.spec.engine_alone or manifest.spec.mode is not ModeName.BOUNDARY:
+    started, recorded = manifest.result.started, manifest.spec
+    if recorded.runtime is Runtime.DOCKER:
         return IN_PLACE
+    if not started.folders or recorded.engine_alone or recorded.mode is not ModeName.BOUNDARY:
+        return Relocation(python=interpreter.located(recorded.python, spec.python, IN_PLACE))
     here = folders.found(started.checkout, list(manifest.sources), run.path, spec.checkout)
-    return folders.relocation(
-        {**started.folders, folders.CHECKOUT: started.checkout},
-        {**folders.installed(), folders.CHECKOUT: here},
-    )
+    checkout = folders.relocation({folders.CHECKOUT: started.checkout}, {folders.CHECKOUT: here})
+    python = interpreter.located(recorded.python, spec.python, checkout)
+    now = {**folders.installed(interpreter.at(python)), folders.CHECKOUT: here}
+    moved = folders.relocation({**started.folders, folders.CHECKOUT: started.checkout}, now)
+    return replace(moved, python=python)
 
 
 def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
@@ -152,7 +155,7 @@ def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
     alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
     if not alignable or manifest.image:
         return False
-    return bool(changed(manifest.sources, moved) or surroundings.changed_packages(manifest))
+    return bool(changed(manifest.sources, moved) or surroundings.changed_packages(manifest, moved))
 
 
 async def _replay(replaying: Replaying, mode: Mode) -> None:
@@ -164,6 +167,7 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
     run, manifest = replaying.run, replaying.manifest
     retrace.check_versions(
         manifest.result.versions,
+        interpreter.at(replaying.moved.python),
         client=mode.name is ModeName.CLIENT,
         in_place=manifest.spec.mode is not ModeName.BOUNDARY or manifest.spec.engine_alone,
     )

@@ -86,7 +86,7 @@ def files_of(spec: RunSpec, traffic: Iterable[Traffic], *, elsewhere: bool = Fal
     found = {str(path.resolve()): digest(path) for path in named if path.is_file()}
     if spec.target_name == BUNDLED:
         return found
-    return found | sources(resolve(spec.target, spec.cwd, elsewhere=elsewhere))
+    return found | sources(resolve(spec.target, spec.cwd, python=spec.python, elsewhere=elsewhere))
 
 
 def _tls(*files: Path | None) -> Tls | None:

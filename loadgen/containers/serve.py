@@ -35,7 +35,7 @@ def serve(spec: RunSpec) -> NoReturn:
     retrace.empty_recording(tape)
     options = _options("0.0.0.0", spec.health_path, target.folder, target.argv)  # noqa: S104 - of an internal network
     options += ["--import-from", target.import_from, "--schedule", spec.threads]
-    command = retrace.record_command(tape, target.argv, options, stacks=spec.stacks)
+    command = retrace.record_command(tape, target.argv, options, stacks=spec.stacks, server=target.python)
     environment = retrace.environment({"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)})
     os.chdir(target.cwd or ".")
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted

@@ -1,4 +1,4 @@
-"""Relocation: the current locations of the folders that a recording names. Pure."""
+"""Relocation: the current locations of what a recording names. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from loadgen import protocol
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """The recorded folders that have moved."""
+    """Where the replay finds what the recording names."""
 
     pairs: tuple[tuple[str, str], ...] = ()
     """Pairs of the recorded and the current folder, where they differ."""
+    python: str = ""
+    """The path of the interpreter that runs the server now; empty: loadgen's own."""
 
     def here(self, path: str) -> str:
         """Return the current location of the recorded *path*."""

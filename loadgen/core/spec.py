@@ -405,6 +405,16 @@ class RunSpec(Value, frozen=True, kw_only=True):
             "DIR",
         ),
     ] = None
+    python: Annotated[
+        str | None,
+        Option(
+            ("--python",),
+            "The Python that runs the server: its path, or the folder of its environment. [default: the one "
+            "of the command after --; otherwise that of $VIRTUAL_ENV; otherwise loadgen's own]",
+            "PATH",
+        ),
+    ] = None
+    """None if it is loadgen's own; while a run is planned, that is not yet known."""
     server_env: Annotated[
         tuple[str, ...],
         Option(
@@ -459,6 +469,11 @@ class RunSpec(Value, frozen=True, kw_only=True):
         docker = self.topology.runtime is Runtime.DOCKER
         if docker and self.mode is not ModeName.BOUNDARY:
             raise UsageError(f"--trace {self.mode} works only on this machine, not with --runtime docker")
+        if docker and self.python is not None:
+            raise UsageError(
+                "--python works only on this machine: with --runtime docker, the image has the Python",
+                advice="Leave it out, or choose the image: --test-image",
+            )
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone works only with --runtime local and --trace boundary")
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):
@@ -590,6 +605,15 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             "DIR",
         ),
     ] = None
+    python: Annotated[
+        str | None,
+        Option(
+            ("--python",),
+            "The Python that runs the server: its path, or the folder of its environment. [default: the one "
+            "that ran the recorded server]",
+            "PATH",
+        ),
+    ] = None
     topology: Topology = Topology()
 
     def __post_init__(self) -> None:
@@ -622,6 +646,8 @@ class VerifySpec(Value, frozen=True, kw_only=True):
                 f"{run} was recorded with --runtime {recorded}, and can only be replayed there",
                 advice=f"Leave out --runtime, or record again with --runtime {self.topology.runtime}.",
             )
+        if self.python is not None and recorded is Runtime.DOCKER:
+            raise UsageError(f"--python does not apply to {run}: its image has the Python")
         topology = replace(self.topology, runtime=recorded)
         topology.check()
         return topology
@@ -644,11 +670,25 @@ def file_of(traffic: Traffic) -> str | None:
 
 
 def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
-    """Return *spec* with all paths made absolute by *resolve*."""
+    """Return *spec* with all paths made absolute by *resolve*.
 
-    def script(word: str) -> str:
-        return resolve(word) if word.endswith(".py") else word
+    Only the folder of an interpreter or of a command is resolved, because a link is what makes an interpreter
+    one of an environment.
+    """
 
+    def program(path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        return f"{resolve(folder or '.')}/{name}"
+
+    def word_of(at: int, word: str) -> str:
+        path = word if spec.cwd is None or word.startswith("/") else f"{spec.cwd}/{word}"
+        if word.endswith(".py"):
+            return resolve(path)
+        return program(path) if not at and "/" in word else word
+
+    python = spec.python
+    if python is not None and not re.fullmatch(r"python[\d.]*", python):  # such a name is looked up in PATH
+        python = program(python.rstrip("/"))
     traffic = spec.traffic
     match traffic:
         case ScenarioTraffic(scenario=name) if ".py" in name:
@@ -669,7 +709,8 @@ def absolute(spec: RunSpec, resolve: Callable[[str], str]) -> RunSpec:
         spec,
         explore=explore,
         invariants=held,
-        target=tuple(map(script, spec.target)),
+        target=tuple(word_of(at, word) for at, word in enumerate(spec.target)),
+        python=python,
         cwd=resolve(spec.cwd) if spec.cwd else None,
         traffic=traffic,
         topology=topology,

@@ -6,35 +6,29 @@ its environment's packages, and loadgen's own. A replay in another location gets
 
 from __future__ import annotations
 
-import os
-import sys
-import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.core.relocation import Relocation
-from loadgen.engine.retrace import PACKAGED
+from loadgen.engine.interpreter import ENGINE, PACKAGED
 from loadgen.errors import RecordingFault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from loadgen.engine.interpreter import Interpreter
     from loadgen.engine.target import Target
 
 CHECKOUT = "checkout"
-_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
-_INTERPRETER = ("prefix", "exec_prefix", "base_prefix", "base_exec_prefix", "executable")
 
 
-def installed() -> dict[str, str]:
-    """Return the folders of the interpreter, of its packages, and of loadgen, by name."""
-    libraries = {name: sysconfig.get_path(name) for name in _LIBRARIES}
-    return {**libraries, "loadgen": str(PACKAGED.parent)}
+def installed(server: Interpreter) -> dict[str, str]:
+    """Return the folders of loadgen, of its engine, and of the interpreter *server* with its packages.
 
-
-def interpreter() -> dict[str, str]:
-    """Return the paths of the interpreter in ``sys``."""
-    return {name: os.path.abspath(getattr(sys, name)) for name in _INTERPRETER}  # noqa: PTH100 - no link is followed
+    If two have the same folder, the last one counts: what the application sees are its own packages.
+    """
+    engine = server.brought().get(ENGINE, server.libraries["platlib"])
+    return {"loadgen": str(PACKAGED.parent), "engine": engine, **server.libraries}
 
 
 def checkout(target: Target, started_in: Path) -> str:

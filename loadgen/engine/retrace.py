@@ -12,22 +12,23 @@ import mmap
 import os
 import platform
 import re
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import __version__, protocol
-from loadgen.errors import MachineFault, RecordingFault, UsageError
+from loadgen.core.spec import BUNDLED
+from loadgen.engine import interpreter
+from loadgen.engine.interpreter import ENGINE, PACKAGED
+from loadgen.errors import RecordingFault, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-PACKAGE = "retracesoftware"
-SUPPORTED = "0.2.30"
-PACKAGED = Path(__file__).parent.parent
+    from loadgen.engine.interpreter import Interpreter
+
 TRACED = PACKAGED / "traced"
 INSIDE = (PACKAGED / "__init__.py", PACKAGED / "protocol.py")
 """Other modules of loadgen that a traced server imports."""
@@ -46,29 +47,26 @@ READ_TIMEOUT_MS = 100
 """Milliseconds that the engine waits for more data at the end of the recording."""
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a recording depends on; :func:`check_versions` says which must match.
+def versions(server: Interpreter | None = None) -> dict[str, str]:
+    """Return the versions that a recording depends on; *server* is the interpreter of the server.
+
+    :func:`check_versions` says which must match.
 
     Raises:
         MachineFault: the engine is missing, or is not the build that the boundary was made for.
     """
-    try:
-        installed = metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        installed = "none"
-    if installed != SUPPORTED:
-        raise MachineFault(
-            f"loadgen {__version__} needs {PACKAGE} {SUPPORTED}, but found {installed}",
-            advice=f"Install it: pip install {PACKAGE}=={SUPPORTED}",
-        )
+    mine = interpreter.own()
+    server = server or mine
+    server.brought()
     return {
         "loadgen": __version__,
-        "engine": f"{PACKAGE} {installed}",
+        "engine": f"{ENGINE} {interpreter.SUPPORTED}",
         "tape": str(protocol.TAPE),
         "boundary": _digest(PACKAGED, [TRACED, *INSIDE]),
         "package": _digest(PACKAGED, [PACKAGED]),
         "libraries": _libraries("loadgen"),
-        "python": sys.version,
+        "python": server.version,
+        "client_python": mine.version,
         "installation": str(PACKAGED),
         "platform": platform.platform(),
     }
@@ -76,36 +74,47 @@ def versions() -> dict[str, str]:
 
 _MUST_MATCH = {
     "engine": "a different engine",
-    "python": "a different Python",
     "tape": "a loadgen whose recordings are different",
 }
-
-
+_SERVER_MUST_MATCH = {"python": "a different Python"}
 _CLIENT_MUST_MATCH = {
+    "client_python": "a different Python",
     "package": "a different loadgen, and its code is part of the replay",
     "libraries": "different libraries, which are part of the replay",
 }
 """A client replay runs the load generator itself, so all of loadgen and its libraries must match."""
 
 
-def check_versions(recorded: Mapping[str, str], *, client: bool = False, in_place: bool = False) -> None:
-    """Refuse a recording that this installation cannot replay; *client*: a recording of a load generator.
+def check_versions(
+    recorded: Mapping[str, str],
+    server: Interpreter | None = None,
+    *,
+    client: bool = False,
+    in_place: bool = False,
+) -> None:
+    """Refuse a recording that cannot be replayed by *server*, an interpreter, by default loadgen's own.
 
-    With *in_place*, the engine alone replays it, which finds files at their recorded paths only.
+    If it is the recording of a load generator (*client*), that is loadgen's own interpreter. With *in_place*,
+    the engine alone replays it, which finds files at their recorded paths only.
 
     Raises:
         RecordingFault: it was made with a different engine, Python or boundary.
     """
-    here = versions()
-    must_match = {**_MUST_MATCH, **(_CLIENT_MUST_MATCH if client else {})}
+    here = versions(None if client else server)
+    must_match = {**_MUST_MATCH, **(_CLIENT_MUST_MATCH if client else _SERVER_MUST_MATCH)}
     if in_place:
         must_match["installation"] = "a different installation, and refers to its files"
     for name, what in must_match.items():
         if recorded.get(name) != here[name]:
             raise RecordingFault(
                 f"the recording was made with {what}: {recorded.get(name)!r}, not {here[name]!r}",
-                advice="Verify with the installation that recorded it, or record again.",
+                advice=_ANOTHER_PYTHON
+                if name == "python"
+                else "Verify with the installation that recorded it, or record again.",
             )
+
+
+_ANOTHER_PYTHON = "Verify with the Python that ran the recorded server (--python PATH), or record again."
 
 
 def changed_boundary(recorded: Mapping[str, str]) -> tuple[str, str] | None:
@@ -221,8 +230,18 @@ def recorded_start(recording: Path) -> Start:
         ) from error
 
 
-_PYTHON = (sys.executable, "-P", "-m")
-"""-P: files in the current directory must not shadow the engine's modules."""
+def _start(server: Interpreter | None, module: str, *, demo: bool = False) -> list[str]:
+    """Return the beginning of a command line that runs *module*, of loadgen, in the interpreter *server*.
+
+    With *demo*, the bundled server can be imported there.
+    """
+    server = server or interpreter.own()
+    brought = server.brought()
+    if demo and not server.own:
+        brought[BUNDLED] = str(PACKAGED.parent)
+    options = (word for prefix, folder in brought.items() for word in ("--bring", f"{prefix}={folder}"))
+    # -P: files in the current directory must not shadow the engine's modules.
+    return [server.executable, "-P", str(TRACED / "start.py"), *options, module]
 
 
 def process_environment(server: Mapping[str, str]) -> dict[str, str]:
@@ -256,17 +275,29 @@ def record_command(
     *,
     stacks: bool,
     launcher: str = LAUNCHER,
+    server: Interpreter | None = None,
 ) -> list[str]:
     """Return the command line that records *target*; *options* are those of the *launcher*.
 
-    With *stacks* the engine records the stack of each call, and compares it in a replay.
+    It runs in the interpreter *server*, by default loadgen's own. With *stacks* the engine records the stack
+    of each call, and compares it in a replay.
     """
     checks = ("--stacktraces",) if stacks else ()
     engine = ("--recording", str(recording), "--format", "unframed_binary", *checks, "--", *target)
-    return [*_PYTHON, launcher, *options, "--", *engine]
+    return [*_start(server, launcher, demo=BUNDLED in target), *options, "--", *engine]
 
 
-def replay_command(recording: Path, options: Sequence[str], *, launcher: str = LAUNCHER) -> list[str]:
-    """Return the command line that replays *recording*, which contains the recorded command."""
+def replay_command(
+    recording: Path,
+    options: Sequence[str],
+    *,
+    launcher: str = LAUNCHER,
+    server: Interpreter | None = None,
+    demo: bool = False,
+) -> list[str]:
+    """Return the command line that replays *recording*, which contains the recorded command.
+
+    It runs in the interpreter *server*, by default loadgen's own. With *demo*, it is of the bundled server.
+    """
     engine = ("--recording", str(recording), "--read_timeout", str(READ_TIMEOUT_MS))
-    return [*_PYTHON, launcher, *options, "--", *engine]
+    return [*_start(server, launcher, demo=demo), *options, "--", *engine]

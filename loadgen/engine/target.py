@@ -6,19 +6,21 @@ import ast
 import os
 import re
 import shlex
-import sys
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.core.spec import BUNDLED
+from loadgen.engine import interpreter
+from loadgen.engine.interpreter import is_python
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
+    from loadgen.engine.interpreter import Interpreter
+
 _HARMLESS = frozenset({"-u", "-P"})
 """Interpreter options without effect here: output is unbuffered and ``sys.path`` is safe anyway."""
 
@@ -37,6 +39,8 @@ class Target:
     """The entry that Python prepends to ``sys.path`` for such a start; empty: none."""
     cwd: str = ""
     """Working directory; empty: any."""
+    python: Interpreter = field(default_factory=interpreter.own)
+    """The interpreter that runs it."""
 
     @property
     def name(self) -> str:
@@ -64,44 +68,89 @@ def packages(argv: Sequence[str]) -> list[str]:
 
 
 def resolve(
-    given: str | Sequence[str] | None = None, cwd: str | Path | None = None, *, elsewhere: bool = False
+    given: str | Sequence[str] | None = None,
+    cwd: str | Path | None = None,
+    *,
+    python: str | None = None,
+    elsewhere: bool = False,
 ) -> Target:
     """Return the target for *given*, started in *cwd* (by default the current directory).
 
-    *given* is a script, ``module:app`` or the words of a command; by default the bundled server. A command
-    that is installed *elsewhere*, in the image of a container, is not looked up here.
+    *given* is a script, ``module:app`` or the words of a command; by default the bundled server. It runs in
+    *python*, an interpreter or the folder of an environment; by default in the environment that the command
+    belongs to, the activated one, or loadgen's own. A command that is installed *elsewhere*, in the image of
+    a container, is not looked up here.
 
     Raises:
         UsageError: the script, directory or command does not exist, or cannot be recorded.
     """
     words = (given,) if isinstance(given, str) else tuple(given or ())
     here = _directory(cwd)
+    server = interpreter.own() if elsewhere else _interpreter(words, here, python)
     if words in {(), (BUNDLED,)}:
-        return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "")
+        return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "", python=server)
     name, *arguments = words
     if name == BUNDLED:  # with options: its behaviour during import is part of some hazards
         import server_app  # noqa: PLC0415 - only where it is the target
 
         folder = str(Path(server_app.__file__).parent)
-        return Target(words, ("-m", *words), folder, cwd=str(here) if cwd else "")
+        return Target(words, ("-m", *words), folder, cwd=str(here) if cwd else "", python=server)
     if name.endswith(".py"):
-        return _script(words, name, arguments, here, own_folder=cwd is None)
+        return _script(words, name, arguments, here, server, own_folder=cwd is None)
     module, colon, app = name.partition(":")
     if colon and _is_module(module) and _is_application(app):
         if arguments:
             raise UsageError(f"{name} is an application, which takes no arguments: {shlex.join(arguments)}")
         argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
-        return Target(words, argv, str(here), str(here), str(here))
-    if _PYTHON.fullmatch(Path(name).name):
-        _check_interpreter(name, elsewhere=elsewhere)
-        return _python(words, arguments, here)
-    if len(words) == 1 and (colon or "/" in name or not name or elsewhere or not _console_script(name)):
-        raise UsageError(
-            f"{name!r} is not a target",
-            advice="Give a script that serves, such as serve.py; an application, such as package.module:app "
-            "or module:create_app; or a command: -- python serve.py --flag. Nothing: the bundled server.",
-        )
-    return Target(words, (*_command(name, elsewhere=elsewhere), *arguments), str(here), "", str(here))
+        return Target(words, argv, str(here), str(here), str(here), server)
+    if is_python(name):
+        return _python(words, arguments, here, server)
+    if len(words) == 1 and not ("/" in name and interpreter.of_script(os.path.join(here, name))):  # noqa: PTH118
+        known = not (colon or "/" in name or not name or elsewhere) and name in server.scripts
+        if not known:
+            raise UsageError(
+                f"{name!r} is not a target",
+                advice="Give a script that serves, such as serve.py; an application, such as "
+                "package.module:app or module:create_app; or a command: -- python serve.py --flag. Nothing: "
+                "the bundled server.",
+            )
+    command = (name,) if elsewhere else _command(name, here, server)
+    return Target(words, (*command, *arguments), str(here), "", str(here), server)
+
+
+def _interpreter(words: Sequence[str], here: Path, python: str | None) -> Interpreter:
+    """Return the interpreter for the command *words*, started in *here*.
+
+    Raises:
+        UsageError: it does not exist, or is not that of the command.
+    """
+    wanted = None if python is None else interpreter.chosen(python)
+    if not words or words[0] == BUNDLED:
+        return wanted or interpreter.own()
+    name = words[0]
+    if "/" in name and not name.endswith(".py"):
+        path = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
+        found = interpreter.chosen(path) if is_python(name) else interpreter.of_script(path)
+        if found is not None and wanted is not None and not found.shares_environment(wanted):
+            raise UsageError(
+                f"{name} belongs to {found.name}, but --python is {wanted.name}", advice="Leave --python out."
+            )
+        return found or wanted or interpreter.own()
+    server = wanted or interpreter.activated() or interpreter.own()
+    if is_python(name):
+        return _release(name, server)
+    if wanted is None and not name.endswith(".py") and ":" not in name and name not in server.scripts:
+        there = shutil.which(name)
+        return (there and interpreter.of_script(there)) or server
+    return server
+
+
+def _release(name: str, server: Interpreter) -> Interpreter:
+    """Return the interpreter that is called *name*, such as python3.12: *server*, if it has that release."""
+    release = Path(name).name.removeprefix("python")
+    if f"{server.release[0]}.{server.release[1]}.".startswith(f"{release}." if release else ""):
+        return server
+    return interpreter.chosen(name)
 
 
 def _directory(cwd: str | Path | None) -> Path:
@@ -111,26 +160,32 @@ def _directory(cwd: str | Path | None) -> Path:
 
 
 def _script(
-    words: tuple[str, ...], name: str, arguments: Sequence[str], here: Path, *, own_folder: bool
+    words: tuple[str, ...],
+    name: str,
+    arguments: Sequence[str],
+    here: Path,
+    server: Interpreter,
+    *,
+    own_folder: bool,
 ) -> Target:
     script = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
     if not os.path.isfile(script):  # noqa: PTH113 - the same
         raise UsageError(f"the script {name} does not exist", advice="Give the path of a Python file.")
     path = Path(script).resolve()
     folder = path.parent if own_folder or not path.is_relative_to(here) else here
-    return Target(words, (str(path), *arguments), str(folder), str(path.parent), str(here))
+    return Target(words, (str(path), *arguments), str(folder), str(path.parent), str(here), server)
 
 
-def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Target:
+def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path, server: Interpreter) -> Target:
     """Return the target of a command line of Python itself."""
     left = list(arguments)
     while left and left[0] in _HARMLESS:
         del left[0]
     match left:
         case ["-m", module, *more] if _is_module(module):
-            return Target(words, ("-m", module, *more), str(here), str(here), str(here))
+            return Target(words, ("-m", module, *more), str(here), str(here), str(here), server)
         case [script, *more] if script.endswith(".py"):
-            return _script(words, script, more, here, own_folder=False)
+            return _script(words, script, more, here, server, own_folder=False)
     raise UsageError(
         f"{shlex.join(words)!r} cannot be recorded",
         advice="After python, give a script (serve.py), or -m and a module. The only other options supported "
@@ -138,29 +193,17 @@ def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path) -> Tar
     )
 
 
-def _check_interpreter(name: str, *, elsewhere: bool) -> None:
-    """Refuse any Python other than this one, which has the engine and runs the server."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wanted = Path(name).name.removeprefix("python")
-    if elsewhere or (wanted in {"", "3", version} and ("/" not in name or _in_this_environment(name))):
-        return
-    raise UsageError(
-        f"{name} is not loadgen's own Python: {sys.executable}, {version}",
-        advice="The engine records its own interpreter: install loadgen into the server's environment.",
-    )
-
-
-def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
-    """Return the arguments with which Python runs the console script *name*."""
-    if elsewhere:
-        return (name,)
-    found = _console_script(Path(name).name)
-    if found is None or ("/" in name and not _in_this_environment(name)):
+def _command(name: str, here: Path, server: Interpreter) -> tuple[str, ...]:
+    """Return the arguments with which the interpreter *server* runs the console script *name*."""
+    found = server.scripts.get(Path(name).name)
+    path = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
+    belongs = interpreter.of_script(path) if "/" in name else server
+    if found is None or belongs is None or not belongs.shares_environment(server):
         raise UsageError(
-            f"{name} is not a command of this Python environment ({sys.prefix})",
-            advice="A command is python with a script or -m and a module, or a console script that is "
-            "installed beside loadgen, such as flask, gunicorn or waitress-serve. The engine runs nothing "
-            "else.",
+            f"{name} is not a command of the Python environment {server.paths['prefix']}",
+            advice="A command is python with a script or -m and a module, or a console script of a Python "
+            "environment, such as flask, gunicorn or waitress-serve. The engine runs nothing else. Another "
+            "environment: --python PATH.",
         )
     module, _, attribute = found.partition(":")
     code = (
@@ -168,15 +211,6 @@ def _command(name: str, *, elsewhere: bool) -> tuple[str, ...]:
         f"sys.argv[0] = {Path(name).name!r}; sys.exit({attribute}())"
     )
     return ("-c", code)
-
-
-def _console_script(name: str) -> str | None:
-    found = [point for point in entry_points(group="console_scripts", name=name) if point.attr]
-    return f"{found[0].module}:{found[0].attr}" if found else None
-
-
-def _in_this_environment(path: str) -> bool:
-    return Path(path).absolute().parent == Path(sys.executable).parent
 
 
 def _is_module(name: str) -> bool:

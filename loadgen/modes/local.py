@@ -18,8 +18,8 @@ import httpx
 from loadgen import protocol
 from loadgen.client.control import BoundaryState, Control
 from loadgen.client.transport import WireTransport
-from loadgen.core.spec import Schedule
-from loadgen.engine import folders, retrace
+from loadgen.core.spec import BUNDLED, Schedule
+from loadgen.engine import folders, interpreter, retrace
 from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
 from loadgen.engine.scratch import new_database, recorded
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from loadgen.core.classification import Row
     from loadgen.core.relocation import Relocation
     from loadgen.core.spec import RunSpec
+    from loadgen.engine.interpreter import Interpreter
     from loadgen.modes.base import Session
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
@@ -50,7 +51,7 @@ SERVERS = (
 class LocalServer:
     """A server process; see :class:`loadgen.modes.base.BoundaryServer`."""
 
-    def __init__(self, process: TracedProcess, port: int) -> None:
+    def __init__(self, process: TracedProcess, port: int, python: Interpreter) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
         # A server may send a head before the application has ended, and reads nothing else until then: in a
@@ -61,6 +62,7 @@ class LocalServer:
         self.exit_report = process.exit_report
         self._process = process
         self._log = process.log
+        self._python = python
 
     async def served(self) -> Served:
         """Ask the boundary what the server did, after all clients have ended."""
@@ -125,7 +127,10 @@ class LocalServer:
             )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
-            return ServerFault(f"{what}: it crashed before it served a request: {how}", advice=see)
+            there = f"It ran in {self._python.name}; --python PATH gives it another Python."
+            return ServerFault(
+                f"{what}: it crashed before it served a request: {how}", advice=f"{there} {see}"
+            )
         if how is not None:
             return ServerFault(
                 f"{what}: it exited without serving a request: {how}", advice=f"{SERVERS} {see}"
@@ -157,21 +162,23 @@ class LocalHost:
         started.database = new_database()
         started.directory = str(Path.cwd())
         started.checkout = folders.checkout(target, Path.cwd())
-        started.folders, started.interpreter = folders.installed(), folders.interpreter()
+        started.folders, started.interpreter = folders.installed(target.python), dict(target.python.paths)
 
         def command(listen: Sequence[str]) -> list[str]:
             options = [*listen, *_options(spec, target.folder, target.argv)]
             options += ["--import-from", target.import_from]
             users = spec.load.concurrency or session.scenario.concurrency
             options += exploration(spec, run.schedule.resolve(), users)
-            return retrace.record_command(run.recording.resolve(), target.argv, options, stacks=spec.stacks)
+            return retrace.record_command(
+                run.recording.resolve(), target.argv, options, stacks=spec.stacks, server=target.python
+            )
 
         given = {**retrace.chosen(spec.server_env), **self._environment}
         environment = retrace.environment(
             {"DB_FILE": started.database, **given}, engine_alone=spec.engine_alone
         )
         with recorded(run.recording, started.database):
-            async with _serve(command, environment, run.log, started.cwd) as server:
+            async with _serve(command, environment, run.log, started.cwd, target.python) as server:
                 await server.ready("record")
                 yield server
 
@@ -187,6 +194,7 @@ class LocalHost:
     ) -> AsyncIterator[LocalServer]:
         """Run the recording in a fresh process without database."""
         started = manifest.result.started
+        python = interpreter.at(moved.python)
         if Path(started.database).exists():
             raise RecordingFault(
                 f"the recorded server's database {started.database} still exists, so a replay could read it",
@@ -201,13 +209,14 @@ class LocalHost:
             if moved.pairs:
                 own = str(run.path.resolve())  # files written there belong to this replay
                 options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
-            if started.interpreter != folders.interpreter():  # be it called by another name, as python3 is
+            if started.interpreter != python.paths:  # be it called by another name, as python3 is
                 options += ["--interpreter", json.dumps(started.interpreter)]
             options += exploration(manifest.spec, run.schedule.resolve())
-            return retrace.replay_command(run.recording.resolve(), options)
+            demo = BUNDLED in started.argv
+            return retrace.replay_command(run.recording.resolve(), options, server=python, demo=demo)
 
         environment = retrace.recorded_start(run.recording).environment
-        async with _serve(command, environment, log, moved.here(started.cwd)) as server:
+        async with _serve(command, environment, log, moved.here(started.cwd), python) as server:
             await server.ready("replay")
             yield server
 
@@ -240,7 +249,11 @@ def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
 
 @asynccontextmanager
 async def _serve(
-    command: Callable[[Sequence[str]], list[str]], environment: Mapping[str, str], log: Path, cwd: str
+    command: Callable[[Sequence[str]], list[str]],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: str,
+    python: Interpreter,
 ) -> AsyncIterator[LocalServer]:
     """Run a server process on a new loopback socket; *command* receives the options that pass the socket."""
     with ExitStack() as held:
@@ -253,7 +266,7 @@ async def _serve(
         process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
         async with process_of as process:
             held.close()  # only the server holds the socket now: clients do not wait for an exited one
-            server = LocalServer(process, port)
+            server = LocalServer(process, port, python)
             try:
                 yield server
             finally:

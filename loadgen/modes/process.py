@@ -22,8 +22,8 @@ import anyio
 from loadgen.client.http_bytes import Connection
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import PROCESS
-from loadgen.core.spec import ModeName
-from loadgen.engine import retrace
+from loadgen.core.spec import BUNDLED, ModeName
+from loadgen.engine import interpreter, retrace
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, ServerFault
@@ -115,6 +115,7 @@ class ProcessMode:
                 [*options, "--import-from", target.import_from],
                 stacks=spec.stacks,
                 launcher=retrace.PROCESS,
+                server=target.python,
             )
 
         given = retrace.chosen(spec.server_env)
@@ -133,12 +134,16 @@ class ProcessMode:
 
         def command(options: Sequence[str]) -> list[str]:
             return retrace.replay_command(
-                replaying.run.recording.resolve(), options, launcher=retrace.PROCESS
+                replaying.run.recording.resolve(),
+                options,
+                launcher=retrace.PROCESS,
+                server=interpreter.at(replaying.moved.python),
+                demo=BUNDLED in started.argv,
             )
 
         start = retrace.recorded_start(replaying.run.recording)
-        cwd = replaying.manifest.result.started.cwd
-        async with traced(command, start.environment, replaying.log, cwd) as process:
+        started = replaying.manifest.result.started
+        async with traced(command, start.environment, replaying.log, started.cwd) as process:
             answers = _Answers(process, replaying.timeout)
             async with replaying.timed(journal):
                 missing: list[Request] = []

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.verdict import Altered
-from loadgen.engine import retrace
+from loadgen.engine import interpreter, retrace
 from loadgen.store.code_digests import changed, digests, folders, home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from loadgen.engine.interpreter import Interpreter
     from loadgen.engine.target import Target
     from loadgen.store.manifest import Manifest
 
@@ -51,12 +50,12 @@ def _data(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def packages() -> dict[str, str]:
-    """Return the versions of the installed libraries, by name."""
+def packages(server: Interpreter) -> dict[str, str]:
+    """Return the versions of the libraries that are installed in the environment of *server*, by name."""
     found = dict[str, str]()
-    for entry in sys.path:
+    for entry in server.path:
         try:
-            names = sorted(os.listdir(entry or "."))  # noqa: PTH208 - a name is all that is needed
+            names = sorted(os.listdir(entry))  # noqa: PTH208 - a name is all that is needed
         except OSError:
             continue
         for name in names:
@@ -69,26 +68,21 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def changed_packages(manifest: Manifest) -> list[Altered]:
-    """Return the imported libraries of the recorded server whose version has changed."""
+def changed_packages(manifest: Manifest, moved: Relocation = IN_PLACE) -> list[Altered]:
+    """Return the imported libraries of the recorded server whose version differs where it is replayed."""
     if manifest.image or not manifest.packages:
         return []
-    now = packages()
+    server = interpreter.at(moved.python)
+    now = packages(server)
     other = {name for name, version in manifest.packages.items() if now.get(name) != version}
     if not other:
         return []
-    imported = _imported(manifest.result.modules)
+    imported = {_normal(name) for name in server.providers(manifest.result.modules)}
     return [
         Altered("package", name, manifest.packages[name], now.get(name, ""))
         for name in sorted(other)
         if name in imported or name.replace("-", "_") in manifest.result.modules
     ]
-
-
-def _imported(modules: Sequence[str]) -> set[str]:
-    """Return the names of the installed libraries that contain *modules*."""
-    of = metadata.packages_distributions()
-    return {_normal(library) for module in modules for library in of.get(module, ())}
 
 
 def altered(
@@ -105,4 +99,4 @@ def altered(
         for name in manifest.spec.server_env
         if name in os.environ and name in environment and os.environ[name] != environment[name]
     ]
-    return [*own, *changed_packages(manifest), *files, *variables]
+    return [*own, *changed_packages(manifest, moved), *files, *variables]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.verdict import Judgement
-from loadgen.engine import retrace
+from loadgen.engine import interpreter, retrace
 from loadgen.errors import EngineFault, MachineFault
 from loadgen.modes.local import LocalHost
 from loadgen.traced import calls, gaps
@@ -384,10 +384,8 @@ def test_recording_does_not_free_twice(bench: Bench) -> None:
 @pytest.mark.parametrize("found", ["0.2.29", "0.3.0"])
 def test_other_engine_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     """An engine that the workarounds were not made for is refused, in the client and in the server."""
-    real = metadata.version
-    fake = lambda name: found if name == retrace.PACKAGE else real(name)  # noqa: E731
-    monkeypatch.setattr(metadata, "version", fake)
-    monkeypatch.setattr(gaps, "version", fake)
+    monkeypatch.setattr(interpreter.Interpreter, "engine", found)
+    monkeypatch.setattr(gaps, "version", lambda _: found)
     with pytest.raises(MachineFault, match=found) as refused:
         retrace.versions()
     assert "pip install" in refused.value.advice
@@ -398,9 +396,9 @@ def test_other_engine_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) ->
 def test_one_version_everywhere() -> None:
     """Client, boundary and package metadata name the same engine."""
     requirements = metadata.requires("loadgen") or ()
-    required = next(line for line in requirements if line.startswith(retrace.PACKAGE))
-    assert required == f"{retrace.PACKAGE}=={retrace.SUPPORTED}"
-    assert gaps.ENGINE_VERSION == retrace.SUPPORTED
+    required = next(line for line in requirements if line.startswith(interpreter.ENGINE))
+    assert required == f"{interpreter.ENGINE}=={interpreter.SUPPORTED}"
+    assert gaps.ENGINE_VERSION == interpreter.SUPPORTED
 
 
 def test_the_engine_alone_has_the_boundary_and_nothing_else() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.core.spec import RunSpec
 from loadgen.core.verdict import Altered
+from loadgen.engine.interpreter import own
 from loadgen.engine.target import Target
 from loadgen.store.manifest import Manifest, Result
 from loadgen.store.surroundings import altered, changed_packages, data_files, packages
@@ -54,7 +55,7 @@ def test_a_changed_data_file_is_named(tmp_path: Path) -> None:
 
 def test_a_changed_library_is_named_if_it_was_imported() -> None:
     """Of what is installed, a server may use little: what it did not import is no change of it."""
-    here = packages()
+    here = packages(own())
     other = {**here, "flask": "0.1", "pytest": "0.1", "sqlalchemy-of-old": "1.4"}
     modules = ("flask", "werkzeug", "sqlalchemy_of_old")
     found = changed_packages(manifest(packages=other, result=Result(modules=modules)))
