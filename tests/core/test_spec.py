@@ -159,8 +159,24 @@ def test_absolute_names_the_same_files() -> None:
         topology=RecordTopology(runtime=Runtime.DOCKER, requirements="needs.txt"),
     )
     found = absolute(spec, lambda path: f"/abs/{path}")
-    assert found.target == ("python", "/abs/serve.py", "--port")
+    assert found.target == ("python", "/abs/here/serve.py", "--port")
     assert found.cwd == "/abs/here"
     assert found.traffic == ScenarioTraffic(scenario="/abs/shop.py:buy")
     assert found.topology.requirements == "/abs/needs.txt"
     assert absolute(RunSpec(), lambda path: f"/abs/{path}") == RunSpec()
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (".venv", "/abs/./.venv"),
+        (".venv/", "/abs/./.venv"),
+        (".venv/bin/python", "/abs/.venv/bin/python"),
+        ("python3.12", "python3.12"),
+        (None, None),
+    ],
+)
+def test_an_interpreter_keeps_its_own_name(given: str | None, found: str | None) -> None:
+    """A link is what makes it an environment's: only its folder is resolved, and names in PATH are not."""
+    spec = absolute(RunSpec(python=given, target=("bin/shop", "a/b")), lambda path: f"/abs/{path}")
+    assert (spec.python, spec.target) == (found, ("/abs/bin/shop", "a/b"))
