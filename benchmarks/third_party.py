@@ -1,0 +1,145 @@
+"""Record and verify the applications of ``tests/third_party`` many times: how many replays are identical?
+
+    python benchmarks/third_party.py FOLDER [--recordings 10] [--concurrency 1 8] [--only isso klaus]
+    python benchmarks/third_party.py FOLDER --table
+
+It measures on the Python that runs it, round by round: in each round, every application is recorded once at
+each concurrency, with the number of the round as seed. FOLDER keeps one file of results for each application
+and Python, written after each recording: started again, the benchmark goes on where it was. It also keeps the
+environments that it made, and the artefacts of each recording that was not identical. ``--table`` writes the
+table of ``docs/third-party.md`` from all files.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from loadgen.store.files import write_json
+from tests.third_party.applications import APPLICATIONS, Application, Trial, install, trial
+
+PAGE = Path(__file__).parents[1] / "docs" / "third-party.md"
+BEGIN = "<!-- measured by benchmarks/third_party.py -->\n"
+END = "<!-- end of what was measured -->\n"
+CONCURRENCY = (1, 8)
+SERIES = tuple(f"{python}, c={at}" for python in ("3.11", "3.12") for at in CONCURRENCY)
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+
+
+def results(folder: Path, name: str, python: str) -> dict[str, Any]:
+    """Return what was measured of an application on a Python."""
+    path = folder / f"{name}-{python}.json"
+    if not path.exists():
+        return {"version": "", "trials": []}
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
+
+
+def version(programs: Path, name: str) -> str:
+    """Return the version that is installed of an application."""
+    [found] = programs.parent.glob(f"lib/python*/site-packages/{name.replace('-', '_')}-*.dist-info")
+    return found.name.removesuffix(".dist-info").rpartition("-")[2]
+
+
+def measure(folder: Path, application: Application, concurrency: int, seed: int) -> Trial | None:
+    """Make one recording, and keep what came of it; return None if there is a result already."""
+    name = application.name
+    known = results(folder, name, PYTHON)
+    if any((one["concurrency"], one["seed"]) == (concurrency, seed) for one in known["trials"]):
+        return None
+    venv = folder / "environments" / f"{name}-{PYTHON}"
+    programs, ready = venv / "bin", venv / "ready"
+    if not ready.exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        install(application, venv)
+        ready.touch()
+    here = folder / "kept" / f"{name}-{PYTHON}-c{concurrency}-s{seed}"
+    shutil.rmtree(here, ignore_errors=True)  # of a benchmark that was interrupted
+    made = trial(application, programs, here, concurrency, seed)
+    if made.verdict == "identical":
+        shutil.rmtree(here)
+    known["version"] = version(programs, name)
+    known["python"] = platform.python_version()
+    known["trials"].append(
+        {
+            "concurrency": concurrency,
+            "seed": seed,
+            "verdict": made.verdict,
+            "requests": made.requests,
+            "why": made.why,
+        }
+    )
+    write_json(folder / f"{name}-{PYTHON}.json", known)
+    return made
+
+
+def counted(trials: list[dict[str, Any]], concurrency: int) -> str:
+    """Return how many recordings at a concurrency were identical."""
+    those = [one["verdict"] for one in trials if one["concurrency"] == concurrency]
+    return f"{those.count('identical')} of {len(those)}" if those else "not measured"
+
+
+def table(folder: Path) -> str:
+    """Return the table of the documentation."""
+    lines = [
+        "| application | by | server, data | load at concurrency 8 | " + " | ".join(SERIES) + " |",
+        "| --- " * (4 + len(SERIES)) + "|",
+    ]
+    for application in APPLICATIONS:
+        name = application.name
+        known = [results(folder, name, python) for python in ("3.11", "3.12")]
+        versions = dict.fromkeys(one["version"] for one in known if one["trials"])
+        sizes = [
+            one["requests"]
+            for each in known
+            for one in each["trials"]
+            if one["concurrency"] == 8 and one["requests"]  # noqa: PLR2004 - as the column says
+        ]
+        load = f"{application.load}: {max(sizes)} requests" if sizes else application.load
+        link = f"[{name}](https://pypi.org/project/{name}/) {', '.join(versions)}: {application.about}"
+        identical = [counted(one["trials"], at) for one in known for at in CONCURRENCY]
+        lines.append(
+            "| " + " | ".join([link, application.author, application.server, load, *identical]) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what is missing, or write the table."""
+    parser = argparse.ArgumentParser(description="How many replays of applications of others are identical?")
+    parser.add_argument("folder", type=Path, help="where results and environments are kept")
+    parser.add_argument("--recordings", type=int, default=10, help="for each concurrency (default: 10)")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCY)
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in APPLICATIONS])
+    parser.add_argument("--table", action="store_true", help="write the table of what was measured")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    if options.table:
+        before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            sys.exit(f"{PAGE} has no place for the table")
+        PAGE.write_text(before + begin + table(folder) + end + after, encoding="utf-8")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(1, options.recordings + 1):
+        for application in APPLICATIONS:
+            if options.only and application.name not in options.only:
+                continue
+            for concurrency in options.concurrency:
+                made = measure(folder, application, concurrency, seed)
+                if made is not None:
+                    where = f"{PYTHON}  {application.name:<12} c={concurrency} seed {seed}"
+                    print(
+                        f"{where}  {made.verdict:<12} {made.requests:>4} requests  {made.why[:200]}",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
