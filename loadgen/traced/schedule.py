@@ -55,7 +55,9 @@ def install(system: Any) -> None:
             _take_turns(system, chosen.enter, chosen.leave, chosen.gone)
     _end_on_the_tape(system)
     _order(system)
-    _number(system, (threading.Thread, Future))
+    for kind in (threading.Thread, Future):
+        numbered(kind, system)
+    _wait_for_futures_in_order()
 
 
 def outside(system: Any) -> None:
@@ -163,8 +165,13 @@ def _order(system: Any) -> None:
             explore.see_releases(kind, chosen, lambda: location() == _TRACED)
 
 
-def _number(system: Any, kinds: tuple[type, ...]) -> None:
-    """Give objects of some *kinds* a hash other than their address: pools iterate over sets of threads."""
+def numbered(kind: type, system: Any) -> type:
+    """Give objects of a *kind* another hash than their address, because libraries iterate over sets of them.
+
+    Thread pools do so with threads and futures. SQLAlchemy does with indexes and constraints: the order of
+    its ``CREATE`` statements would be that of their addresses. For those, this is a ``system_wrap`` of the
+    overlay.
+    """
     location, thread = system.gate.get, system.thread_id
     made: dict[int, int] = {}
 
@@ -179,13 +186,16 @@ def _number(system: Any, kinds: tuple[type, ...]) -> None:
                 here["_loadgen_hash"] = object.__hash__(self)
         return int(here["_loadgen_hash"])
 
-    for kind in kinds:
-        kind.__hash__ = number  # type: ignore[method-assign,assignment]
+    kind.__hash__ = number  # type: ignore[method-assign,assignment]
+    return kind
+
+
+def _wait_for_futures_in_order() -> None:
+    """A wait for several futures takes their locks in the order of their addresses."""
 
     def in_order(self: Any, futures: Iterable[Future[Any]]) -> None:
         self.futures = sorted(futures, key=hash)
 
-    # A wait for several futures takes their locks in the order of their addresses.
     acquiring: Any = futures_base._AcquireFutures
     acquiring.__init__ = in_order
 

@@ -140,6 +140,20 @@ SERVER = """
             found = sorted(entry.name for entry in entries)
         return jsonify(found, sorted(os.listdir()))
 
+    @app.get("/tables")
+    def tables():
+        import sqlalchemy as sa
+        known, numbers = sa.MetaData(), range(9)
+        sa.Table("first", known, *[sa.Column(f"a{n}", sa.Integer, unique=True) for n in numbers])
+        columns = [sa.Column(f"b{n}", sa.Integer, index=True) for n in numbers]
+        second = sa.Table("second", known, *columns)
+        for n in numbers:
+            second.append_constraint(sa.ForeignKeyConstraint([f"b{n}"], [f"first.a{n}"]))
+        engine = sa.create_engine("sqlite://")
+        known.create_all(engine)
+        engine.dispose()
+        return jsonify([key.column_keys for key in second.foreign_key_constraints])
+
     @app.get("/late")
     def late():
         return jsonify(state.late(time.time()))
@@ -174,7 +188,7 @@ def overlay_without(section: str, folder: Path) -> dict[str, str]:
     kept, skip = [], False
     for line in OVERLAY.read_text().splitlines():
         if line.startswith("["):
-            skip = line.strip("[]").split(".")[0] == section
+            skip = section in tomllib.loads(line)
         if not skip:
             kept.append(line)
     text = "\n".join(kept)
@@ -184,7 +198,8 @@ def overlay_without(section: str, folder: Path) -> dict[str, str]:
     return {"RETRACE_MODULES_PATH": str(folder)}
 
 
-CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file"}
+CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file",
+              "sqlalchemy.sql.schema": "/tables"}  # fmt: skip
 
 
 @pytest.mark.engine
