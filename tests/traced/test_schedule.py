@@ -147,7 +147,7 @@ def test_objects_in_sets_are_ordered_as_they_were_made() -> None:
         pass
 
     engine = SimpleNamespace(thread_id=lambda: 3, gate=SimpleNamespace(get=lambda: "internal"))
-    schedule._number(engine, (Worker,))
+    schedule.numbered(Worker, engine)
     hashes = [hash(Worker()) for _ in range(3)]
     assert hashes == [hash((3, number)) for number in (1, 2, 3)]
     one = Worker()
@@ -163,7 +163,7 @@ def test_what_is_made_off_the_tape_has_its_own_hash() -> None:
 
     place = ["external"]
     engine = SimpleNamespace(thread_id=threading.get_ident, gate=SimpleNamespace(get=lambda: place[0]))
-    schedule._number(engine, (Worker,))
+    schedule.numbered(Worker, engine)
     off = Worker()
     assert hash(off) == object.__hash__(off)
     place[0] = "internal"

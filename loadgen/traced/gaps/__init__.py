@@ -17,10 +17,10 @@ from loadgen.traced.gaps.bindings import (
     free_objects_in_one_step,
     let_proxies_be_what_they_stand_for,
 )
+from loadgen.traced.gaps.buffers import fill_buffers_from_the_tape
 from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_points, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
-    fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
     let_paths_be_omitted,
     record_temporary_folders,

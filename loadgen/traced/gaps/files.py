@@ -9,11 +9,10 @@ import tempfile
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-import retracesoftware.proxy.system as engine_system
 from retracesoftware.install import patcher, pathpredicate
 
 from loadgen.traced import moved, settings
-from loadgen.traced.installing import unseen, when_installed
+from loadgen.traced.installing import when_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,39 +49,6 @@ def take_the_applications_files_from_the_tape() -> None:
     load_patterns = pathpredicate.load_patterns
     relative = re.compile(r"^[^/]")
     pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
-
-
-def fill_buffers_from_the_tape() -> None:
-    """Read into buffers by reading: what a call writes into its arguments is not on the tape.
-
-    The engine does so for files whose class is in the module ``io``, but theirs say that they are in ``_io``.
-    """
-    stock = engine_system._ext_proxytype_from_spec
-
-    def ext_proxytype_from_spec(system: Any, module: str, name: str, **spec: Any) -> Any:
-        proxytype = stock(system, module, name, **spec)
-        if module == "_io":
-            for method, reads in (("readinto", "read"), ("readinto1", "read1")):
-                if hasattr(engine_system.lookup(module, name), method):
-                    setattr(proxytype, method, _filling(reads))
-        return proxytype
-
-    engine_system._ext_proxytype_from_spec = ext_proxytype_from_spec
-
-
-def _filling(reads: str) -> Callable[[Any, Any], int | None]:
-    """Return a method that fills a buffer with what the method *reads* returns."""
-
-    @unseen
-    def fill(file: Any, buffer: Any) -> int | None:
-        with memoryview(buffer) as given, given.cast("B") as view:
-            content = getattr(file, reads)(len(view))
-            if content is None:  # nothing is there yet
-                return None
-            view[: len(content)] = content
-            return len(content)
-
-    return fill
 
 
 def let_paths_be_omitted() -> None:
