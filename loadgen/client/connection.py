@@ -93,7 +93,6 @@ class Connection:
         "_socket",
         "_timer",
         "_waiter",
-        "bodiless",
         "head",
         "over",
         "usable",
@@ -117,7 +116,7 @@ class Connection:
     def begin(self, method: str, request: bytes, limit: float | None) -> None:
         """Send *request*; *limit* is the time limit, in seconds, until the next bytes arrive."""
         self.head: AnswerHead | None = None
-        self.over = self.bodiless = False
+        self.over = False
         self._body = http1.Sized(0)
         self._buffer = b""
         self._failure: NoAnswer | None = None
@@ -231,7 +230,6 @@ class Connection:
             seen, buffer = 0, buffer[end:]
             if head.status >= 200 or head.status == 101:  # noqa: PLR2004 - others announce the answer
                 self.head, self._body, self._buffer = head, head.body(self._method), b""
-                self.bodiless = self._body.ended
                 return buffer
         if not buffer.startswith(_BEGINNING[: len(buffer)]):
             raise http1.Malformed("it begins otherwise")

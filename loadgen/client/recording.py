@@ -161,11 +161,7 @@ def numbered(request: httpx.Request, seq: int) -> httpx.Request:
 
 
 def again(request: Request, url: str) -> httpx.Request:
-    """Return a recorded *request* as it was sent, with its number, to the server at *url*.
-
-    It shares connections with requests of its user only, as it did: a server reads no further on a connection
-    before the application has ended, which may be long after the client has its answer.
-    """
+    """Return a recorded *request* as it was sent, with its number, to the server at *url*."""
     return httpx.Request(
         request.method,
         url,
@@ -174,7 +170,7 @@ def again(request: Request, url: str) -> httpx.Request:
             (SEQ_HEADER, b"%d" % request.seq),
         ],
         stream=httpx.ByteStream(request.body),
-        extensions={"target": request.target.encode("latin-1"), "lane": request.user},
+        extensions={"target": request.target.encode("latin-1")},
     )
 
 

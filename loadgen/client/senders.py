@@ -142,7 +142,7 @@ class Rerun:
 
     async def send(self, sending: Sending) -> SessionEnd:
         """Send the requests, and wait for their answers."""
-        transport = WireTransport()
+        transport = WireTransport(reuse=False)
         again = Again(
             sending.url,
             transport,

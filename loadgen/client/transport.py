@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 class WireTransport(httpx.AsyncBaseTransport):
     """Sends requests with their given headers and target, over its own connections."""
 
-    def __init__(self, *, behind_heads: bool = True) -> None:
-        """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
-        self._wires: dict[tuple[bytes, int | None], Wire] = {}
-        self._behind_heads = behind_heads
+    def __init__(self, *, reuse: bool = True) -> None:
+        """*reuse*: whether a connection is used for more than one request.
+
+        A server reads no further on a connection before the application has ended, which may be long after
+        the client has its answer. In a replay, the application may be waiting for the next request by then, so
+        requests that are sent in a recorded order each need a connection.
+        """
+        self._wires: dict[bytes, Wire] = {}
+        self._reuse = reuse
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* once; its target is ``extensions["target"]`` if given, as in httpx.
-
-        With ``extensions["lane"]``, a number, it shares connections with requests of the same lane only.
 
         Raises:
             httpx.TransportError: there is no complete answer.
@@ -52,25 +55,25 @@ class WireTransport(httpx.AsyncBaseTransport):
         try:
             target = extensions.get("target", url.raw_path)
             raw = request_bytes(request.method, target, headers, body)
-            wire = self._wire(url, extensions.get("lane"))
+            wire = self._wire(url)
             return await wire.send(
                 request.method, raw, connect=limits.get("connect"), read=limits.get("read")
             )
         except NoAnswer as error:
             raise translated(error) from error
 
-    def _wire(self, url: httpx.URL, lane: int | None) -> Wire:
-        """Return the connections of a lane to the server of *url*.
+    def _wire(self, url: httpx.URL) -> Wire:
+        """Return the connections to the server of *url*.
 
         Raises:
             httpx.UnsupportedProtocol: it does not speak plain HTTP.
         """
-        wire = self._wires.get((url.netloc, lane))
+        wire = self._wires.get(url.netloc)
         if wire is None:
             if url.scheme != "http":
                 raise httpx.UnsupportedProtocol(f"{url}: only plain HTTP is spoken here")
-            wire = Wire(url.host, url.port or 80, behind_heads=self._behind_heads)
-            self._wires[url.netloc, lane] = wire
+            wire = Wire(url.host, url.port or 80, reuse=self._reuse)
+            self._wires[url.netloc] = wire
         return wire
 
     async def aclose(self) -> None:

@@ -114,11 +114,11 @@ class Reply:
 class Wire:
     """Connections to one server, each used by one request at a time."""
 
-    def __init__(self, host: str, port: int, *, behind_heads: bool = True) -> None:
-        """*behind_heads*: whether a connection is used again behind an answer that is a head alone."""
+    def __init__(self, host: str, port: int, *, reuse: bool = True) -> None:
+        """*reuse*: whether a connection is used for more than one request."""
         self._host = host
         self._port = port
-        self._behind_heads = behind_heads
+        self._reuse = reuse
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._addresses: list[tuple[int, tuple[object, ...]]] = []
@@ -144,7 +144,7 @@ class Wire:
 
     def give_back(self, connection: Connection) -> None:
         """Take back a connection after its answer has been read."""
-        if connection.usable and (self._behind_heads or not connection.bodiless):
+        if connection.usable and self._reuse:
             self._idle.append(connection)
         else:
             self.drop(connection)

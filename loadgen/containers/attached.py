@@ -79,9 +79,7 @@ class AttachedServer:
 
     def __init__(self, address: str, liveness: LivenessPipe) -> None:
         self.url = f"http://{address}"
-        # A server may send a head before the application has ended, and reads nothing else until then: in a
-        # replay the application may wait for a later request, which must not stand behind it.
-        self.transport = WireTransport(behind_heads=False)
+        self.transport = WireTransport(reuse=False)
         self.control = Control(self.url, self.transport)
         self._liveness = liveness
 

@@ -54,9 +54,7 @@ class LocalServer:
     def __init__(self, process: TracedProcess, port: int, python: Interpreter) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._port = port
-        # A server may send a head before the application has ended, and reads nothing else until then: in a
-        # replay the application may wait for a later request, which must not stand behind it.
-        self.transport = WireTransport(behind_heads=False)
+        self.transport = WireTransport(reuse=False)
         self.control = Control(self.url, self.transport)
         self.ended = process.ended
         self.exit_report = process.exit_report

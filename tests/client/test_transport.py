@@ -443,8 +443,9 @@ async def test_closing_closes_the_connections() -> None:
             serving.cancel_scope.cancel()
 
 
-async def test_requests_of_one_lane_share_connections() -> None:
-    """Another lane has its own: what the server still does behind an answer holds up its own lane only."""
+@pytest.mark.parametrize(("reuse", "connections"), [(True, 1), (False, 3)])
+async def test_a_connection_is_reused_only_if_wanted(reuse: bool, connections: int) -> None:  # noqa: FBT001
+    """Without reuse, no request waits behind what the server still does for an earlier one."""
     opened = 0
 
     async def serve(stream: anyio.abc.SocketStream) -> None:
@@ -453,19 +454,14 @@ async def test_requests_of_one_lane_share_connections() -> None:
         async with stream:
             with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 while await stream.receive():
-                    await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    await stream.send(OK)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, serve)
-        url = f"http://127.0.0.1:{listener.listeners[0].extra(SocketAttribute.local_port)}/"
-        transport = WireTransport()
-        for lane, expected in ((1, 1), (1, 1), (2, 2), (1, 2), (2, 2)):
-            answer = await transport.handle_async_request(
-                httpx.Request("GET", url, extensions={"lane": lane})
-            )
-            await answer.aread()
-            await answer.aclose()
-            assert opened == expected
+        transport = WireTransport(reuse=reuse)
+        for _ in range(3):
+            await send(transport, f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}")
+        assert opened == connections
         await transport.aclose()
         tasks.cancel_scope.cancel()
