@@ -20,8 +20,8 @@ class WireTransport(httpx.AsyncBaseTransport):
         """*reuse*: whether a connection is used for more than one request.
 
         A server reads no further on a connection before the application has ended, which may be long after
-        the client has its answer. In a replay, the application may be waiting for the next request by then, so
-        requests that are sent in a recorded order each need a connection.
+        the client has its answer. In a replay, the application may be waiting for the next request by then,
+        so requests that are sent in a recorded order each need a connection.
         """
         self._wires: dict[bytes, Wire] = {}
         self._reuse = reuse
