@@ -19,6 +19,7 @@ from loadgen import protocol
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.described import HANDLE, Describer, plain, same, shown, shown_value
 from loadgen.traced.installing import unseen, when_installed
+from loadgen.traced.strings import TAPE
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -155,12 +156,12 @@ def _recording(
     describe: Describer, write: Callable[..., None], stock: Callable[..., None] | None
 ) -> Callable[..., None]:
     def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
-        write(CALL, describe(function, args, kwargs))
+        write(CALL, TAPE.written(describe(function, args, kwargs)))
 
     def with_stacks(function: Any, *args: Any, **kwargs: Any) -> None:
         assert stock is not None
         stock(function, *args, **kwargs)
-        write(describe(function, args, kwargs))
+        write(TAPE.written(describe(function, args, kwargs)))
 
     return unseen(on_call if stock is None else with_stacks)
 

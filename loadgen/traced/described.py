@@ -25,6 +25,7 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
 from loadgen.traced import settings
+from loadgen.traced.strings import TAPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,7 @@ class Describer:
         nearest = frame.f_code.co_qualname
         for _ in range(_FRAMES):
             if frame is None:
-                return sys.intern(nearest)
+                return TAPE.once(nearest)
             code = frame.f_code
             own = self._own.get(code.co_filename)
             if own is None:
@@ -131,13 +132,13 @@ class Describer:
                 known = self._sites.get((nearest, code.co_qualname))
                 if known is None:
                     here = [nearest] if nearest == code.co_qualname else [nearest, code.co_qualname]
-                    known = self._sites[(nearest, code.co_qualname)] = sys.intern(" < ".join(here))
+                    known = self._sites[(nearest, code.co_qualname)] = TAPE.once(" < ".join(here))
                 return known
             frame = frame.f_back
-        return sys.intern(nearest)
+        return TAPE.once(nearest)
 
     def _remember(self, function: Any) -> tuple[str, bool, bool, object]:
-        name = sys.intern(self._name_live(function))
+        name = TAPE.once(self._name_live(function))
         known = (name, bool(_INTO.search(name)), bool(_SITED.match(name)), function)
         if len(self._names) < NAMES:
             self._names[id(function)] = known
@@ -180,9 +181,9 @@ class Describer:
         return (TEXT, len(text), text[:32], digest(text.encode("utf-8", "surrogatepass")))
 
     def _known(self, text: str) -> str:
-        """Return *text*, interned if it is used repeatedly: the tape stores interned strings once."""
+        """Return *text*; if it is used repeatedly, the tape stores it once."""
         if text in self._texts:
-            return sys.intern(text)
+            return TAPE.once(text)
         if len(self._texts) < TEXTS:
             self._texts[text] = True
         return text
@@ -231,7 +232,7 @@ def _field(descriptor: Any) -> str | None:
     try:
         real = utils.unwrap(descriptor) if isinstance(descriptor, utils.ExternalWrapped) else descriptor
         owner = type.__getattribute__(real.__objclass__, "__qualname__")
-        return sys.intern(f"{real.__objclass__.__module__}.{owner}.{real.__name__}")
+        return TAPE.once(f"{real.__objclass__.__module__}.{owner}.{real.__name__}")
     except (AttributeError, TypeError):
         return None
 

@@ -34,7 +34,7 @@ from loadgen.traced.gaps.raised import (
 )
 from loadgen.traced.gaps.replaying import fail_the_request_not_the_process, follow_the_tape_in_turns
 from loadgen.traced.gaps.threads import order_the_threads
-from loadgen.traced.gaps.values import record_containers_as_they_were
+from loadgen.traced.gaps.values import record_values_as_they_were
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     free_objects_in_one_step,
     let_proxies_be_what_they_stand_for,
     compare_calls,
-    record_containers_as_they_were,
+    record_values_as_they_were,
     unwrap_callbacks_off_the_tape,
     let_anything_be_a_callback,
     trace_imports_of_the_application,
