@@ -27,6 +27,7 @@ from loadgen.engine.retrace import recorded_start
 from loadgen.errors import Interrupted, MachineFault, RecordingFault, UsageError
 from loadgen.store import files
 from loadgen.store.run_folder import RunFolder
+from loadgen.store.sealing import unsealed
 
 if TYPE_CHECKING:
     from loadgen.client.session import Stop
@@ -92,14 +93,15 @@ async def renew(path: Path, manifest: Manifest, spec: VerifySpec, stop: Stop, em
     if manifest.spec.runtime is Runtime.DOCKER:
         raise UsageError(f"{path} was recorded in containers", advice="Record it again: loadgen record")
     old = RunFolder(path.resolve())
-    old.check_recording(manifest)
+    if manifest.sealed is None:
+        old.check_recording(manifest)
     moved = verify.relocated(old, manifest, spec)
     emit(Stage(what=f"{manifest.id}: replaying it with the code of today"))
     before = await dispatch.verify(old, manifest, spec, emit)
     holder = Path(tempfile.mkdtemp(prefix=f".{old.path.name}.", dir=old.path.parent))
     try:
-        with _directory(manifest, moved):
-            recorded = await dispatch.record(_again(manifest, old, moved), holder / old.path.name, stop, emit)
+        with _directory(manifest, moved), unsealed(old, manifest) as (run, inner):
+            recorded = await dispatch.record(_again(inner, run, moved), holder / old.path.name, stop, emit)
         _refuse_parts(recorded)
         new = recorded.manifest
         # What the requests are; how they were sent once more is in the command.

@@ -9,10 +9,14 @@ from loadgen import record as recording
 from loadgen import verify as verifying
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime
+from loadgen.errors import RecordingFault
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.client import ClientMode
 from loadgen.modes.local import LocalHost
 from loadgen.modes.process import ProcessMode
+from loadgen.store.sealing import unsealed
+from loadgen.store.verification import read_verdict
+from loadgen.verify import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
-    from loadgen.verify import Once, Verified
+    from loadgen.verify import Once
 
 MODES: dict[ModeName, Callable[[Host], Mode]] = {
     ModeName.BOUNDARY: BoundaryMode,
@@ -59,8 +63,16 @@ async def verify(
         LoadgenError: nothing could be replayed.
     """
     moved = verifying.relocated(run, manifest, spec)
-    again = once(run, manifest, spec, emit, moved, host=host)
-    return await verifying.verify(manifest, spec, again, emit, moved)
+    with unsealed(run, manifest) as (opened, recorded):
+        again = once(opened, recorded, spec, emit, moved, host=host)
+        verified = await verifying.verify(recorded, spec, again, emit, moved)
+    if opened is run:
+        return verified
+    folder = run.path / "verify" / verified.folder.name
+    verdict, problem = read_verdict(folder)  # without secrets
+    if verdict is None:
+        raise RecordingFault(f"the verdict on {run.path} cannot be read: {problem}")
+    return Verified(verdict, folder)
 
 
 def once(

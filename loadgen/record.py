@@ -24,6 +24,7 @@ from loadgen.store.code_digests import changed, client_sources, sources
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State, Totals
 from loadgen.store.run_folder import RunFolder
+from loadgen.store.sealing import Sealing
 from loadgen.store.surroundings import data_files, packages
 
 if TYPE_CHECKING:
@@ -95,8 +96,12 @@ def begin(
             versions=versions, started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)
         ),
     )
-    run.save(manifest)
-    return Session(spec, target, scenario, run, manifest)
+    if not spec.secrets.wanted:
+        run.save(manifest)
+        return Session(spec, target, scenario, run, manifest)
+    sealing = Sealing(spec, run)
+    sealing.save(manifest)
+    return Session(spec, target, scenario, sealing.working, manifest, sealing)
 
 
 async def record(
@@ -142,7 +147,10 @@ async def record(
         result.error = str(error) or type(error).__name__
         raise
     finally:
-        run.save(manifest)
+        if session.sealing is None:
+            run.save(manifest)
+        else:
+            manifest, run = session.sealing.close(manifest), session.sealing.home
     if folder is None:
         run.make_latest()
     return Recorded(run, manifest, end)

@@ -23,8 +23,8 @@ PURE = {
 """What the core may use: no clock, randomness, network, environment or logging."""
 
 PARTS = (
-    ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("engine",), ("store",), ("client",),
-    ("modes",),
+    ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("secrets",), ("engine",), ("store",),
+    ("client",), ("modes",),
     ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",), ("accept",),
     ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
@@ -212,6 +212,8 @@ def test_the_server_app_shares_http_only() -> None:
         ("docker", "loadgen.containers.daemon"),
         ("distributed", "loadgen.hunt.cluster"),
         ("h11", "loadgen.client.http_bytes"),
+        ("cryptography", "loadgen.secrets.vault"),
+        ("detect_secrets", "loadgen.secrets.detector"),
         ("asyncio", "loadgen.client"),
     ],
 )

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary
 
-OWN = ("name", "tags", "note", "checkout", "concurrency", "seed", "scenario", "runtime", "explain")
+OWN = (
+    "name",
+    "tags",
+    "note",
+    "seal",
+    "secret",
+    "checkout",
+    "concurrency",
+    "seed",
+    "scenario",
+    "runtime",
+    "explain",
+)
 """Fields of the specifications that a search varies, or that make sense only for a single run."""
 
 

@@ -27,6 +27,8 @@ OWN = (
     "name",
     "tags",
     "note",
+    "seal",
+    "secret",
     "schedule",
     "strategy",
     "schedule_seed",

@@ -61,6 +61,7 @@ def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
         f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
         *_clients(totals.visit),
         f"run        {result.run.path}",
+        *_sealed(manifest),
     ]
     lines += [f"{word(one):<10} {one.invariant}: {one.message}" for one in checked if not one.holds]
     lines += [f"warning    {told}"] if (told := _failing(manifest)) else []
@@ -74,6 +75,15 @@ def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
     lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
     return "\n".join(lines)
+
+
+def _sealed(manifest: Manifest) -> list[str]:
+    if manifest.sealed is None:
+        return []
+    number = sum(manifest.sealed.replaced.values())
+    return [
+        f"sealed     {wording.count(number, 'secret')} replaced; verify needs the key {manifest.sealed.key}"
+    ]
 
 
 def word(checked: Checked) -> str:

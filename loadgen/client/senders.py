@@ -167,6 +167,11 @@ def rerun(path: Path) -> Rerun:
         LoadgenError: it is not a run, or cannot be read.
     """
     folder, manifest = RunFolder.open(path)
+    if manifest.sealed is not None:
+        raise UsageError(
+            f"{path} is sealed: its requests can be read with pseudonyms only",
+            advice=f"To record them anew: loadgen accept {path}",
+        )
     return Rerun(folder.path, f"run {manifest.id}", manifest.concurrency, folder.transcript)
 
 

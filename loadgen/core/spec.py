@@ -378,6 +378,33 @@ class Label(Value, frozen=True, kw_only=True):
             raise UsageError("a --tag is one word: letters, digits, and . _ -")
 
 
+class SecretSpec(Value, frozen=True, kw_only=True):
+    """Which secrets are kept out of the run folder; see :mod:`loadgen.secrets`."""
+
+    seal: Annotated[
+        bool,
+        Option(
+            ("--seal",),
+            "Keep secrets out of the run folder: what a replay needs is encrypted, and what can be read has "
+            "pseudonyms in place of secrets. verify needs the key. docs/secrets.md explains it.",
+        ),
+    ] = False
+    secret: Annotated[
+        tuple[str, ...],
+        Option(
+            ("--secret",),
+            "With pseudonyms for these values too, wherever they are: header:NAME, json:PATH, query:NAME, "
+            "env:NAME, or regex:PATTERN. Implies --seal. May be repeated.",
+            "RULE",
+        ),
+    ] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the run is sealed."""
+        return self.seal or bool(self.secret)
+
+
 class RunSpec(Value, frozen=True, kw_only=True):
     """Everything that defines a run to record."""
 
@@ -461,6 +488,7 @@ class RunSpec(Value, frozen=True, kw_only=True):
         ),
     ] = ModeName.BOUNDARY
     label: Label = Label()
+    secrets: SecretSpec = SecretSpec()
     topology: RecordTopology = RecordTopology()
     without: tuple[str, ...] = ()
     """Names of workarounds to leave out, to show the effect of each."""
@@ -474,6 +502,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
                 "--python works only on this machine: with --runtime docker, the image has the Python",
                 advice="Leave it out, or choose the image: --test-image",
             )
+        if self.secrets.wanted and (docker or self.mode is ModeName.CLIENT):
+            where = "--runtime docker" if docker else f"--trace {self.mode}"
+            raise UsageError(f"--seal works only on this machine, with the server traced: not with {where}")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone works only with --runtime local and --trace boundary")
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):

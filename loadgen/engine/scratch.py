@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -20,9 +21,20 @@ def prefix() -> str:
     return f"loadgen-{owner.mine().replace('/', '.')}-"
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - new folders in it are private
+"""Files in it are in memory, not on a disk."""
+
+
+def private_folder() -> Path:
+    """Create a folder that only this user can read, in memory if this machine has such a place."""
+    there = str(MEMORY) if os.access(MEMORY, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix=prefix(), dir=there))
+
+
 def folders() -> Iterator[tuple[Path, bool]]:
     """Yield the temporary folders on this machine, and of each whether its process has exited."""
-    for folder in sorted(Path(tempfile.gettempdir()).glob("loadgen-*.*.*-*")):
+    places = (Path(tempfile.gettempdir()), MEMORY)
+    for folder in sorted(one for place in places for one in place.glob("loadgen-*.*.*-*")):
         *host, process, started = folder.name.removeprefix("loadgen-").rpartition("-")[0].split(".")
         yield folder, owner.abandoned(f"{'.'.join(host)}/{process}/{started}")
 

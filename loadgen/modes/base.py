@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadgen.store.journal import Journal
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
+    from loadgen.store.sealing import Sealing
 
 START_LIMIT = 60.0
 """Time limit for a server to become ready, in seconds."""
@@ -88,7 +89,9 @@ class Session:
     target: Target
     scenario: Plan
     run: RunFolder
+    """Where it is recorded: the run folder, or a private one if the run is sealed."""
     manifest: Manifest
+    sealing: Sealing | None = None
 
 
 class Host(Protocol):

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import tarfile
 from dataclasses import dataclass
+from dataclasses import replace as change
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from loadgen.core import transcript
+from loadgen.core.exchange import Failure
 from loadgen.core.masking import Masker
+from loadgen.core.transcript import FailedIteration
 from loadgen.store import manifest as manifests
 from loadgen.store import sealed
 from loadgen.store.manifest import State
+from loadgen.store.rewriting import rewritten
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
     from loadgen.core.masking import Rules
+    from loadgen.core.transcript import Event
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
 
@@ -79,17 +82,15 @@ def bundle(
 
 def _transcript(run: RunFolder, masker: Masker) -> tuple[str, dict[str, bytes]]:
     """Return the masked transcript, and the large bodies that it refers to."""
-    bodies: dict[str, bytes] = {}
-    lines = []
     with run.read() as events:
-        for event in events:
-            name, fields = transcript.encode(masker.event(event), bodies.__setitem__)
-            if name in {"failure", "failed_iteration"}:
-                fields["message"] = masker.text(fields["message"])
-            due = {} if events.due is None else {"due": events.due}
-            line = {"event": name, "at": events.at, **due, **fields}
-            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    return "".join(lines), bodies
+        return rewritten(events, lambda event: _masked(event, masker))
+
+
+def _masked(event: Event, masker: Masker) -> Event:
+    masked = masker.event(event)
+    if isinstance(masked, Failure | FailedIteration):
+        return change(masked, message=masker.text(masked.message))
+    return masked
 
 
 class _Archive:

@@ -130,6 +130,15 @@ class Result(_Part, kw_only=True):
     """SHA-256 of each file; empty until the run is complete."""
 
 
+class Sealed(_Part, kw_only=True):
+    """How a run without secrets was made; see :mod:`loadgen.store.sealing`."""
+
+    key: str
+    """Name of the key."""
+    replaced: dict[str, int]
+    """Number of secrets that have pseudonyms, by kind."""
+
+
 class Manifest(_Part, kw_only=True):
     """The content of ``run.json``."""
 
@@ -150,6 +159,8 @@ class Manifest(_Part, kw_only=True):
     """The versions of the libraries that were installed."""
     client_sources: dict[str, str] = msgspec.field(default_factory=dict)
     """The same for the scenario or traffic file."""
+    sealed: Sealed | None = None
+    """None if the recording is in clear text."""
     result: Result = msgspec.field(default_factory=Result)
 
     @property

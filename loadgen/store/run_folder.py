@@ -125,6 +125,11 @@ class RunFolder:
             why = result.error or "it was interrupted before its recording was complete"
             raise RecordingFault(f"the run is {result.state}, not complete: {why}", advice=again)
         recording = recording or self.recording
+        if manifest.sealed is not None and not recording.exists():
+            raise RecordingFault(
+                f"{self.path} is sealed: it can be verified, accepted and read, and nothing else",
+                advice="See docs/secrets.md.",
+            )
         if not recording.is_file():
             raise RecordingFault(f"the recording {recording} is missing", advice=again)
         if not recording.stat().st_size:

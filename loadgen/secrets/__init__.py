@@ -1,0 +1,1 @@
+"""Secrets: how they are found, replaced by pseudonyms, and encrypted."""
