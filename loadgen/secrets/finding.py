@@ -41,7 +41,7 @@ ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie",
 SHORTEST = 4
 """Shorter values are not replaced: they occur everywhere."""
 FOUND = 6
-"""Length of the shortest value that is found without a rule of the user."""
+"""Length of the shortest value that is found by how it looks."""
 DEPTH = 3
 """How often an encoded value may be encoded again."""
 _ADVICE = (
@@ -50,8 +50,8 @@ _ADVICE = (
 )
 
 _NAME = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|apikey|(?:access|private|signing|encryption)[_-]?key|"
-    r"credentials?|authorization|session(?:[_-]?id)?|csrf|otp|pin[_-]?code"
+    r"(?:pass(?:word|wd|phrase|code)?|secret|token|api[_-]?key|(?:access|private|signing|encryption)[_-]?key|"
+    r"credentials?|authorization|session(?:[_-]?id)?|csrf|(?<![a-z])(?:pwd|pin|otp|cvv|cvc))"
 )
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
@@ -64,11 +64,11 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "named field",
         re.compile(
-            rf"(?i)(?:{_NAME})[\w-]*\\?[\"']?\s*[:=]\s*(?:(?:bearer|basic|token)\s+)?"
+            rf"(?i){_NAME}[\d_-]*\\?[\"']?\s*[:=]\s*(?:(?:bearer|basic|token)\s+)?"
             r"(?:\\\"(.+?)\\\"|\"((?:[^\"\\]|\\.)+)\"|'([^']+)'|([^\s\"'\\&;,<>(){}\[\]]+))"
         ),
     ),
-    ("card number", re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w.-])")),
+    ("card number", re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w-]|\.\d)")),
 )  # fmt: skip
 _WORDS = frozenset(
     {"true", "false", "null", "none", "bearer", "basic", "password", "secret", "token", "string"}
@@ -202,12 +202,10 @@ class Secrets:
     def _add_found(self, value: str, kind: str) -> None:
         if kind == "card number" and not _is_card(value):
             return
-        if kind == "named field" and (
-            value.lower() in _WORDS or (value.isdigit() and len(value) < 2 * SHORTEST)
-        ):
+        if kind == "named field" and value.lower() in _WORDS:
             return
         for form in {value, _unescaped(value), urllib.parse.unquote_plus(value)}:
-            self.add(form, kind, FOUND)
+            self.add(form, kind, SHORTEST if kind == "named field" else FOUND)
             if kind == "private key":  # its lines may stand alone
                 for line in re.split(r"\\n|\s+", form):
                     self.add(line, kind, 16)

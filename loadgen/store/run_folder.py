@@ -9,6 +9,7 @@
         recording.bin       the engine's tape, of the server
         client.bin          the tape of the load generator, if it was traced
         server.log          output of the server; client.log output of a traced load generator
+        sealed.bin          of a sealed run, in place of recording.bin; see loadgen.store.sealing
         schedule.jsonl      of an explored run: which thread ran when; see loadgen.traced.choices
         verify/1/           of each verification: verdict.json, transcript.jsonl, server.log
     runs/latest             link to the newest complete run
