@@ -31,6 +31,7 @@ PARTS = (
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""
 ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.engine.retrace",
+           "loadgen.traced.application": "loadgen.engine.target",
            "loadgen.traced.process": "loadgen.engine.retrace"}  # fmt: skip
 """What other processes are started with, and where its name stands: to start one is not to know it."""
 

@@ -104,6 +104,7 @@ def check_versions(
     must_match = {**_MUST_MATCH, **(_CLIENT_MUST_MATCH if client else _SERVER_MUST_MATCH)}
     if in_place:
         must_match["installation"] = "a different installation, and refers to its files"
+    recorded = {"client_python": recorded.get("python", ""), **recorded}  # before they could be two
     for name, what in must_match.items():
         if recorded.get(name) != here[name]:
             raise RecordingFault(

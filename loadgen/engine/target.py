@@ -48,7 +48,9 @@ class Target:
         return shlex.join(self.words) if len(self.words) > 1 else self.words[0]
 
 
-_SERVERS = frozenset({"flask", "gunicorn", "waitress", "werkzeug"})
+APPLICATION = "loadgen.traced.application"
+"""Serves an application by its name; it runs in the server's process."""
+_SERVERS = frozenset({"loadgen", "flask", "gunicorn", "waitress", "werkzeug"})
 """Packages that serve an application of another package."""
 _APPLICATION = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]\w*(\(.*\))?")
 
@@ -101,7 +103,7 @@ def resolve(
     if colon and _is_module(module) and _is_application(app):
         if arguments:
             raise UsageError(f"{name} is an application, which takes no arguments: {shlex.join(arguments)}")
-        argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
+        argv = ("-m", APPLICATION, name)
         return Target(words, argv, str(here), str(here), str(here), server)
     if is_python(name):
         return _python(words, arguments, here, server)

@@ -1,6 +1,6 @@
 """The manifest of a run, ``run.json``: its specification, its environment and its result.
 
-Format ``loadgen-run/4``. A seal detects any change or loss of what verdicts depend on, above all the
+Format ``loadgen-run/3``. A seal detects any change or loss of what verdicts depend on, above all the
 digests of code. The file is rewritten as its state changes, from ``recording`` to ``complete`` or
 ``failed``.
 """
@@ -20,7 +20,7 @@ from loadgen.store import sealed
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = "loadgen-run/4"
+FORMAT = "loadgen-run/3"
 NAME = "run.json"
 
 

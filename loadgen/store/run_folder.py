@@ -1,4 +1,4 @@
-"""The run folder: everything about one recorded session. Format ``loadgen-run/4``.
+"""The run folder: everything about one recorded session. Format ``loadgen-run/3``.
 
 ::
 

@@ -29,6 +29,7 @@ from loadgen.traced.call_log import CallLogging
 from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.passing import Passing
+from loadgen.traced.routes import prepare
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
 
@@ -91,10 +92,7 @@ class Boundary:
         """The WSGI variables from the live server, and whether the end of the request collects garbage."""
         self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
         """Blocks until the live server has passed on the last piece, and says whether it wants more."""
-        # Flask sorts its routes at the first request, under a traced lock. If an untraced health check came
-        # first, the first traced request would take different steps than in a replay without health checks.
-        if (routes := getattr(application, "url_map", None)) is not None:
-            routes.update()
+        self.routes = prepare(application)
         self.collections = (
             None
             if collect_at_fixed_points.__name__ in settings.CURRENT.without
@@ -140,17 +138,6 @@ class Boundary:
         start_response("409 Conflict", [("Content-Type", "text/plain"), refused])
         return [why.encode() + b"\n"]
 
-    def _routes(self) -> list[str]:
-        """Return the paths of a Flask application that need no parameters; none for other applications."""
-        rules = getattr(getattr(self.application, "url_map", None), "_rules", ())
-        return [
-            rule.rule
-            for rule in rules
-            if "GET" in (rule.methods or ())
-            and not (rule.arguments or rule.build_only or rule.websocket or rule.host or rule.subdomain)
-            and rule.rule != settings.CURRENT.health_path
-        ]
-
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
         if name == protocol.ORDER:
             body = json.dumps(self.order)
@@ -159,7 +146,8 @@ class Boundary:
                 self.tape.all_sent()
             body = "null"
         elif name == protocol.ROUTES:
-            body = json.dumps(self._routes())
+            paths = self.routes()
+            body = json.dumps([path for path in paths if path != settings.CURRENT.health_path])
         elif name.startswith(protocol.LOG_CALLS) and self.mode == protocol.REPLAY:
             seq = int(name.removeprefix(protocol.LOG_CALLS))
             TapeTurns.current.call_logging = CallLogging(FIRST_THREAD + seq, shown)

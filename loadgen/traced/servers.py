@@ -101,17 +101,10 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
         from socketserver import ThreadingMixIn  # noqa: PLC0415 - a module that the engine shall know
 
         _let_our_header_not_count()
-        listener = _listener()
         kind = given["server_class"]
         if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for a later one
             kind = type(kind.__name__, (ThreadingMixIn, kind), {"daemon_threads": True})
-        server = kind(listener.getsockname(), given["handler_class"], bind_and_activate=False)
-        server.socket.close()
-        server.socket = listener
-        server.server_name, server.server_port = listener.getsockname()
-        server.setup_environ()
-        server.set_app(given["app"])
-        return server
+        return _on_our_socket(kind, given["handler_class"], given["app"])
 
     @wraps(target)
     def make_server(*args: Any, **kwargs: Any) -> Any:
@@ -122,6 +115,73 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
         return _run_by_the_application(system.disable_for(make, unwrap_args=False)(given), system)
 
     return make_server
+
+
+def _on_our_socket(kind: Any, handler_class: Any, application: Any) -> Any:
+    """Return a server of the class *kind*, one of wsgiref's, on our socket."""
+    listener = _listener()
+    server = kind(listener.getsockname(), handler_class, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    server.server_name, server.server_port = listener.getsockname()
+    server.setup_environ()
+    server.set_app(application)
+    return server
+
+
+def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """Django's ``runserver``, also that of ``django.contrib.staticfiles``."""
+    basehttp = sys.modules[target.__module__]
+    parameters = inspect.signature(target)
+    replaying = system.retrace_mode == "replay"
+
+    def listen(application: Any, *, threading: bool, kind: Any) -> None:
+        from socketserver import ThreadingMixIn  # noqa: PLC0415 - a module that the engine shall know
+
+        _let_our_header_not_count()
+        if threading or replaying:
+            kind = type("WSGIServer", (ThreadingMixIn, kind), {"daemon_threads": True})
+        _on_our_socket(kind, basehttp.WSGIRequestHandler, application).serve_forever()
+
+    live = system.disable_for(listen, unwrap_args=False)
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        bound = parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        live(
+            Boundary(given["wsgi_handler"], system),
+            threading=given["threading"],
+            kind=given.get("server_cls", basehttp.WSGIServer),
+        )
+
+    return run
+
+
+def django_without_reloader(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """``django.utils.autoreload.run_with_reloader``: it would serve in another process."""
+    del target, system
+
+    def run_with_reloader(serve: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        _left_out(("reloader",))
+        serve(*args, **kwargs)
+
+    return run_with_reloader
+
+
+def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
+    """Refuse a server of ASGI applications."""
+    del system
+    name = target.__module__.partition(".")[0]
+
+    def run(*_args: Any, **_kwargs: Any) -> None:
+        _refuse(
+            f"{name} serves ASGI applications",
+            "loadgen records WSGI applications: give its WSGI application if it has one, such as "
+            "project.wsgi:application of Django",
+        )
+
+    return run
 
 
 def _run_by_the_application(server: Any, system: Any) -> Any:

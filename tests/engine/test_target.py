@@ -63,7 +63,7 @@ def test_a_script_is_run_from_its_own_folder(here: Path, *, absolute: bool) -> N
 )
 def test_an_application_is_run_by_flask(here: Path, name: str) -> None:
     """``module:app`` is run by Flask without reloader and debugger, imported from the working directory."""
-    argv = ("-m", "flask", "--app", name, "run", "--no-reload", "--no-debugger")
+    argv = ("-m", "loadgen.traced.application", name)
     assert resolve(name) == Target((name,), argv, str(here), str(here), str(here))
 
 

@@ -1,0 +1,135 @@
+"""Serve an application that is given by its name: ``python -m loadgen.traced.application MODULE:NAME``.
+
+It runs traced, as the main script. Flask serves a Flask application, as ``flask run`` does. Any other WSGI
+callable is served by the standard library's server, with one thread for each connection.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref import simple_server
+
+from loadgen import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WSGI = (None, None)
+"""Stand-ins for the arguments of a WSGI callable."""
+ASGI = (None, None, None)
+
+
+class Server(ThreadingMixIn, simple_server.WSGIServer):
+    """The standard library's WSGI server, with threads."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+def main(name: str) -> None:
+    """Import the application *name* and serve it.
+
+    Raises:
+        SystemExit: it is not a WSGI application.
+    """
+    uses_flask = importlib.util.find_spec("flask") is not None
+    if uses_flask:  # what ``flask run`` does before it imports the application
+        os.environ["FLASK_RUN_FROM_CLI"] = "true"
+        sys.argv = ["flask", "--app", name, "run"]
+        if importlib.util.find_spec("dotenv") is not None:
+            importlib.import_module("flask.cli").load_dotenv()
+    application = found(name)
+    flask = sys.modules.get("flask")
+    if flask is not None and isinstance(application, flask.Flask):
+        group = importlib.import_module("flask.cli").FlaskGroup(create_app=lambda: application)
+        group.main(["run", "--no-reload", "--no-debugger"], prog_name="flask")
+    else:
+        simple_server.make_server("127.0.0.1", 0, application, server_class=Server).serve_forever()
+
+
+def found(name: str) -> Callable[..., Any]:
+    """Return the WSGI application *name*: a variable, a factory, or a factory's call with literals.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    module, _, rest = name.partition(":")
+    expression = ast.parse(rest.strip(), mode="eval").body
+    called = isinstance(expression, ast.Call)
+    attribute = expression.func if isinstance(expression, ast.Call) else expression
+    assert isinstance(attribute, ast.Name)
+    try:
+        one = getattr(importlib.import_module(module), attribute.id)
+    except AttributeError:
+        if hasattr(sys.modules.get(module), attribute.id):
+            raise  # from inside the module
+        raise SystemExit(
+            _refused(f"the module {module} has no {attribute.id}", "give another name")
+        ) from None
+    if isinstance(expression, ast.Call):
+        arguments = [ast.literal_eval(value) for value in expression.args]
+        named = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
+        one = one(*arguments, **named)
+    elif inspect.isroutine(one) and not inspect.iscoroutinefunction(one) and _takes(one, ()):
+        one = one()  # a WSGI application needs two arguments, so this is a factory
+        called = True
+    _check(one, f"what {name} returns" if called else name)
+    return one  # type: ignore[no-any-return]
+
+
+def _check(one: Any, name: str) -> None:
+    """Refuse *one*, called *name*, if it is not a WSGI application."""
+    if isinstance(one, type) or not callable(one):
+        raise SystemExit(_refused(f"{name} ({_kind(one)}) is not an application", "give a WSGI callable"))
+    call = one if inspect.isroutine(one) else type(one).__call__
+    if inspect.iscoroutinefunction(call) or (not _takes(one, WSGI) and _takes(one, ASGI)):
+        raise SystemExit(
+            _refused(
+                f"{name} is an ASGI application ({_kind(one)})",
+                "loadgen records WSGI applications: give its WSGI application if it has one, such as "
+                "project.wsgi:application of Django",
+            )
+        )
+    if not _takes(one, WSGI):
+        raise SystemExit(
+            _refused(
+                f"{name} ({_kind(one)}) is neither a WSGI application nor a factory without arguments",
+                "give a factory its arguments: 'module:create_app(\"test\")'",
+            )
+        )
+
+
+def _takes(one: Callable[..., Any], arguments: tuple[object, ...]) -> bool:
+    """Whether *one* can be called with so many arguments."""
+    try:
+        inspect.signature(one).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # written in C: it does not say
+        return True
+    return True
+
+
+def _kind(one: object) -> str:
+    """Name the kind of *one* by its framework."""
+    if isinstance(one, type):
+        return f"the class {one.__name__}"
+    kind = type(one)
+    if inspect.isroutine(one) or kind.__module__ == "builtins":
+        return f"a {kind.__name__}"
+    return f"{kind.__module__.partition('.')[0]}'s {kind.__name__}"
+
+
+def _refused(why: str, what_to_do: str) -> str:
+    return f"{protocol.LOG_REFUSAL}{why}; {what_to_do}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
