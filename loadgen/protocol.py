@@ -90,6 +90,8 @@ RECORDING_INCOMPLETE = "recording-incomplete"
 NOTHING_RECORDED = "nothing-recorded"
 """No request got an answer while recording, so there is nothing to compare."""
 NOT_ALL_COMPARED = "not-all-compared"
+EXPIRED = "expired"
+"""The recording is older than it may become."""
 LOADGEN_CHANGED = "loadgen-changed"
 """Unchanged code differs from its recording, which an older or newer loadgen made."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from loadgen.core.alignment import align
 from loadgen.core.classification import Classifier, table
 from loadgen.core.comparison import ignoring
-from loadgen.core.conclusion import concluded, counting_replay
+from loadgen.core.conclusion import concluded, counting_replay, outdated
 from loadgen.core.events import Stage
 from loadgen.core.judge import Judge
 from loadgen.core.relocation import IN_PLACE, Relocation
@@ -206,6 +207,9 @@ def conclude(manifest: Manifest, replays: Sequence[Verified], moved: Relocation 
     altered = [] if client else _altered(manifest, counts.folder, moved)
     told = [(one.folder.name, one.verdict) for one in replays]
     verdict = concluded(told, edited, first_message(log), altered)
+    if (expires := manifest.expires) is not None and expires < datetime.now(UTC):
+        days = f"{manifest.spec.label.max_age:,} days"
+        verdict = outdated(verdict, f"it may be used for {days}, until {expires:%Y-%m-%d}")
     sealed.write(counts.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, counts.folder)
 

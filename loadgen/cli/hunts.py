@@ -28,6 +28,7 @@ OWN = (
     "name",
     "tags",
     "note",
+    "max_age",
     "seal",
     "secret",
     "checkout",

@@ -27,6 +27,7 @@ OWN = (
     "name",
     "tags",
     "note",
+    "max_age",
     "seal",
     "secret",
     "schedule",

@@ -100,6 +100,8 @@ def runs(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str:
             console.print(Text(f"{run.label}: {run.problem.message}", style="yellow"))
         elif run.manifest is not None and run.manifest.spec.label.note:
             console.print(Text(f"{run.label}: {run.manifest.spec.label.note}"))
+        if run.manifest is not None and (expires := run.manifest.expires) is not None:
+            console.print(Text(f"{run.label}: to be used until {expires:%Y-%m-%d}"))
     return console.text()
 
 
@@ -110,7 +112,7 @@ def runs_json(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str
         content: dict[str, Any] = {"run": run.label, "path": str(run.path), "size": size}
         if run.manifest is None:
             return {**content, "problem": run.problem.message if run.problem else ""}
-        spec = run.manifest.spec
+        spec, expires = run.manifest.spec, run.manifest.expires
         verdict = None
         if latest is not None:
             verdict = latest.verdict.judgement.value if latest.verdict else Judgement.UNDETERMINED.value
@@ -123,6 +125,7 @@ def runs_json(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str
             "requests": run.manifest.requests,
             "tags": list(spec.label.tags),
             "note": spec.label.note,
+            "expires": expires and expires.isoformat(),
             "verdict": verdict,
         }
 

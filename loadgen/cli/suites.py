@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -192,7 +193,10 @@ def accept(
     spec: VerifySpec,
     run: Annotated[list[Path], typer.Argument(help="Folders of runs, or a folder that contains runs.")],
     failed: Annotated[
-        bool, typer.Option("--failed", help="Accept only runs whose latest verdict is not identical.")
+        bool,
+        typer.Option(
+            "--failed", help="Accept only runs whose latest verdict is not identical, and expired ones."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept without asking.")] = False,
 ) -> None:
@@ -208,7 +212,7 @@ def accept(
         raise UsageError("nobody can be asked: standard input is not a terminal", advice="Add: --yes")
     codes = {0}
     for one in find_runs(run):
-        if failed and _is_identical(one.path):
+        if failed and _is_identical(one):
             continue
         try:
             codes.add(_accept(one, spec, yes=yes))
@@ -250,11 +254,15 @@ def _accept(one: FoundRun, spec: VerifySpec, *, yes: bool) -> int:
         renewed.discard()
 
 
-def _is_identical(path: Path) -> bool:
+def _is_identical(one: FoundRun) -> bool:
+    """Whether the latest verdict on a run is identical, and its recording is not too old."""
     from loadgen.core.verdict import Judgement
     from loadgen.store.verification import find_verification
 
-    latest = find_verification(path)
+    expires = one.manifest and one.manifest.expires
+    if expires and expires < datetime.now(UTC):
+        return False
+    latest = find_verification(one.path)
     return (
         latest is not None and latest.verdict is not None and latest.verdict.judgement is Judgement.IDENTICAL
     )

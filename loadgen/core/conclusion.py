@@ -71,6 +71,17 @@ def concluded(
     )
 
 
+def outdated(found: Verdict, age: str) -> Verdict:
+    """Return *found*, a verdict on a recording that is too old, of the *age* in words.
+
+    What differs still does; an identical replay shows nothing about the services of today.
+    """
+    advice = "Record it again: loadgen accept RUN"
+    reason = Reason("recording", f"the recording has expired: {age}", advice, protocol.EXPIRED)
+    judgement = found.judgement if found.judgement is Judgement.DIVERGED else Judgement.UNDETERMINED
+    return replace(found, judgement=judgement, reasons=(*found.reasons, reason))
+
+
 _AGAIN = "Verify it with the loadgen that recorded it, or record it again: loadgen accept RUN"
 
 

@@ -362,13 +362,24 @@ class InvariantSpec(Value, frozen=True, kw_only=True):
 
 
 class Label(Value, frozen=True, kw_only=True):
-    """Name and tags of a run, to find it among others."""
+    """What a run is for among others: its name and tags, and how long it is of use."""
 
     name: Annotated[str, Option(("--name",), "Name of the run in suites and reports.", "TEXT")] = ""
     tags: Annotated[
         tuple[str, ...], Option(("--tag",), "Tag of the run, such as smoke. May be repeated.", "TAG")
     ] = ()
     note: Annotated[str, Option(("--note",), "Remark, kept with the run.", "TEXT")] = ""
+    max_age: Annotated[
+        int | None,
+        Option(
+            ("--max-age",),
+            "Days that the recording may be used. After that, verify is undetermined until loadgen accept "
+            "records it again. [default: no limit]",
+            "DAYS",
+            least=1,
+            most=36500,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         for option, text in (("--name", self.name), *(("--tag", tag) for tag in self.tags)):

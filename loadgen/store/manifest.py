@@ -8,6 +8,7 @@ digests of code. The file is rewritten as its state changes, from ``recording`` 
 from __future__ import annotations
 
 import enum
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -178,6 +179,12 @@ class Manifest(_Part, kw_only=True):
     def seconds(self) -> float | None:
         """Duration of the session; None until it has ended."""
         return None if self.result.totals is None else self.result.totals.seconds
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the recording becomes too old; None if it never does."""
+        days = self.spec.label.max_age
+        return None if days is None else datetime.fromisoformat(self.created) + timedelta(days)
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""

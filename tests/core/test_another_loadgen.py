@@ -1,11 +1,11 @@
-"""Another loadgen than the one that recorded: nothing that its change explains is a fault of others."""
+"""Another loadgen than the one that recorded, and recordings that are too old: what a verdict can still say."""
 
 from __future__ import annotations
 
 import pytest
 
 from loadgen import protocol
-from loadgen.core.conclusion import concluded
+from loadgen.core.conclusion import concluded, outdated
 from loadgen.core.verdict import Altered, Fault, Judgement, Reason, Undecided, Verdict
 from tests.core.test_diagnosis import departed, differing, verdict
 
@@ -60,3 +60,18 @@ def test_identical_stays_identical() -> None:
     """A replay that does not differ is identical, and names the change."""
     told = conclusion(verdict())
     assert (told.judgement, told.facts.altered) == (Judgement.IDENTICAL, (CHANGED,))
+
+
+@pytest.mark.parametrize(
+    ("found", "judgement"),
+    [
+        (verdict(), Judgement.UNDETERMINED),
+        (verdict(differing(1)), Judgement.DIVERGED),
+        (Verdict(Judgement.UNDETERMINED, (Reason("engine", "stuck"),)), Judgement.UNDETERMINED),
+    ],
+)
+def test_a_recording_that_is_too_old_is_never_identical(found: Verdict, judgement: Judgement) -> None:
+    """What differs still does; the reason is the last one."""
+    told = outdated(found, "90 days")
+    assert (told.judgement, told.reasons[:-1]) == (judgement, found.reasons)
+    assert told.reasons[-1].code == protocol.EXPIRED

@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from msgspec import structs
 
+from loadgen import protocol
 from loadgen.client.control import Control
 from loadgen.client.transport import WireTransport
 from loadgen.core.spec import ModeName
@@ -348,6 +351,20 @@ def test_recorded_by_another_boundary(bench: Bench, copied: Callable[[], RunFold
     verdict = bench.conclude(ModeName.BOUNDARY).verdict
     assert verdict.judgement is Judgement.IDENTICAL
     assert [(one.what, "older" in one.recorded) for one in verdict.facts.altered] == [("loadgen", True)]
+
+
+def test_recording_too_old(bench: Bench, copied: Callable[[], RunFolder]) -> None:
+    """A recording that is older than it may become is undetermined; until then it is identical."""
+    run = copied()
+    _, manifest = RunFolder.open(run.path)
+    label = structs.replace(manifest.spec.label, max_age=30)
+    manifest.spec = structs.replace(manifest.spec, label=label)
+    for days, judgement in ((29, Judgement.IDENTICAL), (31, Judgement.UNDETERMINED)):
+        manifest.created = (datetime.now(UTC) - timedelta(days)).isoformat(timespec="seconds")
+        run.save(manifest)
+        verdict = bench.conclude(ModeName.BOUNDARY).verdict
+        assert verdict.judgement is judgement
+    assert [reason.code for reason in verdict.reasons] == [protocol.EXPIRED]
 
 
 def test_recording_never_completed(bench: Bench, copied: Callable[[], RunFolder]) -> None:
