@@ -1,4 +1,4 @@
-"""Another loadgen than the one that recorded, and recordings that are too old: what a verdict can still say."""
+"""Recordings of another loadgen, and recordings that are too old: what a verdict can still say."""
 
 from __future__ import annotations
 
