@@ -204,7 +204,10 @@ class Secrets:
             return
         if kind == "named field" and value.lower() in _WORDS:
             return
-        for form in {value, _unescaped(value), urllib.parse.unquote_plus(value)}:
+        plain = {one for one in (_unescaped(value), urllib.parse.unquote_plus(value)) if one != value}
+        # How a value is written is no part of it, unless that is a way that is not known.
+        known = any(written(one) == value for one in plain for written in _WRITTEN)
+        for form in plain if known else {value, *plain}:
             self.add(form, kind, SHORTEST if kind == "named field" else FOUND)
             if kind == "private key":  # its lines may stand alone
                 for line in re.split(r"\\n|\s+", form):

@@ -88,6 +88,15 @@ def test_pseudonyms_keep_the_shape(value: str) -> None:
     assert found.text(f"<{value}>") == f"<{pseudonym}>" == again.text(f"<{value}>")
 
 
+def test_an_escaped_value_is_the_value() -> None:
+    """However a value was written where it was found, its pseudonym is the same, and escapes stay escapes."""
+    pem = f"-----BEGIN PRIVATE KEY-----\n{LINE}\n-----END PRIVATE KEY-----"
+    escaped, plain = Secrets(b"k", parse(())), Secrets(b"k", parse(()))
+    escaped.learn_text(json.dumps({"key": pem}))
+    plain.learn_text(pem)
+    assert json.loads(escaped.text(json.dumps(pem))) == plain.text(pem) == escaped.text(pem) != pem
+
+
 def test_another_key_gives_other_pseudonyms() -> None:
     """Without the key, a guess of the value cannot be checked."""
     assert holding("guess-me-1234").text("guess-me-1234") != holding("guess-me-1234", key=b"z").text(
