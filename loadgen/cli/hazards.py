@@ -231,5 +231,7 @@ def table(matrix: Matrix, kept: Path) -> str:
     console.print(grid)
     lines = console.text().splitlines()
     lines += [f"{name:<24}not measured: {why}" for name, why in matrix.skipped.items()]
-    lines += ["", LEGEND, f"runs that failed: {shown(kept)}"]
+    lines += ["", LEGEND]
+    if kept.is_dir() and any(kept.iterdir()):
+        lines.append(f"runs that failed: {shown(kept)}")
     return "\n".join(lines)

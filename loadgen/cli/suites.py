@@ -208,10 +208,11 @@ def accept(
     from loadgen.errors import Interrupted, LoadgenError
     from loadgen.store.runs import find_runs
 
+    found = find_runs(run)
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody can be asked: standard input is not a terminal", advice="Add: --yes")
     codes = {0}
-    for one in find_runs(run):
+    for one in found:
         if failed and _is_identical(one):
             continue
         try:
