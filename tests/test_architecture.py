@@ -346,17 +346,12 @@ def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
 
 
 def test_a_class_name_stands_once() -> None:
-    """A class name means one thing in the whole package; the two parts named here may share names inside."""
+    """A class name means one thing in the whole package."""
     stands: dict[str, list[str]] = {}
     for name, tree in modules("loadgen"):
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 stands.setdefault(node.name, []).append(name)
-    apart = ("loadgen.traced", "loadgen.client")
-    twice = {
-        name: where
-        for name, where in stands.items()
-        if len(where) > 1 and not all(any(within(one, part) for part in apart) for one in where)
-    }
+    twice = {name: where for name, where in stands.items() if len(where) > 1}
     # Of the traced side, and of the vocabulary: the same thing.
     assert set(twice) <= {"Choice", "Deadlock", "Request"}, twice

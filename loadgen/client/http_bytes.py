@@ -24,7 +24,7 @@ LIMIT = 1 << 20
 """Largest size of a head, in bytes."""
 
 
-class Connection:
+class TappedConnection:
     """One connection of a server: what it received, and what it sent."""
 
     def __init__(self) -> None:

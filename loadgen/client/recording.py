@@ -24,7 +24,7 @@ SEQ_HEADER = protocol.SEQ_HEADER.encode()
 _NUMBER = protocol.SEQ_HEADER.lower()
 
 
-class Notes(Protocol):
+class Recorder(Protocol):
     """Numbers requests, and writes them with their outcomes."""
 
     @property
@@ -55,7 +55,7 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         inner: httpx.AsyncBaseTransport,
-        journal: Notes,
+        journal: Recorder,
         user: int,
         stopped: Callable[[], bool],
         limits: Limits | None = None,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
 
-    from loadgen.client.recording import Notes
+    from loadgen.client.recording import Recorder
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
 
@@ -76,7 +76,7 @@ class Tally:
 async def fire(
     url: str,
     scenario: Scenario,
-    journal: Notes,
+    journal: Recorder,
     *,
     concurrency: int,
     iterations: int,
@@ -106,7 +106,7 @@ class _Session:
         self,
         url: str,
         scenario: Scenario,
-        journal: Notes,
+        journal: Recorder,
         concurrency: int,
         seed: int,
         timeout: float,

@@ -38,7 +38,7 @@ COLLECT_EVERY = 20
 
 
 class Emitting:
-    """Numbers requests, and emits them with their times; see :class:`loadgen.client.recording.Notes`."""
+    """Numbers requests, and emits them with their times; see :class:`loadgen.client.recording.Recorder`."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from loadgen.client.http_bytes import Connection
+from loadgen.client.http_bytes import TappedConnection
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import PROCESS
 from loadgen.core.spec import BUNDLED, ModeName
@@ -192,7 +192,7 @@ class _Answers:
     def __init__(self, process: TracedProcess, timeout: float) -> None:
         self._lines = process.lines()
         self._timeout = timeout
-        self._connections: dict[bytes, Connection] = {}
+        self._connections: dict[bytes, TappedConnection] = {}
         self._early: dict[int, Outcome] = {}
         self._given: set[int] = set()
         self.stuck = False
@@ -243,7 +243,7 @@ class _Answers:
 
     def _answers(self, line: bytes) -> list[Outcome]:
         what, number, *data = line.split(b" ")
-        connection = self._connections.setdefault(number, Connection())
+        connection = self._connections.setdefault(number, TappedConnection())
         match what:
             case b"<":
                 connection.received(base64.b64decode(data[0]))

@@ -29,7 +29,7 @@ CALL = "CALL"
 """The engine's marker of a call; the description follows it."""
 
 
-class Call(engine_io.CallMarkerMessage):  # type: ignore[misc]
+class DescribedCall(engine_io.CallMarkerMessage):  # type: ignore[misc]
     """The engine's message of a call, with its description."""
 
     __slots__ = ("described",)
@@ -60,13 +60,13 @@ class _Calls:
             self._write = thread_switch(*args, **kwargs)
             return self._write
 
-        class Binder(stock_binder):  # type: ignore[misc,valid-type]
+        class KnownBinder(stock_binder):  # type: ignore[misc,valid-type]
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
                 calls._binder = self
 
         utils.thread_switch = switching
-        stream.Binder = Binder
+        stream.Binder = KnownBinder
 
     def _read_descriptions(self) -> None:
         message_of, stock_call = engine_io._message_from_tag, functional.call
@@ -82,7 +82,7 @@ class _Calls:
                 self._compare_result(message.result)
             if not isinstance(message, engine_io.CallMarkerMessage):
                 return message
-            call = Call(message.thread_id)
+            call = DescribedCall(message.thread_id)
             call.described = plain(read.__self__.read_raw())
             if TapeTurns.current.asks() is None:
                 TapeTurns.current.leave()
@@ -167,7 +167,7 @@ def _recording(
 
 
 def _replaying(
-    describe: Describer, expect: Callable[..., Call | None], thread_id: Callable[[], int]
+    describe: Describer, expect: Callable[..., DescribedCall | None], thread_id: Callable[[], int]
 ) -> Callable[..., None]:
     tape = TapeTurns.current
 

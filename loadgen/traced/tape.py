@@ -280,7 +280,7 @@ class TapeTurns:
             turn.release()
 
 
-class Bound(dict[int, Any]):
+class HandleTable(dict[int, Any]):
     """Maps handles to objects, and objects to handles."""
 
     def __init__(self) -> None:
@@ -306,7 +306,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
 
     def __init__(self, tape: TapeTurns) -> None:
         super().__init__(tape)
-        self._bindings = Bound()
+        self._bindings = HandleTable()
         self.handles: dict[int, int] = self._bindings.handles
         """The handle of each object that has one, by its address."""
         OrderedBindings.current = self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadgen.client.http_bytes import Connection
+from loadgen.client.http_bytes import TappedConnection
 from loadgen.core.exchange import Failure, Outcome, Response
 
 
@@ -19,7 +19,7 @@ CHUNKED = b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r
 UNTIL_END = b"HTTP/1.0 200 OK\r\nServer: s\r\n\r\nhi"
 
 
-def heard(connection: Connection, data: bytes, size: int) -> list[Outcome]:
+def heard(connection: TappedConnection, data: bytes, size: int) -> list[Outcome]:
     return [one for at in range(0, len(data), size) for one in connection.sent(data[at : at + size])]
 
 
@@ -33,7 +33,7 @@ def heard(connection: Connection, data: bytes, size: int) -> list[Outcome]:
 )
 def test_kept_alive(sent: bytes, status: int, headers: tuple[tuple[str, str], ...], size: int) -> None:
     """Answers on one connection are those of its requests, in their order, however the bytes are cut."""
-    connection = Connection()
+    connection = TappedConnection()
     found: list[Outcome] = []
     for seq in (7, 9):
         asked = asking(seq, "POST", b"body")
@@ -47,7 +47,7 @@ def test_kept_alive(sent: bytes, status: int, headers: tuple[tuple[str, str], ..
 @pytest.mark.parametrize("size", [1, 1000])
 def test_an_answer_that_lasts_until_the_end(size: int) -> None:
     """It is complete exactly when the server has ended it."""
-    connection = Connection()
+    connection = TappedConnection()
     connection.received(asking(1))
     assert not heard(connection, UNTIL_END, size)
     assert list(connection.ended()) == [Response(1, 200, (("Server", "s"),), b"hi", reason="OK")]
@@ -56,7 +56,7 @@ def test_an_answer_that_lasts_until_the_end(size: int) -> None:
 
 def test_an_answer_that_is_cut_is_a_failure() -> None:
     """Fewer bytes than announced are a failure."""
-    connection = Connection()
+    connection = TappedConnection()
     connection.received(asking(1))
     assert not list(connection.sent(WITH_LENGTH[:-1]))
     (failure,) = connection.ended()
@@ -68,7 +68,7 @@ def test_an_answer_that_is_cut_is_a_failure() -> None:
 
 def test_an_answer_without_a_body() -> None:
     """An answer to HEAD has a length but no body."""
-    connection = Connection()
+    connection = TappedConnection()
     connection.received(asking(1, "HEAD"))
     (answer,) = connection.sent(WITH_LENGTH[:-2])
     assert isinstance(answer, Response)
@@ -77,12 +77,12 @@ def test_an_answer_without_a_body() -> None:
 
 def test_what_is_not_ours_is_left_out() -> None:
     """A health check between two requests takes no answer of theirs, and another protocol says nothing."""
-    connection = Connection()
+    connection = TappedConnection()
     connection.received(asking(None))
     assert not list(connection.sent(WITH_LENGTH))
     connection.received(asking(2))
     assert [one.seq for one in connection.sent(WITH_LENGTH)] == [2]
-    redis = Connection()
+    redis = TappedConnection()
     redis.received(b"+OK\r\n\x00")
     assert not list(redis.sent(b"*1\r\n$4\r\nPING\r\n"))
     assert not list(redis.ended())
@@ -90,7 +90,7 @@ def test_what_is_not_ours_is_left_out() -> None:
 
 def test_what_is_no_http_is_a_failure() -> None:
     """Bytes that no client could parse are a failure."""
-    connection = Connection()
+    connection = TappedConnection()
     connection.received(asking(3))
     (failure,) = connection.sent(b"no http\r\n\r\n")
     assert isinstance(failure, Failure)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Collection
 
-    from loadgen.client.recording import Notes
+    from loadgen.client.recording import Recorder
     from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.http1 import Refused, RequestHead
 
@@ -35,7 +35,7 @@ class Gateway:
     def __init__(
         self,
         url: str,
-        journal: Notes,
+        journal: Recorder,
         *,
         timeout: float,
         by: UserBy | None = None,

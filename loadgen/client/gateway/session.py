@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.gateway.users import UserBy
-    from loadgen.client.recording import Notes
+    from loadgen.client.recording import Recorder
     from loadgen.client.session import Stopping
 
 
@@ -38,7 +38,7 @@ class Visiting:
     def __init__(
         self,
         url: str,
-        journal: Notes,
+        journal: Recorder,
         door: Door,
         *,
         timeout: float,

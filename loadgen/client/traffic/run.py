@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
     from anyio.abc import TaskGroup
 
-    from loadgen.client.recording import Notes
+    from loadgen.client.recording import Recorder
     from loadgen.client.session import Stopping
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Reader
@@ -49,7 +49,7 @@ class Again:
         self,
         url: str,
         transport: httpx.AsyncBaseTransport,
-        journal: Notes,
+        journal: Recorder,
         *,
         timeout: float,
         stop: Stopping,

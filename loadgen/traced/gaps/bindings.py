@@ -24,14 +24,14 @@ def bind_reused_addresses() -> None:
     is already bound": recording breaks the application, which answers 500 under contention.
     """
 
-    class Binder(stream.Binder):  # type: ignore[misc]
+    class RebindingBinder(stream.Binder):  # type: ignore[misc]
         def bind(self, obj: object) -> Any:
             try:
                 return super().bind(obj)
             except RuntimeError:
                 return self.lookup(obj)
 
-    stream.Binder = Binder
+    stream.Binder = RebindingBinder
 
 
 def free_objects_in_one_step() -> None:
@@ -44,7 +44,7 @@ def free_objects_in_one_step() -> None:
     deleted: deque[int] = deque()
     thread_switch = utils.thread_switch
 
-    class Binder(stream.Binder):  # type: ignore[misc]
+    class DeferringBinder(stream.Binder):  # type: ignore[misc]
         def __init__(self, on_delete: object = None) -> None:
             super().__init__(on_delete and deleted.append)  # native: no other thread runs before it returns
 
@@ -56,7 +56,7 @@ def free_objects_in_one_step() -> None:
 
         return utils.observer(thread_switch(writer, on_thread_switch=on_thread_switch), on_call=tell)
 
-    stream.Binder = Binder
+    stream.Binder = DeferringBinder
     utils.thread_switch = tell_deletions_first
 
 

@@ -50,7 +50,7 @@ def let_go_of_replayed_errors() -> None:
     a function while recording would wait for a collection in the replay, and so would their finalizers.
     """
 
-    class ErrorMessage(engine_io.ErrorMessage):  # type: ignore[misc]
+    class OneTimeErrorMessage(engine_io.ErrorMessage):  # type: ignore[misc]
         @property
         def error(self) -> BaseException:
             return self._error.pop()
@@ -59,7 +59,7 @@ def let_go_of_replayed_errors() -> None:
         def error(self, error: BaseException) -> None:
             self._error = [error]
 
-    engine_io.ErrorMessage = ErrorMessage
+    engine_io.ErrorMessage = OneTimeErrorMessage
 
 
 def stay_where_the_recording_was_stopped() -> None:
@@ -71,7 +71,7 @@ def stay_where_the_recording_was_stopped() -> None:
     """
     stock = engine_io.ErrorMessage
 
-    class ErrorMessage(stock):  # type: ignore[misc, valid-type]
+    class StayingErrorMessage(stock):  # type: ignore[misc, valid-type]
         @property
         def error(self) -> BaseException:
             error = super().error
@@ -87,4 +87,4 @@ def stay_where_the_recording_was_stopped() -> None:
         def error(self, error: BaseException) -> None:
             stock.error.fset(self, error)
 
-    engine_io.ErrorMessage = ErrorMessage
+    engine_io.ErrorMessage = StayingErrorMessage

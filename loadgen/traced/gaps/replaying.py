@@ -62,7 +62,7 @@ _MESSAGES = {
 def _described(message: object) -> str:
     """Describe a message of the engine, a type of message, or a recorded call in words."""
     value = getattr(message, "value", message)
-    if isinstance(message, calls.Call):
+    if isinstance(message, calls.DescribedCall):
         return f"the call {shown_call(message.described)}"
     if isinstance(value, dict) and "function" in value:  # of a recording with stacks
         function = value["function"]
