@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.classification import Asked, Classified, Kind, Statement, may_change
@@ -111,10 +111,27 @@ def align(told: Mapping[str, Mapping[str, Any]], classify: Callable[[Asked], Cla
     for number, one in sorted(told.items(), key=lambda item: int(item[0])):
         seq = int(number)
         if seq > 0:
-            found.requests.append(_Request(seq, one, classify).aligned())
+            each = (_Request(seq, part, classify).aligned() for part in (one, *one.get("threads", ())))
+            found.requests.append(_together(tuple(each)))
         elif one["ops"]:
             found.requests.append(_Request(START_UP, one, classify).aligned())
     return found
+
+
+_WORST = (Outcome.DIVERGED, Outcome.UNDETERMINED, Outcome.SAME)
+
+
+def _together(each: Sequence[Aligned]) -> Aligned:
+    """Combine what a request did itself with what the threads that it started did."""
+    if len(each) == 1:
+        return each[0]
+    return replace(
+        min(each, key=lambda one: _WORST.index(one.outcome)),
+        changes=tuple(change for one in each for change in one.changes),
+        left=any(one.left for one in each),
+        ran=tuple(text for one in each for text in one.ran),
+        runs=tuple(text for one in each for text in one.runs),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,9 @@ from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.call_log import application_line
-from loadgen.traced.described import plain, shown, site_of
+from loadgen.traced.described import CALLED_BY, LOCK, name_of, plain, shown, site_of
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
+from loadgen.traced.locks import parts
 from loadgen.traced.states import States, handleless, is_external, pairs, receiver
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
 
@@ -47,15 +48,21 @@ if TYPE_CHECKING:
 
 _VALUES = {
     "CALL": 1, "RESULT": 1, "ERROR": 1, "CALLBACK": 3, "CALLBACK_RESULT": 1, "CALLBACK_ERROR": 1,
-    "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "ON_START": 0,
+    "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "TOOK": 1, "ON_START": 0,
 }  # fmt: skip
 """Number of items that follow each tag of the engine."""
 _NEVER = 1 << 62
-_LOCK = "loadgen.lock"
-"""Name under which waiting for a lock appears among the calls."""
+_CHUNK = 1000
+"""Number of items that are read at a time, to find what a thread does besides the requests."""
 _PATIENCE = 20.0
 """Seconds that a thread waits for its recorded position without any progress, as with a changed order of
 locks."""
+_NAPS = 3
+"""Number of times that a thread may sleep in a row without letting others run."""
+_LOST = 5.0
+"""Seconds without progress after which a thread waits for one that has left the tape."""
+_BLOCKED = 1.0
+"""Seconds after which a thread that waits for a lock checks whether its holder can still release it."""
 _FRESH = 1 << 40
 """First handle of objects created by an answer from another request; no recording has this many."""
 _ROWS = re.compile(
@@ -98,12 +105,18 @@ class Lane:
         self.at = 0
         self.next = _NEVER
         self.begun = thread >= settings.FIRST_THREAD
+        self.runs = False
+        """Whether it is between two steps, where the recorded thread ran without others."""
+        self.request = thread if thread >= settings.FIRST_THREAD else None
+        """The request that it belongs to, if any: a thread belongs to the request that started it."""
+        self.naps = 0
+        """How often it has slept since its last recorded step, where it did not while recording."""
         self.ahead = False
         """Whether the tape was read to the end of its request."""
         self.over = False
         self.ended = False
         """Whether its request has come to its end."""
-        self.at_start: int | None = None
+        self.at_start = 0
         """How much it had done when the first request began, of a thread of the application's own."""
         self.left = ""
         """Why it left the tape: because of its ``request``, or a ``call``; empty if it did not."""
@@ -196,6 +209,18 @@ class AlignedTape(TapeTurns):
                     break
             elif thread == lane.thread and isinstance(item, tuple) and item and item[0] == FINISH:
                 break
+        self._index()
+
+    def _read_on(self, lane: Lane) -> None:
+        """Read the tape to the next step of *lane*, a thread that runs besides the requests."""
+        while lane.at >= len(lane.steps) and self._ended is None:
+            for _ in range(_CHUNK):
+                if self._read_one() is None:
+                    break
+            self._index()
+
+    def _index(self) -> None:
+        """Add the steps that were read to their lanes."""
         new = [(step, other) for other in self.lanes.values() for step in self._parse(other)]
         new.sort(key=lambda one: one[0].at)
         for step, other in new:  # in tape order: one lane may create an object that another uses
@@ -216,11 +241,11 @@ class AlignedTape(TapeTurns):
         if kind in (EFFECT, ENDS):
             lane.effects.append(len(lane.steps))
         if kind == AMBIENT:
-            self.ambient.read_ahead(_name(step.call), step.body)
+            self.ambient.read_ahead(name_of(step.call), step.body)
         elif kind == STEP:
             self._steps.setdefault(step.key, step)
         elif kind == EFFECT and _succeeded(step.body):
-            name = _name(step.call)
+            name = name_of(step.call)
             self._effects[name] = self._effects[name, verb_of(step.call)] = step
 
     def _parse(self, lane: Lane) -> list[Step]:
@@ -235,6 +260,8 @@ class AlignedTape(TapeTurns):
             elif step.kind == "CALL":
                 if not self._parse_call(lane, step):
                     break
+                if name_of(step.call) == LOCK:  # it waited for it, and got it or not
+                    step.kind, step.value = "TOOK", (_lock_of(step.call), step.body[-1] is not False)
             else:
                 values = _VALUES.get(step.kind, 0)
                 if len(lane.raw) <= values:
@@ -242,6 +269,8 @@ class AlignedTape(TapeTurns):
                 lane.raw.popleft()
                 for _ in range(values):
                     step.value = lane.raw.popleft()[1]
+                if step.kind == "TOOK":
+                    step.value = step.value, True
             found.append(step)
         return found
 
@@ -268,27 +297,45 @@ class AlignedTape(TapeTurns):
     # ---- order ------------------------------------------------------------------------------------------
 
     def _wait(self, lane: Lane, position: int) -> None:
-        """Wait until no other thread has a pending recorded step before *position*."""
-        began, moved = self._now(), self._moved
+        """Wait until no other thread runs, or has a pending recorded step before *position*; then run."""
+        with self._mutex:
+            lane.next, lane.runs = position, False
+            self._wake_all()
+        began, moved, used = self._now(), self._moved, self._used()
         while True:
             with self._mutex:
-                lane.next = position
                 if not any(
-                    other.next < position and other.begun and not other.over and not other.left
+                    (other.next < position or other.runs)
+                    and other.begun
+                    and not other.over
+                    and not other.left
                     for other in self.lanes.values()
                     if other is not lane
                 ):
-                    self._moved = self._now()
-                    self._wake_all()
+                    self._run(lane)
                     return
                 turn = LiveLock()
                 turn.acquire()
                 self._sleepers.append(turn)
             turn.acquire(True, 1.0)
+            waited, computed = self._now() - began, self._used() - used
             if self._moved != moved:
-                began, moved = self._now(), self._moved
-            elif self._now() - began > _PATIENCE:
-                return  # the other thread waits for this one, at a lock for example
+                began, moved, used = self._now(), self._moved, self._used()
+            elif waited > _PATIENCE * (3 if computed > waited / 4 else 1):
+                with self._mutex:
+                    self._run(lane)
+                return  # the other thread waits for this one, for something that is not on the tape
+
+    def _run(self, lane: Lane) -> None:
+        lane.runs = True
+        self._moved = self._now()
+
+    def _let_others(self, lane: Lane) -> None:
+        """Let other threads run, also those behind *lane*, which waits for one of them."""
+        with self._mutex:
+            lane.next, lane.runs = _NEVER, False
+            self._moved = self._now()
+            self._wake_all()
 
     def _wake_all(self) -> None:
         sleepers, self._sleepers = self._sleepers, []
@@ -301,10 +348,11 @@ class AlignedTape(TapeTurns):
             while lane.at < len(lane.steps) and lane.steps[lane.at].taken:
                 lane.at += 1
             lane.next = lane.steps[lane.at].at if lane.at < len(lane.steps) else _NEVER
-            if lane.at >= len(lane.steps):
-                lane.over = True
+            lane.naps = 0
             self._moved = self._now()
-            self._wake_all()
+            if lane.at >= len(lane.steps) and (lane.thread >= settings.FIRST_THREAD or self._ended):
+                lane.over = True
+                self._wake_all()
 
     # ---- interface for the engine and the boundary ------------------------------------------------------
 
@@ -340,13 +388,31 @@ class AlignedTape(TapeTurns):
         return not self.started or bool(self.lane().feeds)
 
     def on_start(self) -> None:
-        """Start a thread; from here on, the engine's own start is over."""
+        """Start a thread, at its recorded position; from here on, the engine's own start is over."""
         if not self.started:
             AlignedBindings.current.forget_peeked()
         self.started = True
         lane = self.lane()
         if lane.thread < settings.FIRST_THREAD:
             self._begin(lane)
+            start = lane.steps[lane.at] if lane.at < len(lane.steps) else None
+            if start is not None and start.kind == "ON_START":
+                self._wait(lane, start.at)
+                start.taken = True
+                self._pass(lane)
+
+    def on_end(self) -> None:
+        """End a thread: others do not wait for steps that it did not make."""
+        lane = self.lane()
+        if lane.thread >= settings.FIRST_THREAD and not lane.ended:
+            return  # it leaves the tape
+        lane.over = True
+        self._let_others(lane)
+
+    def serve(self) -> None:
+        """Note that the calling thread goes on to serve; others do not wait for what it did at its end."""
+        super().serve()
+        self._let_others(self.lane())
 
     def _begin(self, lane: Lane) -> None:
         if not lane.ahead:
@@ -357,13 +423,18 @@ class AlignedTape(TapeTurns):
                     other.at_start = len(other.journal)
             with self._mutex:
                 self._read_ahead(lane)
+        if lane.thread < settings.FIRST_THREAD and lane.at >= len(lane.steps):
+            with self._mutex:
+                self._read_on(lane)
 
     def next_binding(self) -> int | None:
         """Return the handle that the recording binds next, or None if its next step is not a binding."""
         lane = self.lane()
         self._begin(lane)
         index = lane.at
-        while index < len(lane.steps) and (lane.steps[index].taken or lane.steps[index].kind == "ON_START"):
+        while index < len(lane.steps) and (
+            lane.steps[index].taken or lane.steps[index].kind in ("ON_START", "TOOK")
+        ):
             index += 1
         if index == len(lane.steps) or lane.steps[index].kind != "BIND":
             return None
@@ -371,34 +442,106 @@ class AlignedTape(TapeTurns):
         return int(lane.steps[index].value)
 
     def sync(self) -> None:
-        """Make a step without a result, at its recorded position if the recording has one next."""
-        lane = self.lane()
-        self._begin(lane)
-        index = self._upcoming(lane)
-        if index is None or lane.left:
-            return
-        # One more than was recorded, as of a log line, takes the place of the one behind it, which then is
-        # made as late as can be: what threads share must still be shared in the recorded order.
-        self._wait(lane, lane.steps[index].at)
-        if lane.steps[index].kind == "SYNC":
-            lane.steps[index].taken = True
-            lane.at = index + 1
-            self._pass(lane)
+        """Make the first or the last step of a thread, the last one at its recorded position.
 
-    def at_sync(self) -> bool:
-        """Whether the recorded thread took the lock without waiting."""
+        The first comes before its start; until then, the thread that starts it has the turn, and waits.
+        """
+        lane = self.lane()
+        if not lane.begun:
+            self._begin(lane)
+            lane.request = next((one.request for one in self.lanes.values() if one.runs), None)
+            if lane.steps and lane.steps[0].kind == "SYNC":
+                lane.steps[0].taken = True
+                self._pass(lane)
+            return
+        if lane.ended or lane.left or not lane.steps or lane.steps[-1].kind != "SYNC":
+            return
+        self._wait(lane, lane.steps[-1].at)
+
+    def take(self, name: str, attempt: Callable[..., bool], *how: Any) -> bool:
+        """Take a lock with *attempt*, at its recorded position and with its recorded outcome.
+
+        Where the recording does not have this step, the lock is taken at once: a thread that has its turn
+        keeps it, and what it does between two recorded steps comes before what others do after the first.
+        *how* is whether to wait for the lock, and for how many seconds; less than 0 is for ever.
+        """
+        blocking, timeout = how
         lane = self.lane()
         self._begin(lane)
-        index = self._upcoming(lane)
-        step = None if index is None else lane.steps[index]
-        return not (step is not None and step.kind == "CALL" and _name(step.call) == _LOCK)
+        apart = bool(lane.left or lane.feeds or lane.over)
+        index = None if apart else self._lock_step(lane, name)
+        if index is not None:
+            step = lane.steps[index]
+            self._pass_over(lane, index)
+            self._wait(lane, step.at)
+            step.taken = True
+            if step.end != step.at:
+                self._wait(lane, step.end)
+            self._pass(lane)
+            if not step.value[1]:
+                return False
+            blocking, timeout = True, -1
+        return attempt(False) or (blocking and self._block(lane, attempt, timeout, apart=apart))
+
+    def _lock_step(self, lane: Lane, name: str) -> int | None:
+        """Return the index of the recorded step that takes the lock *name*; None if there is none.
+
+        No effect may lie between. A function that was renamed still uses the same lock; and if the function
+        that creates it was, the next step takes a lock for the same user.
+        """
+        barrier = self._barrier(lane)
+        creator, user = parts(name)
+        by_creator = by_user = None
+        is_next = True
+        for index in range(lane.at, barrier):
+            step = lane.steps[index]
+            if step.taken or step.kind not in ("TOOK", "CALL", "CHECKPOINT"):
+                continue
+            if step.kind == "CHECKPOINT":
+                break
+            if step.kind == "CALL":
+                is_next = False
+            elif step.value[0] == name:
+                return index
+            else:
+                recorded_creator, recorded_user = parts(step.value[0])
+                if by_creator is None and creator and recorded_creator == creator:
+                    by_creator = index
+                if by_user is None and is_next and recorded_user == user:
+                    by_user = index
+        return by_user if by_creator is None else by_creator
+
+    def _pass_over(self, lane: Lane, index: int) -> None:
+        """Advance *lane* to behind the step *index*; calls in between may still be made."""
+        for step in lane.steps[lane.at : index]:
+            if step.kind != "CALL":
+                step.taken = True
+            elif not step.taken and self.kinds(step.call) != AMBIENT:
+                lane.straight = False
+        lane.at = index + 1
+
+    def _block(self, lane: Lane, attempt: Callable[..., bool], timeout: float, *, apart: bool) -> bool:
+        """Wait for a lock while others run, one of which holds it."""
+        began = self._now()
+        self._let_others(lane)
+        while True:
+            left = _BLOCKED if timeout < 0 else min(_BLOCKED, began + timeout - self._now())
+            got = left > 0 and attempt(True, left)
+            if got or 0 <= timeout <= self._now() - began:
+                break
+            if (departed := self.departed()) and self._now() - self._moved > _LOST:
+                what = "this waits for what a request that left the tape would have done"
+                raise Diverged(protocol.LOST_TURN, what, lost=departed[0])
+        if not apart:
+            self._wait(lane, lane.steps[lane.at - 1].at if lane.at else 0)
+        return got
 
     @staticmethod
     def _upcoming(lane: Lane) -> int | None:
-        """Return the index of the next step that is neither a binding nor a start."""
+        """Return the index of the next call, or end of the request."""
         index = lane.at
         while index < len(lane.steps) and (
-            lane.steps[index].taken or lane.steps[index].kind in ("BIND", "ON_START")
+            lane.steps[index].taken or lane.steps[index].kind not in ("CALL", "CHECKPOINT")
         ):
             index += 1
         return index if index < len(lane.steps) else None
@@ -450,7 +593,7 @@ class AlignedTape(TapeTurns):
         lane.left = lane.left or why
         self._left.setdefault(lane.thread)
         with self._mutex:
-            lane.next = _NEVER
+            lane.next, lane.runs = _NEVER, False
             self._moved = self._now()
             self._wake_all()
 
@@ -480,7 +623,7 @@ class AlignedTape(TapeTurns):
         self._begin(lane)
         if lane.is_cut and self._upcoming(lane) is None:
             raise self._cut(lane)
-        name = _name(described)
+        name = name_of(described)
         key = lane.states.key(described)
         if not lane.straight and is_external(described):
             self._unanswered(lane, described, "an object without a known position in the recording")
@@ -495,29 +638,39 @@ class AlignedTape(TapeTurns):
         if answer is not None:
             lane.journal.append(["ambient", None, _brief(described), ""])
             lane.feeds.append(deque(["RESULT", answer[0]]))
+            self._nap(lane, name)
         elif not self._supposed(lane, described, key):
             self._unanswered(lane, described, "")
+
+    def _nap(self, lane: Lane, name: str) -> None:
+        """Let other threads run if the calling one sleeps again and again: it may wait for them."""
+        if not name.endswith((".sleep", ".sched_yield")):
+            return
+        lane.naps += 1
+        upcoming = self._upcoming(lane)
+        if lane.naps > _NAPS and upcoming is not None:
+            self._wait(lane, lane.steps[upcoming].at)
 
     def _supposed(self, lane: Lane, described: Any, key: Any) -> bool:
         """Answer a call that this request never recorded from another request; return whether one could."""
         kind, on = self.kinds(described), receiver(described)
-        if kind == STEP and (on in lane.supposed or not _ROWS.match(_name(described))):
+        if kind == STEP and (on in lane.supposed or not _ROWS.match(name_of(described))):
             step = self._steps.get(key)
             if step is None or not self._feed_elsewhere(lane, step, described):
                 return False
             lane.journal.append(["supposed", None, _brief(described), ""])
-            if self.kinds.named(_name(described)) == STATEMENT and on is not None:
+            if self.kinds.named(name_of(described)) == STATEMENT and on is not None:
                 lane.supposed.add(on)
             lane.states.asked(described, key)
             return True
         if kind != EFFECT:
             return False
-        name, verb = _name(described), verb_of(described)
+        name, verb = name_of(described), verb_of(described)
         index = next(
             (
                 n for n in lane.effects
                 if not lane.steps[n].taken
-                and _name(lane.steps[n].call) == name
+                and name_of(lane.steps[n].call) == name
                 and verb_of(lane.steps[n].call) == verb
                 and _succeeded(lane.steps[n].body)
             ),
@@ -578,7 +731,7 @@ class AlignedTape(TapeTurns):
         if self.kinds(described) in (EFFECT, ENDS):
             behind = next((one for one in known if one < lane.at and not lane.steps[one].taken), None)
             return (ahead, "same") if ahead is not None else (behind, "moved")
-        barrier = next((n for n in lane.effects if n >= lane.at and not lane.steps[n].taken), len(lane.steps))
+        barrier = self._barrier(lane)
         done = max((n for n in lane.effects if lane.steps[n].taken), default=-1)
         if ahead is not None and ahead < barrier:
             return ahead, "same"
@@ -592,16 +745,28 @@ class AlignedTape(TapeTurns):
         return None, ""
 
     def _match_ambient(self, lane: Lane, known: Any, described: Any) -> tuple[int | None, str]:
-        """Match an ambient call, such as a clock, by its caller: its arguments do not distinguish it."""
+        """Match an ambient call, such as a clock, by its caller: its arguments do not distinguish it.
+
+        As with locks, no effect may lie between; and the next call may be that of a renamed function.
+        """
         site = site_of(described)
         mine = [one for one in known if site_of(lane.steps[one].call) == site]
+        barrier = self._barrier(lane)
         for one in mine:
-            if not lane.steps[one].taken:
+            if one < barrier and not lane.steps[one].taken:
                 return one, "same"
         upcoming = self._upcoming(lane)
         if not mine and upcoming is not None and upcoming in known:
-            return upcoming, "same"
+            there = site_of(lane.steps[upcoming].call)
+            nearest, by_another, _ = site.partition(CALLED_BY)
+            if nearest == there.partition(CALLED_BY)[0] or not (by_another or CALLED_BY in there):
+                return upcoming, "same"
         return None, ""
+
+    @staticmethod
+    def _barrier(lane: Lane) -> int:
+        """Return the index of the next recorded effect; behind the last, the number of steps."""
+        return next((n for n in lane.effects if n >= lane.at and not lane.steps[n].taken), len(lane.steps))
 
     def _serve(self, lane: Lane, index: int, how: str, described: Any) -> None:
         step = lane.steps[index]
@@ -634,10 +799,10 @@ class AlignedTape(TapeTurns):
 
         # The result is given at its recorded position: others run while this thread waits for it.
         body = list(step.body)
-        self.ambient.saw(_name(step.call), body)
+        self.ambient.saw(name_of(step.call), body)
         body.insert(max(len(body) - 2, 0), _Then(in_turn))
         with self._mutex:
-            lane.next = step.end
+            lane.next, lane.runs = step.end, False
             self._wake_all()
         lane.feeds.append(deque(body))
 
@@ -645,7 +810,7 @@ class AlignedTape(TapeTurns):
         """Compare a call made inside a callback: those are compared one by one."""
         tag = self.read()
         recorded = plain(self.read()) if tag == "CALL" else None
-        if recorded is None or _name(recorded) != _name(described):
+        if recorded is None or name_of(recorded) != name_of(described):
             self._unanswered(lane, described, "a callback calls something else than it did")
 
     def _unanswered(self, lane: Lane, described: Any, why: str) -> None:
@@ -662,30 +827,56 @@ class AlignedTape(TapeTurns):
     def told(self) -> dict[str, Any]:
         """Return what each request that began did, beside what it did while recording.
 
-        Of the application's own threads it is what they did before it served: what they do while it serves
-        may be under way.
+        The threads that a request started are under its ``threads``. Of the application's other threads it is
+        what they did before it served: what they do while it serves may be under way.
         """
+        self._await_threads()
         found = {}
         requests = (one for one in self.lanes.values() if one.thread >= settings.FIRST_THREAD and one.steps)
         serves_from = min((one.steps[0].at for one in requests), default=None)
+        threads: list[Lane] = []
         for lane in self.lanes.values():
             if not lane.steps or not lane.ahead:
                 continue
+            if lane.thread < settings.FIRST_THREAD and lane.request is not None:
+                threads.append(lane)
+                continue
             until, made, left = None, lane.journal, lane.left
             if lane.thread < settings.FIRST_THREAD:
-                until, made = serves_from, lane.journal[: lane.at_start]
+                until = serves_from
+                made = lane.journal[: lane.at_start if self._has_served else None]
             elif not (left or lane.ended or lane.over):
                 left = "open"  # under way; one that is over did all of a recording that was cut short
-            found[str(lane.thread - settings.FIRST_THREAD)] = {
-                "recorded": [
-                    [index, *_brief(step.call)]
-                    for index, step in enumerate(lane.steps)
-                    if step.kind == "CALL" and (until is None or step.at < until)
-                ],
-                "ops": made,
-                "left": left,
-            }
+            found[str(lane.thread - settings.FIRST_THREAD)] = self._told_of(lane, made, left, until)
+        for lane in threads:
+            assert lane.request is not None
+            owner = found.get(str(lane.request - settings.FIRST_THREAD))
+            if owner is not None and lane.steps[-1].kind == "SYNC":  # it had ended while recording
+                left = lane.left or ("" if lane.over else "open")
+                owner["threads"].append(self._told_of(lane, lane.journal, left, None))
         return found
+
+    @staticmethod
+    def _told_of(lane: Lane, made: list[list[Any]], left: str, until: int | None) -> dict[str, Any]:
+        recorded = [
+            [index, *_brief(step.call)]
+            for index, step in enumerate(lane.steps)
+            if step.kind == "CALL" and (until is None or step.at < until)
+        ]
+        known = {one[0] for one in recorded}
+        ops = [one for one in made if one[1] is None or one[1] in known]
+        return {"recorded": recorded, "ops": ops, "left": left, "threads": []}
+
+    def _await_threads(self) -> None:
+        """Give threads that requests started, and that still run, a moment to end."""
+        began = self._now()
+        while self._now() - began < _LOST and any(
+            one.request not in (None, one.thread) and one.begun and not one.over and not one.left
+            for one in tuple(self.lanes.values())
+        ):
+            turn = LiveLock()
+            turn.acquire()
+            turn.acquire(True, 0.05)
 
 
 class AlignedBindings(OrderedBindings):
@@ -703,10 +894,6 @@ class AlignedBindings(OrderedBindings):
         self._bindings: Any = {}  # a handle may have several objects, so objects do not store it
         self.handles = {}
         self._objects: list[Any] = []  # kept alive, because they are identified by address
-
-    def at_sync(self) -> bool:
-        """Whether the lock can be taken without waiting."""
-        return self._source.at_sync()
 
     def bind(self, obj: object) -> None:
         """Bind *obj* as the recorded call did; objects created by the application have no recorded handle."""
@@ -743,8 +930,9 @@ class AlignedBindings(OrderedBindings):
         """Do nothing: a call that is answered again may need the binding."""
 
 
-def _name(described: Any) -> str:
-    return described if isinstance(described, str) else str(described[0])
+def _lock_of(described: Any) -> str:
+    """Return the name of a lock that a thread waited for."""
+    return described[1][1] if isinstance(described, tuple) else ""
 
 
 def _succeeded(body: list[Any]) -> bool:
@@ -760,4 +948,4 @@ def _succeeded(body: list[Any]) -> bool:
 
 def _brief(described: Any) -> list[str]:
     """Return the name of a call, its first text, and all of it as text."""
-    return [_name(described), text_of(described), shown(described)]
+    return [name_of(described), text_of(described), shown(described)]

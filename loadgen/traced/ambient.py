@@ -32,7 +32,7 @@ _AMBIENT = re.compile(
     r"posix\.(?:urandom|getrandom|getpid|getppid|getuid|geteuid|getgid|getegid|uname|times|getloadavg|cpu_count|"
     r"getcwd|sched_yield|umask)$|"
     r"_?random\.|Random\.|random\.Random\.|_uuid\.|threading\.(?:_newname|get_native_id)$|_socket\.gethostname$|"
-    r"resource\.getrusage$|_thread\.|loadgen\.lock$"
+    r"resource\.getrusage$|_thread\."
 )
 _FREE = re.compile(r".*\.(?:close|commit|rollback|fileno|closed|settimeout|setblocking)$")
 """Calls without a result; their effect is judged by the transaction or object that they end."""

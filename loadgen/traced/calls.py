@@ -10,6 +10,7 @@ different value, because the recorded call continued with the recorded one.
 from __future__ import annotations
 
 from _thread import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 CALL = "CALL"
 """The engine's marker of a call; the description follows it."""
+SYNC = "SYNC"
+"""The engine's marker of a step without a result."""
+TOOK = "TOOK"
+"""Our marker of such a step, in which a thread takes a lock; its name follows."""
 
 
 class DescribedCall(engine_io.CallMarkerMessage):  # type: ignore[misc]
@@ -80,6 +85,9 @@ class _Calls:
             message = message_of(tag, read, thread)
             if isinstance(message, engine_io.CallbackResultMessage):
                 self._compare_result(message.result)
+            if message == TOOK:
+                read.__self__.read_raw()
+                return SYNC
             if not isinstance(message, engine_io.CallMarkerMessage):
                 return message
             call = DescribedCall(message.thread_id)
@@ -116,9 +124,11 @@ class _Calls:
             self.describe = Describer(self._binder.lookup, live)
             stock = hooks.on_call if isinstance(hooks.on_call, utils.observer) else None  # it writes stacks
             on_call = _recording(self.describe, self._write, stock)
+            system.loadgen_took = live(partial(self._write, TOOK))
         elif isinstance(tape := TapeTurns.current, AlignedTape):
             self.describe = describe = Describer(_handle, live)
-            system.lifecycle_hooks = system.lifecycle_hooks._replace(on_start=tape.on_start, on_end=None)
+            hooks_of_threads = system.lifecycle_hooks
+            system.lifecycle_hooks = hooks_of_threads._replace(on_start=tape.on_start, on_end=tape.on_end)
             system.checkpoint, system.sync = live(tape.checkpoint), live(tape.sync)
             asked = live(tape.call)
 

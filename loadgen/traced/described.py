@@ -40,6 +40,8 @@ TEXTS = 4096
 NAMES = 50_000
 """Number of callables whose names are remembered."""
 
+LOCK = "loadgen.lock"
+"""The call of a thread that waits for a lock."""
 TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
 TUPLE, LIST, DICT, NAMED, SITE, EXTERNAL = "(", "[", "{", "**", "@", "x"
 """First elements of the tuples that describe values; nothing else in a description is a tuple."""
@@ -57,6 +59,8 @@ _SITED = re.compile(
 )
 """Calls that their arguments do not distinguish; the caller is kept too, to align changed code."""
 _NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
+CALLED_BY = " < "
+"""Separates, in the name of a caller, the calling function and the application's function that called it."""
 _FRAMES = 40
 """Number of frames searched for one of the application."""
 _VALUES = (
@@ -104,6 +108,8 @@ class Describer:
             return name
         if name == _GET and (field := _field(args[0])):
             return (field, *[self.value(one) for one in args[1:2]])
+        if name == LOCK:
+            return (name, (SITE, args[0]))
         parts = [self.value(one, into) for one in args]
         if kwargs:
             parts.append((NAMED, *[part for key, one in kwargs.items() for part in (key, self.value(one))]))
@@ -132,7 +138,7 @@ class Describer:
                 known = self._sites.get((nearest, code.co_qualname))
                 if known is None:
                     here = [nearest] if nearest == code.co_qualname else [nearest, code.co_qualname]
-                    known = self._sites[(nearest, code.co_qualname)] = TAPE.once(" < ".join(here))
+                    known = self._sites[(nearest, code.co_qualname)] = TAPE.once(CALLED_BY.join(here))
                 return known
             frame = frame.f_back
         return TAPE.once(nearest)
@@ -254,6 +260,11 @@ def site_of(call: Any) -> str:
     """Return the calling function of a description; empty if it has none."""
     last = call[-1] if isinstance(call, tuple) else None
     return str(last[1]) if isinstance(last, tuple) and last[0] == SITE else ""
+
+
+def name_of(call: Any) -> str:
+    """Return the callable's name of a description."""
+    return call if isinstance(call, str) else str(call[0])
 
 
 def shown(call: Any) -> str:

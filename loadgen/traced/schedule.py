@@ -29,7 +29,10 @@ from retracesoftware.proxy.typeutils import modify
 
 from loadgen import protocol
 from loadgen.traced import explore, settings
+from loadgen.traced.aligned import AlignedTape
+from loadgen.traced.described import LOCK
 from loadgen.traced.installing import unseen
+from loadgen.traced.locks import Names
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 from loadgen.traced.turn import Turn
 
@@ -53,8 +56,10 @@ def install(system: Any) -> None:
         chosen = explore.install(system)
         if chosen is not None:
             _take_turns(system, chosen.enter, chosen.leave, chosen.gone)
-    _end_on_the_tape(system)
-    _order(system)
+    names = Names(lambda: bool(system.gate.get() == _TRACED), system.thread_id)
+    names.install()
+    _end_on_the_tape(system, names)
+    _order(system, names)
     for kind in (threading.Thread, Future):
         numbered(kind, system)
     _wait_for_futures_in_order()
@@ -107,7 +112,7 @@ def _take_turns(
     system.lifecycle_hooks = hooks._replace(on_start=entering(hooks.on_start), on_end=gone)
 
 
-def _end_on_the_tape(system: Any) -> None:
+def _end_on_the_tape(system: Any, names: Names) -> None:
     """Record the end of each thread: its locks are free by then, and other threads run after it."""
     hooks = system.lifecycle_hooks
 
@@ -119,48 +124,55 @@ def _end_on_the_tape(system: Any) -> None:
             if system.thread_id() < settings.FIRST_THREAD:
                 raise  # for a request, everything in the answer was on the tape
         finally:
+            names.ended(system.thread_id())
             if hooks.on_end is not None:
                 hooks.on_end()
 
     system.lifecycle_hooks = hooks._replace(on_end=on_end)
 
 
-def _order(system: Any) -> None:
+def _order(system: Any, names: Names) -> None:
     """Record every wait for a lock."""
     location, replay = system.gate.get, system.retrace_mode == "replay"
     waiting: dict[int, Callable[[], bool]] = {}
 
-    def wait_for() -> bool:
+    def wait_for(step: str) -> bool:
+        del step  # it is on the tape
         return waiting[get_ident()]()
 
-    wait_for.__module__, wait_for.__qualname__ = "loadgen", "lock"  # as it is shown
+    wait_for.__module__, wait_for.__qualname__ = LOCK.split(".")  # as it is shown
     wait = system.patch_function(wait_for)
     chosen = getattr(system, "loadgen_chosen", None)
+    tape = getattr(TapeTurns, "current", None)
+    took = getattr(system, "loadgen_took", lambda _: system.sync())
 
     @unseen
-    def ordered(attempt: Callable[..., bool], *how: Any) -> bool:
+    def ordered(step: str, attempt: Callable[..., bool], *how: Any) -> bool:
         """Make an *attempt* to take a lock at its recorded position, with its recorded outcome."""
         if chosen is not None:
             waiting[get_ident()] = explore.taking(chosen, attempt, *how)
             try:
-                return bool(wait())
+                return bool(wait(step))
             finally:
                 waiting.pop(get_ident(), None)
+        if aligned is not None:
+            return bool(aligned(step, attempt, *how))
         if OrderedBindings.current.at_sync() if replay else attempt(False):
-            system.sync()  # there was nothing to wait for
+            took(step)  # there was nothing to wait for
             got = True
         else:
             waiting[get_ident()] = lambda: attempt(*how)
             try:
-                got = wait()
+                got = wait(step)
             finally:
                 waiting.pop(get_ident(), None)
         if replay and got:
             _really(attempt)
         return got
 
+    aligned = system.disable_for(tape.take, unwrap_args=False) if isinstance(tape, AlignedTape) else None
     for kind in (LockType, RLock):
-        _order_locks(kind, location, ordered)
+        _order_locks(kind, location, names.step, ordered)
         if settings.CURRENT.schedule == "explore":
             explore.see_releases(kind, chosen, lambda: location() == _TRACED)
 
@@ -208,14 +220,16 @@ def _really(attempt: Callable[..., bool]) -> None:
             raise Diverged(protocol.LOST_TURN, what, lost=departed[0])
 
 
-def _order_locks(kind: Any, location: Callable[[], object], ordered: Callable[..., bool]) -> None:
+def _order_locks(
+    kind: Any, location: Callable[[], object], step: Callable[[Any], str], ordered: Callable[..., bool]
+) -> None:
     take = kind.acquire
 
     @unseen
     def acquire(lock: Any, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002
         if location() != _TRACED:
             return bool(take(lock, blocking, timeout))
-        return ordered(partial(take, lock), blocking, timeout)
+        return ordered(step(lock), partial(take, lock), blocking, timeout)
 
     with modify(kind):
         kind.acquire = kind.__enter__ = acquire

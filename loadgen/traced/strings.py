@@ -16,7 +16,17 @@ from retracesoftware import stream
 ROOM = 60_000
 """Number of strings after which no further string is stored once; the engine may have written some unseen."""
 _TAGS = (
-    *("CALL", "RESULT", "ERROR", "CALLBACK", "CALLBACK_RESULT", "CALLBACK_ERROR", "SYNC", "CHECKPOINT"),
+    *(
+        "CALL",
+        "RESULT",
+        "ERROR",
+        "CALLBACK",
+        "CALLBACK_RESULT",
+        "CALLBACK_ERROR",
+        "SYNC",
+        "TOOK",
+        "CHECKPOINT",
+    ),
     *("NEW_BINDING", "BINDING_DELETE", "THREAD_SWITCH", "ON_START", "ON_END", "STACKTRACE"),
 )
 

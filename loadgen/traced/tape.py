@@ -87,6 +87,7 @@ class TapeTurns:
 
     # The original, captured before the engine rebinds it to a recorded version.
     _now: Callable[[], float] = staticmethod(time.monotonic)
+    _used: Callable[[], float] = staticmethod(time.process_time)
     current: TapeTurns
     """The only instance of this process: the engine creates it, and the boundary uses it."""
 
@@ -315,7 +316,7 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
         """Whether the calling thread's next item, when it is its turn, is a step without a result."""
         with self._source:
             try:
-                return bool(self._peek_item(resolve=False) == "SYNC")
+                return self._peek_item(resolve=False) in ("SYNC", "TOOK")
             except Exception as error:
                 raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
 

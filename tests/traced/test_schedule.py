@@ -12,6 +12,7 @@ from retracesoftware.proxy.system import CallHooks, LifecycleHooks
 
 from loadgen import protocol
 from loadgen.traced import schedule
+from loadgen.traced.locks import Names
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import Diverged, TapeTurns
 
@@ -94,7 +95,7 @@ def test_who_leaves_for_long_gives_the_turn_up() -> None:
 def test_the_end_of_a_thread_is_on_the_tape() -> None:
     """Others run on behind it, and what it held is free by then; what is no thread of the tape is not."""
     engine = Engine()
-    schedule._end_on_the_tape(engine)
+    schedule._end_on_the_tape(engine, Names(lambda: True, lambda: 1))
     engine.lifecycle_hooks.on_end()
     assert engine.said == ["sync", "end"]
     engine.thread = None
@@ -111,7 +112,7 @@ def test_an_end_that_is_not_on_the_tape(thread: int, *, raises: bool) -> None:
         raise Diverged(protocol.RECORDING_ENDS, "the recording ends here")
 
     engine.sync = departs
-    schedule._end_on_the_tape(engine)
+    schedule._end_on_the_tape(engine, Names(lambda: True, lambda: 1))
     if raises:
         with pytest.raises(Diverged):
             engine.lifecycle_hooks.on_end()
