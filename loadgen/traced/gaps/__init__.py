@@ -22,6 +22,7 @@ from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_cal
 from loadgen.traced.gaps.collector import collect_at_fixed_points, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
     keep_live_descriptors_apart,
+    keep_live_descriptors_live,
     let_paths_be_omitted,
     record_temporary_folders,
     take_the_applications_files_from_the_tape,
@@ -63,6 +64,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     let_paths_be_omitted,
     fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
+    keep_live_descriptors_live,
     record_how_much_was_collected,
 )
 

@@ -16,6 +16,7 @@ import retracesoftware.proxy.system as engine_system
 from retracesoftware.install import edgecases
 from retracesoftware.modules import ModuleConfigResolver
 
+from loadgen.traced.gaps.files import is_live
 from loadgen.traced.installing import unseen
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def fill_buffers_from_the_tape() -> None:
 
     def with_buffers(resolver: Any, name: str, config: dict[str, Any]) -> None:
         if name == "posix":
-            config = {**config, "system_wrap": dict.fromkeys(("readv", "preadv"), f"{__name__}.readv")}
+            wrapped = dict.fromkeys(("readv", "preadv"), f"{__name__}.readv")
+            config = {**config, "system_wrap": {**config.get("system_wrap", {}), **wrapped}}
         register(resolver, name, config)
 
     ModuleConfigResolver._register = with_buffers
@@ -70,11 +72,15 @@ def fill(buffers: Iterable[Any], content: bytes) -> int:
     return len(content)
 
 
-def size(buffer: Any) -> int:
-    """Return how many bytes fit into a buffer."""
+def size(buffer: Any, error: type[Exception] = TypeError) -> int:
+    """Return how many bytes fit into a buffer.
+
+    Raises:
+        error: it cannot be written.
+    """
     with memoryview(buffer) as given:
         if given.readonly:
-            raise TypeError(f"read-write bytes-like object expected, not {type(buffer).__name__}")
+            raise error(f"read-write bytes-like object expected, not {type(buffer).__name__}")
         return given.nbytes
 
 
@@ -140,15 +146,17 @@ def readv(target: Callable[..., int], system: Any) -> Callable[..., int]:
 
     def read(fd: int, sizes: Sequence[int], *how: int) -> bytes:
         into = [bytearray(each) for each in sizes]
-        return b"".join(into)[: target(fd, into, *how)]
+        length = target(fd, into, *how)
+        return b"".join(into)[:length]
 
-    recorded, location = system.patch_function(read), system.gate.get
+    recorded, location, live = system.patch_function(read), system.gate.get, system.disable_for(target)
 
     @unseen
     def call(fd: int, buffers: Sequence[Any], *how: int, **named: int) -> int:
-        if location() != _TRACED:
-            return target(fd, buffers, *how, **named)
-        return fill(buffers, recorded(fd, [size(each) for each in buffers], *how, *named.values()))
+        if location() != _TRACED or is_live(fd):
+            return int(live(fd, buffers, *how, **named))
+        sizes = [size(each, BufferError) for each in buffers]
+        return fill(buffers, recorded(fd, sizes, *how, *named.values()))
 
     return call
 
@@ -171,7 +179,7 @@ def mapped(target: type[mmap.mmap], system: Any) -> type[mmap.mmap]:
     class Mapping(target):  # type: ignore[valid-type,misc]
         @unseen
         def __new__(cls, fileno: int, length: int, *how: Any, **named: Any) -> Any:
-            if fileno == -1 or location() != _TRACED:
+            if fileno == -1 or location() != _TRACED or is_live(fileno):
                 return target.__new__(cls, fileno, length, *how, **named)
             named |= dict(zip(("flags", "prot", "access", "offset"), how, strict=False))
             made.kind = cls

@@ -10,6 +10,8 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware.install import patcher, pathpredicate
+from retracesoftware.install.fdprovenance import FdProvenance
+from retracesoftware.modules import ModuleConfigResolver
 
 from loadgen.traced import moved, settings
 from loadgen.traced.installing import when_installed
@@ -49,6 +51,64 @@ def take_the_applications_files_from_the_tape() -> None:
     load_patterns = pathpredicate.load_patterns
     relative = re.compile(r"^[^/]")
     pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
+
+
+def keep_live_descriptors_live() -> None:
+    """Make calls on the descriptor of a live file live, too.
+
+    Their results are those of today, and the number differs in a replay. The engine does so for files that
+    ``os.open`` opens. It misses those of ``open``, because it expects the name ``_io`` of a module that calls
+    itself ``io``, and leaves out some calls.
+    """
+    observe, register = FdProvenance.observe_passthrough_call, ModuleConfigResolver._register
+    created = FdProvenance.__init__
+
+    def create(known: Any) -> None:
+        created(known)
+        _KNOWN.append(known)
+
+    def observe_call(known: Any, module: str, *call: Any) -> Any:
+        return observe(known, "_io" if module == "io" else module, *call)
+
+    def with_descriptors(resolver: Any, name: str, config: dict[str, Any]) -> None:
+        if name == "posix":
+            paths = {**config["pathparam"], **dict.fromkeys(_OF_DESCRIPTORS, "fd")}
+            wrapped = {**config.get("system_wrap", {}), "sendfile": f"{__name__}.sendfile"}
+            config = {**config, "pathparam": paths, "system_wrap": wrapped}
+        register(resolver, name, config)
+
+    FdProvenance.__init__ = create
+    FdProvenance.observe_passthrough_call = observe_call
+    ModuleConfigResolver._register = with_descriptors
+
+
+_OF_DESCRIPTORS = (
+    "fchmod", "fchown", "fpathconf", "fstatvfs", "get_blocking", "lockf", "pread", "pwrite", "pwritev",
+)  # fmt: skip
+"""Calls whose first argument is a descriptor, and that the stock configuration does not name as such."""
+_KNOWN: list[Any] = []
+"""What the engine knows about the descriptors of this process, if it is installed."""
+
+
+def is_live(descriptor: int) -> bool:
+    """Return whether a descriptor belongs to a live file."""
+    return any(not known.should_retrace_fd(descriptor) for known in _KNOWN)
+
+
+def sendfile(target: Callable[..., int], system: Any) -> Callable[..., int]:
+    """Return ``os.sendfile``, which sends a live file by its content. A ``system_wrap``."""
+    read, write = system.disable_for(_read), os.write
+
+    def call(out_fd: int, in_fd: int, offset: int | None, count: int, **more: Any) -> int:
+        if more or not is_live(in_fd) or is_live(out_fd):
+            return target(out_fd, in_fd, offset, count, **more)
+        return write(out_fd, read(in_fd, offset, count))
+
+    return call
+
+
+def _read(descriptor: int, offset: int | None, count: int) -> bytes:
+    return os.read(descriptor, count) if offset is None else os.pread(descriptor, count, offset)
 
 
 def let_paths_be_omitted() -> None:
