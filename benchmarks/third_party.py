@@ -15,6 +15,7 @@ import json
 import platform
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def results(folder: Path, name: str, python: str) -> dict[str, Any]:
 
 def version(programs: Path, name: str) -> str:
     """Return the version that is installed of an application."""
-    [found] = programs.parent.glob(f"lib/python*/site-packages/{name.replace('-', '_')}-*.dist-info")
-    return found.name.removesuffix(".dist-info").rpartition("-")[2]
+    path = [str(one) for one in programs.parent.glob("lib/python*/site-packages")]
+    [found] = {one.version for one in metadata.distributions(name=name, path=path)}
+    return found
 
 
 def measure(folder: Path, application: Application, concurrency: int, seed: int) -> Trial | None:

@@ -176,6 +176,11 @@ ENV: prod
 DBNAME: lute.db
 DATAPATH: {data}
 """
+OTTERWIKI = """
+REPOSITORY = "{data}/repo"
+SQLALCHEMY_DATABASE_URI = "sqlite:///{data}/wiki.db"
+SECRET_KEY = "sixteen letters!"
+"""
 APPLICATIONS = (
     Application(
         "ihatemoney",
@@ -333,6 +338,44 @@ APPLICATIONS = (
         "pypiserver_scenario.py",
         3,
         files=(("data/some-1.0.tar.gz", "content"),),
+    ),
+    Application(
+        "snappass fakeredis setuptools<81",
+        "passwords that are read once",
+        "Pinterest",
+        "`snappass.main:app`; encrypted, in `fakeredis`",
+        "passwords stored, previewed, fetched, refused the second time",
+        ("snappass.main:app",),
+        "snappass_scenario.py",
+        3,
+        (("MOCK_REDIS", "1"),),
+    ),
+    Application(
+        "wsgidav cheroot",
+        "files over WebDAV",
+        "Martin Wendt, Ho Chun Wei",
+        "`wsgidav --server wsgiref`; files",
+        "collections and files made, listed, copied, locked, unlocked, removed",
+        (
+            *("--", "wsgidav", "--auth", "anonymous", "--root", "{data}", "--port", "8080"),
+            *("--server", "wsgiref", "--no-config"),
+        ),
+        "wsgidav_scenario.py",
+        2,
+    ),
+    Application(
+        "otterwiki",
+        "a wiki on git",
+        "Ralph Thesen",
+        "`otterwiki.server:app`; Flask-SQLAlchemy, GitPython",
+        "pages edited, saved, read, listed with their history; at concurrency 8 some requests end in 500 or "
+        "hang for 30 s, without loadgen too (`index.lock` could not be obtained)",
+        ("otterwiki.server:app",),
+        "otterwiki_scenario.py",
+        1,
+        (("OTTERWIKI_SETTINGS", "{here}/otterwiki.cfg"),),
+        (("otterwiki.cfg", OTTERWIKI),),
+        ("git init -q {data}/repo",),
     ),
     Application(
         "pandas matplotlib",
