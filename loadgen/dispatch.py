@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from loadgen import record as recording
-from loadgen import verify as verifying
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime
 from loadgen.errors import RecordingFault
@@ -62,6 +61,8 @@ async def verify(
     Raises:
         LoadgenError: nothing could be replayed.
     """
+    from loadgen import verify as verifying  # noqa: PLC0415 - slow, and recording does without
+
     moved = verifying.relocated(run, manifest, spec)
     with unsealed(run, manifest) as (opened, recorded):
         again = once(opened, recorded, spec, emit, moved, host=host)
@@ -85,6 +86,8 @@ def once(
     host: Host | None = None,
 ) -> Once:
     """Return a function that replays a run once, with its folders at *moved*; see :func:`verify`."""
+    from loadgen import verify as verifying  # noqa: PLC0415 - as above
+
     topology = spec.topology_of(manifest.spec.runtime, manifest.id)
     if host is None and topology.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above

@@ -67,8 +67,8 @@ def entries(path: str) -> Iterator[dict[str, Any]]:
                 raise ValueError(f"{path} is not a schedule of format {FORMAT}")
 
 
-def script(path: str) -> Script:
-    """Return a strategy that repeats the choices of a file."""
+def script(path: str, users: int) -> Script:
+    """Return a strategy that repeats the choices of a file, with as many virtual users."""
     choices, slow = [], []
     for entry in entries(path):
         if "choice" in entry:
@@ -76,7 +76,7 @@ def script(path: str) -> Script:
             choices.append(Choice(thread, step, entry["choice"], entry["to"]))
             if entry["choice"] == "slow":
                 slow.append((thread, step))
-    return Script(choices, slow)
+    return Script(choices, slow, users=users)
 
 
 def preempted(path: str) -> dict[int, set[int]]:

@@ -386,6 +386,7 @@ class ChosenTurn:
             if to in self._ready:
                 self._give(to)
                 return
+            self.strategy.missed(to)
         elif self._is_gathering(now):
             return
         me, step, kind = self._why

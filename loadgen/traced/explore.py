@@ -52,11 +52,12 @@ def install(system: Any) -> ChosenTurn | None:
         if not settings.CURRENT.aligned:  # changed code has different points
             _repeat(wanted, locations, is_traced, system.thread_id, mark)
         return None
+    users = int(wanted.get("users", 1))
     strategy = make(
         wanted["strategy"],
         int(wanted.get("seed", 1)),
         wanted.get("measured", {}),
-        choices.script(wanted["script"]) if wanted.get("script") else None,
+        choices.script(wanted["script"], users) if wanted.get("script") else None,
     )
     about = {name: wanted.get(name) for name in ("strategy", "seed", "points")}
     turn = ChosenTurn(
@@ -64,7 +65,7 @@ def install(system: Any) -> ChosenTurn | None:
         system.thread_id,
         locations.innermost,
         choices.Log(wanted["log"], {**about, "first": settings.FIRST_THREAD}).add,
-        users=int(wanted.get("users", 1)),
+        users=users,
         scripted=wanted["strategy"] == "script",
         trace=bool(wanted.get("trace")),
     )

@@ -81,6 +81,9 @@ class Strategy:
     def ended(self, thread: int, steps: int) -> None:
         """Note that *thread* ends after *steps* steps."""
 
+    def missed(self, thread: int) -> None:
+        """Note that *thread*, which was to continue, did not come in time."""
+
     def stops(self, thread: int, step: int) -> bool:
         """Whether to make a choice at this step, a point in the application's code."""
         del thread, step
@@ -253,12 +256,17 @@ class Pause(Pct):
 class Script(Strategy):
     """Repeats choices of an earlier schedule. Between them, a thread runs until it waits.
 
-    A thread named by a choice may not exist yet: the scheduler waits for it. A choice whose step is not
+    Threads continue in the order in which the choices name them. A thread named by a choice may not exist
+    yet: the scheduler waits for it, unless all of the *users* have open requests. A choice whose step is not
     reached is not made.
     """
 
-    def __init__(self, choices: Iterable[Choice], slow: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, choices: Iterable[Choice], slow: Iterable[tuple[int, int]] = (), *, users: int = 0
+    ) -> None:
         super().__init__()
+        self._users = users
+        self._open: set[int] = set()
         self._preempted: dict[tuple[int, int], int] = {}
         self._next: dict[tuple[int | None, int, str], int] = {}
         self._slow = frozenset(slow)
@@ -271,6 +279,23 @@ class Script(Strategy):
             for one in (choice.thread, choice.to):
                 if one is not None:
                     self._rank.setdefault(one, len(self._rank))
+        self._coming = {one for one in self._rank if one >= FIRST_THREAD}
+
+    def began(self, thread: int, label: str) -> None:
+        """Note that *thread* no longer has to be waited for."""
+        super().began(thread, label)
+        self._coming.discard(thread)
+        if thread >= FIRST_THREAD:
+            self._open.add(thread)
+
+    def ended(self, thread: int, steps: int) -> None:
+        """Note that a virtual user can send its next request."""
+        super().ended(thread, steps)
+        self._open.discard(thread)
+
+    def missed(self, thread: int) -> None:
+        """Wait for *thread* no more."""
+        self._coming.discard(thread)
 
     def stops(self, thread: int, step: int) -> bool:
         """Whether to make a choice at this step."""
@@ -287,7 +312,10 @@ class Script(Strategy):
         if to is not None:
             return to
         last = len(self._rank)
-        return min(ready, key=lambda one: (self._rank.get(one, last), one))
+        others = any(one < FIRST_THREAD and one not in self._rank for one in ready)
+        waits = len(self._open) < self._users and not others
+        among = {*ready, *self._coming} if waits else ready
+        return min(among, key=lambda one: (self._rank.get(one, last), one))
 
     def is_slow(self, thread: int, step: int) -> bool:
         """Whether the call was slow in the earlier schedule."""

@@ -138,6 +138,27 @@ def test_a_script_makes_the_choices_again() -> None:
     assert (strategy.is_slow(C, 2), strategy.is_slow(C, 3)) == (True, False)
 
 
+def test_a_script_waits_for_requests_that_are_to_come() -> None:
+    """In the order of the choices, while a virtual user may send one; not for those that do not come."""
+    order = Script([Choice(None, 0, "start", one) for one in (0, A, C, B)], users=2)
+    begin(order, A, B)
+    assert order.after(None, 0, "start", [A, B]) == A
+    order.ended(A, 7)
+    assert order.after(A, 7, "end", [B]) == C, "its user has an answer, and sends the next request"
+    order.missed(C)
+    assert order.after(None, 0, "start", [B]) == B
+    order.began(C, "GET /")
+    assert order.after(None, 0, "start", [B, C]) == C
+
+    full = Script([Choice(None, 0, "start", one) for one in (C, A, B)], users=2)
+    begin(full, A, B)
+    assert full.after(None, 0, "start", [A, B]) == A, "no user can send C yet"
+
+    alone = Script([Choice(None, 0, "start", one) for one in (A, B)], users=2)
+    alone.began(0, "")
+    assert alone.after(None, 0, "start", [0]) == 0, "requests come only when the application has started"
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "pct:x", "random:x", "script"])
 def test_what_is_no_strategy_is_refused(text: str) -> None:
     """A name that is unknown, or has no argument of its kind, is an error."""

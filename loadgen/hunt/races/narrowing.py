@@ -36,6 +36,8 @@ AGAIN = 2
 """Number of recordings without failure after which a candidate counts as not failing."""
 LIKELY = 12
 """Schedules with a single preemption that are tried, before preemptions are left out one by one."""
+OFTEN = 3
+"""Recordings until the threads run in the order that was asked for."""
 REPLAYS = 20
 FEWEST_USERS = 2
 
@@ -91,21 +93,28 @@ class Narrowing:
         """Cut the failure down; *measured* is how many steps each kind of request takes."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
         await self._fewer_requests(measured)
-        script = await self._one_preemption() or await self._fewer_preemptions()
+        script = await self._one_preemption()
         if script is None:
-            return self._narrowed(self._smallest.choices, None, repeats=False)
+            script = await self._fewer_preemptions()
+            if script is None:
+                return self._narrowed(self._smallest.choices, None, repeats=False)
+            # Without slow calls and other switches, it can be explained.
+            script = await self._one_preemption() or script
         left = [choice for choice in script if choice.is_preemption]
         others = [choice for choice in script if not choice.is_preemption]
-        traced = await self._fails(script, trace=True)  # the report shows its lines
-        explained = traced and len(left) == 1 and not any(choice.is_timing for choice in others)
+        explained = len(left) == 1 and not any(choice.is_timing for choice in others)
         pair = await self._pair(others, left[0]) if explained else None
         return self._narrowed(script, pair, repeats=True)
 
     async def _one_preemption(self) -> list[schedules.Choice] | None:
-        """Return a script with a single preemption that fails, if one of the likely ones does."""
+        """Return a script with a single preemption that fails, if one of the likely ones does.
+
+        If the requests fail in this order without it, it is left out.
+        """
         for script in islice(schedules.single(self._smallest.entries), LIKELY):
             if await self._fails(script, tries=1):
-                return script
+                order = [choice for choice in script if not choice.is_preemption]
+                return order if await self._fails(order, tries=1) else script
         return None
 
     async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
@@ -148,24 +157,22 @@ class Narrowing:
                 return True
         return False
 
-    async def _fails(
-        self, choices: Sequence[schedules.Choice], *, trace: bool = False, tries: int = AGAIN
-    ) -> bool:
+    async def _fails(self, choices: Sequence[schedules.Choice], *, tries: int = AGAIN) -> bool:
         """Return whether these choices fail again in the same way; the smallest such recording is kept."""
         for _ in range(tries):
             if self._stop.requested:
                 return False
-            tried = await self._record(choices, trace=trace)
+            tried = await self._record(choices)
             if tried.kinds & self._kinds:
                 self._keep(tried)
                 return True
         return False
 
-    async def _record(self, choices: Sequence[schedules.Choice], *, trace: bool = False) -> Tried:
+    async def _record(self, choices: Sequence[schedules.Choice]) -> Tried:
         script = self._setting.folder / "script.jsonl"
         script.write_text(schedules.script(choices), encoding="utf-8")
         count = sum(choice.is_preemption for choice in choices)
-        spec = exploring(self._spec, script=script, trace=trace)
+        spec = exploring(self._spec, script=script, trace=True)  # the report shows its lines
         return await self._attempt(spec, f"{count} preemption{'' if count == 1 else 's'}")
 
     async def _attempt(self, spec: RunSpec, what: str) -> Tried:
@@ -182,30 +189,36 @@ class Narrowing:
         self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)
 
     async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
-        """Find how far the other thread must run; its last line is the second line of the race."""
-        if only.to is None or only.thread is None:
+        """Find how far the others must run while *only* stops a thread: the last line is the second one."""
+        if only.thread is None:
             return None
         before, between = _around(self._smallest.entries, only)
-        if not between or self._stop.requested:
+        if not between:
             return None
         low, high = 0, len(between)
-        # If the turn returns before its line `low`, it holds; after all of its lines, it fails.
+        # If the turn returns before line `low`, it holds; after all of the lines, it fails.
         while high - low > 1:
             middle = (low + high) // 2
-            back = schedules.Choice("line", only.to, between[middle].step, only.thread)
-            tried = await self._record([*others, only, back])
-            if tried.kinds & self._kinds:
-                high = middle
-            else:
-                low = middle
-        return Pair(
-            only.thread,
-            only.at,
-            only.kind == "store",
-            before,
-            only.to,
-            between[high - 1].at,
-        )
+            fails = await self._fails_until([*others, only], between[middle], only.thread)
+            if fails is None:
+                return None
+            low, high = (low, middle) if fails else (middle, high)
+        second = between[high - 1]
+        return Pair(only.thread, only.at, only.kind == "store", before, second.thread, second.at)
+
+    async def _fails_until(
+        self, choices: list[schedules.Choice], line: schedules.Ran, stopped: int
+    ) -> bool | None:
+        """Return whether it fails if *stopped* continues before *line*; None if it did not continue there."""
+        back = schedules.Choice("line", line.thread, line.step, stopped)
+        for _ in range(OFTEN):
+            if self._stop.requested:
+                return None
+            tried = await self._record([*choices, back])
+            made = [(one.thread, one.step) for one in tried.choices if one.is_preemption]
+            if made == [(one.thread, one.step) for one in (choices[-1], back)]:
+                return bool(tried.kinds & self._kinds)
+        return None
 
 
 def halves(load: Load) -> Iterator[Load]:
@@ -218,20 +231,19 @@ def halves(load: Load) -> Iterator[Load]:
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:
-    """Return the last line of the stopped thread, and the lines of the other one until it continued."""
-    ran: list[schedules.Ran] = []
+    """Return the last line of the stopped thread, and the lines of the others until it continued."""
+    before = ""
     between: list[schedules.Ran] | None = None
     for entry in entries:
         if isinstance(entry, schedules.Choice) and (entry.thread, entry.step) == (only.thread, only.step):
             between = []
-        elif isinstance(entry, schedules.Ran) and entry.thread == only.thread:
-            if between is not None:
-                break
-            if entry.step < only.step:
-                ran.append(entry)
-        elif isinstance(entry, schedules.Ran) and entry.thread == only.to and between is not None:
+        elif isinstance(entry, schedules.Choice) and between and entry.to == only.thread:
+            break
+        elif isinstance(entry, schedules.Ran) and between is not None and entry.thread != only.thread:
             between.append(entry)
-    return (ran[-1].at if ran else ""), between or []
+        elif isinstance(entry, schedules.Ran) and entry.thread == only.thread and entry.step < only.step:
+            before = entry.at
+    return before, between or []
 
 
 async def replayed(run: Path, limit: float, replays: int = REPLAYS) -> tuple[int, int]:
