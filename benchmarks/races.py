@@ -134,9 +134,13 @@ def _lines(narrowed: Narrowed, planted: Planted) -> list[str]:
         return []
     code = planted.source(fixed=False).splitlines()
     return [
-        code[int(at.partition(" ")[0].rpartition(":")[2]) - 1].strip()
+        _without_marks(code[int(at.partition(" ")[0].rpartition(":")[2]) - 1])
         for at in (narrowed.pair.at, narrowed.pair.ran)
     ]
+
+
+def _without_marks(line: str) -> str:
+    return line.partition("  #")[0].strip()
 
 
 async def plain(where: Setting, schedule: Schedule, most: int) -> Hunt:
@@ -191,7 +195,7 @@ def table(folder: Path) -> str:
         )
         mine = [found.get(name, {}) for name in names]
         lines += [f"CPython {python}, `--points {points}`:", "", *_head(COLUMNS)]
-        lines += [_row(planted.name, *mine) for planted in PLANTED if planted.name in racy]
+        lines += [_row(planted, *mine) for planted in PLANTED if planted.name in racy]
         lines.append("")
         single = [found.get(f"racy-{points}-{one.replace(':', '')}-{python}", {}) for one in ROTATION]
         if any(single):
@@ -209,7 +213,8 @@ def _head(columns: Sequence[str]) -> list[str]:
     return [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
 
 
-def _row(name: str, racy: Hunts, *others: Hunts) -> str:
+def _row(planted: Planted, racy: Hunts, *others: Hunts) -> str:
+    name = planted.name
     broken = [one for one in racy[name] if one["found"]]
     trials, seconds = [one["trials"] for one in broken], [one["seconds"] for one in broken]
     explained = [one["lines"] for one in broken if one["preemptions"] == 1]
@@ -219,7 +224,7 @@ def _row(name: str, racy: Hunts, *others: Hunts) -> str:
         f"{statistics.median(trials):g}, {max(trials)}" if trials else "",
         f"{statistics.median(seconds):.0f}, {max(seconds):.0f}" if seconds else "",
         f"{sum(one['identical'] for one in broken)} of {sum(one['replays'] for one in broken)}",
-        f"{sum(map(_is_right, explained))} of {len(explained)}" if explained else "",
+        f"{sum(_is_right(planted, one) for one in explained)} of {len(explained)}" if explained else "",
         *(_found(one.get(name)) for one in others),
     ]
     return f"| {' | '.join(cells)} |"
@@ -231,11 +236,11 @@ def _trials(hunts: list[Hunt] | None) -> str:
     return f"{_found(hunts)}, {statistics.median(trials):g}" if trials else _found(hunts)
 
 
-def _is_right(lines: list[str]) -> bool:
+def _is_right(planted: Planted, lines: list[str]) -> bool:
     """Whether both lines of an explanation are marked as such in the planted source."""
-    return len(lines) == len(MARKS) and all(
-        mark in line.rpartition("#")[2] for mark, line in zip(MARKS, lines, strict=True)
-    )
+    code = planted.source(fixed=False).splitlines()
+    marked = [{_without_marks(line) for line in code if mark in line.partition("  #")[2]} for mark in MARKS]
+    return len(lines) == len(MARKS) and all(map(set.__contains__, marked, lines))
 
 
 def _found(hunts: list[Hunt] | None) -> str:

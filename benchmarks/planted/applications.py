@@ -149,7 +149,7 @@ def get_client():
     if client is None:  # ran
         made.append(1)  # stopped
         client = len(made)  # stopped, ran
-    return client  # stopped
+    return client  # stopped, ran
 
 @app.post("/send")
 def send():
@@ -249,7 +249,7 @@ def render():
     page = cache.get("page")  # ran
     if page is None:  # stopped, ran
         versions[0] += 1  # stopped, ran
-        page = versions[0]  # stopped
+        page = versions[0]  # stopped, ran
         cache["page"] = page  # stopped
     return page
 

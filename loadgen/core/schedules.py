@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 FORMAT = "loadgen-schedule/1"
 FIRST = 1_000_000
@@ -147,16 +147,21 @@ def script(choices: Sequence[Choice]) -> str:
     return "".join(f"{line}\n" for line in (head, *(choice.line() for choice in choices)))
 
 
-def single(entries: Sequence[Entry]) -> Iterator[list[Choice]]:
+def single(entries: Sequence[Entry], failed: Collection[int] = ()) -> Iterator[list[Choice]]:
     """Yield schedules with one preemption that may do what *entries* did, the likeliest first.
 
-    Of each preemption, the last one first: requests that had ended before run to their end, in their order;
-    then the thread that was stopped, up to there; then another one, to its end.
+    Of each preemption, first those of the threads that *failed*, and the last one first: requests that had
+    ended before run to their end, in their order; then the thread that was stopped, up to there; then another
+    one, to its end.
     """
     ends = [(at, entry.thread) for at, entry in enumerate(entries) if isinstance(entry, Ended)]
-    for index, choice in reversed(list(enumerate(entries))):
-        if not isinstance(choice, Choice) or not choice.is_preemption or choice.thread is None:
-            continue
+    preemptions = [
+        (index, entry)
+        for index, entry in enumerate(entries)
+        if isinstance(entry, Choice) and entry.is_preemption and entry.thread is not None
+    ]
+    for index, choice in sorted(preemptions, key=lambda one: (one[1].thread not in failed, -one[0])):
+        assert choice.thread is not None
         own_end = next((at for at, thread in ends if thread == choice.thread), len(entries))
         before = [thread for at, thread in ends if at < index]
         between = [thread for at, thread in ends if index < at < own_end]
@@ -166,6 +171,20 @@ def single(entries: Sequence[Entry]) -> Iterator[list[Choice]]:
             order = dict.fromkeys([*before, choice.thread, other, *between, *after])
             stop = replace(choice, to=other)
             yield [*(Choice("start", None, 0, thread) for thread in order), stop]
+
+
+def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:
+    """Return *choice* at another step, where its thread came to the same line; None if it was made.
+
+    In another order a thread may go through a loop more or less often. Its last time is taken.
+    """
+    made = {(one.thread, one.step) for one in entries if isinstance(one, Choice)}
+    ran = [
+        one for one in entries if isinstance(one, Ran) and (one.thread, one.at) == (choice.thread, choice.at)
+    ]
+    if (choice.thread, choice.step) in made or not ran:
+        return None
+    return replace(choice, step=ran[-1].step)
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, int]:

@@ -6,7 +6,19 @@ import json
 
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice, Deadlock, Ended, Entry, Ran, parse, script, single, steps
+from loadgen.core.schedules import (
+    FIRST,
+    Choice,
+    Deadlock,
+    Ended,
+    Entry,
+    Ran,
+    elsewhere,
+    parse,
+    script,
+    single,
+    steps,
+)
 from loadgen.traced import choices, settings
 
 HEAD = json.dumps({"format": "loadgen-schedule/1"}) + "\n"
@@ -67,3 +79,27 @@ def test_one_preemption_is_tried_with_each_that_ran_meanwhile() -> None:
         ([one, four, two, three], four, two),
         ([one, two, three, four], two, three),
     ]
+
+
+def test_the_preemption_of_a_request_that_failed_is_tried_first() -> None:
+    """It is likelier than later ones of others."""
+    one, two, three = (FIRST + number for number in range(1, 4))
+    early, late = Choice("line", one, 3, two, "a.py:1 f", 2), Choice("line", two, 5, three, "a.py:2 f", 4)
+    entries: list[Entry] = [
+        early, late, Ended(three, "GET /", 9), Ended(two, "GET /", 9), Ended(one, "GET /", 9),
+    ]  # fmt: skip
+    assert [choices[-1].thread for choices in single(entries, {one})] == [one, one, two]
+    assert [choices[-1].thread for choices in single(entries)] == [two, one, one]
+
+
+def test_a_line_is_found_at_another_step() -> None:
+    """In a loop that went round less often, the last time; not if it was stopped, or never came there."""
+    one = FIRST + 1
+    lines = ((one, 3, "a.py:1 f"), (one, 4, "a.py:2 f"), (one, 5, "a.py:1 f"), (FIRST, 9, "a.py:1 f"))
+    ran = [Ran(*line) for line in lines]
+    stop = Choice("line", one, 8, FIRST, "a.py:1 f", 6)
+    found = elsewhere(ran, stop)
+    assert found is not None
+    assert (found.thread, found.step, found.to) == (one, 5, FIRST)
+    assert elsewhere([*ran, stop], stop) is None
+    assert elsewhere(ran, Choice("line", one, 8, FIRST, "a.py:7 f", 6)) is None

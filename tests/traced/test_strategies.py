@@ -141,7 +141,7 @@ def test_a_script_makes_the_choices_again() -> None:
 def test_a_script_waits_for_requests_that_are_to_come() -> None:
     """In the order of the choices, while a virtual user may send one; not for those that do not come."""
     order = Script([Choice(None, 0, "start", one) for one in (0, A, C, B)], users=2)
-    begin(order, A, B)
+    begun(order, A, B)
     assert order.after(None, 0, "start", [A, B]) == A
     order.ended(A, 7)
     assert order.after(A, 7, "end", [B]) == C, "its user has an answer, and sends the next request"
@@ -151,7 +151,7 @@ def test_a_script_waits_for_requests_that_are_to_come() -> None:
     assert order.after(None, 0, "start", [B, C]) == C
 
     full = Script([Choice(None, 0, "start", one) for one in (C, A, B)], users=2)
-    begin(full, A, B)
+    begun(full, A, B)
     assert full.after(None, 0, "start", [A, B]) == A, "no user can send C yet"
 
     alone = Script([Choice(None, 0, "start", one) for one in (A, B)], users=2)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 AGAIN = 2
 """Number of recordings without failure after which a candidate counts as not failing."""
+FEW = 4
+"""Number of strategies with which fewer requests are tried."""
 LIKELY = 12
 """Schedules with a single preemption that are tried, before preemptions are left out one by one."""
 OFTEN = 3
@@ -111,10 +113,17 @@ class Narrowing:
 
         If the requests fail in this order without it, it is left out.
         """
-        for script in islice(schedules.single(self._smallest.entries), LIKELY):
-            if await self._fails(script, tries=1):
-                order = [choice for choice in script if not choice.is_preemption]
-                return order if await self._fails(order, tries=1) else script
+        failed = {schedules.FIRST + one.seq for one in self._smallest.broken}
+        for *order, stop in islice(schedules.single(self._smallest.entries, failed), LIKELY):
+            tried = await self._record([*order, stop])
+            if not tried.kinds & self._kinds and (again := schedules.elsewhere(tried.entries, stop)):
+                stop = again  # noqa: PLW2901 - the same line
+                tried = await self._record([*order, stop])
+            if tried.kinds & self._kinds:
+                self._keep(tried)
+                return order if await self._fails(order, tries=1) else [*order, stop]
+            if self._stop.requested:
+                return None
         return None
 
     async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
@@ -146,7 +155,7 @@ class Narrowing:
 
     async def _breaks_with(self, load: Load, measured: Mapping[str, int]) -> bool:
         spec = replace(self._spec, load=load)
-        for number, strategy in enumerate(self._setting.strategies):
+        for number, strategy in enumerate(self._setting.strategies[:FEW]):
             if self._stop.requested:
                 return False
             seed = self._setting.seed + number
