@@ -257,7 +257,7 @@ def test_tls(dask: Dask, tmp_path: Path) -> None:
     )
     assert code == 0, err
     found = json.loads(out)
-    assert found["trials"] > 1
+    assert found["trials"] >= 1
     assert (found["failed_trials"], found["race"]) == (0, None)
     theirs = ("--tls-ca", stranger[0], "--tls-cert", stranger[1], "--tls-key", stranger[2])
     code, _, err = run(tmp_path, "stress", "--cluster", address, *theirs, "--seeds", "1", *TINY)

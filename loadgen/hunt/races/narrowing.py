@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 AGAIN = 2
 """Number of recordings without failure after which a candidate counts as not failing."""
-FEW = 4
-"""Number of strategies with which fewer requests are tried."""
 LIKELY = 12
 """Schedules with a single preemption that are tried, before preemptions are left out one by one."""
 OFTEN = 3
@@ -155,7 +153,7 @@ class Narrowing:
 
     async def _breaks_with(self, load: Load, measured: Mapping[str, int]) -> bool:
         spec = replace(self._spec, load=load)
-        for number, strategy in enumerate(self._setting.strategies[:FEW]):
+        for number, strategy in enumerate(self._setting.strategies):
             if self._stop.requested:
                 return False
             seed = self._setting.seed + number
