@@ -158,7 +158,7 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
     tell("replaying it 20 times")
     replays = await replayed(run, setting.limit)
     _, manifest = RunFolder.open(run)
-    return hunted, write(setting.folder, narrowed, replays, manifest.result.started.folder)
+    return hunted, write(setting.folder, narrowed, replays, manifest.result.started.code)
 
 
 def _again(folder: Path, *, quiet: bool) -> None:

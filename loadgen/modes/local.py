@@ -166,7 +166,7 @@ class LocalHost:
             options = [*listen, *_options(spec, target.folder, target.argv)]
             options += ["--import-from", target.import_from]
             users = spec.load.concurrency or session.scenario.concurrency
-            options += exploration(spec, run.schedule.resolve(), users)
+            options += exploration(spec, run.schedule.resolve(), started.code, users)
             return retrace.record_command(
                 run.recording.resolve(), target.argv, options, stacks=spec.stacks, server=target.python
             )
@@ -209,7 +209,7 @@ class LocalHost:
                 options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
             if started.interpreter != python.paths:  # be it called by another name, as python3 is
                 options += ["--interpreter", json.dumps(started.interpreter)]
-            options += exploration(manifest.spec, run.schedule.resolve())
+            options += exploration(manifest.spec, run.schedule.resolve(), started.code)
             demo = BUNDLED in started.argv
             return retrace.replay_command(run.recording.resolve(), options, server=python, demo=demo)
 
@@ -227,7 +227,7 @@ def _options(spec: RunSpec, folder: str, argv: Sequence[str]) -> list[str]:
     return [*options, *(("--engine-alone",) if spec.engine_alone else ())]
 
 
-def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
+def exploration(spec: RunSpec, log: Path, code: str, users: int = 1) -> list[str]:
     """Return the boundary's option with the settings of ``explore``; see :mod:`loadgen.traced.explore`."""
     if spec.threads is not Schedule.EXPLORE:
         return []
@@ -236,6 +236,7 @@ def exploration(spec: RunSpec, log: Path, users: int = 1) -> list[str]:
         "strategy": how.strategy if how.script is None else "script",
         "seed": how.schedule_seed,
         "points": how.points,
+        "code": code,
         "log": str(log),
         "users": users,
         "script": how.script and str(Path(how.script).resolve()),

@@ -114,7 +114,7 @@ def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] 
     every = turns(entries)
     if not every:
         return None
-    sources = SourceLines(manifest.result.started.folder, manifest.sources)
+    sources = SourceLines(manifest.result.started.code, manifest.sources)
     threads = list(dict.fromkeys(turn.thread for turn in every))
     locations: dict[str, int] = {}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from loadgen.core.events import Visit
-from loadgen.core.spec import RunSpec
+from loadgen.core.spec import BUNDLED, RunSpec
 from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.store import sealed
 
@@ -59,6 +59,11 @@ class Started(_Part, kw_only=True):
     """Folders of libraries, by name; see :mod:`loadgen.engine.folders`."""
     interpreter: dict[str, str] = msgspec.field(default_factory=dict)
     """The paths that ``sys`` had of the interpreter."""
+
+    @property
+    def code(self) -> str:
+        """The folder of the application's code, also of the bundled server."""
+        return self.folder or f"{self.folders.get('loadgen', '')}/{BUNDLED}"
 
 
 class Spread(_Part, kw_only=True):

@@ -5,6 +5,7 @@ The settings are :attr:`loadgen.traced.settings.Settings.explore`::
     strategy   for loadgen.traced.strategies.make: random:0.1, pct:3, pause:2, script, none
     seed       of the strategy's choices
     points     lines, calls or none; see loadgen.traced.points
+    code       folder of the application's code, where the points are
     log        file of the choices, written while recording and read in a replay
     users      number of virtual users, which is the number of requests to gather
     script     with the strategy script: file of the choices to repeat
@@ -39,7 +40,7 @@ _SIGNALS = (threading.__file__, "wait")
 def install(system: Any) -> ChosenTurn | None:
     """While recording, install the scheduler and return it; in a replay, repeat the recorded preemptions."""
     wanted = settings.CURRENT.explore
-    locations = points.Locations(settings.CURRENT.application)
+    locations = points.Locations(wanted["code"])
     gate = system.gate.get
 
     def mark() -> None:
