@@ -40,7 +40,7 @@ _SIGNALS = (threading.__file__, "wait")
 def install(system: Any) -> ChosenTurn | None:
     """While recording, install the scheduler and return it; in a replay, repeat the recorded preemptions."""
     wanted = settings.CURRENT.explore
-    locations = points.Locations(wanted["code"])
+    locations = points.Locations(wanted["code"], settings.CURRENT.packages)
     gate = system.gate.get
 
     def mark() -> None:

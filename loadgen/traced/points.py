@@ -20,7 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import CodeType, FrameType
 
     Where = Callable[[], str]
@@ -40,8 +40,10 @@ _SHARED_WRITES = frozenset({"STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_D
 class Locations:
     """Decides which code belongs to the application, and names its lines."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, packages: Iterable[str] = ()) -> None:
+        """The application is in *folder*, and in its *packages*, also if they are installed."""
         self._root = f"{os.path.realpath(folder)}{os.sep}" if folder else ""
+        self._packages = frozenset(packages)
         self._known: dict[str, str] = {}
         self._excluded = (
             _EXCLUDED  # kept here, because the interpreter clears the module's globals at its end
@@ -50,10 +52,17 @@ class Locations:
     def is_own(self, file: str) -> bool:
         """Whether a file contains code of the application."""
         if file not in self._known:
-            own = bool(self._root) and file.startswith(self._root) and file.endswith(".py")
-            relative = file.removeprefix(self._root) if own else ""
-            self._known[file] = "" if "site-packages" in relative else relative
+            self._known[file] = self._relative(file) if file.endswith(".py") else ""
         return bool(self._known[file])
+
+    def _relative(self, file: str) -> str:
+        """Return *file* relative to the application's folder or to where it is installed; empty: foreign."""
+        _, installed, inner = file.rpartition(f"{os.sep}site-packages{os.sep}")
+        if installed and (inner.partition(os.sep)[0].removesuffix(".py") in self._packages):
+            return inner
+        own = bool(self._root) and file.startswith(self._root)
+        relative = file.removeprefix(self._root) if own else ""
+        return "" if "site-packages" in relative else relative
 
     def has_points(self, code: CodeType) -> bool:
         """Whether a thread may be stopped in *code*."""

@@ -99,6 +99,18 @@ def test_only_the_application_has_points(tmp_path: Path) -> None:
     assert not Locations("").is_own("/app.py")
 
 
+def test_an_installed_package_that_is_served_is_the_application(tmp_path: Path) -> None:
+    """Its files have points and are named from where it is installed; other libraries have none."""
+    site = tmp_path / "lib" / "site-packages"
+    locations = Locations(str(tmp_path / "data"), ("shop", "single"))
+    for name in ("shop/views.py", "single.py"):
+        assert locations.is_own(str(site / name))
+    assert not locations.is_own(str(site / "flask" / "app.py"))
+    assert not locations.is_own(str(site / "shopping" / "app.py"))
+    code = compile("x = 1", str(site / "shop" / "views.py"), "exec")
+    assert locations.named(code, 3) == "shop/views.py:3 <module>"
+
+
 def test_writes_of_what_the_line_did_not_read_have_no_point() -> None:
     """To stop there would be to stop where the line begins."""
 
