@@ -140,15 +140,13 @@ def verify(
     the code as it is now, or in containers. Several runs are verified in parallel. Exit code 0: identical; 1:
     diverged; 3: undetermined; of several runs, that of the worst.
     """
-    if run and suites.is_suite(run):
+    if run and (suites.is_suite(run) or jobs is not None or html is not None):
         many = jobs or suites.JOBS
         suites.verified(
             spec, run, jobs=many, quiet=quiet, as_json=as_json, junit=junit, summary=summary, html=html
         )
     if jobs is not None or html is not None:
-        raise UsageError(
-            "--jobs and --html are for several runs", advice="Give several, or a folder of runs."
-        )
+        raise UsageError("--jobs and --html need the runs", advice="Name one or more, or a folder of runs.")
     verified(spec, run[0] if run else None, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
 
 

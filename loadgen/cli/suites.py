@@ -44,7 +44,7 @@ Html = Annotated[
     typer.Option(
         "--html",
         metavar="FILE",
-        help="With several runs: write an HTML index, and report.html in each run.",
+        help="Write an HTML index of the runs named, and report.html in each of them.",
         show_default=False,
     ),
 ]

@@ -34,6 +34,8 @@ def test_a_folder_of_runs_is_verified(tmp_path: Path, recorded_once: Path) -> No
     good = call(tmp_path, "verify", "recordings", "--jobs", "2")
     assert good.returncode == 0, good.stdout + good.stderr
     assert "2 runs: 2 identical." in good.stdout
+    single = call(tmp_path, "verify", "recordings/one", "--html", "one.html")
+    assert (single.returncode, "1 run: 1 identical." in single.stdout) == (0, True), single.stderr
 
     with (runs / "two" / "recording.bin").open("ab") as tape:
         tape.write(b"\0")
