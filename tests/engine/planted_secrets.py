@@ -224,13 +224,17 @@ def _every(content: bytes, depth: int = 4) -> Iterator[bytes]:
         yield from _every(inner, depth - 1)
 
 
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError)
+"""What is raised where bytes only begin like an archive."""
+
+
 def _unpacked(content: bytes) -> Iterator[bytes]:
     for start in (found.start() for found in re.finditer(rb"\x1f\x8b\x08|x[\x01\x5e\x9c\xda]", content)):
         with suppress(zlib.error):
             yield zlib.decompressobj(47).decompress(content[start:])
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with suppress(*_DAMAGED), zipfile.ZipFile(io.BytesIO(content)) as archive:
         yield from map(archive.read, archive.namelist())
-    with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    with suppress(*_DAMAGED), tarfile.open(fileobj=io.BytesIO(content)) as archive:
         yield from (opened.read() for one in archive if (opened := archive.extractfile(one)))
 
 
