@@ -74,7 +74,7 @@ _WORDS = frozenset(
     {"true", "false", "null", "none", "bearer", "basic", "password", "secret", "token", "string"}
 )
 """Values of named fields that are not secrets."""
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:(?:\\r)?\\n[A-Za-z0-9+/_-]{8,}|\r?\n[A-Za-z0-9+/_-]{8,})*={0,2}")
+_RUN = re.compile(r"(?:[A-Za-z0-9+/_-]|\\/){8,}(?:(?:(?:\\r)?\\n|\r?\n)(?:[A-Za-z0-9+/_-]|\\/){8,})*={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){4,}")
 _PRINTABLE = re.compile(rb"[\t\r\n -~]+")
 _QUOTED = re.compile(r"[^\s\"'&;<>=?]*%[0-9A-Fa-f]{2}[^\s\"'&;<>=?]*")
@@ -254,11 +254,23 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """Return *text* with pseudonyms."""
-        for value in self._candidates(text):
-            text = text.replace(value, self._forms[value])
-        if "%" in text:
-            text = _QUOTED.sub(self._quoted, text)
-        return _HEX.sub(self._encoded, _RUN.sub(self._encoded, text))
+        parts, at = [], 0
+        for start, end, pseudonym in _merged(sorted(self._spans(text), key=lambda one: (one[0], -one[1]))):
+            parts += [text[at:start], self._shaped(text[start:end]) if pseudonym is None else pseudonym]
+            at = end
+        return "".join((*parts, text[at:]))
+
+    def _spans(self, text: str) -> Iterator[_Span]:
+        """Yield where secrets are in *text*, in whatever form, each with its pseudonym."""
+        for form in self._candidates(text):
+            start = text.find(form)
+            while start >= 0:
+                yield start, start + len(form), self._forms[form]
+                start = text.find(form, start + 1)
+        for pattern, pseudonym in ((_RUN, self._encoded), (_HEX, self._encoded), (_QUOTED, self._quoted)):
+            for found in pattern.finditer(text):
+                if (replaced := pseudonym(found[0])) != found[0]:
+                    yield *found.span(), replaced
 
     def body(self, body: bytes, headers: Headers = ()) -> bytes:
         """Return *body* with pseudonyms; what is compressed in it and has a secret is not kept."""
@@ -344,17 +356,20 @@ class Secrets:
             for inner in _decoded(run)
         )
 
-    def _encoded(self, found: re.Match[str]) -> str:
-        run = found[0]
+    def _encoded(self, run: str) -> str:
         known = self._runs.get(run)
         if known is None:
             secret = any(self._has(inner) for inner in _decoded(run))
             known = self._runs[run] = self._shaped(run) if secret else run
         return known
 
-    def _quoted(self, found: re.Match[str]) -> str:
-        plain = urllib.parse.unquote(found[0])
-        return urllib.parse.quote(self._shaped(plain)) if self._candidates(plain) else found[0]
+    def _quoted(self, text: str) -> str:
+        rest = text
+        for form in self._candidates(text):  # those have their own pseudonyms
+            rest = rest.replace(form, self._forms[form])
+        if not self._has(urllib.parse.unquote(rest).encode("utf-8", "surrogatepass")):
+            return text
+        return urllib.parse.quote(self._shaped(urllib.parse.unquote(text)))
 
     def _shaped(self, value: str) -> str:
         """Return other letters for letters, and other digits for digits."""
@@ -369,6 +384,24 @@ class Secrets:
                 alphabet = string.ascii_lowercase
             shaped.append(alphabet[stream[at] % len(alphabet)] if alphabet else char)
         return "".join(shaped)
+
+
+_Span = tuple[int, int, str | None]
+"""Start, end and pseudonym of a secret in a text; no pseudonym if several overlap."""
+
+
+def _merged(spans: Iterable[_Span]) -> Iterator[_Span]:
+    """Join *spans* that overlap, so that no end of one is left; sorted, the longest of a start first."""
+    current: _Span | None = None
+    for span in spans:
+        if current is None or span[0] >= current[1]:
+            if current is not None:
+                yield current
+            current = span
+        elif span[1] > current[1]:
+            current = current[0], span[1], None
+    if current is not None:
+        yield current
 
 
 _ALPHABETS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
@@ -407,7 +440,7 @@ def _content(body: bytes, headers: Headers) -> bytes:
 
 def _decoded(run: str) -> Iterator[bytes]:
     """Yield what *run* may stand for: base64 from each of its first characters, hexadecimal, and unpacked."""
-    plain = re.sub(r"(?:\\r)?\\n|\s", "", run).rstrip("=").replace("-", "+").replace("_", "/")
+    plain = re.sub(r"(?:\\r)?\\n|\s|\\", "", run).rstrip("=").replace("-", "+").replace("_", "/")
     for skip in range(4):
         part = plain[skip:]
         try:

@@ -97,6 +97,26 @@ def test_an_escaped_value_is_the_value() -> None:
     assert json.loads(escaped.text(json.dumps(pem))) == plain.text(pem) == escaped.text(pem) != pem
 
 
+def test_no_end_of_a_secret_is_left_where_others_overlap() -> None:
+    """A value that overlaps another one, or is part of its base64, does not leave the rest in clear text."""
+    found = holding("first.secret/ghi", "ghi-and-a-longer-one")
+    assert "first" not in found.text("first.secret/ghi-and-a-longer-one")
+    encoded = base64.b64encode(b"for tk_p39J5zEGdKzB7RK9118-iOZX").decode()
+    found = holding("tk_p39J5zEGdKzB7RK9118-iOZX", encoded[17:])
+    assert b"tk_p39J" not in base64.b64decode(found.text(encoded))
+    assert encoded[:12] not in found.text(json.dumps({"a": encoded}))
+
+
+@pytest.mark.parametrize("written", [lambda one: one.replace("/", "\\/"), urllib.parse.quote_plus])
+def test_base64_is_found_in_escapes(written: object) -> None:
+    """Characters of base64 may be escaped: the rest is not read without them."""
+    assert callable(written)
+    encoded = base64.b64encode(b"\xff\xfe?secret-value-1?\xff").decode()
+    assert "/" in encoded
+    text = holding("secret-value-1").text(f"a={written(encoded)}&b")
+    assert encoded[8:14] not in text
+
+
 def test_another_key_gives_other_pseudonyms() -> None:
     """Without the key, a guess of the value cannot be checked."""
     assert holding("guess-me-1234").text("guess-me-1234") != holding("guess-me-1234", key=b"z").text(
