@@ -132,18 +132,19 @@ def compared_headers(answer: Response, rules: tuple[Rule, ...] = RULES) -> Heade
     return tuple(reversed(kept))
 
 
-def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES) -> bytes:
-    """Return the body, with null instead of each value that *rules* leave out."""
+def compared_body(answer: Response, rules: tuple[Rule, ...] = RULES, *, cut: bool = False) -> bytes:
+    """Return the body, with null instead of each value that *rules* leave out; *cut*: it may end anywhere."""
     paths = [path for rule in rules for path in rule.paths]
     if not paths:
         return answer.body
     try:
-        text = answer.body.decode()
-        for start, end in reversed(json_path.find(text, paths)):
+        text = answer.body.decode(errors="surrogateescape" if cut else "strict")
+        find = json_path.find_in_beginning if cut else json_path.find
+        for start, end in reversed(find(text, paths)):
             text = f"{text[:start]}null{text[end:]}"
     except (ValueError, RecursionError):  # not JSON: there is nothing to leave out
         return answer.body
-    return text.encode()
+    return text.encode(errors="surrogateescape" if cut else "strict")
 
 
 def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULES) -> tuple[Difference, ...]:
@@ -162,7 +163,8 @@ def compare(recorded: Outcome, replayed: Outcome, rules: tuple[Rule, ...] = RULE
         if isinstance(replayed, Failure) and not replayed.is_orderly:
             return ()
         return (Difference("outcome", told(recorded), told(replayed)),)
-    return tuple(_answers(before, after, rules, cut=cut, cut_short=_is_cut(replayed)))
+    whole = isinstance(recorded, Response) and isinstance(replayed, Response)
+    return tuple(_answers(before, after, rules, whole=whole, cut=cut, cut_short=_is_cut(replayed)))
 
 
 def came(outcome: Outcome) -> Response | None:
@@ -185,14 +187,20 @@ def _is_cut(outcome: Outcome) -> bool:
 
 
 def _answers(
-    recorded: Response, replayed: Response, rules: tuple[Rule, ...], *, cut: bool, cut_short: bool
+    recorded: Response,
+    replayed: Response,
+    rules: tuple[Rule, ...],
+    *,
+    whole: bool,
+    cut: bool,
+    cut_short: bool,
 ) -> Iterator[Difference]:
     """Compare two answers; one that was *cut* is compared with the beginning of the other."""
     if recorded.status != replayed.status:
         yield Difference("status", str(recorded.status), str(replayed.status))
     if None not in (recorded.reason, replayed.reason) and recorded.reason != replayed.reason:
         yield Difference("reason", str(recorded.reason), str(replayed.reason))
-    before, after = compared_body(recorded, rules), compared_body(replayed, rules)
+    before, after = (compared_body(each, rules, cut=not whole) for each in (recorded, replayed))
     if cut:
         after = after[: len(before)]
     if cut_short:

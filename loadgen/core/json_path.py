@@ -87,19 +87,51 @@ def find(text: str, paths: Iterable[Path]) -> list[tuple[int, int]]:
     return spans
 
 
+def find_in_beginning(text: str, paths: Iterable[Path]) -> list[tuple[int, int]]:
+    """Return the spans in the beginning of a JSON text, as :func:`find`; the last value may be incomplete.
+
+    Raises:
+        ValueError: no JSON text begins so.
+        RecursionError: it is nested too deeply.
+    """
+    spans: list[tuple[int, int]] = []
+    try:
+        _walk(text, _skip(text, 0), list(paths), spans)
+    except json.JSONDecodeError as error:
+        if not _is_at_the_end(error):
+            raise
+    return spans
+
+
+def _is_at_the_end(error: json.JSONDecodeError) -> bool:
+    """Return whether more text could follow that makes it valid."""
+    rest = error.doc[error.pos :]
+    return (
+        not rest.strip(" \t\n\r.eE+-")  # nothing, or the rest of a number
+        or error.msg.startswith("Unterminated string")
+        or (error.msg.startswith("Invalid \\") and len(rest) <= len("\\u0000"))
+        or any(word.startswith(rest) for word in ("true", "false", "null", "NaN", "Infinity", "-Infinity"))
+    )
+
+
 def _skip(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at
+
+
+def _skip_value(text: str, at: int, spans: list[tuple[int, int]]) -> int:
+    """Add the value that begins at *at* to *spans*, and return where it ends."""
+    spans.append((at, len(text)))  # if it is incomplete
+    end = int(_decoder.raw_decode(text, at)[1])
+    spans[-1] = (at, end)
+    return end
 
 
 def _walk(text: str, at: int, paths: list[Path], spans: list[tuple[int, int]]) -> int:
     """Skip the value that begins at *at*, and return where it ends."""
     opening = text[at : at + 1]
     if () in paths or not paths or opening not in ("{", "["):
-        end = int(_decoder.raw_decode(text, at)[1])
-        if () in paths:
-            spans.append((at, end))
-        return end
+        return _skip_value(text, at, spans if () in paths and at < len(text) else [])
     closing = "}" if opening == "{" else "]"
     at = _skip(text, at + 1)
     if text[at : at + 1] == closing:
@@ -109,16 +141,16 @@ def _walk(text: str, at: int, paths: list[Path], spans: list[tuple[int, int]]) -
         step: Step = index
         if closing == "}":
             if text[at : at + 1] != '"':
-                raise ValueError(f"no key at {at}")
+                raise json.JSONDecodeError("no key", text, at)
             step, at = scanstring(text, at + 1)
             at = _skip(text, at)
             if text[at : at + 1] != ":":
-                raise ValueError(f"no colon at {at}")
+                raise json.JSONDecodeError("no colon", text, at)
             at = _skip(text, at + 1)
         at = _skip(text, _walk(text, at, advance(paths, step), spans))
         after, at = text[at : at + 1], _skip(text, at + 1)
         if after == closing:
             return at
         if after != ",":
-            raise ValueError(f"no comma before {at}")
+            raise json.JSONDecodeError("no comma before", text, at)
         index += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadgen.core.comparison import RULES, compare, ignoring
-from loadgen.core.exchange import Response
+from loadgen.core.exchange import Failure, Response
 from loadgen.core.judge import Judge
 from loadgen.errors import UsageError
 
@@ -34,6 +34,19 @@ def test_json_path() -> None:
     assert fields(one, other, "json:$..at") == []
     spaced = answer(b'{"at": 1, "rows":  [{"at": 2, "n": 1}]}')
     assert fields(answer(one.body), spaced, "json:$..at") == ["body at byte 21"]
+
+
+def test_answers_that_were_cut() -> None:
+    """The part that came is compared without what is left out, wherever it ends."""
+    body = '{"at": "18:00 \\u00e9", "rows": [{"at": [1, {"x": -2.5}], "n": true, "é": "\\"q"}], "end": 7}'
+    other = '{"at": "9 o\'clock", "rows": [{"at": null, "n": true, "é": "\\"q"}], "end": 7}'
+    rules = (*RULES, *ignoring(["json:$..at"]))
+    for length in range(len(body.encode()) + 1):
+        part = Failure(1, "ReadTimeout", "", came=answer(body.encode()[:length]))
+        assert not compare(part, answer(other.encode()), rules), part
+    wrong = answer(other.replace("true", "false").encode())
+    assert compare(Failure(1, "ReadTimeout", "", came=answer(body.encode()[:-9])), wrong, rules)
+    assert compare(Failure(1, "ReadTimeout", "", came=answer(b'{"at": nonsense, 1')), wrong, rules)
 
 
 def test_absent_value_is_a_difference() -> None:

@@ -84,7 +84,7 @@ def trial(application: Application, programs: Path, here: Path, concurrency: int
     path = f"{programs}:{os.environ['PATH']}"
     environment = {**os.environ, **given, "PATH": path, "HOME": str(here)}
     for line in application.prepare:
-        subprocess.run(line.format(data=data), shell=True, cwd=here, env=environment, check=True)
+        subprocess.run(line.format(data=data, here=here), shell=True, cwd=here, env=environment, check=True)
     target = [part.format(data=data, here=here) for part in application.target]
     named = [part for name in given for part in ("--server-env", name)]
     load = ("-c", str(concurrency), "-n", str(application.iterations), "--seed", str(seed))
@@ -376,6 +376,22 @@ APPLICATIONS = (
         (("OTTERWIKI_SETTINGS", "{here}/otterwiki.cfg"),),
         (("otterwiki.cfg", OTTERWIKI),),
         ("git init -q {data}/repo",),
+    ),
+    Application(
+        "trac waitress setuptools<81",
+        "tickets and a wiki",
+        "Edgewall",
+        "`waitress-serve trac.web.main:dispatch_request`; SQLite, plug-ins by entry points",
+        "tickets made, listed, searched; pages of the wiki",
+        ("--", "waitress-serve", "trac.web.main:dispatch_request"),
+        "trac_scenario.py",
+        1,
+        (("TRAC_ENV", "{here}/env"),),
+        (),
+        (
+            "trac-admin {here}/env initenv some sqlite:{data}/trac.db",
+            "trac-admin {here}/env permission add anonymous TICKET_CREATE",
+        ),
     ),
     Application(
         "pandas matplotlib",
