@@ -14,7 +14,7 @@ from tests.engine.test_command_line import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 
 def recorded(folder: Path, made: dict[str, list[str]]) -> None:
