@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from loadgen.secrets.finding import Detect
 
-INSTALL = "Install what it needs: pip install 'loadgen[secrets]'"
+INSTALL = "Install what it needs: pip install cryptography detect-secrets"
 _LEFT_OUT = frozenset(
     {"Base64HighEntropyString", "HexHighEntropyString", "KeywordDetector", "IPPublicDetector"}
 )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 VARIABLE = "LOADGEN_SECRETS_KEY"
+FILE = "~/.config/loadgen/secrets.key"
+"""Where the user's key usually is; see :func:`key_file`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def _checked(text: str, place: str) -> Key:
     except (ValueError, UnicodeEncodeError) as error:
         raise MachineFault(
             f"{place} is not a key of loadgen",
-            advice=f"Give the content of {key_file()} where the run was recorded.",
+            advice=f"Give the key of the machine that recorded the run: the content of {FILE}.",
         ) from error
     return Key(text, place)
 

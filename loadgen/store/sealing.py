@@ -27,7 +27,7 @@ from loadgen.engine.scratch import private_folder
 from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.secrets.detector import detector
 from loadgen.secrets.finding import Secrets, parse
-from loadgen.secrets.vault import VARIABLE, Key, key, key_file, pack, unpack
+from loadgen.secrets.vault import FILE, VARIABLE, Key, key, pack, unpack
 from loadgen.store import files, sealed
 from loadgen.store import manifest as manifests
 from loadgen.store.files import digest, read_regular
@@ -216,7 +216,7 @@ def _key_of(run: RunFolder, manifest: Manifest) -> Key:
         what = f"the key here is {found.name}, of {found.place}" if found else "there is no key here"
         raise RecordingFault(
             f"{run.path} is sealed with the key {manifest.sealed.key}, and {what}",
-            advice=f"Set {VARIABLE} to the content of {key_file()} on the machine that recorded it.",
+            advice=f"Set {VARIABLE} to the key of the machine that recorded it: the content of {FILE}.",
         )
     return found
 
