@@ -17,6 +17,7 @@ line has the digest of the loadgen that made it.
 import argparse
 import json
 import platform
+import resource
 import shutil
 import statistics
 import sys
@@ -41,8 +42,8 @@ from loadgen.hunt.races.narrowing import Narrowed, Narrowing, replayed
 from loadgen.hunt.races.trial import attempt
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
-COLUMNS = ("race", "found", "trials: median, most", "seconds: median, most", "replays identical",
-           "lines right", "twin reported", "turns", "parallel")  # fmt: skip
+COLUMNS = ("race", "found", "trials: median, most", "seconds: median, most", "processor time",
+           "replays identical", "lines right", "twin reported", "turns", "parallel")  # fmt: skip
 BY_STRATEGY = ("race", *ROTATION)
 Hunt = dict[str, Any]
 Hunts = dict[str, list[Hunt]]
@@ -101,7 +102,7 @@ def setting(planted: Planted, folder: Path, seed: int, part: Part) -> Setting:
 
 async def explored(where: Setting, planted: Planted, *, narrow: bool) -> Hunt:
     """Hunt once; with *narrow*, what is found is reduced and replayed."""
-    began = monotonic()
+    began, before = monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     found = await hunt(where, Stop(), lambda *_: None)
     figures: Hunt = {
         "found": found.found is not None,
@@ -125,7 +126,9 @@ async def explored(where: Setting, planted: Planted, *, narrow: bool) -> Hunt:
             "identical": same,
             "replays": of,
         }
-    return {**figures, "seconds": round(monotonic() - began, 1)}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {**figures, "seconds": round(monotonic() - began, 1), "cpu": round(cpu, 1)}
 
 
 def _lines(narrowed: Narrowed, planted: Planted) -> list[str]:
@@ -217,12 +220,14 @@ def _row(planted: Planted, racy: Hunts, *others: Hunts) -> str:
     name = planted.name
     broken = [one for one in racy[name] if one["found"]]
     trials, seconds = [one["trials"] for one in broken], [one["seconds"] for one in broken]
+    cpu = [one["cpu"] for one in broken if "cpu" in one]
     explained = [one["lines"] for one in broken if one["preemptions"] == 1]
     cells = [
         name,
         _found(racy[name]),
         f"{statistics.median(trials):g}, {max(trials)}" if trials else "",
         f"{statistics.median(seconds):.0f}, {max(seconds):.0f}" if seconds else "",
+        f"{statistics.median(cpu):.0f} s" if cpu else "",
         f"{sum(one['identical'] for one in broken)} of {sum(one['replays'] for one in broken)}",
         f"{sum(_is_right(planted, one) for one in explained)} of {len(explained)}" if explained else "",
         *(_found(one.get(name)) for one in others),
