@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from loadgen.client.traffic.call import Call
 
 
+_WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What code raises that finds a number in place of a list, a text that cannot be encoded, and so on. Where a
+format is read, only what it explains better is checked before."""
+_BREAK = re.compile(r"[\r\n\0]")
+
+
 def read(file: Path, hosts: Sequence[str] = (), *, verbatim: bool = False) -> tuple[list[Call], list[str]]:
     """Return the requests of *file* that go to *hosts*, and notes for the user.
 
@@ -29,6 +35,24 @@ def read(file: Path, hosts: Sequence[str] = (), *, verbatim: bool = False) -> tu
     Raises:
         UsageError: it cannot be read, or is of an unknown kind; the message says where and why.
     """
+    try:
+        calls, notes = _read(file, hosts, verbatim=verbatim)
+    except _WRONG_VALUES as error:
+        raise UsageError(
+            f"{file} has a value of a kind that does not belong there: {type(error).__name__}: {error}",
+            advice="Check the file with a tool for its format, or export it again.",
+        ) from error
+    for call in calls:
+        for name, value in call.headers:
+            if found := _BREAK.search(name + value):
+                raise UsageError(
+                    f"{file}: {call.method} {call.target} has {found[0]!r} in its header {name!r}",
+                    advice="HTTP cannot send that: remove it from the file.",
+                )
+    return calls, notes
+
+
+def _read(file: Path, hosts: Sequence[str], *, verbatim: bool) -> tuple[list[Call], list[str]]:
     try:
         content = file.read_bytes()
     except OSError as error:
