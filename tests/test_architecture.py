@@ -25,7 +25,8 @@ PURE = {
 PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("secrets",), ("engine",), ("store",),
     ("client",), ("modes",),
-    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("suite",), ("accept",),
+    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("finding",),
+    ("init",), ("doctor",), ("suite",), ("accept",),
     ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
 )  # fmt: skip

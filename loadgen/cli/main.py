@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import check, config, exports, hazards, hunts, races, suites
+from loadgen.cli import check, config, exports, hazards, hunts, races, start, suites
 from loadgen.cli.options import parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
@@ -38,12 +38,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Record a WSGI server under concurrent load, replay it without its database, and compare every "
     "answer.\n\n"
-    "loadgen record starts a Flask, waitress or gunicorn server under a record/replay engine, sends it "
+    "loadgen record starts a WSGI server under a record/replay engine, sends it "
     "requests, and stores every request and answer in a run folder. loadgen verify replays that run: it "
     "sends the same requests to the code as it is now, while databases, clocks and other services answer "
     "from the recording.\n\n"
-    "Try it on the bundled server: loadgen record && loadgen verify. Then on your own: loadgen record "
-    "serve.py",
+    "Try it on the bundled server: loadgen record && loadgen verify. Then on your own: loadgen init",
     epilog=f"{config.PRECEDENCE}\n\nExit codes: 0 done, or identical; 1 diverged, or a race was found; 2 "
     "wrong usage; 3 undetermined, or failed; 4 a condition of record --fail-if holds; 70 a bug in loadgen; "
     "130 interrupted.",
@@ -205,6 +204,7 @@ def diff(
     raise typer.Exit(verdict.judgement.exit_code)
 
 
+start.register(app)
 exports.register(app)
 hazards.register(app)
 hunts.register(app)

@@ -107,7 +107,9 @@ async def routes(user: User) -> None:
             answer = await asking.get(f"{protocol.CONTROL}{protocol.ROUTES}")
         user.data["routes"] = answer.json()
     if not user.data["routes"]:
-        raise AssertionError("the server has no path that needs no parameters, or is not of Flask")
+        raise AssertionError(
+            "the server has no path that needs no parameters, or is of neither Flask nor Django"
+        )
     for path in user.data["routes"]:
         await user.http.get(path)
 

@@ -90,6 +90,12 @@ class Control:
         assert isinstance(answer, list)
         return answer
 
+    async def routes(self, timeout: float = 60) -> list[str]:  # noqa: ASYNC109
+        """Return the paths that a GET without parameters reaches, as far as the framework lists them."""
+        answer = await self._get(protocol.ROUTES, timeout)
+        assert isinstance(answer, list)
+        return answer
+
     async def all_sent(self, timeout: float = 10) -> None:  # noqa: ASYNC109
         """Say that no further request will be sent: a replay then comes to the end of its tape."""
         await self._get(protocol.ALL_SENT, timeout)
@@ -130,5 +136,5 @@ class Control:
             raise EngineFault(
                 f"the server at {self._url} runs without the request boundary: "
                 f"asked for its {name}, it answered {answer.status_code}",
-                advice="loadgen supports Flask's own server, waitress and gunicorn.",
+                advice="docs/your-server.md lists the servers that loadgen supports.",
             ) from error

@@ -1,0 +1,174 @@
+"""Prepares a folder: finds its application, tries it, and writes a configuration and a scenario."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from loadgen import dispatch
+from loadgen.client.scenario import Scenario
+from loadgen.client.session import Stop
+from loadgen.core.events import Stage, ignore
+from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
+from loadgen.errors import LoadgenError, ServerFault, UsageError
+from loadgen.finding import Candidate, look
+from loadgen.modes.local import LocalHost
+from loadgen.record import begin
+from loadgen.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from loadgen.client.scenario import User
+    from loadgen.core.events import Emit
+    from loadgen.core.verdict import Verdict
+
+CONFIGURATION, SCENARIO = "loadgen.toml", "load.py"
+MOST_ROUTES = 40
+"""Maximum number of routes in the scenario."""
+TRIED = 5
+"""Maximum number of candidates that are started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A start of a candidate."""
+
+    candidate: Candidate
+    routes: tuple[str, ...] = ()
+    error: LoadgenError | None = None
+    """Why it did not start; None if it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared folder."""
+
+    tried: tuple[Tried, ...]
+    """The last one is used."""
+    python: str | None
+    written: tuple[str, ...]
+    """Files that were written."""
+    verdict: Verdict
+    """Of a replay of the scenario."""
+
+
+async def prepare(
+    given: tuple[str, ...], python: str | None, emit: Emit, *, overwrite: bool = False
+) -> Prepared:
+    """Prepare the current directory for the target *given*, or for the application that is found in it.
+
+    Raises:
+        UsageError: there is a configuration already, and it is not to be *overwritten*.
+        ServerFault: no application was found, or none that starts.
+    """
+    here = Path.cwd()
+    existing = [name for name in (CONFIGURATION, SCENARIO) if (here / name).exists()]
+    if existing and not overwrite:
+        raise UsageError(
+            f"{' and '.join(existing)} exist here already", advice="Replace them: loadgen init --force"
+        )
+    found = look(here)
+    python = python or found.python
+    spec = RunSpec(python=python, traffic=ScenarioTraffic(scenario=SCENARIO))
+    tried: tuple[Tried, ...]
+    if given:
+        tried = (Tried(Candidate(given, "as given", 0), await routes(replace(spec, target=given))),)
+    else:
+        tried = await _first(spec, found.candidates, emit)
+    if not tried or tried[-1].error is not None:
+        raise _nothing(tried, found.asgi)
+    used = tried[-1]
+    spec = replace(spec, target=used.candidate.target)
+    (here / CONFIGURATION).write_text(configuration(spec), encoding="utf-8")
+    (here / SCENARIO).write_text(scenario(used.routes), encoding="utf-8")
+    emit(Stage(what="recording and replaying the scenario once"))
+    with tempfile.TemporaryDirectory(prefix="loadgen-init-") as folder:
+        run = Path(folder) / "run"
+        once = replace(spec, load=Load(concurrency=2, iterations=1))
+        await dispatch.record(once, run, Stop(), ignore)
+        opened, manifest = RunFolder.open(run)
+        verified = await dispatch.verify(opened, manifest, VerifySpec(), ignore)
+    return Prepared(tried, python, (CONFIGURATION, SCENARIO), verified.verdict)
+
+
+async def routes(spec: RunSpec) -> tuple[str, ...]:
+    """Start the server of *spec* under the engine, and return its paths that need no parameters.
+
+    Raises:
+        LoadgenError: it cannot be recorded.
+    """
+
+    async def nothing(_: User) -> None: ...
+
+    with tempfile.TemporaryDirectory(prefix="loadgen-init-") as folder:
+        plan = Scenario("nothing", "sends nothing", nothing)
+        session = begin(spec, Path(folder) / "run", ignore, scenario=plan)
+        async with LocalHost().record(session) as server:
+            known = await server.control.routes()
+            await server.stop()
+    return tuple(known)
+
+
+async def _first(spec: RunSpec, candidates: tuple[Candidate, ...], emit: Emit) -> tuple[Tried, ...]:
+    tried = list[Tried]()
+    for one in candidates[:TRIED]:
+        emit(Stage(what=f"trying {' '.join(one.target)}"))
+        try:
+            tried.append(Tried(one, await routes(replace(spec, target=one.target))))
+            break
+        except LoadgenError as error:
+            tried.append(Tried(one, error=error))
+    return tuple(tried)
+
+
+def _nothing(tried: tuple[Tried, ...], asgi: tuple[str, ...]) -> LoadgenError:
+    name = partial(str.join, " ")
+    failed = [f"{name(one.candidate.target)}: {one.error.message}" for one in tried if one.error is not None]
+    if failed:
+        return ServerFault(
+            "no server here could be started:\n  " + "\n  ".join(failed),
+            advice="Say how it is started: loadgen init -- COMMAND. Its Python environment: --python PATH.",
+        )
+    if asgi:
+        return ServerFault(
+            f"this is an ASGI application ({asgi[0]}), and loadgen records WSGI applications",
+            advice="If it has a WSGI application too, give that: loadgen init module:app",
+        )
+    return ServerFault(
+        "no WSGI application was found in this folder",
+        advice="Say how it is started: loadgen init module:app, or loadgen init -- COMMAND",
+    )
+
+
+def configuration(spec: RunSpec) -> str:
+    """Return the content of ``loadgen.toml``."""
+    target = spec.target[0] if len(spec.target) == 1 else list(spec.target)
+    values = {"target": target, "python": spec.python, "scenario": SCENARIO}
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items() if value]
+    return (
+        "# Options of loadgen's commands; `loadgen record --help` lists them.\n\n[record]\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def scenario(paths: tuple[str, ...]) -> str:
+    """Return the content of a scenario file that requests *paths*."""
+    known = (
+        "" if paths else "    # loadgen cannot list the routes of this application: add its requests here.\n"
+    )
+    gets = "".join(f"    await user.http.get({_quoted(path)})\n" for path in paths[:MOST_ROUTES] or ("/",))
+    return (
+        '"""What each virtual user does; docs/scenarios.md describes what else it can do."""\n\n'
+        "from loadgen import User, scenario\n\n\n@scenario\nasync def visit(user: User) -> None:\n"
+        f'    """Request each path that needs no parameters."""\n{known}{gets}'
+    )
+
+
+def _quoted(path: str) -> str:
+    return msgspec.json.encode(path).decode()
