@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import record as recording
+from loadgen.client.scenario import Scenario
+from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime
 from loadgen.errors import RecordingFault
@@ -19,8 +23,8 @@ from loadgen.verify import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from loadgen.client.scenario import User
     from loadgen.client.session import Stop
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec, VerifySpec
@@ -51,6 +55,24 @@ async def record(
 
         return await in_containers(spec, folder, stop, emit)
     return await recording.record(spec, MODES[spec.mode](host or LocalHost()), folder, stop, emit)
+
+
+async def routes(spec: RunSpec) -> tuple[str, ...]:
+    """Start the server of *spec* once under the engine; return its paths that need no parameters.
+
+    Raises:
+        LoadgenError: it cannot be recorded.
+    """
+
+    async def nothing(_: User) -> None: ...
+
+    with tempfile.TemporaryDirectory(prefix="loadgen-routes-") as folder:
+        plan = Scenario("nothing", "sends nothing", nothing)
+        session = recording.begin(spec, Path(folder) / "run", ignore, scenario=plan)
+        async with LocalHost().record(session) as server:
+            known = await server.control.routes()
+            await server.stop()
+    return tuple(known)
 
 
 async def verify(

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen import dispatch
 from loadgen.core.spec import RunSpec
 from loadgen.engine import interpreter
 from loadgen.engine.interpreter import ENGINE, SUPPORTED
 from loadgen.engine.target import resolve
 from loadgen.errors import LoadgenError
 from loadgen.finding import look
-from loadgen.init import CONFIGURATION, routes
+from loadgen.init import CONFIGURATION
 from loadgen.store.surroundings import packages
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ async def server(spec: RunSpec) -> list[Finding]:
         found.append(Finding("ok", f"{ENGINE} {SUPPORTED} {how}"))
     found += _libraries(target.python)
     try:
-        known = await routes(spec)
+        known = await dispatch.routes(spec)
     except LoadgenError as error:
         return [*found, Finding("missing", error.message, error.advice)]
-    listed = f"{len(known)} paths need no parameters" if known else "its paths are not known to loadgen"
+    listed = _counted(known) if known else "its paths are not known to loadgen"
     return [*found, Finding("ok", f"it starts under the engine, and can be recorded; {listed}")]
 
 
@@ -133,6 +134,10 @@ def _libraries(python: Interpreter) -> Iterator[Finding]:
             )
         if name in _UNSUPPORTED:
             yield Finding("note", f"{name} {version} is installed", _UNSUPPORTED[name])
+
+
+def _counted(known: tuple[str, ...]) -> str:
+    return "1 path needs no parameters" if len(known) == 1 else f"{len(known)} paths need no parameters"
 
 
 def default() -> RunSpec | None:

@@ -12,18 +12,14 @@ import msgspec
 from msgspec.structs import replace
 
 from loadgen import dispatch
-from loadgen.client.scenario import Scenario
 from loadgen.client.session import Stop
 from loadgen.core.events import Stage, ignore
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
 from loadgen.errors import LoadgenError, ServerFault, UsageError
 from loadgen.finding import Candidate, look
-from loadgen.modes.local import LocalHost
-from loadgen.record import begin
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from loadgen.client.scenario import User
     from loadgen.core.events import Emit
     from loadgen.core.verdict import Verdict
 
@@ -35,7 +31,7 @@ TRIED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class StartAttempt:
     """A start of a candidate."""
 
     candidate: Candidate
@@ -48,7 +44,7 @@ class Tried:
 class Prepared:
     """A prepared folder."""
 
-    tried: tuple[Tried, ...]
+    tried: tuple[StartAttempt, ...]
     """The last one is used."""
     python: str | None
     written: tuple[str, ...]
@@ -75,9 +71,11 @@ async def prepare(
     found = look(here)
     python = python or found.python
     spec = RunSpec(python=python, traffic=ScenarioTraffic(scenario=SCENARIO))
-    tried: tuple[Tried, ...]
+    tried: tuple[StartAttempt, ...]
     if given:
-        tried = (Tried(Candidate(given, "as given", 0), await routes(replace(spec, target=given))),)
+        tried = (
+            StartAttempt(Candidate(given, "as given", 0), await dispatch.routes(replace(spec, target=given))),
+        )
     else:
         tried = await _first(spec, found.candidates, emit)
     if not tried or tried[-1].error is not None:
@@ -96,37 +94,19 @@ async def prepare(
     return Prepared(tried, python, (CONFIGURATION, SCENARIO), verified.verdict)
 
 
-async def routes(spec: RunSpec) -> tuple[str, ...]:
-    """Start the server of *spec* under the engine, and return its paths that need no parameters.
-
-    Raises:
-        LoadgenError: it cannot be recorded.
-    """
-
-    async def nothing(_: User) -> None: ...
-
-    with tempfile.TemporaryDirectory(prefix="loadgen-init-") as folder:
-        plan = Scenario("nothing", "sends nothing", nothing)
-        session = begin(spec, Path(folder) / "run", ignore, scenario=plan)
-        async with LocalHost().record(session) as server:
-            known = await server.control.routes()
-            await server.stop()
-    return tuple(known)
-
-
-async def _first(spec: RunSpec, candidates: tuple[Candidate, ...], emit: Emit) -> tuple[Tried, ...]:
-    tried = list[Tried]()
+async def _first(spec: RunSpec, candidates: tuple[Candidate, ...], emit: Emit) -> tuple[StartAttempt, ...]:
+    tried = list[StartAttempt]()
     for one in candidates[:TRIED]:
         emit(Stage(what=f"trying {' '.join(one.target)}"))
         try:
-            tried.append(Tried(one, await routes(replace(spec, target=one.target))))
+            tried.append(StartAttempt(one, await dispatch.routes(replace(spec, target=one.target))))
             break
         except LoadgenError as error:
-            tried.append(Tried(one, error=error))
+            tried.append(StartAttempt(one, error=error))
     return tuple(tried)
 
 
-def _nothing(tried: tuple[Tried, ...], asgi: tuple[str, ...]) -> LoadgenError:
+def _nothing(tried: tuple[StartAttempt, ...], asgi: tuple[str, ...]) -> LoadgenError:
     name = partial(str.join, " ")
     failed = [f"{name(one.candidate.target)}: {one.error.message}" for one in tried if one.error is not None]
     if failed:

@@ -71,7 +71,11 @@ def _prepared(prepared: Prepared) -> str:
     lines.append(f"server    {' '.join(used.candidate.target)}  ({used.candidate.why})")
     if prepared.python is not None:
         lines.append(f"python    {prepared.python}")
-    paths = f"{len(used.routes)} paths" if used.routes else "the path /; add your own requests"
+    paths = (
+        ("1 path" if len(used.routes) == 1 else f"{len(used.routes)} paths")
+        if used.routes
+        else "the path /; add your own requests"
+    )
     lines.append(f"written   {' '.join(prepared.written)}: {paths}")
     verdict = prepared.verdict
     lines.append(f"tried     {verdict.requests} requests recorded and replayed: {verdict.judgement.value}")
