@@ -4,7 +4,7 @@
   written or removed, a process started.
 - A *read* asks for something that an effect may change.
 - An *end* (commit, rollback) is an effect only if something was written before.
-- A *step* belongs to an earlier question and asks nothing new: a cursor, its rows, a connection.
+- A *step* belongs to another question and asks nothing itself: a cursor, its rows, a connection, its address.
 - An *ambient* call returns time, random numbers, or properties of the process.
 
 The first row that matches the callable's name counts, a user's own rows first; a call without a row is an
@@ -61,7 +61,7 @@ TABLE: tuple[Row, ...] = (
     (r"posix\.(stat|lstat|fstat|listdir|scandir|access|readlink|statvfs|getxattr)", Kind.READ),
     (r"posix\.(read|pread|lseek|close|dup|dup2|pipe|pipe2)", Kind.READ),
     (r"_io\.open_code|builtins\.(getattr|iter|next|len)|method\.__?\w+", Kind.READ),
-    (r"_socket\.(getaddrinfo|gethostby\w+|getnameinfo|getserv\w+|getproto\w+|if_\w+)", Kind.READ),
+    (r"_socket\.(getaddrinfo|gethostby\w+|getnameinfo|getserv\w+|getproto\w+|if_\w+)", Kind.STEP),
     (r"_socket\.(socket|socketpair|dup|close|socket\.__init__)|select\..*|_ssl\..*", Kind.READ),
     (r"(pwd|grp)\..*", Kind.READ),
 )

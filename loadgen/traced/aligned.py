@@ -40,7 +40,8 @@ from loadgen.traced.call_log import application_line
 from loadgen.traced.described import CALLED_BY, LOCK, name_of, plain, shown, site_of
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
 from loadgen.traced.locks import parts
-from loadgen.traced.states import States, handleless, is_external, pairs, receiver
+from loadgen.traced.rows import Rows, fetches, iterates
+from loadgen.traced.states import States, begins_anew, handleless, is_external, pairs, receiver
 from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Lane:
         """Whether it is between two steps, where the recorded thread ran without others."""
         self.request = thread if thread >= settings.FIRST_THREAD else None
         """The request that it belongs to, if any: a thread belongs to the request that started it."""
+        self.rows: dict[int, Rows] = {}
+        """The rows of the last statement of each live cursor, by its number."""
         self.naps = 0
         """How often it has slept since its last recorded step, where it did not while recording."""
         self.ahead = False
@@ -624,6 +627,8 @@ class AlignedTape(TapeTurns):
         if lane.is_cut and self._upcoming(lane) is None:
             raise self._cut(lane)
         name = name_of(described)
+        if self._of_rows(lane, name, described):
+            return
         key = lane.states.key(described)
         if not lane.straight and is_external(described):
             self._unanswered(lane, described, "an object without a known position in the recording")
@@ -633,6 +638,7 @@ class AlignedTape(TapeTurns):
             lane.states.asked(described, key)
             if self.kinds.named(name) == STATEMENT:
                 lane.supposed.discard(receiver(described))
+                self._executed(lane, index, described)
             return
         answer = self.ambient.answer(name, described, lambda: utils.try_unwrap_apply(function, *args))
         if answer is not None:
@@ -641,6 +647,64 @@ class AlignedTape(TapeTurns):
             self._nap(lane, name)
         elif not self._supposed(lane, described, key):
             self._unanswered(lane, described, "")
+
+    def _executed(self, lane: Lane, index: int, described: Any) -> None:
+        """Note that a live object executes the statement of the step *index*."""
+        live, recorded = receiver(described), receiver(lane.steps[index].call)
+        if live is not None and recorded is not None:
+            lane.rows[live] = self._rows(lane, index, recorded)
+
+    @staticmethod
+    def _rows(lane: Lane, index: int, cursor: int) -> Rows:
+        """Return the rows that were recorded of the recorded *cursor*, from the step *index* on."""
+        found = []
+        for at in range(index + 1, len(lane.steps)):
+            step = lane.steps[at]
+            if step.kind != "CALL" or receiver(step.call) != cursor:
+                continue
+            if begins_anew(name_of(step.call)):
+                break
+            if fetches(name_of(step.call)):
+                found.append((at, step.call, step.body))
+        return Rows(found)
+
+    def _of_rows(self, lane: Lane, name: str, described: Any) -> bool:
+        """Answer a call that begins to fetch rows, or fetches some; False if it is none, or not known."""
+        on = receiver(described)
+        if on is None or not iterates(name):
+            return bool(fetches(name)) and self._fetched(lane, described)
+        if self._match(lane, lane.states.key(described), described, name)[0] is not None:
+            return False
+        lane.feeds.append(deque(["RESULT", AlignedBindings.current.binding(on)]))
+        return True
+
+    def _fetched(self, lane: Lane, described: Any) -> bool:
+        """Answer a call that fetches rows from those of the cursor's statement; False if it has none."""
+        live = receiver(described)
+        if live is None or live in lane.supposed:
+            return False
+        rows = lane.rows.get(live)
+        if rows is None:  # the statement created the cursor
+            cursor = AlignedBindings.current.recorded.get(live)
+            made = None if cursor is None else _creator(lane, cursor)
+            if cursor is None or made is None:
+                return False
+            rows = lane.rows[live] = self._rows(lane, made, cursor)
+        if rows.at < len(rows.steps) and not rows.differs:
+            index = rows.steps[rows.at]
+            if handleless(lane.steps[index].call) == handleless(described):
+                rows.repeats()
+                self._serve(lane, index, "repeat" if lane.steps[index].taken else "same", described)
+                return True
+        answer = rows.answer(fetches(name_of(described)), described)
+        if answer is None:
+            self._unanswered(lane, described, "more rows than were recorded of this statement")
+            return True
+        for index in rows.steps:
+            lane.steps[index].taken = True
+        lane.journal.append(["rows", None, _brief(described), ""])
+        lane.feeds.append(deque(answer))
+        return True
 
     def _nap(self, lane: Lane, name: str) -> None:
         """Let other threads run if the calling one sleeps again and again: it may wait for them."""
@@ -692,6 +756,11 @@ class AlignedTape(TapeTurns):
         lane.states.asked(described, step.key)
         return True
 
+    def fresh_handle(self) -> int:
+        """Return a handle that no recording has."""
+        self._fresh += 1
+        return self._fresh
+
     def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> bool:
         """Feed the result of another request's *step*, with new objects; False if it needs existing ones."""
         if not _succeeded(step.body):
@@ -701,10 +770,9 @@ class AlignedTape(TapeTurns):
         missing = []
 
         def fresh(handle: int) -> int:
-            self._fresh += 1
-            made[handle] = self._fresh
-            self.recorded[self._fresh] = self.recorded.get(handle, "new")
-            return self._fresh
+            made[handle] = other = self.fresh_handle()
+            self.recorded[other] = self.recorded.get(handle, "new")
+            return other
 
         def renamed(one: Any) -> Any:
             if not isinstance(one, stream.Binding):
@@ -893,6 +961,8 @@ class AlignedBindings(OrderedBindings):
         super().__init__(tape)
         self._bindings: Any = {}  # a handle may have several objects, so objects do not store it
         self.handles = {}
+        self.recorded: dict[int, int] = {}
+        """The recorded handle of each live object that has one, by its number."""
         self._objects: list[Any] = []  # kept alive, because they are identified by address
 
     def bind(self, obj: object) -> None:
@@ -911,6 +981,7 @@ class AlignedBindings(OrderedBindings):
         if not self._source.started:
             self._source.recorded[value.index] = f"first {value.index}"
             self._source.shared.add(value.index)
+        self.recorded[len(self._objects)] = value.index
         self._number(obj, self._source.recorded.get(value.index, "new"))
 
     def _number(self, obj: object, made: str) -> None:
@@ -925,6 +996,15 @@ class AlignedBindings(OrderedBindings):
     def unify(self, recorded: int, live: int) -> None:
         """Map a recorded object to the live object in its position."""
         self._bindings[recorded] = self._objects[live]
+        self.recorded[live] = recorded
+
+    def binding(self, live: int) -> stream.Binding:
+        """Return what stands for a live object on the tape."""
+        handle = self.recorded.get(live)
+        if handle is None:
+            handle = self._source.fresh_handle()
+            self.unify(handle, live)
+        return stream.Binding(handle)
 
     def delete_handle(self, handle: int) -> None:
         """Do nothing: a call that is answered again may need the binding."""
@@ -933,6 +1013,14 @@ class AlignedBindings(OrderedBindings):
 def _lock_of(described: Any) -> str:
     """Return the name of a lock that a thread waited for."""
     return described[1][1] if isinstance(described, tuple) else ""
+
+
+def _creator(lane: Lane, handle: int) -> int | None:
+    """Return the index of the call that created a recorded object; None if its request did not."""
+    for index, step in enumerate(lane.steps):
+        if step.kind == "CALL" and any(_is_bind_open(one) and one[1] == handle for one in step.body):
+            return index
+    return None
 
 
 def _succeeded(body: list[Any]) -> bool:

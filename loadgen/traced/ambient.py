@@ -64,12 +64,12 @@ class Ambient:
 
     def saw(self, name: str, body: list[Any]) -> None:
         """Note the result of a recorded call that is replayed now."""
-        if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and _is_plain(body[-1]):
+        if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and is_plain(body[-1]):
             self._last[name], self._asked[name] = body[-1], 0
 
     def read_ahead(self, name: str, body: list[Any]) -> None:
         """Note the result of a recorded call that will be replayed later, as a starting value."""
-        if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and _is_plain(body[-1]):
+        if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and is_plain(body[-1]):
             self._first[name] = body[-1]
 
     def answer(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
@@ -155,7 +155,7 @@ class Ambient:
         self._ahead += seconds
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether *value* contains no object of the tape."""
     if isinstance(value, (int, float, str, bytes)):
         return True

@@ -18,6 +18,7 @@ from loadgen.traced.described import EXTERNAL, HANDLE, SITE, same
 
 _STAYS = re.compile(
     r"(?:.*\.)?(?:Connection|connection|PGconn)\.|"
+    r".*[cC]ursor\.(?:fetch\w*|__next__)$|"
     r".*\.(?:description|rowcount|lastrowid|arraysize|connection|closed|name|fileno|close|detach|shutdown|"
     r"settimeout|gettimeout|setblocking|getblocking|setsockopt|getsockopt|getpeername|getsockname|"
     r"__enter__|__exit__|__iter__|timeout|family|type|proto|itersize|withhold|scrollable|query)$"
@@ -45,6 +46,11 @@ def handleless(described: Any) -> Any:
 def digest(*parts: object) -> str:
     """Return a digest of *parts*."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def begins_anew(name: str) -> bool:
+    """Whether the call *name* resets the state of its object, as a cursor's next statement does."""
+    return bool(_BEGINS_ANEW.match(name))
 
 
 def receiver(described: Any) -> int | None:
