@@ -489,8 +489,8 @@ class AlignedTape(TapeTurns):
     def _lock_step(self, lane: Lane, name: str) -> int | None:
         """Return the index of the recorded step that takes the lock *name*; None if there is none.
 
-        No effect may lie between. A function that was renamed still uses the same lock; and if the function
-        that creates it was, the next step takes a lock for the same user.
+        No effect may lie between. A function that was renamed still uses the same lock. Of a lock without a
+        creator, the user decides.
         """
         barrier = self._barrier(lane)
         creator, user = parts(name)
@@ -510,7 +510,8 @@ class AlignedTape(TapeTurns):
                 recorded_creator, recorded_user = parts(step.value[0])
                 if by_creator is None and creator and recorded_creator == creator:
                     by_creator = index
-                if by_user is None and is_next and recorded_user == user:
+                unnamed = not (creator and recorded_creator)
+                if by_user is None and unnamed and is_next and recorded_user == user:
                     by_user = index
         return by_user if by_creator is None else by_creator
 

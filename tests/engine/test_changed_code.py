@@ -98,6 +98,11 @@ CHANGES = {
         '("delete from items")\n            db.execute("select 3")',
         DIVERGED,
     ),
+    "rows fetched in another way": (
+        'db.execute("select count(*) from items").fetchone()',
+        'next(db.execute("select count(*) from items"))',
+        IDENTICAL,
+    ),
     "another read": ("select count(*) from", "select count(*) * 2 from", UNDETERMINED),
 }
 
@@ -161,3 +166,69 @@ def test_what_changed_around_the_code_is_named(bench: Bench) -> None:
     found = conclude(manifest, [bench.verify(strict=False)]).verdict
     assert (found.judgement, found.facts.asked) == (IDENTICAL, ())
     assert found.facts.altered == (Altered("package", "flask", "0.1", version("flask")), file)
+
+
+POOL = """
+    import logging, queue, threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    from flask import Flask, jsonify
+
+    app = Flask(__name__)
+    lock = threading.Lock()
+    counted = 0
+    pool = queue.LifoQueue()
+    for number in range(3):
+        pool.put([number, 0])
+
+    def count():
+        global counted
+        with lock:
+            counted += 1
+            return counted
+
+    @app.get("/pool")
+    def pooled():
+        member = pool.get()
+        member[1] += 1
+        time.sleep(0.002)
+        used = tuple(member)
+        pool.put(member)
+        return jsonify(used)
+
+    @app.get("/count")
+    def counts():
+        time.sleep(0.001)
+        return jsonify(count())
+
+    @app.get("/threads")
+    def threads():
+        with ThreadPoolExecutor(2) as pool:
+            return jsonify(sorted(pool.map(lambda _: count(), range(2))))
+
+    app.run()
+"""
+SHARING = {
+    "log line": (
+        "        member[1] += 1\n",
+        "        member[1] += 1\n        app.logger.warning('a')\n",
+        IDENTICAL,
+    ),
+    "renamed": ("count()", "next_number()", IDENTICAL),
+    "another lock": (
+        "        with lock:\n",
+        "        with threading.Lock():\n            pass\n        with lock:\n",
+        IDENTICAL,
+    ),
+    "twice": ("counted += 1", "counted += 2", DIVERGED),
+}
+
+
+def test_threads_share_what_they_shared(bench: Bench) -> None:
+    """Pools and counters keep their state, whatever other locks are taken; a bug in them is one."""
+    bench.record(bench.script(POOL), visiting("/pool", "/count", "/threads"), concurrency=8, iterations=1)
+    found = {}
+    for name, (before, after, _) in SHARING.items():
+        assert before in POOL, name
+        bench.script(POOL.replace(before, after))
+        found[name] = bench.verify(strict=False).verdict.judgement
+    assert found == {name: expected for name, (_, _, expected) in SHARING.items()}
