@@ -13,12 +13,12 @@ ONE, NEXT, ALL, MANY = (
 )
 FIRST, SECOND = (1, "a"), (2, "b")
 WHOLE: list[tuple[int, Any, list[Any]]] = [(5, (ALL, "#"), ["RESULT", [FIRST, SECOND]])]
-EACH = [
+EACH: list[tuple[int, Any, list[Any]]] = [
     (5, (NEXT, "#"), ["RESULT", FIRST]),
     (6, (NEXT, "#"), ["RESULT", SECOND]),
     (7, (NEXT, "#"), ["ERROR", StopIteration()]),
 ]
-BEGUN = [(5, (ONE, "#"), ["RESULT", FIRST])]
+BEGUN: list[tuple[int, Any, list[Any]]] = [(5, (ONE, "#"), ["RESULT", FIRST])]
 
 
 def rows(recorded: list[tuple[int, Any, list[Any]]], *ways: str) -> list[Any]:
