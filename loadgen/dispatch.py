@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from loadgen.client.scenario import Scenario
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime
-from loadgen.errors import RecordingFault
+from loadgen.errors import RecordingFault, UsageError
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.client import ClientMode
 from loadgen.modes.local import LocalHost
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from loadgen.client.scenario import User
     from loadgen.client.session import Stop
+    from loadgen.core.debug_plan import DebugPlan
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec, VerifySpec
     from loadgen.modes.base import Host, Mode
@@ -98,6 +100,24 @@ async def verify(
     return Verified(verdict, folder)
 
 
+async def debug(
+    run: RunFolder, manifest: Manifest, spec: VerifySpec, plan: DebugPlan, terminal: int, folder: Path
+) -> Verified:
+    """Replay a run once, without time limits, and stop where *plan* says; the evidence is in *folder*.
+
+    *terminal* is the descriptor of a socket: :mod:`loadgen.traced.debug.channel` defines what it carries.
+
+    Raises:
+        LoadgenError: nothing could be replayed.
+    """
+    from loadgen import verify as verifying  # noqa: PLC0415 - as above
+
+    moved = verifying.relocated(run, manifest, spec)
+    mode = BoundaryMode(LocalHost(debug=(plan, terminal)))
+    one = await verifying.replay_once(run, manifest, mode, spec, ignore, moved, folder=folder, limit=math.inf)
+    return verifying.conclude(manifest, [one], moved)
+
+
 def once(
     run: RunFolder,
     manifest: Manifest,
@@ -111,9 +131,16 @@ def once(
     from loadgen import verify as verifying  # noqa: PLC0415 - as above
 
     topology = spec.topology_of(manifest.spec.runtime, manifest.id)
+    name = spec.mode_of(manifest.spec.mode, manifest.id)
+    local = topology.runtime is not Runtime.DOCKER and name is ModeName.BOUNDARY
+    if spec.coverage is not None and (not local or manifest.spec.engine_alone):
+        raise UsageError(
+            f"--coverage needs a replay of the application on this machine, and {manifest.id} has another",
+            advice="Leave out --coverage, or record with loadgen's defaults.",
+        )
     if host is None and topology.runtime is Runtime.DOCKER:
         from loadgen.containers.verify import replay_once as in_containers  # noqa: PLC0415 - as above
 
         return partial(in_containers, run, manifest, spec, emit)
-    mode = MODES[spec.mode_of(manifest.spec.mode, manifest.id)](host or LocalHost())
+    mode = MODES[name](host or LocalHost(reaches=spec.coverage is not None))
     return partial(verifying.replay_once, run, manifest, mode, spec, emit, moved)

@@ -85,15 +85,18 @@ async def replay_once(
     moved: Relocation = IN_PLACE,
     *,
     log_calls: int | None = None,
+    folder: Path | None = None,
+    limit: float | None = None,
 ) -> Verified:
     """Replay *run* in *mode* and compare; errors are in the verdict.
 
-    The calls of request *log_calls* are noted in the verdict, if the mode supports it.
+    The calls of request *log_calls* are noted in the verdict, if the mode supports it. The evidence is in
+    *folder*, by default a new one in the run; *limit* is used in place of the time limit of *spec*.
     """
     rules: tuple[Rule, ...] = ignoring(spec.ignore)
-    replaying = Replaying(
-        run, manifest, run.new_verification(), Judge(rules, mode.terms), spec.timeout, emit, log_calls
-    )
+    folder = run.new_verification() if folder is None else folder
+    limit = spec.timeout if limit is None else limit
+    replaying = Replaying(run, manifest, folder, Judge(rules, mode.terms), limit, emit, log_calls)
     replaying.moved = moved
     rows = table(spec.calls)
     if log_calls is None and not (spec.strict or spec.explain) and aligns(manifest, moved):

@@ -26,7 +26,7 @@ PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("secrets",), ("engine",), ("store",),
     ("client",), ("modes",),
     ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("finding",),
-    ("init",), ("doctor",), ("suite",), ("accept",),
+    ("init",), ("doctor",), ("debugging",), ("suite",), ("thin",), ("accept",),
     ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
 )  # fmt: skip
@@ -213,6 +213,7 @@ def test_the_server_app_shares_http_only() -> None:
         ("rich", "loadgen.cli"),
         ("docker", "loadgen.containers.daemon"),
         ("distributed", "loadgen.hunt.cluster"),
+        ("coverage", "loadgen.report.coverage"),
         ("h11", "loadgen.client.http_bytes"),
         ("cryptography", "loadgen.secrets.vault"),
         ("detect_secrets", "loadgen.secrets.detector"),

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from loadgen import __version__
-from loadgen.cli import check, config, exports, hazards, hunts, races, start, suites
+from loadgen.cli import check, config, coverage, debug, exports, hazards, hunts, races, start, suites
 from loadgen.cli.options import parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
@@ -166,14 +166,19 @@ def verified(
     from loadgen.cli.running import interruptible
     from loadgen.core.comparison import ignoring
     from loadgen.store.run_folder import RunFolder
+    from loadgen.store.runs import FoundRun
+    from loadgen.suite import SuiteRow
 
     ignoring(spec.ignore)  # an invalid rule is reported before anything is started
+    coverage.check(spec)
     run, manifest = RunFolder.open(given)
     with Progress(quiet=quiet or as_json) as emit:
         result = interruptible(lambda _: dispatch.verify(run, manifest, spec, emit, host=host), at_once=True)
     say(show.verdict_json(result) if as_json else show.verdict(result, manifest, explain=spec.explain))
     if junit is not None or summary is not None:
         exports.write_verdict(run, manifest, int(result.folder.name), junit, summary)
+    found = SuiteRow(FoundRun(manifest.id, run.path, manifest), result)
+    coverage.tell(spec, [found], quiet=as_json)
     raise typer.Exit(result.verdict.judgement.exit_code)
 
 
@@ -205,12 +210,14 @@ def diff(
 
 
 start.register(app)
+debug.register(app)
 exports.register(app)
 hazards.register(app)
 hunts.register(app)
 races.register(app)
 suites.register(app)
 check.register(app)
+coverage.register(app)
 
 
 @app.command(short_help="Remove what killed runs left behind.")

@@ -15,6 +15,7 @@ from loadgen.cli.console import TextConsole
 from loadgen.core.location import own_call
 from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
+from loadgen.protocol import QUESTION_NOT_RECORDED
 from loadgen.report import wording
 from loadgen.report.asked import call_diff, diff_lines
 from loadgen.report.failing import failing
@@ -139,8 +140,12 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
     console.print(_headline(found))
     console.print(_facts(result, manifest))
     _print_reasons(console, found)
+    run = shown(result.folder.parent.parent)
+    asks = any(one.code == QUESTION_NOT_RECORDED for one in found.reasons)
+    if asks and (command := wording.debug_run(found, run)):
+        console.print(Text.assemble(("debug: ", "bold"), command))
     for told in wording.causes(found, wording.OPEN)[:SHOWN]:
-        console.print(_cause(told, len(found.causes)))
+        console.print(_cause(told, len(found.causes), run))
         if told.number == 1 and explain:
             console.print(_explained(told.head, found))
     if len(found.causes) > SHOWN:
@@ -152,6 +157,13 @@ def verdict(result: Verified, manifest: Manifest, *, explain: bool = False) -> s
         step = found.order.differences[0]
         console.print(Text("\nserver order", style="bold"))
         console.print(_sides(((step.field, step.recorded, step.replayed),)))
+    return console.text()
+
+
+def headline(found: Verdict) -> str:
+    """Render the judgement of a verdict, with its first sentences."""
+    console = TextConsole()
+    console.print(_headline(found))
     return console.text()
 
 
@@ -214,7 +226,7 @@ def _facts(result: Verified, manifest: Manifest) -> Table:
     return facts
 
 
-def _cause(told: wording.Told, of: int) -> Table:
+def _cause(told: wording.Told, of: int, run: str) -> Table:
     table = Table.grid()
     label = f"cause {told.number} of {of}: " if of > 1 else ""
     head = told.head
@@ -226,6 +238,8 @@ def _cause(told: wording.Told, of: int) -> Table:
         table.add_row(Text(f"and {told.others}"))
     table.add_row(Text.assemble(("at fault: ", "bold"), (told.label, "bold yellow"), f" — {told.why}"))
     table.add_row(Text(told.advice, style="italic"))
+    if command := wording.debug(told, run):
+        table.add_row(Text.assemble(("debug: ", "bold"), command))
     return table
 
 

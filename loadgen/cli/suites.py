@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen import __version__
+from loadgen.cli import coverage
 from loadgen.cli.exports import replacing
 from loadgen.cli.options import taking
 from loadgen.cli.output import say
@@ -85,12 +86,14 @@ def verified(
     from loadgen.suite import judged, verify_all
 
     ignoring(spec.ignore)  # an invalid rule is reported before anything is started
+    coverage.check(spec)
     found = find_runs(given)
     with Progress(quiet=quiet or as_json) as emit:
         rows = interruptible(lambda _: verify_all(found, spec, jobs, emit), at_once=True)
     told = words(rows)
     say(show_suite.suite_json(rows) if as_json else show_suite.suite(told))
     _write(rows, told, given, junit=junit, summary=summary, html=html)
+    coverage.tell(spec, rows, quiet=as_json)
     raise typer.Exit(judged(rows).exit_code)
 
 
@@ -185,7 +188,7 @@ def runs(
     say(show_suite.runs_json(found) if as_json else show_suite.runs(found))
 
 
-NOT_ACCEPTED = ("replays", "explain", "strict", "mode", "runtime", "image", "memory")
+NOT_ACCEPTED = ("coverage", "replays", "explain", "strict", "mode", "runtime", "image", "memory")
 """Fields of a verification that are for a person who looks at one run, or for containers."""
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from loadgen import protocol
 from loadgen.core.departure import Departure
+from loadgen.core.reach import Reach
 from loadgen.core.verdict import LoggedCalls
 from loadgen.errors import EngineFault
 
@@ -119,6 +120,14 @@ class Control:
         except httpx.TransportError:
             return None
         return answer if isinstance(answer, dict) and "protocol" not in answer else None
+
+    async def reached(self, timeout: float = 60) -> Reach | None:  # noqa: ASYNC109
+        """Return what the replay has reached; None if the server is gone."""
+        try:
+            answer = await self._get(protocol.REACHED, timeout)
+        except httpx.TransportError:
+            return None
+        return msgspec.convert(answer, Reach, strict=False)
 
     async def _get(self, name: str, timeout: float) -> Any:  # noqa: ASYNC109
         request = httpx.Request(

@@ -125,7 +125,7 @@ class AttachedServer:
 class AttachedHost:
     """A running server at an address; see :class:`loadgen.modes.base.Host`."""
 
-    aligns = False
+    aligns = reaches = False
 
     def __init__(self, address: str) -> None:
         self._host, _, port = address.rpartition(":")

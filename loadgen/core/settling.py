@@ -136,14 +136,15 @@ def _calls(alignment: Alignment, requests: Mapping[int, Request]) -> Iterable[Ca
     """Return the calls that differ."""
     for request in alignment.requests:
         asked = requests.get(request.seq)
-        route = _route(asked) if asked else ""
+        named = route(asked) if asked else ""
         for one in request.changes:
             yield CallDifference(
-                max(request.seq, 0), one.kind, one.recorded, one.replayed, one.where, one.how.value, route
+                max(request.seq, 0), one.kind, one.recorded, one.replayed, one.where, one.how.value, named
             )
 
 
-def _route(request: Request) -> str:
+def route(request: Request) -> str:
+    """Return the method and the path of *request*, with N for each number."""
     return f"{request.method} {_NUMBER.sub('N', request.target.partition('?')[0])}"
 
 
@@ -152,7 +153,7 @@ def _routes(alignment: Alignment, requests: Mapping[int, Request]) -> Iterator[R
     found: dict[str, list[Aligned]] = {}
     for one in alignment.requests:
         if (asked := requests.get(one.seq)) is not None and not one.left:
-            found.setdefault(_route(asked), []).append(one)
+            found.setdefault(route(asked), []).append(one)
     for name, members in found.items():
         if any(len(one.ran) != len(one.runs) for one in members):
             recorded, replayed = _runs([one.ran for one in members]), _runs([one.runs for one in members])

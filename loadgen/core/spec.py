@@ -614,6 +614,15 @@ class VerifySpec(Value, frozen=True, kw_only=True):
             "from the recording, and at which line it differed.",
         ),
     ] = False
+    coverage: Annotated[
+        str | None,
+        Option(
+            ("--coverage",),
+            "Write which lines of the application the replay reaches, by request, to FILE, for coverage.py: "
+            "coverage html --data-file FILE --show-contexts.",
+            "FILE",
+        ),
+    ] = None
     strict: Annotated[
         bool,
         Option(

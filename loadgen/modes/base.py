@@ -106,6 +106,9 @@ class Host(Protocol):
     aligns: bool
     """Whether its replays run the current code, so that calls may be aligned."""
 
+    reaches: bool
+    """Whether its replays collect which lines they reach."""
+
     def replay(
         self,
         run: RunFolder,

@@ -16,6 +16,7 @@ from loadgen.core.spec import ModeName
 from loadgen.core.verdict import CallLog
 from loadgen.errors import EngineFault, LoadgenError
 from loadgen.modes.base import ALIGNMENT
+from loadgen.store.reach import write_reach
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -84,6 +85,8 @@ class BoundaryMode:
                         one.asked = await server.control.alignment()
                         if one.asked is None:
                             one.judge.doubt(EngineFault("the calls of the changed code were not reported"))
+                    if self._host.reaches and (reached := await server.control.reached()) is not None:
+                        write_reach(one.folder, reached)
                     if one.log_calls is not None:
                         call_log = CallLog(one.log_calls, await server.control.call_log())
                         one.facts = replace(one.facts, call_log=call_log)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import httpx
+from msgspec import to_builtins
 
 from loadgen import protocol
 from loadgen.client.control import BoundaryState, Control
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from loadgen.core.classification import Row
+    from loadgen.core.debug_plan import DebugPlan
     from loadgen.core.relocation import Relocation
     from loadgen.core.spec import RunSpec
     from loadgen.engine.interpreter import Interpreter
@@ -148,9 +150,21 @@ class LocalHost:
 
     aligns = True
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Give recorded servers *environment* in addition to their usual variables."""
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        debug: tuple[DebugPlan, int] | None = None,
+        *,
+        reaches: bool = False,
+    ) -> None:
+        """Give recorded servers *environment* in addition to their usual variables.
+
+        *debug* replays with this plan; its second part is the descriptor of the socket to the terminal. With
+        *reaches*, replays collect what they reach.
+        """
         self._environment = dict(environment or {})
+        self._debug = debug
+        self.reaches = reaches
 
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[LocalServer]:
@@ -205,16 +219,24 @@ class LocalHost:
                 report = log.with_name(ALIGNMENT).resolve()
                 options += ["--aligned", json.dumps(align), "--alignment", str(report)]
             if moved.pairs:
-                own = str(run.path.resolve())  # files written there belong to this replay
-                options += ["--moved", json.dumps([*moved.pairs, (own, own)])]
+                # Files written there belong to this replay.
+                own = [(folder, folder) for folder in (str(run.path.resolve()), str(log.parent.resolve()))]
+                options += ["--moved", json.dumps([*moved.pairs, *own])]
             if started.interpreter != python.paths:  # be it called by another name, as python3 is
                 options += ["--interpreter", json.dumps(started.interpreter)]
             options += exploration(manifest.spec, run.schedule.resolve(), started.code)
+            if self.reaches:
+                options += ["--reach", json.dumps(packages(started.argv))]
+            if self._debug is not None:
+                plan, descriptor = self._debug
+                more = {"descriptor": descriptor, "packages": sorted(packages(started.argv))}
+                options += ["--debug", json.dumps({**to_builtins(plan), **more})]
             demo = BUNDLED in started.argv
             return retrace.replay_command(run.recording.resolve(), options, server=python, demo=demo)
 
         environment = retrace.recorded_start(run.recording).environment
-        async with _serve(command, environment, log, moved.here(started.cwd), python) as server:
+        inherited = () if self._debug is None else (self._debug[1],)
+        async with _serve(command, environment, log, moved.here(started.cwd), python, inherited) as server:
             await server.ready("replay")
             yield server
 
@@ -253,6 +275,7 @@ async def _serve(
     log: Path,
     cwd: str,
     python: Interpreter,
+    inherited: tuple[int, ...] = (),
 ) -> AsyncIterator[LocalServer]:
     """Run a server process on a new loopback socket; *command* receives the options that pass the socket."""
     with ExitStack() as held:
@@ -262,7 +285,8 @@ async def _serve(
         def handed_over(liveness: Sequence[str]) -> list[str]:
             return command(("--socket-fd", str(descriptor), *liveness))
 
-        process_of = traced(handed_over, environment, log, cwd, events=False, inherited=(descriptor,))
+        inherited = (descriptor, *inherited)
+        process_of = traced(handed_over, environment, log, cwd, events=False, inherited=inherited)
         async with process_of as process:
             held.close()  # only the server holds the socket now: clients do not wait for an exited one
             server = LocalServer(process, port, python)

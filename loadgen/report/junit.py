@@ -49,7 +49,7 @@ def junit(manifest: Manifest, verification: Verification, masker: Masker) -> byt
         for case in (answers, steps):
             add_result(case, "skipped", "it was not compared")
     else:
-        _judged(verdict, evidence, answers, steps, masker)
+        _judged(verdict, evidence, answers, steps, masker, str(verification.path.parent.parent))
         _requests(suite, verdict, masker)
     return document(suite)
 
@@ -67,7 +67,12 @@ def document(suite: ET.Element) -> bytes:
 
 
 def _judged(
-    verdict: Verdict, evidence: ET.Element, answers: ET.Element, steps: ET.Element, masker: Masker
+    verdict: Verdict,
+    evidence: ET.Element,
+    answers: ET.Element,
+    steps: ET.Element,
+    masker: Masker,
+    run: str,
 ) -> None:
     if verdict.judgement is Judgement.UNDETERMINED:
         reasons = [": ".join(wording.reason(one, masker)[:2]) for one in verdict.reasons]
@@ -75,7 +80,7 @@ def _judged(
     if verdict.diverged:
         fault = f"{wording.capital(text)}." if (text := wording.at_fault(verdict)) else ""
         message = f"{wording.lead(verdict, masker)} {fault}".rstrip()
-        add_result(answers, "failure", message, "\n".join(cause_lines(wording.causes(verdict, masker))))
+        add_result(answers, "failure", message, "\n".join(cause_lines(wording.causes(verdict, masker), run)))
     elif verdict.judgement is not Judgement.IDENTICAL and verdict.compared != verdict.requests:
         add_result(answers, "skipped", wording.lead(verdict, masker))
     if verdict.order_steps is None:
@@ -109,8 +114,8 @@ def _requests(suite: ET.Element, verdict: Verdict, masker: Masker) -> None:
         add_result(case, "failure", differences[0], "\n".join(differences + left))
 
 
-def cause_lines(told: Sequence[Told]) -> list[str]:
-    """Return the first causes, as lines."""
+def cause_lines(told: Sequence[Told], run: str) -> list[str]:
+    """Return the first causes, as lines, with commands for the folder *run*."""
     lines = []
     for cause in told[:CAUSES]:
         lines += [
@@ -120,6 +125,7 @@ def cause_lines(told: Sequence[Told]) -> list[str]:
             *([f"  where: {cause.where}"] if cause.where else []),
             f"  why: {cause.why}",
             f"  next: {cause.advice}",
+            *([f"  debug: {command}"] if (command := wording.debug(cause, run)) else []),
             f"  requests: {cause.count}",
             *([f"  also: {cause.others}"] if cause.others else []),
         ]

@@ -44,7 +44,7 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
         lines += [f"**{plain(fault)}**: {plain(message)}", ""]
         lines += [plain(advice), ""] if advice else []
     if verdict is not None:
-        lines += _causes(wording.causes(verdict, masker))
+        lines += _causes(wording.causes(verdict, masker), str(run.path))
         lines += _divergences(verdict, masker)
         lines += _calls(verdict, masker)
     again = shlex.join(["loadgen", "verify", str(run.path)])
@@ -98,7 +98,7 @@ def _facts(verdict: Verdict) -> list[str]:
     ]
 
 
-def _causes(told: list[Told]) -> list[str]:
+def _causes(told: list[Told], run: str) -> list[str]:
     lines = []
     for cause in told[:CAUSES]:
         what = f"{_code(cause.request)} {plain(wording.capital(cause.what))}"
@@ -110,6 +110,11 @@ def _causes(told: list[Told]) -> list[str]:
             *([f"   - Also: {plain(cause.others)}"] if cause.others else []),
             f"   - Why: {plain(cause.why)}",
             f"   - Next: {plain(cause.advice)}",
+            *(
+                [f"   - Debug: <code>{escape(command)}</code>"]
+                if (command := wording.debug(cause, run))
+                else []
+            ),
         ]
     if len(told) > CAUSES:
         lines += ["", f"… and {len(told) - CAUSES:,} more causes."]

@@ -105,10 +105,11 @@ def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) 
                 "files": result.files,
                 "record": shlex.join(manifest.command),
                 "verify": shlex.join(["loadgen", "verify", there]),
+                "debug": wording.debug_run(verdict, there) if verdict else "",
             }
         ),
         "verification": _verification(evidence, masker),
-        "causes": [_cause(one, masker) for one in wording.causes(verdict, masker)] if verdict else [],
+        "causes": [_cause(one, there, masker) for one in wording.causes(verdict, masker)] if verdict else [],
         "divergences": [_divergence(one, masker) for one in verdict.divergences] if verdict else [],
         "differ": evidence.differing(),
         "schedule": evidence.lanes,
@@ -171,10 +172,11 @@ def _calls(verdict: Verdict | None, masker: Masker) -> dict[str, Any]:
     }
 
 
-def _cause(one: Told, masker: Masker) -> dict[str, Any]:
+def _cause(one: Told, run: str, masker: Masker) -> dict[str, Any]:
     return {
         **{field.name: getattr(one, field.name) for field in fields(one)},
         "head": _divergence(one.head, masker),
+        "debug": masker.text(wording.debug(one, run)),
     }
 
 

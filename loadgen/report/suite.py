@@ -66,7 +66,7 @@ def told(row: SuiteRow, masker: Masker) -> RowTold:
         seconds=verdict.facts.seconds.replay if verdict and verdict.facts.seconds else None,
         what=what,
         causes=causes,
-        details=(*details, *junit.cause_lines(causes)),
+        details=(*details, *junit.cause_lines(causes, str(row.run.path))),
     )
 
 
@@ -89,7 +89,7 @@ def to_junit(rows: Sequence[RowTold], name: str) -> bytes:
         for cause in row.causes:
             one = junit.add_case(suite, "causes", f"{row.label}: {cause.request}")
             junit.add_result(
-                one, "failure", wording.capital(cause.what), "\n".join(junit.cause_lines([cause]))
+                one, "failure", wording.capital(cause.what), "\n".join(junit.cause_lines([cause], row.path))
             )
     return junit.document(suite)
 

@@ -7,6 +7,7 @@ sentences.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,14 @@ from loadgen import protocol
 from loadgen.core.comparison import REQUEST_FIELD, RULES
 from loadgen.core.location import own_call
 from loadgen.core.masking import Masker, Rules
+from loadgen.core.spec import ModeName, Runtime
 from loadgen.core.verdict import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadgen.core.comparison import Difference
-    from loadgen.core.verdict import CallDifference, Cause, Divergence, Reason, Route, Runs, Verdict
+    from loadgen.core.verdict import CallDifference, Cause, Divergence, Facts, Reason, Route, Runs, Verdict
 
 QUOTED = 48
 """Characters quoted of a value."""
@@ -87,6 +89,8 @@ class Told:
     """Whether its first request differs in another replay, and not in this one."""
     head: Divergence
     """Its first divergence; the renderer masks it."""
+    debug: str
+    """Options of ``loadgen debug`` that stop in its first request; empty if its replay cannot be debugged."""
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------
@@ -217,7 +221,28 @@ def _told(at: int, cause: Cause, verdict: Verdict, masker: Masker) -> Told:
         here=sum(one.cause == at for one in verdict.divergences),
         elsewhere=elsewhere,
         head=head,
+        debug=_stop_in(head) if _can_be_debugged(verdict.facts) else "",
     )
+
+
+def debug_run(verdict: Verdict, run: str) -> str:
+    """Return the command that stops in a request of a run; empty if it cannot be debugged."""
+    where = "--request 1" if verdict.judgement is Judgement.IDENTICAL else "--left"
+    return f"{shlex.join(('loadgen', 'debug', run))} {where}" if _can_be_debugged(verdict.facts) else ""
+
+
+def _can_be_debugged(facts: Facts) -> bool:
+    local = facts.runtime == Runtime.LOCAL and facts.replay == ModeName.BOUNDARY
+    return local and not facts.engine_alone and facts.compared_with is None
+
+
+def _stop_in(one: Divergence) -> str:
+    return f"--request {one.seq}" + (" --left" if one.left is not None else "")
+
+
+def debug(told: Told, run: str) -> str:
+    """Return the command that stops in the first request of a cause; empty if it cannot be debugged."""
+    return f"{shlex.join(('loadgen', 'debug', run))} {told.debug}" if told.debug else ""
 
 
 def _others(cause: Cause) -> str:

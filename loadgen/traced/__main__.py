@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from loadgen.traced import engine, gaps, liveness, moved, settings
+from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings
 
 
 def main(argv: list[str]) -> None:
@@ -18,7 +18,9 @@ def main(argv: list[str]) -> None:
     where.add_argument("--socket-fd", type=int, default=-1, help="listening socket handed over by the parent")
     where.add_argument("--bind", metavar="HOST:PORT", help="address to listen on")
     parser.add_argument("--liveness-fd", type=int, help="pipe whose end means: stop, the parent is gone")
-    parser.add_argument("--liveness", metavar="HOST:PORT", help="address whose first connection is the same")
+    parser.add_argument(
+        "--liveness", default="", metavar="HOST:PORT", help="address whose first connection is the same"
+    )
     parser.add_argument("--health-path", default="/health", help="path served outside the trace")
     parser.add_argument("--application", default="", metavar="DIR", help="where the application's code is")
     parser.add_argument("--package", action="append", default=[], help="package that it consists of, too")
@@ -45,6 +47,8 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--alignment", default="", metavar="FILE", help="report of a start-up that failed")
     parser.add_argument("--engine-alone", action="store_true", help="leave all of them open")
+    parser.add_argument("--reach", type=json.loads, metavar="JSON", help="collect lines; own packages")
+    parser.add_argument("--debug", type=json.loads, default={}, metavar="JSON", help="debug a request")
     options = parser.parse_args(argv[:split])
 
     settings.CURRENT.socket_fd = options.socket_fd
@@ -61,11 +65,7 @@ def main(argv: list[str]) -> None:
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
-    liveness.end_what_it_started()
-    if options.liveness_fd is not None:
-        liveness.hold_to_pipe(options.liveness_fd)
-    if options.liveness:
-        liveness.hold_to_connection(options.liveness)
+    _hold_to(options.liveness_fd, options.liveness)
     # A recording is complete only if the server exits by itself, so SIGTERM is handled like SIGINT.
     # (Process 1 of a container would ignore a signal without a handler.)
     records = "--format" in argv[split:]
@@ -73,7 +73,20 @@ def main(argv: list[str]) -> None:
         signal.signal(number, signal.default_int_handler if records else liveness.leaving())
     moved.install()
     gaps.close()
+    if options.reach is not None:
+        reached.begin(options.reach)
+    if options.debug:
+        debug.begin(options.debug)
     engine.run(argv[split + 1 :], options.import_from)
+
+
+def _hold_to(descriptor: int | None, address: str) -> None:
+    """Stop when the process that drives this server is gone."""
+    liveness.end_what_it_started()
+    if descriptor is not None:
+        liveness.hold_to_pipe(descriptor)
+    if address:
+        liveness.hold_to_connection(address)
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ class AlignedTape(TapeTurns):
                 self._sleepers.append(turn)
             turn.acquire(True, 1.0)
             waited, computed = self._now() - began, self._used() - used
-            if self._moved != moved:
+            if self._moved != moved or self.held:
                 began, moved, used = self._now(), self._moved, self._used()
             elif waited > _PATIENCE * (3 if computed > waited / 4 else 1):
                 with self._mutex:
@@ -621,6 +621,8 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if lane.left or lane.thread in self._left:
             raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
+        if self.called is not None:
+            self.called(lane.thread, described)
         if lane.feeds:
             self._nested(lane, described)
             return
@@ -755,6 +757,8 @@ class AlignedTape(TapeTurns):
         if on is not None:
             lane.supposed.add(on)
         lane.states.asked(described, step.key)
+        if (seen := Diverged.seen) is not None:
+            seen(f"the recording does not have the effect {shown(described)}")
         return True
 
     def fresh_handle(self) -> int:

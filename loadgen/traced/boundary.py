@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
-from loadgen.traced import liveness, schedule, settings
+from loadgen.traced import debug, liveness, reached, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.call_log import CallLogging
 from loadgen.traced.gaps.collector import collect_at_fixed_points
@@ -65,6 +65,7 @@ class Boundary:
         self.mode: str = system.retrace_mode
         self.tape: TapeTurns | None = getattr(TapeTurns, "current", None)
         """The dispatcher of a replay; None while recording, and with the engine's own dispatcher."""
+        reached.follow(self.tape)
         # In a replay, a turn of the tape orders our notes. While recording, a lock makes writing a checkpoint
         # and noting it one step, so that the notes are in tape order.
         self.turn: AbstractContextManager[Any] = self.tape or (
@@ -154,6 +155,8 @@ class Boundary:
             body = "null"
         elif name == protocol.ALIGNMENT and isinstance(self.tape, AlignedTape):
             body = json.dumps(self.tape.told())
+        elif name == protocol.REACHED and reached.CURRENT:
+            body = json.dumps(reached.CURRENT[0].told())
         elif name == protocol.CALL_LOG and self.mode == protocol.REPLAY:
             logging = TapeTurns.current.call_logging
             body = json.dumps(logging and logging.told())
@@ -198,6 +201,7 @@ class Request:
         self.asked = text
         self.environ: Environ = {**text, "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
         self.body_digest = hashlib.sha256(body).hexdigest()
+        self.debugged: AbstractContextManager[Any] = nullcontext()
 
     # ---- live -------------------------------------------------------------------------------------------
 
@@ -235,8 +239,10 @@ class Request:
         system._thread_id.set(thread)
         schedule.announce(system, thread, str(self.asked["REQUEST_METHOD"]), str(self.asked["PATH_INFO"]))
         error: BaseException | None = None
+        what = f"request {self.seq}  {self.asked['REQUEST_METHOD']} {self.asked['PATH_INFO']}"
         try:
-            system.gate.apply_with("internal", system.thread_wrapper(self.run))()
+            with reached.request(self.seq), debug.following(system, self.seq, what) as self.debugged:
+                system.gate.apply_with("internal", system.thread_wrapper(self.run))()
         except BaseException as caught:  # noqa: BLE001 - handed to the live half, which raises it
             error = caught
             if self.boundary.tape:
@@ -276,7 +282,8 @@ class Request:
         self.environ.update(served)
         error: BaseException | None = None
         try:
-            self.passing.respond(boundary.application, self.environ)
+            with self.debugged:
+                self.passing.respond(boundary.application, self.environ)
         except Diverged:
             raise
         except BaseException as caught:  # noqa: BLE001 - the application's own: the tape goes on to its end

@@ -41,11 +41,11 @@ class CallLogging:
 
     def took(self, item: Any) -> None:
         """Note that the thread takes *item* for one of its calls."""
-        frames = _frames()
-        if not frames:
+        at = frames()
+        if not at:
             return  # an item of the boundary
-        if item == "CALL" or not self._calls or self._calls[-1][0] != frames:
-            self._calls.append((frames, []))
+        if item == "CALL" or not self._calls or self._calls[-1][0] != at:
+            self._calls.append((at, []))
             self._count += 1
         self._note(item, self._calls[-1][1])
 
@@ -58,8 +58,7 @@ class CallLogging:
         """Return the report, in words."""
         return {
             "calls": [
-                {"at": [_line(frame) for frame in frames], "got": "; ".join(values)}
-                for frames, values in self._calls
+                {"at": [_line(frame) for frame in at], "got": "; ".join(values)} for at, values in self._calls
             ],
             "count": self._count,
             "left_over": self._left_over,
@@ -75,15 +74,23 @@ class CallLogging:
         self._tag = item if tag else ""
 
 
-def _frames() -> list[Frame]:
-    frames = []
+def frames() -> list[Frame]:
+    """Return the running calls of this thread, innermost first, without those of loadgen and the engine."""
+    found = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if not any(part in code.co_filename for part in NOT_THE_APPLICATION):
-            frames.append((code.co_filename, frame.f_lineno, code.co_name))
+            found.append((code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
-    return frames
+    return found
+
+
+def innermost(calls: list[Frame]) -> Frame | None:
+    """Return the innermost of *calls* that is in the application's own code, or else of any code."""
+    root = f"{os.path.realpath(settings.CURRENT.application)}/"
+    own = (one for one in calls if one[0].startswith(root) and "site-packages" not in one[0])
+    return next(own, calls[0] if calls else None)
 
 
 def _line(frame: Frame) -> str:
@@ -93,7 +100,5 @@ def _line(frame: Frame) -> str:
 
 def application_line() -> str:
     """Return the innermost line of the application's own code that is running, or else of any code."""
-    frames, root = _frames(), f"{os.path.realpath(settings.CURRENT.application)}/"
-    own = (one for one in frames if one[0].startswith(root) and "site-packages" not in one[0])
-    frame = next(own, frames[0] if frames else None)
+    frame = innermost(frames())
     return "" if frame is None else _line(frame)

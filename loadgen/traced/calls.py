@@ -138,6 +138,7 @@ class _Calls:
             self.describe = Describer(_handle, live)
             on_call = _replaying(self.describe, hooks.on_call, system.thread_id)
         system.secondary_hooks = hooks._replace(on_call=on_call)
+        system.loadgen_describe = self.describe
 
     def _compare_result(self, recorded: Any) -> None:
         """Compare the result of a callback, if this thread has just called it."""
@@ -185,6 +186,8 @@ def _replaying(
     def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
         here, thread = describe(function, args, kwargs), thread_id()
         tape.asked[thread] = here
+        if tape.called is not None:
+            tape.called(thread, here)
         try:
             call = expect(function, *args, **kwargs)
             # With stacks, the engine compares calls itself, and the description follows its own.

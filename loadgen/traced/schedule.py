@@ -215,7 +215,7 @@ def _wait_for_futures_in_order() -> None:
 def _really(attempt: Callable[..., bool]) -> None:
     """Take in a replay the lock that was taken while recording: it is free, or will be in a moment."""
     while not attempt(True, _LONGEST):
-        if departed := TapeTurns.current.departed():
+        if (departed := TapeTurns.current.departed()) and not TapeTurns.current.held:
             what = "this waits for what a request that left the tape would have done"
             raise Diverged(protocol.LOST_TURN, what, lost=departed[0])
 

@@ -56,6 +56,9 @@ class Diverged(BaseException):
     A ``BaseException``, so that an application's ``except Exception`` does not turn it into an answer.
     """
 
+    seen: Callable[[str], None] | None = None
+    """Called with the message where the application leaves the tape, while its frames are alive, to debug."""
+
     def __init__(
         self,
         code: str,
@@ -80,6 +83,8 @@ class Diverged(BaseException):
         ]
         """The application's calls, innermost first. Captured here, because an exception's own traceback ends
         where it was handled."""
+        if self.stack and code != protocol.ALREADY_LEFT and (seen := Diverged.seen) is not None:
+            seen(message)
 
 
 class TapeTurns:
@@ -122,6 +127,10 @@ class TapeTurns:
         """The thread that creates each object on the tape, by the object's handle, until that is deleted."""
         self._garbage: list[object] = []
         self._moved = self._now()
+        self.called: Callable[[int, Any], None] | None = None
+        """Given each call that a thread makes, and the thread, if calls are collected."""
+        self.held = False
+        """Whether a debugger has stopped: meanwhile nobody's patience runs out."""
         self.asked: dict[int, Any] = {}
         """The call that each thread is about to make, as :mod:`loadgen.traced.calls` describes it."""
         self.call_logging: CallLogging | None = None
@@ -174,6 +183,10 @@ class TapeTurns:
     def peek_buffered(self) -> Any:
         """Report to the engine that nothing was read ahead for this thread; nothing ever is."""
         raise LookupError(self._thread_id())
+
+    def thread(self) -> int:
+        """Return the calling thread's number on the tape."""
+        return self._thread_id()
 
     def asks(self) -> Any:
         """Return the call that the calling thread is about to make; None if it is not making any."""

@@ -124,7 +124,9 @@ def test_an_end_that_is_not_on_the_tape(thread: int, *, raises: bool) -> None:
 def test_a_replay_takes_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for whoever gives the lock back, unless that has left the tape and never will."""
     departed: list[int] = []
-    monkeypatch.setattr(TapeTurns, "current", SimpleNamespace(departed=lambda: departed), raising=False)
+    monkeypatch.setattr(
+        TapeTurns, "current", SimpleNamespace(departed=lambda: departed, held=False), raising=False
+    )
     attempts = iter([False, False, True])
     schedule._really(lambda *how: next(attempts))
     departed.append(7)

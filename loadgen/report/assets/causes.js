@@ -18,6 +18,7 @@ function showCause(store, cause) {
   if (cause.where) say("Where", make("code", cause.where));
   say("Why", cause.why);
   say("Next", cause.advice);
+  if (cause.debug) say("Debug", make("code", cause.debug));
   const link = make("a.jump", { href: `#cause-${cause.number}` }, cause.others || `See request ${number(cause.first)}`);
   link.addEventListener("click", (event) => { event.preventDefault(); jumpToCause(cause.number); });
   const { call_log: callLog } = store.data.verification;

@@ -64,6 +64,7 @@ function showRun(store) {
   const { run, verification, masking, logs } = store.data;
   byId("commands").append(command("Recorded by; run it to record again", run.record));
   if (run.state === "complete") byId("commands").append(command(verification ? "Verify again" : "Verify", run.verify));
+  if (run.debug) byId("commands").append(command("Stop in a request, in a debugger", run.debug));
   const rules = (verification && verification.rules) || [];
   const masked = Object.entries(masking.masked);
   byId("about").append(

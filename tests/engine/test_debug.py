@@ -1,0 +1,146 @@
+"""A debugger inside a replayed request: it sees what was recorded, and disturbs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.terminal import PROMPT, Typed
+from tests.engine.test_command_line import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.engine.conftest import Bench
+
+pytestmark = pytest.mark.engine
+
+SHOP = """\
+import os, random, sqlite3, time
+from flask import Flask, jsonify, request
+
+app = Flask(__name__)
+
+
+def connect():
+    connection = sqlite3.connect(os.environ["DB_FILE"])
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+with connect() as first:
+    first.execute("create table items (id integer primary key, name text)")
+
+
+def named(row):
+    name = row["name"]
+    return {"id": row["id"], "name": name.upper()}
+
+
+@app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+@app.route("/<path:path>", methods=["GET", "POST"])
+def items(path):
+    now = time.time()
+    connection = connect()
+    if request.method == "POST":
+        connection.execute("insert into items (name) values (?)", (f"item {random.random()}",))
+        connection.commit()
+    rows = connection.execute("select * from items order by id").fetchall()
+    found = []
+    for row in rows:
+        found.append(named(row))
+    connection.close()
+    return jsonify(id=1, items=found, count=len(found), at=now), 201
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+@pytest.fixture
+def shop(bench: Bench) -> Bench:
+    """Return a bench with a recording of a shop, at concurrency 4."""
+    bench.script(SHOP)
+    code, out, err = run(bench.path, "record", "serve.py", "--scenario", "mixed", "-c", "4", "-n", "2")
+    assert code == 0, (out, err)
+    return bench
+
+
+@pytest.fixture
+def debug(shop: Bench) -> Iterator[Callable[..., Typed]]:
+    """Return a function that starts ``loadgen debug`` with options, in a terminal."""
+    started = []
+
+    def start(*words: str) -> Typed:
+        started.append(Typed(shop.path, "debug", *words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_a_session_sees_what_was_recorded(shop: Bench, debug: Callable[..., Typed]) -> None:
+    """Lines, values, rows, clock and calls are those of the recording, and ``back`` goes back.
+
+    The replay that was stopped and stepped is identical in the end, and leaves no verdict.
+    """
+    person = debug("--request", "9")
+    assert "request 9  " in person.until(PROMPT)
+    person.type("next")
+    now = float(person.type("p now"))
+    assert float(person.type("p time.time()")) == now
+    person.type("b named")
+    assert "named()" in person.type("c")
+    assert "nothing seen of it yet" in person.type("p row")
+    assert "has not asked" in person.type("row['name']")
+    person.type("n")
+    name = person.type("p name").strip()
+    assert f"__getitem__('name') = {name}" in person.type("p row")
+    assert person.type("p row['name']").strip() == name
+    assert "time.time() = " in person.type("calls all")
+    assert '-> name = row["name"]' in person.type("back")
+    person.type("up")
+    assert float(person.type("p now")) == now
+    person.type("clear 1")
+    person.press("c\n")
+    code, said = person.end()
+    assert (code, "IDENTICAL" in said) == (0, True), person.all
+    assert not (shop.path / "runs" / "latest" / "verify").exists()
+
+
+def test_it_stops_where_a_request_leaves_the_tape(shop: Bench, debug: Callable[..., Typed]) -> None:
+    """``--left`` stops in the call that was not recorded, and goes back into the same request from there."""
+    bench_code = SHOP.replace("order by id", "order by name")
+    shop.script(bench_code)
+    person = debug("--left")
+    said = person.until(PROMPT)
+    assert "leaves the tape here: the recording has no answer to" in said
+    assert '-> rows = connection.execute("select * from items order by name")' in said
+    now = float(person.type("p now"))
+    assert "order by name" in person.type("back")
+    assert float(person.type("p now")) == now
+    assert "leaves the tape here" in person.type("n")
+    person.press("q\n")
+    assert person.end()[0] == 0
+
+
+def test_ctrl_c_stops_a_request_that_runs(shop: Bench, debug: Callable[..., Typed]) -> None:
+    """A request that would run forever is stopped at its line; Ctrl-C at the prompt drops what was typed."""
+    shop.script(SHOP.replace("    now = time.time()", "    now = time.time()\n    while now: pass"))
+    person = debug("--request", "1")
+    person.until(PROMPT)
+    person.type("next")
+    person.press("c\n")
+    person.until("c\n")
+    person.interrupt()
+    assert "-> while now: pass" in person.until(PROMPT)
+    person.press("half a line")
+    person.until("half a line")
+    person.interrupt()
+    assert "KeyboardInterrupt" in person.until(PROMPT)
+    assert float(person.type("p now"))
+    person.press("q\n")
+    assert person.end()[0] == 0
