@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from loadgen import record as recording
 from loadgen.client.scenario import Scenario
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
-from loadgen.core.spec import ModeName, Runtime
+from loadgen.core.spec import ModeName, Runtime, Schedule
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.client import ClientMode
@@ -133,6 +134,11 @@ def once(
     topology = spec.topology_of(manifest.spec.runtime, manifest.id)
     name = spec.mode_of(manifest.spec.mode, manifest.id)
     local = topology.runtime is not Runtime.DOCKER and name is ModeName.BOUNDARY
+    if spec.coverage is not None and manifest.spec.threads is Schedule.EXPLORE and sys.version_info < (3, 12):
+        raise UsageError(
+            f"--coverage cannot follow {manifest.id} on Python 3.11: it needs the same trace function",
+            advice="Leave out --coverage.",
+        )
     if spec.coverage is not None and (not local or manifest.spec.engine_alone):
         raise UsageError(
             f"--coverage needs a replay of the application on this machine, and {manifest.id} has another",

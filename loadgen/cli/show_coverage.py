@@ -75,5 +75,5 @@ def thinned(result: Thinned) -> str:
     for name, why in result.unknown.items():
         console.print(Text(f"\n{name}: kept, because {why}", style="yellow"))
     spare = [run.name for run in result.runs if not run.kept]
-    console.print(f"\n{count(len(spare), 'run')} of {len(result.runs)} add nothing. Nothing was changed.")
+    console.print(f"\n{len(spare)} of {count(len(result.runs), 'run')} may be removed. Nothing was changed.")
     return console.text()
