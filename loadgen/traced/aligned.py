@@ -621,8 +621,6 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if lane.left or lane.thread in self._left:
             raise Diverged(protocol.ALREADY_LEFT, "this request has left the tape")
-        if self.called is not None:
-            self.called(lane.thread, described)
         if lane.feeds:
             self._nested(lane, described)
             return

@@ -133,7 +133,10 @@ class _Calls:
             asked = live(tape.call)
 
             def on_call(function: Any, *args: Any, **kwargs: Any) -> None:
-                asked(describe(function, args, kwargs), function, args)
+                described = describe(function, args, kwargs)
+                if tape.called is not None:
+                    tape.called(system.thread_id(), described)
+                asked(described, function, args)
         else:
             self.describe = Describer(_handle, live)
             on_call = _replaying(self.describe, hooks.on_call, system.thread_id)
