@@ -55,6 +55,8 @@ ROUTES = "routes"
 
 RECORDING_ENDS = "recording-ends"
 """The tape has ended, because it is truncated. This says nothing about the answers."""
+RECORDING_UNREADABLE = "recording-unreadable"
+"""A value on the tape cannot be read back, nor what follows it. This says nothing about the answers."""
 NOT_THE_RECORDED_REQUEST = "not-the-recorded-request"
 """The live request differs from the recorded one with the same number."""
 ANOTHER_CALL = "another-call"
@@ -88,7 +90,7 @@ ENGINE_FAILED = frozenset((ENGINE_CANNOT_READ, ENGINE_CANNOT_BIND))
 # ---- why a verdict cannot be reached ---------------------------------------------------------------------
 
 RECORDING_INCOMPLETE = "recording-incomplete"
-"""The tape ends before the transcript does."""
+"""The tape ends, or cannot be read on, before the transcript ends."""
 NOTHING_RECORDED = "nothing-recorded"
 """No request got an answer while recording, so there is nothing to compare."""
 NOT_ALL_COMPARED = "not-all-compared"

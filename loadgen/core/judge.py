@@ -114,6 +114,9 @@ class Judge:
         """Compare the two answers to one request; *left* says how it left the tape, if it did."""
         if isinstance(recorded, Failure):
             self.given_up(request, recorded)
+        if left is not None and left.code == protocol.RECORDING_UNREADABLE:
+            self._incomplete(request, left.why)
+            return
         if left is not None and left.code == protocol.RECORDING_ENDS:
             self._came_to_the_end(request, recorded, replayed)
             return
@@ -147,10 +150,15 @@ class Judge:
         self._unfinished[request.seq] = request
         self.note(request, () if after is None else compare(recorded, replayed, self._rules))
 
-    def _incomplete(self, request: Request) -> None:
+    def _incomplete(self, request: Request, error: str = "") -> None:
         if not self._recording_ended:
             what = f"the recording ends before {request} did: the engine did not write all of it"
             advice = "Check free disk space and limits on file sizes, and record again."
+            if error:
+                what = f"the recording cannot be read to the end of {request}: {error}"
+                advice = (
+                    "A value that the application got cannot be read back: report it to loadgen's authors."
+                )
             self._reasons.append(Reason("recording", what, advice, protocol.RECORDING_INCOMPLETE))
         self._recording_ended = True
 

@@ -42,7 +42,7 @@ from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, 
 from loadgen.traced.locks import parts
 from loadgen.traced.rows import Rows, fetches, iterates
 from loadgen.traced.states import States, begins_anew, handleless, is_external, pairs, receiver
-from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns
+from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns, ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -587,7 +587,7 @@ class AlignedTape(TapeTurns):
         """Return what happens to a request where its recording was cut short, and leave *lane*."""
         self.leave()
         lane.left = ""  # it did all that was recorded
-        return Diverged(protocol.RECORDING_ENDS, "the recording ends here")
+        return ending(self._ended or RuntimeError())
 
     def leave(self, why: str = "call") -> None:
         """Let the other threads continue without the calling one."""

@@ -169,7 +169,7 @@ class TapeTurns:
                     self._holder = None  # a thread that needs an item of another thread gives up its turn
                     self._advance()
                     if self._ended is not None:
-                        raise Diverged(protocol.RECORDING_ENDS, "the recording ends here") from self._ended
+                        raise ending(self._ended) from self._ended
                     assert self._head is not None
                     owner, item = self._head
                     if owner == thread:
@@ -292,6 +292,16 @@ class TapeTurns:
         turn = self._waiting.pop(thread, None)
         if turn is not None:
             turn.release()
+
+
+def ending(error: Exception) -> Diverged:
+    """Return what happens to a request after the engine raised *error* for the tape's next item.
+
+    At the end of the tape it raises a bare ``RuntimeError``; anything else comes from reading a value.
+    """
+    if isinstance(error, RuntimeError):
+        return Diverged(protocol.RECORDING_ENDS, "the recording ends here")
+    return Diverged(protocol.RECORDING_UNREADABLE, f"{type(error).__name__}: {error}")
 
 
 class HandleTable(dict[int, Any]):

@@ -202,6 +202,19 @@ def test_less_on_the_tape_than_was_seen(outcome: Failure, steps: tuple[int, ...]
     assert [reason.code for reason in found.reasons] == [protocol.RECORDING_INCOMPLETE]
 
 
+@pytest.mark.parametrize("seen", [recorded(1), GONE])
+def test_a_recording_that_cannot_be_read(seen: Outcome) -> None:
+    """It says nothing about the answers, whatever the client had seen, and the error is named."""
+    judge = Judge()
+    judge.pair(
+        ask(1), seen, BY_THE_BOUNDARY, Departure(protocol.RECORDING_UNREADABLE, "TypeError: no such class")
+    )
+    found = verdict(judge, 1)
+    assert (found.judgement, found.diverged) == (Judgement.UNDETERMINED, 0)
+    (reason,) = [one for one in found.reasons if one.code == protocol.RECORDING_INCOMPLETE]
+    assert "TypeError: no such class" in reason.message
+
+
 @pytest.mark.parametrize("answer", [replayed(1), BY_THE_BOUNDARY])
 def test_nothing_that_came_at_all_is_undetermined(answer: Response) -> None:
     """Where no request got anything there is nothing to compare with, whatever the replay answers."""

@@ -164,6 +164,21 @@ def test_end_of_the_tape() -> None:
     assert {getattr(error, "code", "") for _, error in tape.errors} == {protocol.RECORDING_ENDS}
 
 
+def test_a_value_that_cannot_be_read() -> None:
+    """Everybody is told, with the error, that the tape cannot be read on, which is not its end."""
+
+    def unreadable() -> Any:
+        raise TypeError("no such class")
+
+    tape = Tape([*tape_of((1, "before")), *switch(2), unreadable])
+    threads = [tape.reads(2, 1), tape.reads(1, 2)]
+    for thread in threads:
+        thread.join(3)
+    assert tape.seen == [(1, "before")]
+    assert {getattr(error, "code", "") for _, error in tape.errors} == {protocol.RECORDING_UNREADABLE}
+    assert {str(error) for _, error in tape.errors} == {"TypeError: no such class"}
+
+
 def test_what_a_serving_thread_did_last() -> None:
     """It did so when it was stopped. In a replay it goes on serving, and others come to the tape's end."""
     tape = Tape(tape_of((1, "before"), (2, "request"), (1, "stopped")))
