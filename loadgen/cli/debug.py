@@ -180,6 +180,8 @@ class _Terminal:
                     case {"ask": str() as prompt}:
                         self.stopped = True
                         self._send(line=self._read(prompt))
+                        if self._pressed:  # meanwhile: it is for what the line starts
+                            self._send(interrupt=True)
                     case {"listening": int() as port}:
                         self.stopped = True
                         print(f"waiting for an editor at 127.0.0.1:{port} (docs/debugging.md)", flush=True)

@@ -208,7 +208,8 @@ class Manifest(_Part, kw_only=True):
 
 def write(path: Path, manifest: Manifest) -> None:
     """Write *manifest* to *path*, sealed and atomically."""
-    sealed.write(path, manifest.to_json())
+    # As it is read: a caller's 5 for a number of seconds is 5.0 there, and must not look like damage.
+    sealed.write(path, Manifest.from_json(manifest.to_json()).to_json())
 
 
 def read(path: Path) -> Manifest:

@@ -49,6 +49,8 @@ class Channel:
                 if "interrupt" in said:
                     self.interrupted = True
                 else:
+                    # Here, and not where the line is used: Ctrl-C right after it is for what the line starts.
+                    self.interrupted = self.interrupted and "line" not in said
                     self._messages.put(said)
 
     def tell(self, **said: object) -> None:
@@ -82,7 +84,6 @@ class Channel:
             while True:
                 said = self._get()
                 if "line" in said:
-                    self.interrupted = False
                     return str(said["line"])
                 self.tell(completions=self.completer(*said["complete"]))
         finally:
