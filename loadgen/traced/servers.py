@@ -22,7 +22,7 @@ from loadgen.traced.boundary import Boundary
 from loadgen.traced.schedule import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 PLENTY = 4096
 """Limit of threads and connections in a replay: more than there are open requests."""
@@ -164,9 +164,22 @@ def django_without_reloader(target: Callable[..., None], system: Any) -> Callabl
 
     def run_with_reloader(serve: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         _left_out(("reloader",))
+        registry = sys.modules["django.core.checks.registry"].registry
+        registry.registered_checks = _InOrder(registry.registered_checks)
         serve(*args, **kwargs)
 
     return run_with_reloader
+
+
+class _InOrder(set[Any]):
+    """Functions in the order of their names.
+
+    Libraries are imported off the tape, so a set of their functions is in the order of addresses. Django runs
+    its checks in that order, and they take locks and look for files.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=lambda one: (one.__module__, one.__qualname__)))
 
 
 def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
