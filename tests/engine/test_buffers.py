@@ -59,7 +59,7 @@ SERVER = """
         os.write(w, b"piped")
         counts.append(os.readv(r, [long]))
         os.close(r), os.close(w)
-        wrong += refused(lambda: os.readv(fd, [one]))
+        wrong += refused(lambda: os.readv(1 << 20, [one]))
         return jsonify(counts, one.hex(), numbers.tolist(), long.hex(), part.hex(), wrong)
 
     @app.get("/file")
