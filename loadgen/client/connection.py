@@ -253,7 +253,13 @@ class Connection:
         assert self.head is not None
         self.over, self._busy = True, False
         self.usable = (
-            self.usable and reusable and self.head.keeps and not self._rest and self._refused is None
+            self.usable
+            and reusable
+            and self.head.keeps
+            # Some servers send a body nevertheless, which would be taken for the next answer if it comes late.
+            and self.head.has_body(self._method)
+            and not self._rest
+            and self._refused is None
         )
 
     def _write(self) -> None:

@@ -189,9 +189,13 @@ class AnswerHead:
     keeps: bool
     """Whether the server allows the connection to be used again, if the end of the answer is known."""
 
+    def has_body(self, method: str) -> bool:
+        """Whether the answer to a request with *method* may have a body at all."""
+        return not (method == "HEAD" or self.status in _NO_BODY or self.status < 200)  # noqa: PLR2004
+
     def body(self, method: str) -> Body:
         """Return a reader for the body of the answer to a request with *method*."""
-        if method == "HEAD" or self.status in _NO_BODY or self.status < 200:  # noqa: PLR2004
+        if not self.has_body(method):
             return Sized(0)
         if self.chunked:
             return Chunked()

@@ -160,6 +160,30 @@ async def test_connections_are_reused(wire: WireTransport) -> None:
         assert (len(server.requests), server.connections) == (3, 1)
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "304 Not Modified")])
+async def test_a_body_where_none_may_be_is_not_taken_for_the_next_answer(
+    wire: WireTransport, method: str, status: str
+) -> None:
+    """Some servers send one nevertheless, after the client has seen the end of the answer."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                first = b"/first" in await stream.receive()
+                head = f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n"
+                await stream.send(head.encode() if first else OK)
+                await stream.receive()
+                await stream.send(b"stray" + OK)
+
+    async with listener, anyio.create_task_group() as serving:
+        serving.start_soon(listener.serve, serve)
+        url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        await send(wire, url, method, b"/first")
+        assert wire_body(await send(wire, url)) == b"ok"
+        serving.cancel_scope.cancel()
+
+
 async def test_concurrent_requests_do_not_wait_for_each_other(wire: WireTransport) -> None:
     """As many requests are open at once as are sent: there is no limit of connections."""
     many = 150
