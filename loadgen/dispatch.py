@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from loadgen.client.scenario import Scenario
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime, Schedule
+from loadgen.engine import interpreter
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.client import ClientMode
@@ -21,7 +22,6 @@ from loadgen.modes.local import LocalHost
 from loadgen.modes.process import ProcessMode
 from loadgen.store.sealing import unsealed
 from loadgen.store.verification import read_verdict
-from loadgen.verify import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
-    from loadgen.verify import Once
+    from loadgen.verify import Once, Verified
 
 MODES: dict[ModeName, Callable[[Host], Mode]] = {
     ModeName.BOUNDARY: BoundaryMode,
@@ -98,7 +98,7 @@ async def verify(
     verdict, problem = read_verdict(folder)  # without secrets
     if verdict is None:
         raise RecordingFault(f"the verdict on {run.path} cannot be read: {problem}")
-    return Verified(verdict, folder)
+    return replace(verified, verdict=verdict, folder=folder)
 
 
 async def debug(
@@ -134,7 +134,11 @@ def once(
     topology = spec.topology_of(manifest.spec.runtime, manifest.id)
     name = spec.mode_of(manifest.spec.mode, manifest.id)
     local = topology.runtime is not Runtime.DOCKER and name is ModeName.BOUNDARY
-    if spec.coverage is not None and manifest.spec.threads is Schedule.EXPLORE and sys.version_info < (3, 12):
+    if (
+        spec.coverage is not None
+        and manifest.spec.threads is Schedule.EXPLORE
+        and interpreter.at(moved.python).release < (3, 12)
+    ):
         raise UsageError(
             f"--coverage cannot follow {manifest.id} on Python 3.11: it needs the same trace function",
             advice="Leave out --coverage.",

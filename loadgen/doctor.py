@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from loadgen import dispatch
 from loadgen.core.spec import RunSpec
+from loadgen.discovery import look
 from loadgen.engine import interpreter
 from loadgen.engine.interpreter import ENGINE, SUPPORTED
 from loadgen.engine.target import resolve
 from loadgen.errors import LoadgenError
-from loadgen.finding import look
 from loadgen.init import CONFIGURATION
 from loadgen.store.surroundings import packages
 

@@ -15,8 +15,8 @@ from loadgen import dispatch
 from loadgen.client.session import Stop
 from loadgen.core.events import Stage, ignore
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
+from loadgen.discovery import Candidate, look
 from loadgen.errors import LoadgenError, ServerFault, UsageError
-from loadgen.finding import Candidate, look
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from loadgen.core.spec import VerifySpec
 from loadgen.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from loadgen.core.debug_plan import DebugPlan
@@ -270,6 +270,8 @@ def _replaying(
     run: RunFolder, manifest: Manifest, spec: VerifySpec, plan: DebugPlan, folder: Path
 ) -> Iterator[_Terminal]:
     """Replay in another thread, as Ctrl-C reaches the main thread, which reads the terminal."""
+    import socket
+
     from anyio.from_thread import start_blocking_portal
 
     from loadgen import dispatch

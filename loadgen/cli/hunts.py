@@ -12,8 +12,8 @@ import typer
 from loadgen import __version__
 from loadgen.cli import exports
 from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
-from loadgen.cli.options import taking
-from loadgen.core.spec import RunSpec, Runtime, ScenarioTraffic, VerifySpec
+from loadgen.cli.options import names, taking
+from loadgen.core.spec import Label, RunSpec, Runtime, ScenarioTraffic, SecretSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.summary import Summary
 
 OWN = (
-    "name",
-    "tags",
-    "note",
-    "max_age",
-    "seal",
-    "secret",
+    *names(Label, SecretSpec),
     "checkout",
     "concurrency",
     "seed",

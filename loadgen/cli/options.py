@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="msgspec.Struct")
 
 
+def names(*kinds: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the names of the fields of *kinds* that have an option."""
+    return tuple(field.name for kind in kinds for field in fields(kind))
+
+
 def taking(*, without: Sequence[str] = (), **kinds: type[msgspec.Struct]) -> Callable[[Command], Command]:
     """Give a command the options of specifications; it gets their values as arguments named like *kinds*.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
-from loadgen.cli.options import taking
-from loadgen.core.spec import RunSpec, absolute
+from loadgen.cli.options import names, taking
+from loadgen.core.spec import Label, RunSpec, SecretSpec, absolute
 from loadgen.errors import Interrupted, LoadgenError, Undetermined
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from loadgen.hunt.races.trial import Tried
 
 OWN = (
-    "name",
-    "tags",
-    "note",
-    "max_age",
-    "seal",
-    "secret",
+    *names(Label, SecretSpec),
     "schedule",
     "strategy",
     "schedule_seed",

@@ -256,7 +256,7 @@ class Connection:
             self.usable
             and reusable
             and self.head.keeps
-            # Some servers send a body nevertheless, which would be taken for the next answer if it comes late.
+            # Some servers send a body nevertheless. If it comes late, it looks like the next answer.
             and self.head.has_body(self._method)
             and not self._rest
             and self._refused is None

@@ -29,6 +29,12 @@ WORTH = 4
 _ADVICE = "Give header:NAME, json:PATH (json:$.password, json:$..token) or query:NAME."
 
 
+def cookie_values(header: str, value: str) -> list[str]:
+    """Return the values of the cookies in *value* of *header*: of all in Cookie, of one in Set-Cookie."""
+    pairs = value.split(";")[: 1 if header == "set-cookie" else None] if "cookie" in header else ()
+    return [pair.partition("=")[2] for pair in pairs]
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What to mask, ready for use."""
@@ -155,9 +161,8 @@ class Masker:
         self.masked[f"header:{name}"] += 1
         self._remember(value)
         self._remember(value.partition(" ")[2])  # without its scheme: "Bearer ..."
-        if "cookie" in name:
-            for pair in value.split(";")[: 1 if name == "set-cookie" else None]:
-                self._remember(pair.partition("=")[2])
+        for one in cookie_values(name, value):
+            self._remember(one)
         return MASK
 
     def _fields(self, text: str) -> str:

@@ -62,7 +62,7 @@ def versions(server: Interpreter | None = None) -> dict[str, str]:
         "loadgen": __version__,
         "engine": f"{ENGINE} {interpreter.SUPPORTED}",
         "tape": str(protocol.TAPE),
-        "boundary": _digest(PACKAGED, [TRACED, *INSIDE]),
+        "boundary": _boundary(),
         "package": _digest(PACKAGED, [PACKAGED]),
         "libraries": _libraries("loadgen"),
         "python": server.version,
@@ -120,16 +120,20 @@ _ANOTHER_PYTHON = "Verify with the Python that ran the recorded server (--python
 
 def changed_boundary(recorded: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the recorded and the current loadgen, if its code inside the server is not the same."""
-    here = versions()
-    if recorded.get("boundary") in {None, here["boundary"]}:
+    here = _boundary()
+    if recorded.get("boundary") in {None, here}:
         return None
-    then, now = (f"{one.get('loadgen', '')} ({one['boundary']})" for one in (recorded, here))
-    return then, now
+    return f"{recorded.get('loadgen', '')} ({recorded['boundary']})", f"{__version__} ({here})"
 
 
 def is_source(path: Path) -> bool:
     """Return whether *path* is a file of a package; bytecode, which Python writes at any time, is none."""
     return path.parent.name != "__pycache__" and path.suffix != ".pyc" and path.is_file()
+
+
+def _boundary() -> str:
+    """Return a digest of loadgen's code inside the server."""
+    return _digest(PACKAGED, [TRACED, *INSIDE])
 
 
 def _digest(top: Path, what: Iterable[Path]) -> str:

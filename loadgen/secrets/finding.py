@@ -1,8 +1,8 @@
 """Secrets in what a run holds: they are found, and replaced by pseudonyms.
 
-Values are found by rules (:data:`ALWAYS`, those of the user), by built-in patterns, and by a detector that
-the caller gives. A value that was found anywhere is replaced everywhere: as it is, in the usual escapes, and
-in anything encoded (base64, hexadecimal, compressed) that contains it.
+Values are found by rules (:data:`loadgen.core.masking.ALWAYS`, those of the user), by built-in patterns, and
+by a detector that the caller gives. A value that was found anywhere is replaced everywhere: as it is, in the
+usual escapes, and in anything encoded (base64, hexadecimal, compressed) that contains it.
 
 A pseudonym has the shape of its value: letters for letters, digits for digits, everything else unchanged. It
 depends only on the value and the key, so equal values stay equal, also in another run with the same key.
@@ -22,8 +22,11 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from loadgen.core import json_path
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.masking import ALWAYS, cookie_values
 from loadgen.core.transcript import FailedIteration, Run
 from loadgen.errors import UsageError
 from loadgen.secrets.packed import gzipped, payloads, unzipped
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     Detect = Callable[[str], Iterable[tuple[str, str]]]
     """Returns the secrets in a text, each with its kind."""
 
-ALWAYS = ("header:authorization", "header:proxy-authorization", "header:cookie", "header:set-cookie")
 SHORTEST = 4
 """Shorter values are not replaced: they occur everywhere."""
 FOUND = 6
@@ -92,7 +94,7 @@ class SecretRules:
 
 
 def parse(given: Iterable[str]) -> SecretRules:
-    """Parse the rules given by the user, and add those of :data:`ALWAYS`.
+    """Parse the rules given by the user, and add those of :data:`~loadgen.core.masking.ALWAYS`.
 
     Raises:
         UsageError: a rule is not valid.
@@ -232,8 +234,8 @@ class Secrets:
     def _learn_header(self, name: str, value: str) -> None:
         kind = f"header:{name}"
         if "cookie" in name:
-            for pair in value.split(";")[: 1 if name == "set-cookie" else None]:
-                self.add(pair.partition("=")[2].strip('" '), kind)
+            for one in cookie_values(name, value):
+                self.add(one.strip('" '), kind)
             return
         scheme, _, rest = value.strip().partition(" ")
         self.add(rest or scheme, kind)
@@ -317,6 +319,11 @@ class Secrets:
             return {key: self.within(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(map(self.within, value))
+        if isinstance(value, msgspec.Struct):
+            names = value.__struct_fields__
+            return msgspec.structs.replace(
+                value, **{name: self.within(getattr(value, name)) for name in names}
+            )
         if is_dataclass(value) and not isinstance(value, type):
             return replace(
                 value, **{one.name: self.within(getattr(value, one.name)) for one in fields(value)}

@@ -78,13 +78,12 @@ class Sealing:
     def public(self, manifest: Manifest) -> Manifest:
         """Return *manifest* with pseudonyms."""
         within, spec, result = self._secrets.within, manifest.spec, manifest.result
-        traffic = type(spec.traffic)(**within(_fields(spec.traffic)))
         label = replace(spec.label, name=within(spec.label.name), note=within(spec.label.note))
         started = replace(result.started, argv=within(result.started.argv))
         return replace(
             manifest,
             command=within(manifest.command),
-            spec=replace(spec, target=within(spec.target), traffic=traffic, label=label),
+            spec=replace(spec, target=within(spec.target), traffic=within(spec.traffic), label=label),
             result=replace(result, error=within(result.error), started=started),
             sealed=Sealed(key=self.key.name, replaced=self._secrets.kinds),
         )
@@ -121,10 +120,6 @@ class Sealing:
             (_RECORDED, json.dumps(manifest.to_json()).encode()),
         ]
         return pack(named, texts, self.key)
-
-
-def _fields(value: object) -> dict[str, object]:
-    return {name: getattr(value, name) for name in getattr(value, "__struct_fields__", ())}
 
 
 class Unsealed(RunFolder):

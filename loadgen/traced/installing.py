@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retracesoftware import utils
+from retracesoftware.modules import ModuleConfigResolver
 from retracesoftware.proxy.system import System
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ def unseen(function: _Function) -> _Function:
     """Exclude *function* from compared stacks, because the two phases reach it differently."""
     utils.exclude_from_stacktrace(function)
     return function
+
+
+def reconfigure(module: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Let *change* make the engine's configuration of *module* from the stock one."""
+    register = ModuleConfigResolver._register
+
+    def changed(resolver: Any, name: str, config: dict[str, Any]) -> None:
+        register(resolver, name, change(config) if name == module else config)
+
+    ModuleConfigResolver._register = changed
 
 
 def when_installed(do: Callable[[Any], None]) -> None:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.system as engine_system
 from retracesoftware.install import edgecases
-from retracesoftware.modules import ModuleConfigResolver
 
 from loadgen.traced.gaps.files import is_live
-from loadgen.traced.installing import unseen
+from loadgen.traced.installing import reconfigure, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,15 +49,10 @@ def fill_buffers_from_the_tape() -> None:
     ):
         setattr(edgecases, name, lambda _, method=method: method)
     edgecases.read = _tls_read
-    register = ModuleConfigResolver._register
-
-    def with_buffers(resolver: Any, name: str, config: dict[str, Any]) -> None:
-        if name == "posix":
-            wrapped = dict.fromkeys(("readv", "preadv"), f"{__name__}.readv")
-            config = {**config, "system_wrap": {**config.get("system_wrap", {}), **wrapped}}
-        register(resolver, name, config)
-
-    ModuleConfigResolver._register = with_buffers
+    wrapped = dict.fromkeys(("readv", "preadv"), f"{__name__}.readv")
+    reconfigure(
+        "posix", lambda config: {**config, "system_wrap": {**config.get("system_wrap", {}), **wrapped}}
+    )
 
 
 def fill(buffers: Iterable[Any], content: bytes) -> int:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from retracesoftware.install import patcher, pathpredicate
 from retracesoftware.install.fdprovenance import FdProvenance
-from retracesoftware.modules import ModuleConfigResolver
 
 from loadgen.traced import moved, settings
-from loadgen.traced.installing import when_installed
+from loadgen.traced.installing import reconfigure, when_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +59,7 @@ def keep_live_descriptors_live() -> None:
     ``os.open`` opens. It misses those of ``open``, because it expects the name ``_io`` of a module that calls
     itself ``io``, and leaves out some calls.
     """
-    observe, register = FdProvenance.observe_passthrough_call, ModuleConfigResolver._register
+    observe = FdProvenance.observe_passthrough_call
     created = FdProvenance.__init__
 
     def create(known: Any) -> None:
@@ -70,16 +69,14 @@ def keep_live_descriptors_live() -> None:
     def observe_call(known: Any, module: str, *call: Any) -> Any:
         return observe(known, "_io" if module == "io" else module, *call)
 
-    def with_descriptors(resolver: Any, name: str, config: dict[str, Any]) -> None:
-        if name == "posix":
-            paths = {**config["pathparam"], **dict.fromkeys(_OF_DESCRIPTORS, "fd")}
-            wrapped = {**config.get("system_wrap", {}), "sendfile": f"{__name__}.sendfile"}
-            config = {**config, "pathparam": paths, "system_wrap": wrapped}
-        register(resolver, name, config)
+    def with_descriptors(config: dict[str, Any]) -> dict[str, Any]:
+        paths = {**config["pathparam"], **dict.fromkeys(_OF_DESCRIPTORS, "fd")}
+        wrapped = {**config.get("system_wrap", {}), "sendfile": f"{__name__}.sendfile"}
+        return {**config, "pathparam": paths, "system_wrap": wrapped}
 
     FdProvenance.__init__ = create
     FdProvenance.observe_passthrough_call = observe_call
-    ModuleConfigResolver._register = with_descriptors
+    reconfigure("posix", with_descriptors)
 
 
 _OF_DESCRIPTORS = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.finding import look
+from loadgen.discovery import look
 
 if TYPE_CHECKING:
     from pathlib import Path
