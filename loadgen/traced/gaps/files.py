@@ -39,14 +39,15 @@ def record_temporary_folders() -> None:
 
 
 def take_the_applications_files_from_the_tape() -> None:
-    """Record files beside the application, and in its working directory, like those under ``/tmp``.
+    """Record the application's folder, its working directory, and the files in them, like those in ``/tmp``.
 
     The engine leaves all other files live: a replay would write them again, over their current content, and
     read what they have become.
     """
     folders = (settings.CURRENT.application, ".")
-    roots = {moved.recorded(os.path.realpath(one)) for one in folders if one} - {"/"}
-    own = [re.compile(rf"^{re.escape(root)}/") for root in sorted(roots)]
+    named = (name(one) for one in folders if one for name in (os.path.abspath, os.path.realpath))
+    roots = {moved.recorded(one) for one in named} - {"/"}
+    own = [re.compile(rf"^{re.escape(root)}(/|$)") for root in sorted(roots)]
     load_patterns = pathpredicate.load_patterns
     relative = re.compile(r"^[^/]")
     pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
