@@ -51,8 +51,10 @@ def test_found_shrunk_and_shown(tmp_path: Path) -> None:
     assert 2 <= shrunk["after"]["users"] <= 3
     assert shrunk["failures"] * 2 >= shrunk["trials"] == 6
     assert shrunk["fault"] == "application"
-    codes = []
-    for again in range(3):
+    codes = list[int]()
+    for again in range(10):  # it fails in about half of its runs
+        if 1 in codes:
+            break
         record, verify = map(shlex.split, shrunk["commands"])
         assert record[0] == verify[0] == "loadgen"
         code, _, err = run(tmp_path / "shrunk", *record[1:], "--run", f"again-{again}")
