@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import typer
-from typer.main import get_command
 
+from loadgen.cli.options import group_of
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Options:
     """The options of all commands of *app*, by their names in files: without the dashes."""
 
     def __init__(self, app: typer.Typer) -> None:
-        group: Any = get_command(app)
+        group = group_of(app)
         self._context = typer.Context(group)
         self._commands: dict[str, dict[str, _Option]] = {}
         for info in app.registered_commands:

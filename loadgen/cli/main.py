@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.main import get_command
 
 from loadgen import __version__
 from loadgen.cli import check, config, coverage, debug, exports, hazards, hunts, races, start, suites
-from loadgen.cli.options import parse, taking
+from loadgen.cli.options import group_of, parse, taking
 from loadgen.cli.output import say
 from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
@@ -259,7 +258,7 @@ def main() -> None:
 
     def work() -> None:
         words = [_text(word) for word in sys.argv[1:]]
-        get_command(app)(words, default_map=config.of_command_line(words, app))
+        group_of(app)(words, default_map=config.of_command_line(words, app))
 
     reporting(work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     Command = Callable[..., None]
 
 T = TypeVar("T", bound="msgspec.Struct")
+
+
+@cache
+def group_of(app: typer.Typer) -> Any:
+    """Return the command line of *app*, which takes longer to make than to parse."""
+    return get_command(app)
 
 
 def names(*kinds: type[msgspec.Struct]) -> tuple[str, ...]:
@@ -67,7 +73,7 @@ def taking(*, without: Sequence[str] = (), **kinds: type[msgspec.Struct]) -> Cal
 
 def parse(app: typer.Typer, command: str, words: Sequence[str], kind: type[T]) -> T:
     """Return the specification given by *words*, the arguments of *command*."""
-    group: Any = get_command(app)
+    group = group_of(app)
     context = group.commands[command].make_context(command, list(words), parent=typer.Context(group))
     return assemble(kind, {one.name: context.params.get(_parameter(one)) for one in fields(kind)})
 

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
 
 from loadgen.cli.main import app
+from loadgen.cli.options import group_of
 from loadgen.core.option import assemble
 from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.verdict import Judgement
@@ -56,7 +56,7 @@ def test_options_reach_whom_they_are_for(
 
     monkeypatch.setattr("loadgen.cli.hunts._files", stop)
     with pytest.raises(UsageError, match="enough"):
-        typer.main.get_command(app)(["stress", *arguments], standalone_mode=False)
+        group_of(app)(["stress", *arguments], standalone_mode=False)
     (grid,) = grids
     assert grid.record == assemble(RunSpec, {"target": target, **record})
     assert grid.verify == assemble(VerifySpec, verify)
