@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ def _check(one: Any, name: str) -> None:
     if isinstance(one, type) or not callable(one):
         raise SystemExit(_refused(f"{name} ({_kind(one)}) is not an application", "give a WSGI callable"))
     call = one if inspect.isroutine(one) else type(one).__call__
-    if inspect.iscoroutinefunction(call) or (not _takes(one, WSGI) and _takes(one, ASGI)):
+    is_instance = not inspect.isroutine(one)
+    if inspect.iscoroutinefunction(call) or (is_instance and not _takes(one, WSGI) and _takes(one, ASGI)):
         raise SystemExit(
             _refused(
                 f"{name} is an ASGI application ({_kind(one)})",
@@ -97,13 +99,28 @@ def _check(one: Any, name: str) -> None:
                 "project.wsgi:application of Django",
             )
         )
-    if not _takes(one, WSGI):
+    if not _takes(one, WSGI) or _needs_settings(one):
         raise SystemExit(
             _refused(
-                f"{name} ({_kind(one)}) is neither a WSGI application nor a factory without arguments",
-                "give a factory its arguments: 'module:create_app(\"test\")'",
+                f"{name} ({_kind(one)}) is neither a WSGI application nor a factory without arguments: "
+                f"it takes {inspect.signature(one)}",
+                "give a factory its arguments: 'module:create_app(\"test\")'; the second parameter of an "
+                "application is called start_response",
             )
         )
+
+
+def _needs_settings(one: Callable[..., Any]) -> bool:
+    """Whether *one*, which takes two arguments, is a factory: a function whose second is not a callback."""
+    if not inspect.isroutine(one):
+        return False
+    try:
+        parameters = [*inspect.signature(one).parameters.values()]
+    except ValueError:  # written in C: it does not say
+        return False
+    second = next((one for one in parameters[1:2] if one.kind is not one.VAR_POSITIONAL), None)
+    named = second is not None and len(second.name.strip("_")) > len("sr")
+    return named and second is not None and not re.search(r"start|respon|callback", second.name.lower())
 
 
 def _takes(one: Callable[..., Any], arguments: tuple[object, ...]) -> bool:

@@ -90,6 +90,8 @@ APPLICATIONS = """
     three = Three()
     number = 3
     def needs(name): ...
+    def two(config, debug): ...
+    def three_settings(config, debug, name): ...
 """
 
 
@@ -129,7 +131,9 @@ def test_identical(applications: Bench, name: str) -> None:
         ("three", "apps:three is an ASGI application"),
         ("number", r"apps:number \(a int\) is not an application"),
         ("Instance", r"apps:Instance \(the class Instance\) is not an application"),
-        ("needs", "neither a WSGI application nor a factory without arguments; .*create_app"),
+        ("needs", "neither a WSGI application nor a factory without arguments: .*create_app"),
+        ("two", r"a factory without arguments: it takes \(config, debug\); .*start_response"),
+        ("three_settings", r"it takes \(config, debug, name\)"),
         ("gone", "the module apps has no gone"),
     ],
 )
