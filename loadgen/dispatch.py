@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import record as recording
 from loadgen.client.scenario import Scenario
+from loadgen.convention import RUNS, expanded, folder_of
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime, Schedule
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 MODES: dict[ModeName, Callable[[Host], Mode]] = {
     ModeName.BOUNDARY: BoundaryMode,
-    ModeName.PROCESS: lambda _: ProcessMode(),
+    ModeName.PROCESS: ProcessMode,
     ModeName.CLIENT: ClientMode,
 }
 
@@ -53,11 +55,25 @@ async def record(
         LoadgenError: it could not be recorded.
     """
     spec.topology.check()
+    home = folder_of(spec)
+    spec = await expanded(spec, emit, inside=host is not None)
+    keeps = folder is None and home is not None and host is None
+    if keeps and home is not None:
+        folder = home / RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if host is None and spec.runtime is Runtime.DOCKER:
         from loadgen.containers.record import record as in_containers  # noqa: PLC0415 - Docker's SDK is slow
 
-        return await in_containers(spec, folder, stop, emit)
-    return await recording.record(spec, MODES[spec.mode](host or LocalHost()), folder, stop, emit)
+        recorded = await in_containers(spec, folder, stop, emit)
+    else:
+        recorded = await recording.record(spec, MODES[spec.mode](host or LocalHost()), folder, stop, emit)
+    if keeps:
+        recorded.run.make_latest()
+    return recorded
+
+
+def here() -> Host:
+    """Return this machine as a host, wherever a run was recorded: it is replayed where this process runs."""
+    return LocalHost()
 
 
 async def routes(spec: RunSpec) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
+from loadgen.modes.program import script_of, traces_program
 from loadgen.modes.totals import totals
 from loadgen.store.code_digests import changed, client_sources, sources
 from loadgen.store.journal import Journal
@@ -91,7 +92,9 @@ def begin(
         sources=sources(target),
         data_files={} if elsewhere else data_files(target),
         packages={} if elsewhere else packages(target.python),
-        client_sources=client_sources(scenario.file),
+        client_sources=client_sources(
+            script_of(spec) if traces_program(spec) and not elsewhere else scenario.file
+        ),
         result=Result(
             versions=versions, started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)
         ),
@@ -164,10 +167,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         emit(Stage(what="recording"))
         end = await _fire(session, mode, server, journal, stop, emit)
         result.totals = totals(journal, end, session.spec.load)
-        if end.visit is not None:  # the clients decided it
-            spec = session.manifest.spec
-            load = replace(spec.load, concurrency=max(1, end.visit.most_open))
-            session.manifest.spec = replace(spec, load=load)
+        session.manifest.spec = as_visited(session.manifest.spec, end)
         served = await _served(server, run, journal)
         result.database_used = served.database
         result.modules = served.modules
@@ -187,6 +187,13 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     if not journal.requests:
         raise ServerFault(_nothing(end))
     return end
+
+
+def as_visited(spec: RunSpec, end: SessionEnd) -> RunSpec:
+    """Return *spec* with the concurrency that the clients of the gateway decided, if there were any."""
+    if end.visit is None:
+        return spec
+    return replace(spec, load=replace(spec.load, concurrency=max(1, end.visit.most_open)))
 
 
 async def _fire(

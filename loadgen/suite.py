@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec.structs import replace
 
 from loadgen import dispatch
 from loadgen.core.events import Stage, ignore
@@ -19,8 +20,10 @@ from loadgen.store.run_folder import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadgen.client.session import Stop
     from loadgen.core.events import Emit
-    from loadgen.core.spec import VerifySpec
+    from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.record import Recorded
     from loadgen.store.runs import FoundRun
     from loadgen.verify import Verified
 
@@ -45,6 +48,31 @@ class SuiteRow:
         if self.verified:
             return self.verified.verdict.reasons
         return (self.problem,) if self.problem else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
+    """One folder of several that are recorded."""
+
+    folder: str
+    recorded: Recorded | None = None
+    problem: Reason | None = None
+    """Why there is no recording."""
+
+
+async def record_all(spec: RunSpec, stop: Stop, emit: Emit) -> list[RecordedRow]:
+    """Record each of the folders that are the target of *spec*, one after the other."""
+    rows = []
+    for at, folder in enumerate(spec.target, start=1):
+        emit(Stage(what=f"recording {folder}, {at} of {len(spec.target)}"))
+        try:
+            recorded = await dispatch.record(replace(spec, target=(folder,)), None, stop, ignore)
+            rows.append(RecordedRow(folder, recorded))
+        except LoadgenError as error:
+            rows.append(RecordedRow(folder, problem=Reason(error.fault, error.message, error.advice)))
+        if stop.requested:
+            break
+    return rows
 
 
 def judged(rows: Sequence[SuiteRow]) -> Judgement:

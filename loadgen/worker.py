@@ -5,8 +5,8 @@
 exited, and it stops as on Ctrl-C.
 
 ``python -m loadgen.worker PART [OPTIONS]`` is for compose files, and prints text for people. The parts are
-``serve`` and ``drive``, with the options of ``loadgen record``, and ``serve-replay`` and ``drive-replay``,
-with those of ``loadgen verify``.
+``serve`` and ``drive``, with the options of ``loadgen record``, and ``serve-replay``, ``drive-replay`` and
+``replay-alone``, with those of ``loadgen verify``. An option without a value (``--client=``) is not given.
 """
 
 from __future__ import annotations
@@ -122,6 +122,10 @@ async def _verify(job: Verify | DriveReplay, emit: Emit) -> Verified:
 def _host(job: Job) -> Host | None:
     if not isinstance(job, Drive | DriveReplay):
         return None
+    if job.address is None:
+        from loadgen import dispatch
+
+        return dispatch.here()
     from loadgen.containers.attached import AttachedHost
 
     return AttachedHost(job.address)

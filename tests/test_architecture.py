@@ -25,8 +25,8 @@ PURE = {
 PARTS = (
     ("loadgen", "errors", "protocol"), ("core",), ("statements",), ("secrets",), ("engine",), ("store",),
     ("client",), ("modes",),
-    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("dispatch",), ("discovery",),
-    ("init",), ("doctor",), ("debugging",), ("suite",), ("thin",), ("accept",),
+    ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("discovery",), ("convention",),
+    ("dispatch",), ("init",), ("doctor",), ("debugging",), ("suite",), ("thin",), ("accept",),
     ("hunt",), ("hazards",),
     ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
 )  # fmt: skip

@@ -81,7 +81,16 @@ def record(
 
     The server runs on a free port, and finds the path of an empty database in $DB_FILE. The requests come
     from virtual users (--scenario), a file (--from), or any program (--client, --listen).
+
+    A folder with test.py (the server) and client.py (the load), or app.py (the server) and test.py (a client
+    that is traced), needs no options; of several folders, each is recorded. Runs are in runs/ of the folder.
     """
+    if len(spec.target) > 1 and all(Path(spec.cwd or "", one).is_dir() for one in spec.target):
+        if run is not None:
+            raise UsageError(
+                "--run is for one run", advice="The runs of folders are in runs/ of each folder."
+            )
+        suites.recorded(spec, quiet=quiet, as_json=as_json)
     recorded(spec, run, quiet=quiet, as_json=as_json)
 
 
@@ -138,6 +147,7 @@ def verify(
     the code as it is now, or in containers. Several runs are verified in parallel. Exit code 0: identical; 1:
     diverged; 3: undetermined; of several runs, that of the worst.
     """
+    run = suites.latest(run or ())
     if run and (suites.is_suite(run) or jobs is not None or html is not None):
         many = jobs or suites.JOBS
         suites.verified(

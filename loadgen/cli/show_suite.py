@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from loadgen.report.suite import RowTold
     from loadgen.store.runs import FoundRun
     from loadgen.store.verification import Verification
-    from loadgen.suite import SuiteRow
+    from loadgen.suite import RecordedRow, SuiteRow
 
 CAUSES = 3
 """Number of causes shown for each run."""
@@ -51,6 +52,53 @@ def suite(rows: Sequence[RowTold]) -> str:
             console.print(Text(f"  loadgen verify {row.path}"))
     console.print(Text(f"\n{headline(rows)}", style="bold"))
     return console.text()
+
+
+def recorded(rows: Sequence[RecordedRow]) -> str:
+    """Render the recordings of several folders: a table, then why some could not be recorded."""
+    table = _table("folder", "recorded", "requests", "at once", "took", "answers", "client")
+    for row in rows:
+        if row.recorded is None:
+            table.add_row(Text(row.folder), Text("no", style=COLOUR[Judgement.UNDETERMINED]))
+            continue
+        totals, manifest = row.recorded.totals, row.recorded.manifest
+        answers = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
+        visit = totals.visit
+        client = "" if visit is None or visit.exit_code is None else f"exit code {visit.exit_code}"
+        table.add_row(
+            Text(row.folder),
+            Text("yes", style=COLOUR[Judgement.IDENTICAL]),
+            f"{totals.requests:,}",
+            str(manifest.concurrency),
+            f"{totals.seconds:.2f} s",
+            Text(answers),
+            Text(client),
+        )
+    console = TextConsole()
+    console.print(table)
+    for row in rows:
+        if row.problem is not None:
+            console.print(Text.assemble((f"\n{row.folder}", "bold"), f"  {_line(row.problem.message)}"))
+            if row.problem.advice:
+                console.print(Text(f"  {row.problem.advice}"))
+    names = shlex.join(row.folder for row in rows if row.recorded)
+    if names:
+        console.print(Text(f"\nnext  loadgen verify {names}", style="bold"))
+    return console.text()
+
+
+def recorded_json(rows: Sequence[RecordedRow]) -> str:
+    """Return the recordings of several folders as JSON."""
+    content = [
+        {
+            "folder": row.folder,
+            "run": str(row.recorded.run.path) if row.recorded else None,
+            "requests": row.recorded.totals.requests if row.recorded else None,
+            "problem": row.problem.message if row.problem else None,
+        }
+        for row in rows
+    ]
+    return json.dumps(content, indent=2)
 
 
 def suite_json(rows: Sequence[SuiteRow]) -> str:
@@ -143,6 +191,6 @@ def _size(count: int) -> str:
 def _table(*names: str) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
     for name in names:
-        right = name in {"requests", "took", "size"}
+        right = name in {"requests", "at once", "took", "size"}
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     return table

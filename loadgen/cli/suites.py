@@ -22,10 +22,13 @@ from loadgen.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadgen.core.spec import RunSpec
     from loadgen.report.suite import RowTold
     from loadgen.store.runs import FoundRun
     from loadgen.suite import SuiteRow
 
+FAILED = 3
+"""Exit code where a folder could not be recorded."""
 DECLINED = 1
 """Exit code where a person did not accept what differs."""
 JOBS = max(1, (os.cpu_count() or 1) // 2)
@@ -64,6 +67,26 @@ def is_suite(given: Sequence[Path]) -> bool:
     from loadgen.store.runs import is_run
 
     return len(given) > 1 or (len(given) == 1 and given[0].is_dir() and not is_run(given[0]))
+
+
+def latest(given: Sequence[Path]) -> list[Path]:
+    """Return *given*, with the latest run in place of each folder that has server and client."""
+    from loadgen.convention import latest
+
+    return [latest(path) for path in given]
+
+
+def recorded(spec: RunSpec, *, quiet: bool, as_json: bool) -> None:
+    """Record each of the folders that are the target of *spec*, print a table, and exit."""
+    from loadgen.cli import show_suite
+    from loadgen.cli.progress import Progress
+    from loadgen.cli.running import interruptible
+    from loadgen.suite import record_all
+
+    with redirect_stdout(sys.stderr), Progress(quiet=quiet or as_json) as emit:
+        rows = interruptible(lambda stop: record_all(spec, stop, emit))
+    say(show_suite.recorded_json(rows) if as_json else show_suite.recorded(rows))
+    raise typer.Exit(FAILED if any(row.problem for row in rows) else 0)
 
 
 def verified(

@@ -7,6 +7,7 @@ requests. Requests without a number, and connections that are not HTTP, such as 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import h11
@@ -15,9 +16,9 @@ from loadgen import protocol
 from loadgen.core.exchange import Failure, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from loadgen.core.exchange import Outcome
+    from loadgen.core.exchange import Headers, Outcome
 
 NUMBER = protocol.SEQ_HEADER.lower().encode()
 LIMIT = 1 << 20
@@ -99,7 +100,7 @@ class _Answer:
                         return self._complete(), self._connection.trailing_data[0]
         except h11.RemoteProtocolError as error:
             self.over = True
-            if not self._seq:
+            if self._seq is None:
                 return None, b""
             came = None if self._head is None else self._response(self._seq, self._head)
             return Failure(self._seq, type(error).__name__, str(error), came=came), b""
@@ -112,8 +113,80 @@ class _Answer:
         return self._response(self._seq, self._head)
 
     def _response(self, seq: int, head: h11.Response) -> Response:
-        headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.raw_items()
-        )
         reason = head.reason.decode("latin-1")
+        headers = _decoded(head.headers.raw_items())
         return Response(seq, head.status_code, headers, b"".join(self._body), reason=reason)
+
+
+@dataclass(slots=True)
+class SentRequest:
+    """A request that a client sent on a connection, and what it got for it."""
+
+    connection: int
+    index: int
+    """Its place among the requests of the connection."""
+    method: str
+    target: str
+    headers: Headers
+    body: bytes = b""
+    answer: Outcome | None = None
+    """Its number is 0."""
+
+
+class SendingConnection:
+    """One connection of a client: what it sent, and what it received. The inverse of a tapped server's."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._sent = h11.Connection(h11.SERVER, max_incomplete_event_size=LIMIT)
+        self._open: deque[SentRequest] = deque()
+        self._count = 0
+        self._unfinished: SentRequest | None = None
+        self._body: list[bytes] = []
+        self._answer: _Answer | None = None
+
+    def sent(self, data: bytes) -> Iterator[SentRequest]:
+        """Handle bytes of requests, and yield the requests that they complete."""
+        if not data or self._sent.their_state is h11.ERROR:
+            return
+        try:
+            self._sent.receive_data(data)
+            while isinstance(event := self._sent.next_event(), h11.Event):
+                match event:
+                    case h11.Request():
+                        headers = _decoded(event.headers.raw_items())
+                        method, target = event.method.decode("latin-1"), event.target.decode("latin-1")
+                        self._unfinished = SentRequest(self._number, self._count, method, target, headers)
+                        self._count += 1
+                    case h11.Data():
+                        self._body.append(bytes(event.data))
+                    case h11.EndOfMessage():
+                        assert self._unfinished is not None
+                        self._unfinished.body = b"".join(self._body)
+                        self._body.clear()
+                        self._open.append(self._unfinished)
+                        yield self._unfinished
+                        self._sent.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+                        self._sent.send(h11.EndOfMessage())
+                        if self._sent.our_state is h11.MUST_CLOSE:
+                            return
+                        self._sent.start_next_cycle()
+        except h11.RemoteProtocolError:
+            return
+
+    def received(self, data: bytes) -> None:
+        """Handle bytes of answers; none: the end of them, which may end an answer."""
+        while self._open:
+            if self._answer is None:
+                self._answer = _Answer(self._open[0].method.encode("latin-1"), 0)
+            outcome, data = self._answer.take(data)
+            if not self._answer.over:
+                return
+            self._open.popleft().answer = outcome
+            self._answer = None
+            if not data:
+                return
+
+
+def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from loadgen.client.gateway.command import program, running
 from loadgen.client.gateway.session import Door, Visiting
 from loadgen.client.gateway.users import UserBy
 from loadgen.client.traffic.run import Again
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from loadgen.client.gateway.command import Run
     from loadgen.client.session import Stop
     from loadgen.core.spec import RunSpec
     from loadgen.store.journal import Journal
@@ -40,6 +42,8 @@ class Sending:
     journal: Journal
     stop: Stop
     say: Callable[[str], None]
+    run: Run | None = None
+    """Starts the client's command; None: the shell does."""
 
 
 class Sender(Protocol):
@@ -82,6 +86,11 @@ class Visitors:
         """
         option = "--client" if isinstance(self.traffic, CommandTraffic) else "--listen"
         _check(spec, option)
+        if isinstance(self.traffic, ListenTraffic):
+            _check_only_here(spec, option)
+            _check_not_traced(spec, option)
+        elif spec.mode is ModeName.CLIENT:
+            program(self.traffic.client)
         if spec.load.shape.duration is not None and option == "--client":
             raise UsageError("--duration has no meaning with --client: the session ends with the command")
         self._door(spec)
@@ -99,7 +108,10 @@ class Visitors:
         )
         match self.traffic:
             case CommandTraffic(client=command):
-                visit = await visiting.command(command, sending.folder / OUTPUT)
+                output = sending.folder / OUTPUT
+                visit = await visiting.program(
+                    sending.run or (lambda url: running(command, url, output, sending.say))
+                )
             case ListenTraffic():
                 visit = await visiting.whoever_comes(load.shape.duration)
         return SessionEnd(iterations=0, interrupted=self._is_cut_short(sending), visit=visit)
@@ -135,6 +147,8 @@ class Rerun:
             UsageError: the specification has such a setting.
         """
         _check(spec, f"--from {self.run}")
+        _check_only_here(spec, f"--from {self.run}")
+        _check_not_traced(spec, f"--from {self.run}")
         if spec.load.shape.duration is not None:
             raise UsageError(
                 f"--duration has no meaning with --from {self.run}, which is sent once as a whole"
@@ -205,10 +219,16 @@ def _check(spec: RunSpec, option: str) -> None:
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"{name} has no meaning with {option}, which decides that itself")
+
+
+def _check_only_here(spec: RunSpec, option: str) -> None:
     if spec.runtime is Runtime.DOCKER:
         raise UsageError(f"{option} is for a server on this machine: not with --runtime docker")
+
+
+def _check_not_traced(spec: RunSpec, option: str) -> None:
     if spec.mode is ModeName.CLIENT:
         raise UsageError(
-            f"--trace {spec.mode} traces loadgen's own virtual users: not with {option}",
+            f"--trace {spec.mode} traces loadgen's own virtual users, or a program: not with {option}",
             advice="Leave out --trace.",
         )

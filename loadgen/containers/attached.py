@@ -21,6 +21,7 @@ from loadgen.client.transport import WireTransport
 from loadgen.containers import layout
 from loadgen.errors import EngineFault, ServerFault, UsageError
 from loadgen.modes.base import START_LIMIT, Served
+from loadgen.modes.listening import SETTLING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,6 +102,21 @@ class AttachedServer:
         """Return that the server exited; only the host knows how."""
         return "it ended" if await self._liveness.has_ended(DYING) else None
 
+    async def listens(self) -> None:
+        """Wait until a server without a boundary reports that it listens; no connection of ours shows it.
+
+        Raises:
+            ServerFault: it exited, or does not listen.
+        """
+        why = f"it did not listen within {START_LIMIT:g} s"
+        tap = Path(layout.TAP)
+        with anyio.move_on_after(START_LIMIT):
+            while not await self._liveness.has_ended(RETRY):
+                if tap.exists() and tap.read_bytes().endswith(b"\n"):
+                    return
+            why = "it exited"
+        raise ServerFault(f"the server to record did not start: {why}", advice=SEE_LOG)
+
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers.
 
@@ -122,6 +138,19 @@ class AttachedServer:
         raise ServerFault(f"the server to {mode} did not start: {why}", advice=SEE_LOG)
 
 
+class AttachedProcess(AttachedServer):
+    """A server without a boundary in another container; see :class:`loadgen.modes.base.RecordedServer`."""
+
+    async def served(self) -> Served:
+        """Return that nothing can be seen from outside."""
+        return Served([], database=False)
+
+    async def stop(self) -> None:
+        """Stop the server so that its recording is complete."""
+        await anyio.sleep(SETTLING)
+        await super().stop()
+
+
 class AttachedHost:
     """A running server at an address; see :class:`loadgen.modes.base.Host`."""
 
@@ -139,6 +168,21 @@ class AttachedHost:
         session.manifest.result.started.database = layout.DATABASE
         async with self._attached("record") as server:
             yield server
+        Path(layout.TAPE).rename(session.run.recording)
+
+    @asynccontextmanager
+    async def listening(self, session: Session) -> AsyncIterator[AttachedServer]:
+        """Attach to a recorded server that is traced as a whole, and move its recording into the run."""
+        started = session.manifest.result.started
+        started.database, started.bind = layout.DATABASE, layout.LISTENING_AT
+        address, liveness = await self._connected()
+        server = AttachedProcess(address, liveness)
+        try:
+            await server.listens()
+            yield server
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.transport.aclose()
         Path(layout.TAPE).rename(session.run.recording)
 
     @asynccontextmanager
@@ -166,7 +210,13 @@ class AttachedHost:
                 await server.transport.aclose()
 
     async def _attach(self, mode: str) -> AttachedServer:
-        """Connect to the server's liveness port, and wait until it is ready."""
+        """Connect to the server, and wait until it is ready."""
+        server = AttachedServer(*await self._connected())
+        await server.ready(mode)
+        return server
+
+    async def _connected(self) -> tuple[str, LivenessPipe]:
+        """Connect to the server's liveness port; return the address of the server, too."""
         connection = None
         with anyio.move_on_after(START_LIMIT):
             while connection is None:
@@ -181,9 +231,7 @@ class AttachedHost:
         # The name is resolved once: resolving it for each connection would use threads, which reorder
         # connections.
         address = f"{connection.getpeername()[0]}:{self._port}"
-        server = AttachedServer(address, LivenessPipe(connection))
-        await server.ready(mode)
-        return server
+        return address, LivenessPipe(connection)
 
     @property
     def _liveness_port(self) -> int:

@@ -47,7 +47,7 @@ async def bring_in(daemon: Daemon, container: Any, run: RunFolder, verification:
         if run.bodies.is_dir():
             folders.append(f"{name}/bodies")
         yield from ((folder, None) for folder in folders)
-        for path in (run.path / "run.json", run.transcript, run.recording):
+        for path in (run.path / "run.json", run.transcript, run.recording, run.client, run.client_log):
             if path.is_file():
                 yield f"{name}/{path.name}", path
         if run.bodies.is_dir():

@@ -121,6 +121,17 @@ class ContainerGroup:
         except ExceptionGroup as group:  # the first failure cancelled the others
             raise group.exceptions[0] from group
 
+    async def run_alone(self, driver: Any, hear: Callable[[str], None]) -> ContainerExits:
+        """Run a container that needs no server until it exits; *hear* receives each of its lines.
+
+        Raises:
+            MachineFault: Docker cannot start it, or stopped answering.
+        """
+        await self._hold(driver)
+        await self._daemon.call(lambda _: driver.start())
+        await self._daemon.lines(driver, hear)
+        return ContainerExits(driver=await self._daemon.wait(driver))
+
 
 class _Watch:
     """Watches a server and its driver until both have exited."""

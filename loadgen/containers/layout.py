@@ -4,7 +4,8 @@ Both ways to run containers use it: the Docker SDK reads it, and a test compares
 
 Recording: server and load generator are two containers on an internal network, which has no way out.
 Replaying: the server has no network at all, and the verifier joins its network namespace to reach its
-loopback. The volume holds the run; a replaying server can only read it.
+loopback. The volume holds the run; a replaying server can only read it. What needs no requests (a whole
+process, a client) is replayed by its verifier, in one container without network.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ HOME = "/loadgen"
 """Mount point of the volume; also the load generator's working directory, so runs are in ``runs/``."""
 TAPE = f"{HOME}/recording.bin"
 """Where a server records, until the load generator moves it into the folder of the run."""
+TAP = f"{HOME}/tap"
+"""Where a server whose whole process is traced reports that it listens."""
 APP = "/app"
 """Folder of the code of the server under test."""
 DATABASE = "/tmp/loadgen-app.db"  # noqa: S108 - in the container's own tmpfs, gone with it
@@ -41,6 +44,8 @@ engine forwards unknown names to the outside."""
 SERVER_ALIAS = "flask-record"
 """Name of the recorded server on its network."""
 
+LISTENING_AT = f"0.0.0.0:{HTTP_PORT}"
+"""Where servers listen in their containers."""
 RECORDED_AT = f"{SERVER_ALIAS}:{HTTP_PORT}"
 REPLAYED_AT = f"127.0.0.1:{HTTP_PORT}"
 """Address of the replayed server for its load generator."""
@@ -84,4 +89,6 @@ FLASK_RECORD = Service("flask-record", WORKER, "record", "rw", APP)
 RECORD = Service("record", WORKER, "record", "rw", HOME)
 FLASK_REPLAY = Service("flask-replay", WORKER, "none", "ro", APP)
 REPLAY = Service("replay", WORKER, "service:flask-replay", "rw", HOME)
-SERVICES = (FLASK_RECORD, RECORD, FLASK_REPLAY, REPLAY)
+REPLAY_ALONE = Service("replay-alone", WORKER, "none", "rw", HOME)
+"""Replays a whole process, or a client: nothing listens, and nobody connects."""
+SERVICES = (FLASK_RECORD, RECORD, FLASK_REPLAY, REPLAY, REPLAY_ALONE)

@@ -22,7 +22,7 @@ from loadgen.core.jobs import Drive, Serve
 from loadgen.core.spec import RecordTopology, to_json
 from loadgen.engine.retrace import chosen
 from loadgen.errors import Interrupted, RecordingFault, UsageError
-from loadgen.record import Recorded, begin
+from loadgen.record import Recorded, as_visited, begin
 from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ async def record(spec: RunSpec, folder: Path | None, stop: Stop, emit: Emit) -> 
         inside = _inside(session, given)
         emit(Stage(what="starting containers"))
         await _record(daemon, session, inside, listener, stop)
+        assert listener.end is not None
+        manifest.spec = as_visited(manifest.spec, listener.end)
     except BaseException as error:
         manifest.result.state = State.FAILED
         manifest.result.error = str(error) or type(error).__name__
         raise
     finally:
         run.save(manifest)
-    assert listener.end is not None
     if folder is None:
         run.make_latest()
     return Recorded(run, manifest, listener.end)
@@ -140,9 +141,11 @@ def _inside(session: Session, given: dict[str, str]) -> RunSpec:
         UsageError: the server's working directory does not exist in the containers.
     """
     cwd, words = _started(session.target)
+    load = session.spec.load
     return replace(
         session.spec,
         target=words,
+        load=replace(load, concurrency=load.concurrency or None),
         cwd=cwd,
         server_env=tuple(f"{name}={value}" for name, value in given.items()),
         traffic=carry.traffic(session),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from loadgen.containers import layout
+from loadgen.core.spec import ModeName
 from loadgen.engine import retrace
 from loadgen.engine.target import packages, resolve
 from loadgen.errors import RecordingFault
@@ -29,6 +30,8 @@ def serve(spec: RunSpec) -> NoReturn:
     Raises:
         UsageError: the server does not exist.
     """
+    if spec.mode is ModeName.PROCESS:
+        _serve_process(spec)
     target = resolve(spec.target, spec.cwd)
     tape = Path(layout.TAPE)
     tape.unlink(missing_ok=True)  # left by a failed session; the engine would append to it
@@ -39,6 +42,24 @@ def serve(spec: RunSpec) -> NoReturn:
     environment = retrace.environment({"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)})
     os.chdir(target.cwd or ".")
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+
+
+def _serve_process(spec: RunSpec) -> NoReturn:
+    """Do the same without a boundary: the load generator finds what the tap reports in the volume."""
+    target = resolve(spec.target, spec.cwd)
+    tape, tap = Path(layout.TAPE), Path(layout.TAP)
+    for left in (tape, tap):
+        left.unlink(missing_ok=True)
+    retrace.empty_recording(tape)
+    options = ["--bind", layout.LISTENING_AT, "--liveness", f"0.0.0.0:{layout.LIVENESS_PORT}"]
+    options += ["--import-from", target.import_from]
+    command = retrace.record_command(
+        tape, target.argv, options, stacks=spec.stacks, launcher=retrace.PROCESS, server=target.python
+    )
+    given = {"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)}
+    os.dup2(os.open(tap, os.O_CREAT | os.O_WRONLY, 0o600), 1)
+    os.chdir(target.cwd or ".")
+    os.execve(command[0], command, retrace.process_environment(given))  # noqa: S606 - no shell is wanted
 
 
 def serve_replay(path: Path | None) -> NoReturn:

@@ -16,7 +16,7 @@ from loadgen.containers.image import present
 from loadgen.core.events import Stage
 from loadgen.core.jobs import DriveReplay, ServeReplay
 from loadgen.core.judge import Judge
-from loadgen.core.spec import Runtime, VerifySpec, to_json
+from loadgen.core.spec import ModeName, Runtime, VerifySpec, to_json
 from loadgen.core.verdict import Database, Facts, Judgement, Reason, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.store import sealed
@@ -53,18 +53,29 @@ async def replay_once(
     log = folder / "server.log"
     memory = spec.topology.memory or layout.MEMORY
     limits = {"concurrency": manifest.concurrency, "memory": memory}
-    inside = VerifySpec(timeout=spec.timeout, ignore=spec.ignore)
+    mode = spec.mode_of(manifest.spec.mode, manifest.id)
+    alone = mode is not ModeName.BOUNDARY
+    inside = VerifySpec(timeout=spec.timeout, ignore=spec.ignore, mode=mode)
     async with ContainerGroup(daemon, image, **limits) as containers:
-        where = carry.inside(run)
-        server = await containers.create(layout.FLASK_REPLAY, to_json(ServeReplay(run=where)).decode())
-        job = DriveReplay(spec=inside, run=where, address=layout.REPLAYED_AT, log_calls=log_calls)
-        driver = await containers.create(layout.REPLAY, to_json(job).decode(), joined=server)
+        where, server = carry.inside(run), None
+        job = DriveReplay(
+            spec=inside, run=where, address=None if alone else layout.REPLAYED_AT, log_calls=log_calls
+        )
+        if alone:
+            driver = await containers.create(layout.REPLAY_ALONE, to_json(job).decode())
+        else:
+            server = await containers.create(layout.FLASK_REPLAY, to_json(ServeReplay(run=where)).decode())
+            driver = await containers.create(layout.REPLAY, to_json(job).decode(), joined=server)
         await carry.bring_in(daemon, driver, run, folder)
         try:
-            ends = await containers.run(server, driver, listener.hear, Stop())
+            if server is None:
+                ends = await containers.run_alone(driver, listener.hear)
+            else:
+                ends = await containers.run(server, driver, listener.hear, Stop())
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(COLLECT_LIMIT):
-                await daemon.save_log(server, log)
+                if server is not None:
+                    await daemon.save_log(server, log)
                 await carry.keep_stderr(daemon, driver, folder / "client.log")
                 reached = await carry.bring_out_verification(daemon, driver, run, folder)
     error = exits.fault(

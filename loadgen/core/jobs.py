@@ -56,11 +56,12 @@ class Drive(_Job, frozen=True, kw_only=True, tag="drive"):
 
 
 class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
-    """In a container: verify the replayed server at an address."""
+    """In a container: verify the replayed server at an address, or replay here what needs no requests."""
 
     spec: VerifySpec
     run: str | None = None
-    address: str
+    address: str | None
+    """None: the replay needs no requests, and runs here."""
     log_calls: int | None = None
     """Replay once, and log the calls of this request."""
 

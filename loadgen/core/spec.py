@@ -423,8 +423,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             (),
-            "The server to record: a script (serve.py), an application or factory (module:app), or a command "
-            "after -- (-- gunicorn shop:app). Default: the bundled demo server.",
+            "The server to record: a script (serve.py), an application or factory (module:app), a command "
+            "after -- (-- gunicorn shop:app), or folders with server and client (test.py and client.py). "
+            "Default: the bundled demo server.",
             "TARGET",
         ),
     ] = ()
@@ -506,8 +507,6 @@ class RunSpec(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         docker = self.topology.runtime is Runtime.DOCKER
-        if docker and self.mode is not ModeName.BOUNDARY:
-            raise UsageError(f"--trace {self.mode} works only on this machine, not with --runtime docker")
         if docker and self.python is not None:
             raise UsageError(
                 "--python works only on this machine: with --runtime docker, the image has the Python",

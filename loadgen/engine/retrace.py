@@ -259,6 +259,15 @@ def process_environment(server: Mapping[str, str]) -> dict[str, str]:
     return environment({**needed, **server})
 
 
+def program_environment(program: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a client that is a program: with a tap, and with our workarounds.
+
+    It writes no bytecode, for the same reason.
+    """
+    needed = {"RETRACE_MODULES_PATH": str(TRACED / "overlay_client"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment({**needed, **program})
+
+
 def finished(recording: Path) -> int:
     """Return the number of finished requests in *recording*, by searching its bytes."""
     with recording.open("rb") as file:

@@ -95,13 +95,16 @@ class Session:
 
 
 class Host(Protocol):
-    """Where servers with a request boundary run."""
+    """Where servers run."""
 
     def record(self, session: Session) -> AbstractAsyncContextManager[BoundaryServer]:
         """Run the session's server under the recording engine, with an empty database.
 
         Sets ``manifest.result.started``.
         """
+
+    def listening(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the session's server as a process that is traced as a whole, with its sockets."""
 
     aligns: bool
     """Whether its replays run the current code, so that calls may be aligned."""

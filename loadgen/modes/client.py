@@ -27,6 +27,7 @@ from loadgen.core.transcript import FailedIteration, decode
 from loadgen.engine import retrace
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, RecordingFault
+from loadgen.modes import program
 from loadgen.store.code_digests import changed
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class ClientMode:
         Raises:
             EngineFault: that process crashed, or ended before the session did.
         """
+        if program.traces_program(session.spec):
+            return await program.fire(session, url, journal, stop, emit)
         run = session.run
         retrace.empty_recording(run.client)
         spec = replace(absolute(session.spec, lambda path: str(Path(path).resolve())), server_env=())
@@ -122,6 +125,9 @@ class ClientMode:
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
         """Replay the client, and compare each of its events with the recorded event in the same position."""
+        if program.traces_program(replaying.manifest.spec):
+            await program.replay(replaying, events, journal)
+            return
         run, log = replaying.run, replaying.folder / "client.log"
 
         def command(liveness: Sequence[str]) -> list[str]:
@@ -244,7 +250,9 @@ class _Lockstep:
     async def _died(self) -> LoadgenError:
         how = await self._process.exit_report(END_LIMIT) or "it emitted nothing more"
         what = f"the replayed client ended after {self._events} events: {how}"
-        if edited := changed(self._replaying.manifest.client_sources):
+        if not self._replaying.manifest.image and (
+            edited := changed(self._replaying.manifest.client_sources)
+        ):
             return RecordingFault(
                 f"{', '.join(edited)} changed after the recording; {what}",
                 advice="If the change is wanted, record again.",

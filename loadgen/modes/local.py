@@ -24,21 +24,23 @@ from loadgen.engine import folders, interpreter, retrace
 from loadgen.engine.elsewhere import settled_elsewhere
 from loadgen.engine.log import last_words
 from loadgen.engine.scratch import new_database, recorded
-from loadgen.engine.sessions import listening
+from loadgen.engine.sessions import listening as ports_of
 from loadgen.engine.target import packages
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, RecordingFault, ServerFault
 from loadgen.modes.base import ALIGNMENT, START_LIMIT, Served
+from loadgen.modes.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from loadgen.core.classification import Row
     from loadgen.core.debug_plan import DebugPlan
     from loadgen.core.relocation import Relocation
     from loadgen.core.spec import RunSpec
     from loadgen.engine.interpreter import Interpreter
-    from loadgen.modes.base import Session
+    from loadgen.modes.base import RecordedServer, Session
     from loadgen.store.manifest import Manifest
     from loadgen.store.run_folder import RunFolder
 
@@ -135,7 +137,7 @@ class LocalServer:
             return ServerFault(
                 f"{what}: it exited without serving a request: {how}", advice=f"{SERVERS} {see}"
             )
-        others = [port for port in listening(self._process.pid) if port != self._port]
+        others = [port for port in ports_of(self._process.pid) if port != self._port]
         if others:
             ports = ", ".join(map(str, others))
             return ServerFault(
@@ -165,6 +167,10 @@ class LocalHost:
         self._environment = dict(environment or {})
         self._debug = debug
         self.reaches = reaches
+
+    def listening(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the session's server as a process that is traced as a whole; its database is deleted, too."""
+        return listening(session)
 
     @asynccontextmanager
     async def record(self, session: Session) -> AsyncIterator[LocalServer]:

@@ -1,8 +1,7 @@
 """The process mode: a server whose sockets, threads and scheduling are on its tape, replayed alone.
 
-While recording, the server opens its own sockets. No readiness probe is on the tape: the tap reports that the
-kernel accepts connections, and the first connection is that of a virtual user. There is no boundary, so the
-order in which requests entered the application is unknown.
+While recording, the server opens its own sockets (:mod:`loadgen.modes.listening`). There is no boundary, so
+the order in which requests entered the application is unknown.
 
 Nothing listens in the replay: its requests come from the tape, and a tap reports what it would send. Each
 answer is compared completely with the transcript, because even ``Date`` comes from the tape. The order in
@@ -13,8 +12,6 @@ from __future__ import annotations
 
 import base64
 import signal
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,106 +21,42 @@ from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import PROCESS
 from loadgen.core.spec import BUNDLED, ModeName
 from loadgen.engine import interpreter, retrace
-from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, ServerFault
-from loadgen.modes.base import START_LIMIT, Served
 from loadgen.modes.boundary import fire_here
 from loadgen.store.code_digests import changed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.exchange import Outcome
     from loadgen.core.transcript import Reader
-    from loadgen.modes.base import Session
+    from loadgen.modes.base import Host, RecordedServer, Session
     from loadgen.modes.replaying import Replaying
     from loadgen.store.journal import Journal
     from loadgen.store.run_folder import RunFolder
 
 
-SETTLING = 0.75
-"""Seconds between the last answer and the stop of a server. The engine ends its replay at the signal,
-whatever its threads still have to do, so the last answer would be missing. And it records a signal only if
-that interrupts a call: Flask's server waits in one for half a second at a time."""
-
-
-class _Server:
-    """A listening server; see :class:`loadgen.modes.base.RecordedServer`."""
-
-    def __init__(self, process: TracedProcess, url: str, database: Path) -> None:
-        self.url = url
-        self.ended = process.ended
-        self.exit_report = process.exit_report
-        self._process = process
-        self._database = database
-
-    async def served(self) -> Served:
-        """Return what can be seen from outside.
-
-        Raises:
-            EngineFault: the server is gone.
-        """
-        if self._process.code is not None:
-            raise EngineFault(
-                f"the recorded server crashed: {await self._process.exit_report()}",
-                advice="The engine sometimes crashes when it records concurrent threads of a whole process. "
-                f"See {self._process.log}, and docs/replay-modes.md.",
-            )
-        return Served([], self._database.exists())
-
-    async def stop(self) -> None:
-        """Stop the server so that its recording is complete.
-
-        Raises:
-            EngineFault: it crashed, or did not exit.
-        """
-        await anyio.sleep(SETTLING)
-        self._process.interrupt()
-        how = await self._process.exit_report(END_LIMIT)
-        if how is None:
-            raise EngineFault(
-                f"the recorded server did not stop within {END_LIMIT:g} s, so its recording is not complete"
-            )
-        if not self._process.ended_well:
-            raise EngineFault(f"the recorded server failed at its end: {how}")
-
-
 class ProcessMode:
-    """See :class:`loadgen.modes.base.Mode`; its server runs on this machine."""
+    """See :class:`loadgen.modes.base.Mode`; its replay runs on this machine, wherever it was recorded."""
 
     name = ModeName.PROCESS
     terms = PROCESS
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def tape(self, run: RunFolder) -> Path:
         """Return the server's recording."""
         return run.recording
 
-    @asynccontextmanager
-    async def record(self, session: Session) -> AsyncIterator[_Server]:
-        """Run the server under the recording engine; its database is deleted afterwards."""
-        spec, run, target = session.spec, session.run, session.target
-        started = session.manifest.result.started
-        started.database = new_database()
-
-        def command(options: Sequence[str]) -> list[str]:
-            return retrace.record_command(
-                run.recording.resolve(),
-                target.argv,
-                [*options, "--import-from", target.import_from],
-                stacks=spec.stacks,
-                launcher=retrace.PROCESS,
-                server=target.python,
-            )
-
-        given = retrace.chosen(spec.server_env)
-        environment = retrace.process_environment({"DB_FILE": started.database, **given})
-        with recorded(run.recording, started.database):
-            async with traced(command, environment, run.log, started.cwd) as process:
-                url = f"http://127.0.0.1:{await _port(process)}"
-                yield _Server(process, url, Path(started.database))
+    def record(self, session: Session) -> AbstractAsyncContextManager[RecordedServer]:
+        """Run the server under the recording engine."""
+        return self._host.listening(session)
 
     async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in this process."""
@@ -131,18 +64,20 @@ class ProcessMode:
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
         """Replay the server, and compare the answers that it would send with the recorded ones."""
+        started = replaying.manifest.result.started
+
+        bind = ("--bind", started.bind) if started.bind else ()
 
         def command(options: Sequence[str]) -> list[str]:
             return retrace.replay_command(
                 replaying.run.recording.resolve(),
-                options,
+                [*options, *bind],
                 launcher=retrace.PROCESS,
                 server=interpreter.at(replaying.moved.python),
                 demo=BUNDLED in started.argv,
             )
 
         start = retrace.recorded_start(replaying.run.recording)
-        started = replaying.manifest.result.started
         async with traced(command, start.environment, replaying.log, started.cwd) as process:
             answers = _Answers(process, replaying.timeout)
             async with replaying.timed(journal):
@@ -174,16 +109,6 @@ class ProcessMode:
                 raise fault
             if events.ended:
                 journal.end([], replaying.requests)
-
-
-async def _port(process: TracedProcess) -> int:
-    line: bytes | None = None
-    with anyio.move_on_after(START_LIMIT):
-        line = await anext(process.lines(), None)
-    if line is None:
-        how = await process.exit_report() or f"it did not listen within {START_LIMIT:g} s"
-        raise ServerFault(f"the server to record did not start: {how}", advice=f"See {process.log}.")
-    return int(line.split()[1])
 
 
 class _Answers:
@@ -275,7 +200,7 @@ async def _fault(
         )
     if not wrong:
         return None
-    if edited := changed(replaying.manifest.sources):
+    if not replaying.manifest.image and (edited := changed(replaying.manifest.sources)):
         return ServerFault(
             f"the server's code changed after the recording ({', '.join(edited[:3])}), and:\n"
             + "\n".join(wrong),

@@ -57,7 +57,7 @@ _REPLAYED = {
 _COMPARED = {
     "boundary": "status, headers, body bytes",
     "process": "status, all headers, body bytes",
-    "client": "status, all headers, body bytes; the requests sent, and their times",
+    "client": "status, all headers, body bytes; the requests sent, and the times of loadgen's own users",
 }
 
 

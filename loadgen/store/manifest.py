@@ -49,6 +49,8 @@ class Started(_Part, kw_only=True):
     """Folder of the application's code; empty for the bundled server."""
     cwd: str = ""
     """Working directory, for recording and replay; empty: any."""
+    bind: str = ""
+    """Address that a server traced as a whole was given, on which what it does depends; empty: none."""
     database: str = ""
     """Path of its database; it must not exist when the run is verified."""
     directory: str = ""

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings
+from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings, tap
 
 
 def main(argv: list[str]) -> None:
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--engine-alone", action="store_true", help="leave all of them open")
     parser.add_argument("--reach", type=json.loads, metavar="JSON", help="collect lines; own packages")
     parser.add_argument("--debug", type=json.loads, default={}, metavar="JSON", help="debug a request")
+    parser.add_argument("--tap", action="store_true", help="copy what sockets send and receive to stdout")
     options = parser.parse_args(argv[:split])
 
     settings.CURRENT.socket_fd = options.socket_fd
@@ -66,18 +67,26 @@ def main(argv: list[str]) -> None:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
     _hold_to(options.liveness_fd, options.liveness)
-    # A recording is complete only if the server exits by itself, so SIGTERM is handled like SIGINT.
-    # (Process 1 of a container would ignore a signal without a handler.)
-    records = "--format" in argv[split:]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler if records else liveness.leaving())
+    _stop_by_signals(records="--format" in argv[split:])
     moved.install()
     gaps.close()
+    if options.tap:
+        tap.open_for_program()
     if options.reach is not None:
         reached.begin(options.reach)
     if options.debug:
         debug.begin(options.debug)
     engine.run(argv[split + 1 :], options.import_from)
+
+
+def _stop_by_signals(*, records: bool) -> None:
+    """Handle SIGTERM like SIGINT, because a recording is complete only if the server exits by itself.
+
+    Process 1 of a container would ignore a signal without a handler.
+    """
+    stop = signal.default_int_handler if records else liveness.leaving()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 def _hold_to(descriptor: int | None, address: str) -> None:

@@ -94,10 +94,13 @@ class _Driver:
     """The process in another container that drives this server."""
 
     def __init__(self, address: str) -> None:
-        import socket  # noqa: PLC0415 - only here: what is imported before the engine starts is not traced
+        import _socket  # noqa: PLC0415 - not socket: its classes would be built on what is not traced yet
 
         host, _, port = address.rpartition(":")
-        listener = socket.create_server((host, int(port)), backlog=1)
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        listener.listen(1)
         listener.settimeout(ALONE)
         self._accept, self._close = listener._accept, listener.close  # type: ignore[attr-defined]
         self._read, self._write, self._set_blocking = os.read, os.write, os.set_blocking

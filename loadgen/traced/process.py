@@ -13,7 +13,7 @@ import gc
 import signal
 import sys
 
-from loadgen.traced import engine, liveness, tap
+from loadgen.traced import engine, liveness, settings, tap
 
 
 def main(argv: list[str]) -> None:
@@ -21,14 +21,22 @@ def main(argv: list[str]) -> None:
     split = argv.index("--")
     parser = argparse.ArgumentParser(prog="python -m loadgen.traced.process", description=__doc__)
     parser.add_argument("--liveness-fd", type=int, help="pipe whose end means: stop, the parent is gone")
+    parser.add_argument("--liveness", metavar="HOST:PORT", help="address whose first connection is the same")
+    parser.add_argument("--bind", metavar="HOST:PORT", help="address for Flask's server; else a free port")
     parser.add_argument("--import-from", metavar="DIR", help="put first on sys.path")
     options = parser.parse_args(argv[:split])
     # A stop must complete the recording, even if a background parent ignores the signal.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     tap.open_tap()
     gc.disable()
+    if options.bind:
+        host, _, port = options.bind.rpartition(":")
+        settings.CURRENT.bind = (host, int(port))
     if options.liveness_fd is not None:
         liveness.hold_to_pipe(options.liveness_fd)
+    if options.liveness:
+        liveness.hold_to_connection(options.liveness)
     engine.run(argv[split + 1 :], options.import_from)
 
 

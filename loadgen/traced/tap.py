@@ -6,6 +6,8 @@ It writes one line per event to the original standard output (other output goes 
     While recording: the kernel accepts connections from now on, so no readiness probe is needed.
 ``< N BASE64``, ``> N BASE64``, ``. N``
     In the replay: socket *N* received these bytes, would have sent these bytes, or sends no more.
+``left N BASE64``
+    In the replay of a program that is a client: an error ended one of its threads that is ours, as JSON.
 
 The functions are ``system_wrap`` of the overlay: each gets the original and the engine's ``system``, and
 returns what replaces it.
@@ -14,15 +16,22 @@ returns what replaces it.
 from __future__ import annotations
 
 import base64
+import gc
 import inspect
 import itertools
+import json
 import os
+import sys
+import threading
 import weakref
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any
 
+from loadgen.traced import settings
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     Tell = Callable[..., None]
 
@@ -32,6 +41,36 @@ def open_tap() -> None:
     descriptor = os.dup(1)
     os.dup2(2, 1)
     _Tap.tell = staticmethod(_writer(descriptor))
+
+
+def open_for_program() -> None:
+    """Do the same for a program that is a client, and also report where its replay leaves the tape.
+
+    The garbage collector is off, because it would run at a point that differs in a replay.
+    """
+    open_tap()
+    gc.disable()
+    before, dumps, tell = sys.excepthook, json.dumps, _Tap.tell
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        for left in _causes(error):
+            if stack := getattr(left, "stack", None):
+                told = {"code": getattr(left, "code", ""), "why": str(left), "stack": [*stack]}
+                tell(b"left", hook, dumps(told).encode())
+                break
+        before(kind, error, trace)
+
+    sys.excepthook = hook
+    threading.excepthook = lambda told: hook(
+        told.exc_type, told.exc_value or told.exc_type(), told.exc_traceback
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error* and its causes, the first cause first."""
+    if error is not None:
+        yield from _causes(error.__cause__ or error.__context__)
+        yield error
 
 
 def _nobody(*_: object) -> None:
@@ -61,12 +100,13 @@ def _writer(descriptor: int) -> Tell:
 
 
 def run_simple(target: Callable[..., None], _: Any) -> Callable[..., None]:
-    """``werkzeug.serving.run_simple``: on a free port of this machine, without reloader and debugger."""
+    """``werkzeug.serving.run_simple``: at our address, without reloader and debugger."""
     parameters = inspect.signature(target)
 
     def serve(*args: Any, **kwargs: Any) -> None:
         given = parameters.bind(*args, **kwargs)
-        given.arguments.update(hostname="127.0.0.1", port=0, use_reloader=False, use_debugger=False)
+        host, port = settings.CURRENT.bind or ("127.0.0.1", 0)
+        given.arguments.update(hostname=host, port=port, use_reloader=False, use_debugger=False)
         target(*given.args, **given.kwargs)
 
     return serve

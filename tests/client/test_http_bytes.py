@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadgen.client.http_bytes import TappedConnection
+from loadgen.client.http_bytes import SendingConnection, TappedConnection
 from loadgen.core.exchange import Failure, Outcome, Response
 
 
@@ -95,3 +95,40 @@ def test_what_is_no_http_is_a_failure() -> None:
     (failure,) = connection.sent(b"no http\r\n\r\n")
     assert isinstance(failure, Failure)
     assert failure.seq == 3
+
+
+POST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nX-A: 1\r\n\r\nabc"
+GET = b"GET /c HTTP/1.1\r\nHost: h\r\n\r\n"
+FOUND = b"HTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_a_client_sent_and_got(size: int) -> None:
+    """Requests are complete with their bodies, and answers belong to them, however the bytes arrive."""
+    one = SendingConnection(4)
+    sent = [
+        request
+        for data in (POST, GET)
+        for at in range(0, len(data), size)
+        for request in one.sent(data[at : at + size])
+    ]
+    assert [(request.connection, request.index, request.target, request.body) for request in sent] == [
+        (4, 0, "/a?b", b"abc"),
+        (4, 1, "/c", b""),
+    ]
+    assert sent[0].headers == (("Host", "h"), ("Content-Length", "3"), ("X-A", "1"))
+    answers = FOUND + FOUND[:-1]
+    for at in range(0, len(answers), size):
+        one.received(answers[at : at + size])
+    assert sent[0].answer == Response(0, 200, (("Content-Length", "2"),), b"ok", reason="Fine")
+    assert sent[1].answer is None
+    one.received(b"")
+    assert isinstance(sent[1].answer, Failure)
+
+
+def test_a_connection_that_is_not_http() -> None:
+    """It has no requests, and does not disturb."""
+    one = SendingConnection(1)
+    assert list(one.sent(b"\x16\x03\x01 hello")) == []
+    assert list(one.sent(b"more")) == []
+    one.received(b"\0")

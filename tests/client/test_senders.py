@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from loadgen.client.gateway.command import program
 from loadgen.client.plan import decided, plan
 from loadgen.client.senders import address_of
 from loadgen.core.pacing import Shape
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = RunSpec(traffic=CommandTraffic(client="curl {url}"))
+DOCKER = RecordTopology(runtime=Runtime.DOCKER)
 LISTEN = RunSpec(traffic=ListenTraffic(listen="8080"))
 
 
@@ -67,8 +69,6 @@ def test_no_address(text: str) -> None:
         ({"load": Load(iterations=3)}, "--iterations"),
         ({"load": Load(shape=Shape(10, 1))}, "--ramp-up"),
         ({"load": Load(shape=Shape(10, 0, 5))}, "--rate"),
-        ({"topology": RecordTopology(runtime=Runtime.DOCKER)}, "--runtime docker"),
-        ({"mode": ModeName.CLIENT}, "--trace client"),
         ({"gateway": GatewaySpec(user_by="path:x")}, "--user-by"),
     ],
 )
@@ -76,6 +76,30 @@ def test_options_that_make_no_sense(spec: RunSpec, change: dict[str, object], sa
     """Options that the client decides, or that are impossible, are refused by name."""
     with pytest.raises(UsageError, match=says):
         decide(replace(spec, **change))
+
+
+@pytest.mark.parametrize("change", [{"topology": DOCKER}, {"mode": ModeName.CLIENT}])
+def test_an_open_port_is_only_here(change: dict[str, object]) -> None:
+    """A program can be traced, and can run in the container; who comes to a port can do neither."""
+    decide(replace(COMMAND, **change))
+    with pytest.raises(UsageError, match=r"--runtime docker|--trace client"):
+        decide(replace(LISTEN, **change))
+
+
+@pytest.mark.parametrize(
+    "command", ["python a.py | tee b", "cd x && python a.py", "python 'a", "A=1", "a > b"]
+)
+def test_a_traced_client_is_one_program(command: str) -> None:
+    """A shell's line is refused, before anything is started."""
+    traffic = CommandTraffic(client=command)
+    with pytest.raises(UsageError, match="--client"):
+        decide(replace(COMMAND, traffic=traffic, mode=ModeName.CLIENT))
+    decide(replace(COMMAND, traffic=traffic))
+
+
+def test_variables_of_a_program() -> None:
+    """They come before its words, as in a shell."""
+    assert program("A=1 B='x y' python a.py C=2") == (["A=1", "B=x y"], ["python", "a.py", "C=2"])
 
 
 def test_a_duration() -> None:

@@ -64,7 +64,7 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
         server_env=tuple(draw(st.lists(st.builds("{}={}".format, NAMES, NAMES), max_size=2))),
         stacks=draw(st.booleans()),
         schedule=draw(st.sampled_from([None, Schedule.PARALLEL])),
-        mode=ModeName.BOUNDARY if docker else draw(st.sampled_from(ModeName)),
+        mode=draw(st.sampled_from(ModeName)),
         topology=topology,
     )
 
@@ -117,10 +117,7 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
         ({"engine_alone": True, "mode": ModeName.CLIENT}, "--engine-alone"),
         ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),
         ({"mode": ModeName.PROCESS, "schedule": Schedule.TURNS}, "--schedule turns"),
-        (
-            {"mode": ModeName.CLIENT, "topology": RecordTopology(runtime=Runtime.DOCKER)},
-            "not with --runtime docker",
-        ),
+        ({"engine_alone": True, "topology": RecordTopology(runtime=Runtime.DOCKER)}, "--engine-alone"),
     ],
 )
 def test_contradictions_cannot_be_built(fields: dict[str, Any], says: str) -> None:

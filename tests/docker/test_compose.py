@@ -31,6 +31,30 @@ def answer():
 
 app.run()
 """
+STEADY = """
+import time
+from flask import Flask
+app = Flask(__name__)
+
+@app.get("/<path:what>")
+def answer(what):
+    return {"at": time.time(), "what": what}
+
+if __name__ == "__main__":
+    app.run()
+"""
+CLIENT = """
+import os, time, urllib.request
+for number in range(3):
+    print(urllib.request.urlopen(f"{os.environ['SERVER_URL']}/{time.time()}").read())
+"""
+SCENARIO = """
+from loadgen import User, scenario
+
+@scenario(concurrency=1, iterations=4)
+async def look(user: User) -> None:
+    await user.http.get("/a")
+"""
 
 
 @dataclass
@@ -98,6 +122,30 @@ def test_record_and_replay_again_and_again(compose: Compose, engine: Any) -> Non
         )
     }
     assert states == {"flask-record": 0, "record": 0, "flask-replay": 0, "replay": 0}
+
+
+def test_a_folder_and_other_modes(compose: Compose, tmp_path: Path) -> None:
+    """Server and client come from APP; a traced client, and a whole process, are replayed alone."""
+    for part in ("compose", "loadgen", "server_app"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".dockerignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "compose" / "app" / "app.py").write_text(STEADY)
+    (tmp_path / "compose" / "app" / "test.py").write_text(CLIENT)
+    (tmp_path / "compose" / "app" / "load.py").write_text(SCENARIO)
+    compose.folder = tmp_path
+    for settings, requests, replay in (
+        ({"TARGET": "/app"}, 3, "replay-alone"),
+        ({"CLIENT": "SERVER_URL={url} python /app/test.py"}, 3, "replay"),
+        ({"SCENARIO": "/app/load.py", "TRACE": "process", "CONCURRENCY": "1"}, 4, "replay-alone"),
+    ):
+        compose.settings = {"TARGET": "/app/app.py", **settings}
+        code, said = compose.up("record", "--build")
+        assert code == 0, said
+        assert f"recorded   {requests} requests" in said
+        code, said = compose.up(replay)
+        assert code == 0, said
+        assert f"IDENTICAL  All {requests} answers" in said
 
 
 def test_exit_codes_propagate(compose: Compose, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from loadgen.modes.base import Mode
 
 CLIENT = ClientMode(LocalHost())
-PROCESS = ProcessMode()
+PROCESS = ProcessMode(LocalHost())
 LARGE = b"x" * 100_000
 STORY: tuple[tuple[Event, float], ...] = (
     (Request(1, 0, "GET", "/a", ()), 0.1),

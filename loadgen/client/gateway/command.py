@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
+import shlex
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from anyio.abc import Process
@@ -29,8 +34,44 @@ OUTPUT_LIMIT = 1.0
 """Seconds to read the rest of an exited client's output, because its children may keep the pipe open."""
 
 
-class Command:
+class RunningClient(Protocol):
     """A running client."""
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None while it runs."""
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+
+
+Run = Callable[[str], "AbstractAsyncContextManager[RunningClient]"]
+"""Starts a client of the server at a URL, and ends it afterwards."""
+_SHELL = re.compile(r"[|&;<>()`$]")
+
+
+def program(command: str) -> tuple[list[str], list[str]]:
+    """Return the variables that *command* sets, and its words.
+
+    Raises:
+        UsageError: it is more than one program with its arguments.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--client {command}: {error}") from error
+    variables = list(takewhile(re.compile(r"[A-Za-z_]\w*=").match, words))
+    words = words[len(variables) :]
+    if not words or _SHELL.search(re.sub(r"'[^']*'", "", command)):
+        raise UsageError(
+            f"--trace client traces one Python program, and --client {command} is not one",
+            advice="Give a script: --client 'python client.py'",
+        )
+    return variables, words
+
+
+class Command:
+    """A client that the shell runs; see :class:`RunningClient`."""
 
     def __init__(self, process: Process) -> None:
         self._process = process

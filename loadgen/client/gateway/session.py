@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from loadgen.client.gateway.command import running
 from loadgen.client.gateway.listener import LOCAL, LOOK_EVERY, Gateway
 from loadgen.core.events import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from loadgen.client.gateway.command import Run
     from loadgen.client.gateway.users import UserBy
     from loadgen.client.recording import Recorder
     from loadgen.client.session import Stopping
@@ -51,15 +50,15 @@ class Visiting:
         self._stop = stop
         self._say = say
 
-    async def command(self, command: str, output: Path) -> Visit:
-        """Run *command* as the client, until it exits; its output also goes to the file *output*.
+    async def program(self, run: Run) -> Visit:
+        """Have *run* start the client, and wait until it exits.
 
         Raises:
             UsageError: the gateway cannot listen, or there is no shell.
         """
         async with self._gateway.listening(self._door.host, self._door.port) as url:
             self._warn(url)
-            async with running(command, url, output, self._say) as client:
+            async with run(url) as client:
                 while client.code is None and not self._is_over():
                     with anyio.move_on_after(LOOK_EVERY):
                         await client.ended()

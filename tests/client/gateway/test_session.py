@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from loadgen.client.gateway.command import running
 from loadgen.client.gateway.session import Door, Visiting
 from loadgen.client.session import Stop
 from loadgen.core.exchange import Response
@@ -21,6 +22,8 @@ from tests.client.raw_server import OK, Received, raw_server
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from loadgen.core.events import Visit
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +47,9 @@ class Session:
         self.visiting = Visiting(url, journal, door, timeout=5, stop=self.stop, say=self.said.append)
         self.output = folder / "client.log"
 
+    async def command(self, command: str) -> Visit:
+        return await self.visiting.program(lambda url: running(command, url, self.output, self.said.append))
+
 
 @asynccontextmanager
 async def session(folder: Path, door: Door = LOOPBACK) -> AsyncIterator[Session]:
@@ -59,7 +65,7 @@ async def session(folder: Path, door: Door = LOOPBACK) -> AsyncIterator[Session]
 async def test_a_command(tmp_path: Path) -> None:
     """It finds the gateway in {url} and LOADGEN_URL; its output and exit code are kept, not judged."""
     async with session(tmp_path) as here:
-        visit = await here.visiting.command(CLIENT, here.output)
+        visit = await here.command(CLIENT)
     assert (visit.exit_code, here.journal.requests, visit.most_open) == (3, 2, 1)
     assert sorted(here.said) == ["200", "café", "ok"]
     assert sorted(here.output.read_text("utf-8").splitlines()) == ["200", "café", "ok"]
@@ -70,7 +76,7 @@ async def test_a_command(tmp_path: Path) -> None:
 async def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
     """The shell's message is the client's output."""
     async with session(tmp_path) as here:
-        visit = await here.visiting.command("no-such-client {url}", here.output)
+        visit = await here.command("no-such-client {url}")
     assert (visit.exit_code, here.journal.requests) == (127, 0)
     assert "no-such-client" in here.said[0]
 
@@ -86,7 +92,7 @@ async def test_a_command_that_is_stopped(tmp_path: Path) -> None:
 
         group.start_soon(stop)
         with anyio.fail_after(10):
-            visit = await here.visiting.command("sleep 1000 & echo begun; sleep 1000", here.output)
+            visit = await here.command("sleep 1000 & echo begun; sleep 1000")
     assert visit.exit_code is None
 
 
@@ -97,7 +103,7 @@ async def test_what_a_client_leaves_open_is_answered(tmp_path: Path) -> None:
             'import os, socket, urllib.parse as p; u = p.urlsplit(os.environ["LOADGEN_URL"]); '
             's = socket.create_connection((u.hostname, u.port)); s.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")'
         )
-        await here.visiting.command(f"{sys.executable} -c '{send}'", here.output)
+        await here.command(f"{sys.executable} -c '{send}'")
     assert (here.journal.requests, here.journal.statuses) == (1, {200: 1})
 
 
