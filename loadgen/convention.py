@@ -20,10 +20,10 @@ from loadgen.client.gateway.command import URL
 from loadgen.containers import layout
 from loadgen.core.events import Note
 from loadgen.core.spec import BUNDLED, CommandTraffic, ModeName, Runtime, ScenarioTraffic
+from loadgen.discovery import ENVIRONMENTS
 from loadgen.engine.environments import with_requirements
 from loadgen.engine.interpreter import activated, chosen, own
 from loadgen.errors import UsageError
-from loadgen.discovery import ENVIRONMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
