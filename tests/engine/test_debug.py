@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engine.editor import Editor
 from tests.engine.terminal import PROMPT, Typed
 from tests.engine.test_command_line import run
 
@@ -109,6 +111,34 @@ def test_a_session_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     code, said = person.end()
     assert (code, "IDENTICAL" in said) == (0, True), person.all
     assert not (shop.path / "runs" / "latest" / "verify").exists()
+
+
+def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Typed]) -> None:
+    """By the adapter for editors: lines, variables and values are those of the recording."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    person = debug("--request", "9", "--dap", str(port))
+    editor = Editor(port)
+    named = SHOP.splitlines().index('    name = row["name"]') + 1
+    editor.attach({str(shop.path / "serve.py"): [named]})
+    thread, frame = editor.stopped()
+    assert frame["name"] == "items"
+    editor.ask("next", threadId=thread)
+    thread, frame = editor.stopped()
+    now = float(editor.variables(frame)["now"])
+    assert float(editor.evaluate("time.time()", frame)) == now
+    editor.ask("continue", threadId=thread)
+    thread, frame = editor.stopped()
+    assert (frame["name"], frame["line"]) == ("named", named)
+    editor.ask("next", threadId=thread)
+    thread, frame = editor.stopped()
+    seen = editor.variables(frame)
+    assert f"__getitem__('name') = {seen['name']}" in seen["row"]
+    editor.ask("setBreakpoints", source={"path": str(shop.path / "serve.py")}, breakpoints=[])
+    editor.ask("continue", threadId=thread)
+    code, said = person.end()
+    editor.close()
+    assert (code, "IDENTICAL" in said) == (0, True), person.all
 
 
 def test_it_stops_where_a_request_leaves_the_tape(shop: Bench, debug: Callable[..., Typed]) -> None:
