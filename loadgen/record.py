@@ -235,7 +235,8 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
 def _nothing(end: SessionEnd) -> str:
     """Return why there is no request."""
     if end.visit is None:
-        return "nothing was recorded: the scenario issued no request"
+        failed = "".join(f"; {count} x {what}" for what, count in end.errors.items())
+        return f"nothing was recorded: the scenario issued no request{failed}"
     refused = "".join(f"; {count} refused: {why}" for why, count in end.visit.refused.items())
     code = "" if end.visit.exit_code is None else f" and ended with exit code {end.visit.exit_code}"
     return f"nothing was recorded: the client sent no request{code}{refused}"

@@ -50,7 +50,8 @@ def tell(spec: VerifySpec, rows: Sequence[SuiteRow], *, quiet: bool) -> None:
         reach = read_reach(row.verified.folder) if row.verified else None
         if reach is not None and row.run.manifest is not None:
             reached[row.run.label] = reach
-            sources |= {one for one in row.run.manifest.sources if one.endswith(".py")}
+            of_the_server = row.run.manifest.sources.keys() - row.run.manifest.client_sources.keys()
+            sources |= {one for one in of_the_server if one.endswith(".py")}
     files = coverage.write(Path(spec.coverage), reached, sources)
     if not quiet:
         say(f"\n{show_coverage.coverage(files, Path(spec.coverage))}")

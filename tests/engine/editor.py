@@ -42,8 +42,15 @@ class Editor:
         self._answer(attaching)
 
     def stopped(self) -> tuple[int, dict[str, Any]]:
-        """Wait until a thread stops; return its number and its innermost frame."""
-        thread = self.told("stopped")["body"]["threadId"]
+        """Wait until a thread stops; return its number and its innermost frame.
+
+        Raises:
+            EOFError: the program has ended.
+        """
+        told = self.told("stopped", "terminated")
+        if told["event"] == "terminated":
+            raise EOFError
+        thread = told["body"]["threadId"]
         return thread, self.ask("stackTrace", threadId=thread, levels=1)["stackFrames"][0]
 
     def variables(self, frame: dict[str, Any]) -> dict[str, str]:
@@ -61,11 +68,11 @@ class Editor:
         """Send a request, and return the body of its answer."""
         return self._answer(self._send(command, arguments))
 
-    def told(self, event: str) -> dict[str, Any]:
-        """Wait for an event."""
+    def told(self, *events: str) -> dict[str, Any]:
+        """Wait for one of *events*."""
         while True:
             for one in self._told:
-                if one.get("event") == event:
+                if one.get("event") in events:
                     self._told.remove(one)
                     return one
             self._told.append(self._read())
@@ -93,7 +100,9 @@ class Editor:
 
     def _read(self) -> dict[str, Any]:
         length = 0
-        while (line := self._stream.readline().strip()) or not length:
+        while (line := self._stream.readline()).strip() or not length:
+            if not line:
+                raise EOFError
             if line.lower().startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
         found: dict[str, Any] = json.loads(self._stream.read(length))

@@ -136,6 +136,7 @@ def _imported(folder: str) -> Any:
     os.environ.update(_SETTINGS)
     sys.path.append(folder)
     try:
+        importlib.import_module("debugpy.server.api")  # debugpy itself imports it when it is used
         return importlib.import_module("debugpy")
     finally:
         sys.path.remove(folder)
