@@ -185,7 +185,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:
-        raise ServerFault(_nothing(end))
+        raise ServerFault(nothing_recorded(end))
     return end
 
 
@@ -232,7 +232,7 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
         ) from error
 
 
-def _nothing(end: SessionEnd) -> str:
+def nothing_recorded(end: SessionEnd) -> str:
     """Return why there is no request."""
     if end.visit is None:
         failed = "".join(f"; {count} x {what}" for what, count in end.errors.items())

@@ -37,7 +37,7 @@ from loadgen import protocol
 from loadgen.traced import settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.call_log import application_line
-from loadgen.traced.described import CALLED_BY, LOCK, name_of, plain, shown, site_of
+from loadgen.traced.described import CALLED_BY, LOCK, SETS, name_of, plain, shown, site_of
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
 from loadgen.traced.locks import parts
 from loadgen.traced.rows import Rows, fetches, iterates
@@ -719,18 +719,18 @@ class AlignedTape(TapeTurns):
     def _supposed(self, lane: Lane, described: Any, key: Any) -> bool:
         """Answer a call that this request never recorded from another request; return whether one could."""
         kind, on = self.kinds(described), receiver(described)
-        if kind == STEP and (on in lane.supposed or not _ROWS.match(name_of(described))):
+        name, verb = name_of(described), verb_of(described)
+        if kind == STEP and (on in lane.supposed or not _ROWS.match(name)):
             step = self._steps.get(key)
             if step is None or not self._feed_elsewhere(lane, step, described):
                 return False
             lane.journal.append(["supposed", None, _brief(described), ""])
-            if self.kinds.named(name_of(described)) == STATEMENT and on is not None:
+            if self.kinds.named(name) == STATEMENT and on is not None:
                 lane.supposed.add(on)
             lane.states.asked(described, key)
             return True
         if kind != EFFECT:
             return False
-        name, verb = name_of(described), verb_of(described)
         index = next(
             (
                 n for n in lane.effects
@@ -744,17 +744,20 @@ class AlignedTape(TapeTurns):
         if index is not None:
             step = lane.steps[index]
             alike = handleless(step.call) == handleless(described)
+            key = step.key
             self._serve(lane, index, "other" if alike else "instead", described)
         else:
             found = self._effects.get((name, verb)) or self._effects.get(name)
-            if found is None or not self._feed_elsewhere(lane, found, described):
+            if name.endswith(SETS):
+                lane.feeds.append(deque(["RESULT", None]))
+            elif found is None or not self._feed_elsewhere(lane, found, described):
                 return False
-            step = found
+            key = key if found is None else found.key
             lane.journal.append(["supposed", None, _brief(described), application_line()])
         lane.straight = False
         if on is not None:
             lane.supposed.add(on)
-        lane.states.asked(described, step.key)
+        lane.states.asked(described, key)
         if (seen := Diverged.seen) is not None:
             seen(f"the recording does not have the effect {shown(described)}")
         return True

@@ -106,8 +106,8 @@ class Describer:
         name, into, sited, _ = known
         if not args and not kwargs and not sited:
             return name
-        if name == _GET and (field := _field(args[0])):
-            return (field, *[self.value(one) for one in args[1:2]])
+        if name in _ATTRIBUTES and (attribute := _attribute(args[0], _ATTRIBUTES[name])):
+            return (attribute, *[self.value(one) for one in (args[1:2] if name == _GET else args[1:])])
         if name == LOCK:
             return (name, (SITE, args[0]))
         parts = [self.value(one, into) for one in args]
@@ -214,6 +214,14 @@ class Describer:
 
 
 _GET = "builtins.__get__"
+SETS = ".__set__"
+"""How the description of a call that sets an attribute of a C type ends."""
+_ATTRIBUTES = {
+    _GET: "",
+    "builtins.member_descriptor.__set__": SETS,
+    "builtins.getset_descriptor.__set__": SETS,
+}
+"""Calls that get or set an attribute of a C type, and what its name is followed by in their description."""
 
 
 def _name(function: Any) -> str:
@@ -233,12 +241,12 @@ def _name(function: Any) -> str:
     return f"{module}.{name}".lstrip(".")
 
 
-def _field(descriptor: Any) -> str | None:
-    """Return the full name of the attribute that *descriptor* reads; None if it is not of a C type."""
+def _attribute(descriptor: Any, suffix: str) -> str | None:
+    """Return the full name of the attribute of *descriptor*, and *suffix*; None if it is not of a C type."""
     try:
         real = utils.unwrap(descriptor) if isinstance(descriptor, utils.ExternalWrapped) else descriptor
         owner = type.__getattribute__(real.__objclass__, "__qualname__")
-        return TAPE.once(f"{real.__objclass__.__module__}.{owner}.{real.__name__}")
+        return TAPE.once(f"{real.__objclass__.__module__}.{owner}.{real.__name__}{suffix}")
     except (AttributeError, TypeError):
         return None
 

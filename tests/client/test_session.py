@@ -13,10 +13,12 @@ import pytest
 from loadgen.client.builtin import SCENARIOS, find
 from loadgen.client.scenario import Scenario, User
 from loadgen.client.session import Stop, fire
+from loadgen.core.events import SessionEnd, Visit
 from loadgen.core.exchange import Request
 from loadgen.core.pacing import AT_ONCE, Shape
 from loadgen.core.transcript import FailedIteration, Reader, Run, encode
 from loadgen.errors import UsageError
+from loadgen.record import nothing_recorded
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript
 from tests.client.raw_server import OK, Received, raw_server
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from loadgen.core.events import SessionEnd
     from loadgen.core.transcript import Event
 
 pytestmark = pytest.mark.anyio
@@ -414,3 +415,12 @@ async def test_the_walkthrough_checks_what_it_is_told() -> None:
     wrong = 1
     with pytest.raises(AssertionError, match="the list's count is its length"):
         await walk()
+
+
+def test_why_there_is_no_request() -> None:
+    """A scenario that fails before its first request says why, and a client what it ended with."""
+    said = nothing_recorded(SessionEnd(errors={"shop: KeyError: 'id' (load.py, line 4)": 8}))
+    assert said.endswith("the scenario issued no request; 8 x shop: KeyError: 'id' (load.py, line 4)")
+    assert nothing_recorded(SessionEnd()).endswith("the scenario issued no request")
+    visit = Visit(connections=0, most_open=0, exit_code=7)
+    assert nothing_recorded(SessionEnd(visit=visit)).endswith("sent no request and ended with exit code 7")

@@ -54,6 +54,8 @@ def test_statements(statement: str, expected: Kind) -> None:
         ("gc.collect", Kind.AMBIENT),
         ("psycopg2.extensions.Column.__getitem__", Kind.STEP),
         ("sqlite3.Cursor.fetchall", Kind.STEP),
+        ("sqlite3.Connection.row_factory", Kind.STEP),
+        ("sqlite3.Connection.row_factory.__set__", Kind.EFFECT),
         ("sqlite3.Connection.commit", Kind.ENDS),
         ("sqlite3.Connection.__exit__", Kind.ENDS),
         ("posix.stat", Kind.READ),
