@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from loadgen.store.journal import Journal
 
 
+SILENT = 1.0
+"""Seconds in which a server that has ended a request sends the rest of its answer, if it sends any."""
 MOVING = 1.0
 """Seconds without a step on the tape after which a replay counts as hung rather than slow."""
 
@@ -47,6 +49,7 @@ MOVING = 1.0
 class _Sent:
     request: Request
     answered: anyio.Event = field(default_factory=anyio.Event)
+    sending: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     outcome: Outcome | None = None
 
 
@@ -119,6 +122,7 @@ class Refire:
                 await self._control.all_sent()
             except httpx.TransportError as error:
                 raise EngineFault(f"the replay server stopped answering at the end: {error}") from error
+            await self._meet_silence([one for one, _ in broken_off])
         for one, recorded in broken_off:
             await self._meet(one, recorded)
         broken_off.clear()
@@ -138,7 +142,11 @@ class Refire:
     async def _send(self, one: _Sent) -> None:
         request = one.request
         # How long it may take is the limit of _meet.
-        outcome = await Arriving(request.seq).outcome(self._wire, again(request, self._url))
+        arriving = Arriving(request.seq)
+        with one.sending:
+            outcome = await arriving.outcome(self._wire, again(request, self._url))
+        if one.sending.cancelled_caught:
+            outcome = arriving.failure("ReadTimeout", "the server has ended the request, and sends nothing")
         self._journal.complete(outcome)
         self._replayed_order.update(b"%d," % request.seq)
         one.outcome = outcome
@@ -170,6 +178,25 @@ class Refire:
                 )
         self._recorded_order.update(b"%d," % recorded.seq)
         self._judge.pair(one.request, recorded, replayed, left)
+
+    async def _meet_silence(self, those: list[_Sent]) -> None:
+        """Wait for answers that the recording client did not get: the server may send none of some."""
+        ended = set[int]()
+        with anyio.move_on_after(self._timeout):
+            while True:
+                with anyio.move_on_after(SILENT):
+                    for one in those:
+                        await one.answered.wait()
+                    return
+                for one in those:
+                    if one.request.seq in ended:
+                        one.sending.cancel()
+                try:
+                    is_open = (await self._control.state()).open
+                    finished = set(await self._control.order())
+                except httpx.TransportError:  # for _meet
+                    return
+                ended = {seq for one in those if -(seq := one.request.seq) in finished and seq not in is_open}
 
     async def _state(self, request: Request) -> BoundaryState:
         try:

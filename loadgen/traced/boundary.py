@@ -26,6 +26,7 @@ from loadgen import protocol
 from loadgen.traced import debug, liveness, reached, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.call_log import CallLogging
+from loadgen.traced.file_body import wrapper_like
 from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.passing import Passing
@@ -200,6 +201,9 @@ class Request:
         )
         self.asked = text
         self.environ: Environ = {**text, "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
+        self.file_wrapper = environ.get("wsgi.file_wrapper")
+        if self.file_wrapper is not None:
+            self.environ["wsgi.file_wrapper"] = wrapper_like(self.file_wrapper)
         self.body_digest = hashlib.sha256(body).hexdigest()
         self.debugged: AbstractContextManager[Any] = nullcontext()
 
@@ -229,7 +233,7 @@ class Request:
             )
             return [body]
 
-        return self.passing.pass_on(start, failed)
+        return self.passing.pass_on(start, failed, self.file_wrapper)
 
     # ---- traced -----------------------------------------------------------------------------------------
 
@@ -258,6 +262,9 @@ class Request:
                 if isinstance(caught, Diverged)
                 else _without_frames(caught)
             )
+        if self.passing.at_close is not None:
+            traceback.print_exception(self.passing.at_close)
+            _without_frames(self.passing.at_close)
         del self.boundary._served[self.seq], self.boundary._passing[self.seq]
         self.boundary._open.discard(self.seq)
         self.passing.end(error)

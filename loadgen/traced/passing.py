@@ -16,8 +16,12 @@ from _queue import SimpleQueue
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
+from loadgen.traced.file_body import FileWrapper
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from loadgen.traced.file_body import Content
 
     Headers = list[tuple[str, str]]
     Event = tuple[str, Any, bool]
@@ -45,7 +49,10 @@ class Passing:
         self._single = False
         self._started = False
         self._sent = 0
-        self._held: bytes | None = None
+        self._held: tuple[str, bytes | Content] | None = None
+        """The event that completes the answer."""
+        self.at_close: BaseException | None = None
+        """The error that the application raised when it was closed, after its last piece."""
         self.left = False
         """Whether the client disconnected during the answer; in a replay, whether it did so while
         recording."""
@@ -61,21 +68,30 @@ class Passing:
         self._has_body = environ["REQUEST_METHOD"] != "HEAD"
         body = application(environ, self._start_response)
         try:
-            length = len(body) if isinstance(body, Sized) else None
-            self._single = length == 1
-            self._tell(("iterable", length, False))
-            for chunk in body:
-                if not self._send("chunk", chunk):
-                    break
-        finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+            self._send_all(body)
+        except BaseException:
+            _close(body)
+            raise
+        try:
+            _close(body)
+        except Exception as error:  # noqa: BLE001 - for the live server, which closes the answer after its end
+            self.at_close = error
+
+    def _send_all(self, body: Iterable[bytes]) -> None:
+        if isinstance(body, FileWrapper) and (content := body.content()) is not None:
+            self._held = "file", content
+            return
+        length = len(body) if isinstance(body, Sized) else None
+        self._single = length == 1
+        self._tell(("iterable", length, False))
+        for chunk in body:
+            if not self._send("chunk", chunk):
+                break
 
     def release(self) -> None:
         """Release the part that completes the answer, because the end of the request is on the tape."""
         if self._held is not None:
-            self._tell(("chunk", self._held, False))
+            self._tell((*self._held, False))
             self._held = None
 
     def end(self, error: BaseException | None) -> None:
@@ -106,17 +122,17 @@ class Passing:
     def _send(self, kind: str, chunk: bytes) -> bool:
         """Pass a piece to the live half; return whether the live server wants more."""
         if self._held is not None:
-            held, self._held = self._held, None
+            (_, held), self._held = self._held, None
             if not self._hand_over("chunk", held):
                 return False
-        self._sent += len(chunk)
+        self._sent += len(chunk) if isinstance(chunk, Sized) else 0
         at_end = self._single if self._length is None else self._sent >= self._length
         if kind == "chunk" and (at_end or not self._has_body):
-            self._held = bytes(chunk)
+            self._held = "chunk", _copied(chunk)
             return True
-        return self._hand_over(kind, bytes(chunk))
+        return self._hand_over(kind, chunk)
 
-    def _hand_over(self, kind: str, chunk: bytes) -> bool:
+    def _hand_over(self, kind: str, chunk: Any) -> bool:
         self._tell((kind, chunk, True))
         self.left = not self._wait()
         return not self.left
@@ -133,8 +149,12 @@ class Passing:
         self,
         start: Callable[[str, Headers, Any], Callable[[bytes], object]],
         failed: Callable[[Any], list[bytes]],
+        wrapper: Any = None,
     ) -> Iterable[bytes]:
-        """Pass on the answer; if the application failed before it began, return the result of *failed*."""
+        """Pass on the answer; if the application failed before it began, return the result of *failed*.
+
+        *wrapper* is the live server's ``wsgi.file_wrapper``.
+        """
         heads: list[tuple[str, Headers, Any]] = []
         write: Callable[[bytes], object] | None = None
         length: int | None = None
@@ -162,7 +182,13 @@ class Passing:
                     self._drain()
                 raise
             self._taken.put(True)
-        body = _Body(self._next, self._taken.put, self._drain, (kind, value, waits))
+        return self._body((kind, value, waits), length, wrapper)
+
+    def _body(self, first: Event, length: int | None, wrapper: Any) -> Iterable[bytes]:
+        """Return the iterable that begins with the event *first*."""
+        if first[0] == "file":
+            return first[1].wrapped(wrapper)  # type: ignore[no-any-return]
+        body = _Body(self._next, self._taken.put, self._drain, self._raise_at_close, first)
         return body if length is None else _Sized(body, length)
 
     def _drain(self) -> None:
@@ -174,6 +200,25 @@ class Passing:
             if waits:
                 self._taken.put(False)
 
+    def _raise_at_close(self) -> None:
+        """Fail, once, as the application did when it was closed."""
+        error, self.at_close = self.at_close, None
+        if error is not None:
+            raise error
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _copied(chunk: Any) -> Any:
+    """Return a copy of a piece that the application may change later; what is no piece is for the server."""
+    if isinstance(chunk, memoryview):
+        return memoryview(bytes(chunk))
+    return bytearray(chunk) if isinstance(chunk, bytearray) else chunk
+
 
 class _Body:
     """The iterable that the live server gets."""
@@ -183,11 +228,13 @@ class _Body:
         following: Callable[[], Event],
         taken: Callable[[bool], None],
         drain: Callable[[], None],
+        closed: Callable[[], None],
         first: Event,
     ) -> None:
         self._following = following
         self._taken = taken
         self._drain = drain
+        self._closed = closed
         self._first: Event | None = first
         self._waits = False
         self._ended = False
@@ -206,7 +253,7 @@ class _Body:
             event = self._following()
         kind, value, self._waits = event
         if kind == "chunk":
-            return bytes(value)
+            return value  # type: ignore[no-any-return]
         self._ended = True
         if value is not None:
             raise value
@@ -214,14 +261,13 @@ class _Body:
 
     def close(self) -> None:
         """Called by the live server when it wants no more pieces."""
-        if self._ended:
-            return
-        self._ended = True
-        if self._first is not None and self._first[0] == "end":
-            return
-        if self._waits or (self._first is not None and self._first[2]):
-            self._taken(False)
-        self._drain()
+        if not self._ended:
+            self._ended = True
+            if self._waits or (self._first is not None and self._first[2]):
+                self._taken(False)
+            if self._first is None or self._first[0] != "end":
+                self._drain()
+        self._closed()
 
 
 class _Sized:

@@ -104,7 +104,7 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
         kind = given["server_class"]
         if replaying and not issubclass(kind, ThreadingMixIn):  # a request may wait for a later one
             kind = type(kind.__name__, (ThreadingMixIn, kind), {"daemon_threads": True})
-        return _on_our_socket(kind, given["handler_class"], given["app"])
+        return _on_our_socket(kind, given["handler_class"], given["app"], given["host"], replaying=replaying)
 
     @wraps(target)
     def make_server(*args: Any, **kwargs: Any) -> Any:
@@ -117,13 +117,16 @@ def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
     return make_server
 
 
-def _on_our_socket(kind: Any, handler_class: Any, application: Any) -> Any:
-    """Return a server of the class *kind*, one of wsgiref's, on our socket."""
+def _on_our_socket(kind: Any, handler_class: Any, application: Any, host: str, *, replaying: bool) -> Any:
+    """Return a server of the class *kind*, one of wsgiref's, on our socket, with the name of *host*."""
+    import socket  # noqa: PLC0415 - what is imported before the engine starts is not traced
+
     listener = _listener()
     server = kind(listener.getsockname(), handler_class, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
-    server.server_name, server.server_port = listener.getsockname()
+    server.server_name = host if replaying else socket.getfqdn(host)  # a replay asks no name server
+    server.server_port = listener.getsockname()[1]
     server.setup_environ()
     server.set_app(application)
     return server
@@ -135,13 +138,14 @@ def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
     parameters = inspect.signature(target)
     replaying = system.retrace_mode == "replay"
 
-    def listen(application: Any, *, threading: bool, kind: Any) -> None:
+    def listen(application: Any, *, host: str, threading: bool, kind: Any) -> None:
         from socketserver import ThreadingMixIn  # noqa: PLC0415 - a module that the engine shall know
 
         _let_our_header_not_count()
         if threading or replaying:
             kind = type("WSGIServer", (ThreadingMixIn, kind), {"daemon_threads": True})
-        _on_our_socket(kind, basehttp.WSGIRequestHandler, application).serve_forever()
+        handler = basehttp.WSGIRequestHandler
+        _on_our_socket(kind, handler, application, host, replaying=replaying).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
@@ -151,6 +155,7 @@ def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
         given = bound.arguments
         live(
             Boundary(given["wsgi_handler"], system),
+            host=given["addr"],
             threading=given["threading"],
             kind=given.get("server_cls", basehttp.WSGIServer),
         )

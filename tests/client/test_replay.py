@@ -327,6 +327,26 @@ async def test_a_client_that_gave_up(folder: Path, *, finishes: bool) -> None:
     assert found.unanswered == {"ReadTimeout": 1}
 
 
+async def test_a_server_that_never_answers(folder: Path) -> None:
+    """It has ended the request, and sends nothing more, as while it was recorded: nobody waits for ever."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq != 1:
+            return await well(seq, request)
+        wire.order.append(-1)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    wire = FakeBoundary(answer)
+    replay = Replay(wire, folder, timeout=30)
+    gave_up = Failure(1, "ReadTimeout", "no complete answer in 5 s")
+    await replay.run([RUN, ask(1), gave_up, ask(2), told(2), Order((1, -1, 2, -2)), End(2)])
+    found = replay.verdict(2)
+    assert found.judgement is Judgement.IDENTICAL, found.reasons or found.divergences
+    assert found.unanswered == {"ReadTimeout": 1}
+    assert "sends nothing" in str(replay.lines())
+
+
 # ---- no answer -------------------------------------------------------------------------------------------
 
 

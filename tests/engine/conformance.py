@@ -90,6 +90,27 @@ APPLICATION = '''
         if kind == "latin":
             start_response("200 OK", [*text, ("X-Name", "caf\\xe9")])
             return [environ.get("HTTP_X_NAME", "").encode("latin-1")]
+        if kind in ("file", "file-part", "file-memory", "file-missing"):
+            pieces = lambda file, size=1000: iter(lambda: file.read(size), b"")
+            wrapper = environ.get("wsgi.file_wrapper", pieces)
+            file = io.BytesIO(b"in memory" * 2000) if kind == "file-memory" else open("static/data.bin", "rb")
+            if kind == "file-part":
+                file.seek(100)
+                text.append(("Content-Length", "9000"))
+            if kind == "file-missing":
+                file.close()
+            start_response("200 OK", text)
+            return wrapper(file, *[1000] * (kind == "file"))
+        if kind in ("fails-at-close", "fails-at-close-of-one"):
+            class Closed(list):
+                def close(self):
+                    raise ValueError("at close")
+            start_response("200 OK", text)
+            return Closed([b"all", b"sent"] if kind == "fails-at-close" else [b"sent"])
+        if kind in ("text", "bytes", "array", "view"):
+            start_response("200 OK", text)
+            wrong = {"text": "text", "array": bytearray(b"array"), "view": memoryview(b"view")}
+            return b"bytes" if kind == "bytes" else [wrong[kind]]
         if kind == "environ":
             names = ("multithread", "multiprocess", "run_once", "url_scheme", "version")
             start_response("200 OK", text)
@@ -135,6 +156,10 @@ APPLICATION = '''
     @app.get("/send")
     def send():
         return send_file(os.path.abspath("static/data.bin"), conditional=True)
+
+    @app.get("/send-open")
+    def send_open():
+        return send_file(open("static/data.bin", "rb"), mimetype="text/plain")
 
     @app.get("/tagged")
     def tagged():
@@ -205,13 +230,18 @@ _CHUNKED = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
 _RAW = (
     "one", "two", "none", "empty", "empties", "late", "write", "twice", "again", "fails", "fails-after-head",
     "fails-between", "long", "long-pieces", "short", "own", "double", "latin", "environ", "unknown",
+    "file", "file-part", "file-memory", "file-missing", "fails-at-close", "fails-at-close-of-one", "text",
+    "bytes", "array", "view",
 )  # fmt: skip
 REQUESTS: dict[str, bytes] = {
     **{f"raw {kind}": request(f"/raw/{kind}") for kind in _RAW},
-    **{f"HEAD raw {kind}": request(f"/raw/{kind}", method="HEAD") for kind in ("one", "two", "none", "late")},
+    **{
+        f"HEAD raw {kind}": request(f"/raw/{kind}", method="HEAD")
+        for kind in ("one", "two", "none", "late", "file")
+    },
     **{
         f"1.0 raw {kind}": request(f"/raw/{kind}", version="1.0")
-        for kind in ("one", "two", "none", "empties")
+        for kind in ("one", "two", "none", "empties", "file", "fails-at-close")
     },
     "get": request("/echo"),
     "1.0": request("/echo", version="1.0"),
@@ -235,6 +265,7 @@ REQUESTS: dict[str, bytes] = {
     "static escape": request("/static/../conforming.py"),
     "not modified": request("/static/data.bin", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"),
     "send": request("/send"),
+    "send open": request("/send-open"),
     "send range": request("/send", "Range: bytes=1-3"),
     "tagged": request("/tagged"),
     "tagged none match": request("/tagged", 'If-None-Match: "nothing", *'),

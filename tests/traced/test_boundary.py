@@ -19,7 +19,8 @@ from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import FINISH, Diverged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     Fail = Callable[[tuple[Any, ...]], None]
 
@@ -181,6 +182,96 @@ def test_another_live_request_is_reported_as_that() -> None:
     assert told.code == protocol.NOT_THE_RECORDED_REQUEST
     assert "path '/a', recorded '/other'" in told.why
     assert made.order == []
+
+
+def asking(wrapper: Any = None) -> dict[str, Any]:
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a", "HTTP_X_LOADGEN_SEQ": "1"}
+    environ["wsgi.input"] = io.BytesIO()
+    return environ if wrapper is None else {**environ, "wsgi.file_wrapper": wrapper}
+
+
+class Closing:
+    """Fails when it is closed."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((b"one", b"two"))
+
+    def close(self) -> None:
+        raise KeyError("mine")
+
+
+def test_an_error_at_close_comes_at_close() -> None:
+    """The answer is complete before it, and the request has both of its checkpoints."""
+
+    def closing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Closing()
+
+    made = Boundary(closing, system := FakeSystem(protocol.RECORD))
+    made.tape = None
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/a",
+        "wsgi.input": io.BytesIO(),
+        "HTTP_X_LOADGEN_SEQ": "1",
+    }
+    body: Any = made(environ, lambda *_: None)
+    assert b"".join(body) == b"onetwo"
+    assert [one[0] for one in system.checkpoints] == [ENTER, FINISH]
+    with pytest.raises(KeyError, match="mine"):
+        body.close()
+
+
+class Wrapper:
+    """A live server's own."""
+
+    def __init__(self, file: Any, size: int = 7) -> None:
+        self.file, self.size = file, size
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_file_is_handed_to_the_live_server_as_its_own(tmp_path: Path, *, numbered: bool) -> None:
+    """With what is left of the file, the size of pieces, and a descriptor if the application's has one."""
+    (tmp_path / "file").write_bytes(b"0123456789" * 3)
+
+    def sending(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        file = (tmp_path / "file").open("rb") if numbered else io.BytesIO(b"0123456789" * 3)
+        file.seek(10)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
+
+    made = Boundary(sending, FakeSystem(protocol.RECORD))
+    made.tape = None
+    environ = asking(Wrapper)
+    sent: Any = made(environ, lambda *_: None)
+    assert isinstance(sent, Wrapper)
+    assert sent.size == 7
+    with sent.file as file:
+        assert file.read() == b"0123456789" * 2
+        assert hasattr(file, "name") == numbered
+    assert made.order == [1, -1]
+
+
+def test_a_file_without_a_place_is_sent_in_pieces() -> None:
+    """A server can only iterate over a pipe; and what is no piece of bytes is for the server to refuse."""
+
+    class Pipe:
+        def __init__(self, *pieces: Any) -> None:
+            self.pieces = [*pieces, b""]
+
+        def read(self, size: int) -> Any:
+            return self.pieces.pop(0)
+
+    made = Boundary(
+        lambda environ, start: (
+            [start("200 OK", [])] and environ["wsgi.file_wrapper"](Pipe(b"one", bytearray(b"two")))
+        ),
+        FakeSystem(protocol.RECORD),
+    )
+    made.tape = None
+    environ = asking(Wrapper)
+    assert list(made(environ, lambda *_: None)) == [b"one", bytearray(b"two")]
 
 
 def test_what_clients_gave_up_holds_up_no_server() -> None:
