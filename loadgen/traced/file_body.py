@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import io
-import tempfile
+import os
 from functools import cache
 from typing import Any
 
@@ -65,7 +65,7 @@ class Content:
 
     def wrapped(self, wrapper: Any) -> Any:
         """Return a live file with this content in *wrapper*, the live server's own class."""
-        file: Any = tempfile.TemporaryFile() if self._numbered else io.BytesIO()  # noqa: SIM115 - the server closes it
+        file: Any = open(os.memfd_create("body"), "w+b") if self._numbered else io.BytesIO()  # noqa: PTH123, SIM115
         file.write(self._data)
         file.seek(0)
         return wrapper(file, self._blksize)

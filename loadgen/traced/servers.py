@@ -202,9 +202,14 @@ def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
     return run
 
 
-def _run_by_the_application(server: Any, system: Any) -> Any:
+def _run_by_the_application(
+    server: Any,
+    system: Any,
+    runs: tuple[str, ...] = ("serve_forever", "handle_request"),
+    stops: tuple[str, ...] = ("shutdown", "server_close"),
+) -> Any:
     """Run *server* live, whichever of its methods the application calls, and from any thread."""
-    for name in ("serve_forever", "handle_request"):
+    for name in runs:
         live = system.disable_for(getattr(server, name), unwrap_args=False)
 
         def run(*args: Any, _live: Callable[..., Any] = live, **kwargs: Any) -> Any:
@@ -212,7 +217,7 @@ def _run_by_the_application(server: Any, system: Any) -> Any:
             return _live(*args, **kwargs)
 
         setattr(server, name, run)
-    for name in ("shutdown", "server_close"):
+    for name in stops:
         setattr(server, name, system.disable_for(getattr(server, name), unwrap_args=False))
     return server
 
@@ -228,26 +233,45 @@ def _check_werkzeug(ssl_context: object, processes: int, host: object) -> None:
 
 def waitress(target: Callable[..., None], system: Any) -> Callable[..., None]:
     """``waitress.serve``: by itself, and as ``waitress-serve``."""
-    replaying = system.retrace_mode == "replay"
 
     def listen(application: Any, given: dict[str, Any]) -> None:
-        more: dict[str, Any] = {"sockets": [_listener()]}
-        if replaying:
-            more |= {"_dispatcher": _growing(), "connection_limit": PLENTY, "asyncore_use_poll": True}
-        target(application, **given, **more)
+        target(application, **_as_waitress_listens(given, system))
 
     live = system.disable_for(listen, unwrap_args=False)
 
     def serve(application: Any, **given: Any) -> None:
-        if given.get("unix_socket"):
-            _refuse_unix_socket()
-        replaced = {"host", "port", "listen", "ipv4", "ipv6", "sockets", "unix_socket", "unix_socket_perms"}
-        if replaying:
-            replaced |= {"connection_limit", "asyncore_use_poll"}
-        kept = {name: value for name, value in given.items() if name not in replaced}
-        live(Boundary(application, system), kept)
+        live(Boundary(application, system), given)
 
     return serve
+
+
+def waitress_create_server(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
+    """``waitress.create_server``: a server that the application itself runs, perhaps in a thread."""
+
+    def make(application: Any, given: dict[str, Any]) -> Any:
+        return target(application, **_as_waitress_listens(given, system))
+
+    live = system.disable_for(make, unwrap_args=False)
+
+    @wraps(target)
+    def create_server(application: Any, *args: Any, **given: Any) -> Any:
+        if isinstance(application, Boundary):  # by ``waitress.serve``
+            return target(application, *args, **given)
+        made = live(Boundary(application, system), given)
+        return _run_by_the_application(made, system, ("run",), ("close",))
+
+    return create_server
+
+
+def _as_waitress_listens(given: dict[str, Any], system: Any) -> dict[str, Any]:
+    """Return settings for waitress, with our socket in place of those that are *given*."""
+    if given.get("unix_socket"):
+        _refuse_unix_socket()
+    replaced = {"host", "port", "listen", "ipv4", "ipv6", "sockets", "unix_socket", "unix_socket_perms"}
+    more: dict[str, Any] = {"sockets": [_listener()]}
+    if system.retrace_mode == "replay":
+        more |= {"_dispatcher": _growing(), "connection_limit": PLENTY, "asyncore_use_poll": True}
+    return {name: value for name, value in given.items() if name not in {*replaced, *more}} | more
 
 
 def _growing() -> Any:

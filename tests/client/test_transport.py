@@ -277,14 +277,6 @@ async def test_every_framing_is_understood(
         assert wire_body(await send(wire, server, target=b"/next")) == b"ok"
 
 
-async def test_nothing_follows_an_answer_to_head(wire: WireTransport) -> None:
-    """A server that sends its body later does not answer the next request with it."""
-    async with raw_server(always(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")) as server:
-        for method in ("HEAD", "HEAD"):
-            assert (await send(wire, server, method)).status_code == 200
-        assert server.connections == 2
-
-
 async def test_redirects_are_answers(wire: WireTransport) -> None:
     """A redirect is returned, not followed."""
     reply = b"HTTP/1.1 302 Found\r\nLocation: /else\r\nContent-Length: 0\r\n\r\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SERVER = """
-    import collections, decimal, functools, json, locale, math, operator, sqlite3, sys, time
+    import collections, datetime, decimal, functools, json, locale, math, operator, sqlite3, sys, time, uuid
     from contextlib import closing
     from flask import Flask, jsonify
 
@@ -130,7 +130,42 @@ SERVER = """
             except sqlite3.OperationalError as error:
                 yield call, str(error)
 
-    KINDS = (functions, aggregates, collations, authorizers, watchers, rows, given)
+    class Adapted:
+        def __init__(self, x):
+            self.x = x
+
+    class Conforms(Adapted):
+        def __conform__(self, protocol):
+            return f"{protocol is sqlite3.PrepareProtocol} {self.x}"
+
+    sqlite3.register_adapter(Adapted, lambda one: one.x * 2)
+    sqlite3.register_adapter(decimal.Decimal, str)
+    sqlite3.register_adapter(uuid.UUID, operator.attrgetter("hex"))
+    sqlite3.register_adapter(dict, json.dumps)
+    sqlite3.register_converter("dec", lambda text: decimal.Decimal(text.decode()))
+    VALUES = (
+        Adapted(4), Conforms(5), decimal.Decimal("1.50"), uuid.UUID(int=7), {"a": 1},
+        datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2, 3), bytearray(b"x"), memoryview(b"y"), True,
+        None, 1.5,
+    )
+
+    def adapted(db):
+        for value in VALUES:
+            yield type(value).__name__, str(db.execute("select ?, typeof(:a)", (value, value)).fetchone())
+        yield "named", db.execute("select :a", {"a": Adapted(1)}).fetchone()
+        for rows in ([(Adapted(n), "x") for n in (1, 2)], ((Conforms(n), "y") for n in (1, 2))):
+            db.executemany("insert into t values (?, ?)", rows)
+        yield "many", db.execute("select a from t order by rowid desc limit 4").fetchall()
+        yield "adapt", sqlite3.adapt(decimal.Decimal("2.5"))
+        try:
+            db.execute("select ?", (object(),))
+        except sqlite3.Error as error:
+            yield "not adapted", str(error)
+        with closing(sqlite3.connect(":memory:", detect_types=sqlite3.PARSE_COLNAMES)) as db:
+            found = db.execute("select '1.5' as 'a [dec]', '2026-01-02' as 'b [date]'").fetchone()
+            yield "converted", str(found)
+
+    KINDS = (functions, aggregates, collations, authorizers, watchers, rows, given, adapted)
 
     def found():
         with closing(sqlite3.connect(":memory:")) as db:

@@ -28,7 +28,7 @@ HEAD = """
     PORT = os.environ.get("PORT")
 """
 POSTGRES = f"""{HEAD}
-    import psycopg, psycopg2
+    import datetime, decimal, psycopg, psycopg2
     WHERE = f"postgresql://postgres@127.0.0.1:{{PORT}}/postgres"
 
     def insert(db):
@@ -37,6 +37,10 @@ POSTGRES = f"""{HEAD}
             number, at, doc = cursor.fetchone()
             cursor.execute("select count(*) from t")
             [count] = cursor.fetchone()
+            times = datetime.date(2026, 1, 2), datetime.timedelta(1), datetime.time(3)
+            values = *times, decimal.Decimal("1.50")
+            cursor.execute("select %s, %s, %s, %s", values)
+            assert cursor.fetchone() == values
         db.commit()
         return jsonify(number, at.isoformat(), doc, count)
 

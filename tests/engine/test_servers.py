@@ -94,7 +94,8 @@ APPLICATION = """
 SERVE = {
     "serve_flask.py": "from shop import create_app\ncreate_app().run(port=8080, debug=True)\n",
     "serve_waitress.py": (
-        "import waitress\nfrom shop import app\nwaitress.serve(app, host='0.0.0.0', port=8080, threads=3)\n"
+        "import waitress\nfrom shop import app\nserver = waitress.create_server(app, port=8080, threads=3)\n"
+        "server.run()\n"
     ),
     "serve_made.py": (
         "from werkzeug.serving import make_server\nfrom shop import app\n"

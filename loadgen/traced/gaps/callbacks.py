@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import utils
 from retracesoftware.proxy.system import System
+
+from loadgen.traced.installing import unseen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PLAIN = frozenset({int, float, str, bytes, bytearray, memoryview, type(None)})
+"""Types that SQLite stores as they are."""
 
 
 def unwrap_callbacks_off_the_tape() -> None:
@@ -46,3 +55,45 @@ def let_anything_be_a_callback() -> None:
         return proxytype  # type: ignore[no-any-return]
 
     System.int_proxytype = int_proxytype
+
+
+def adapting(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
+    """Return an ``execute`` or ``executemany`` that adapts its parameters. A ``system_wrap`` of the overlay.
+
+    ``sqlite3`` finds the adapter of an object by its exact type, and would see that of the engine's wrapper:
+    an object of a class with a registered adapter is refused while recording.
+    """
+    import _sqlite3  # noqa: PLC0415 - is being patched
+
+    location, adapt = system.gate.get, _sqlite3.adapt
+    kind, _, method = target.__qualname__.partition(".")
+    traced = getattr(getattr(_sqlite3, kind), method)  # which the engine has made of *target*
+
+    def adapted(row: Any) -> Any:
+        kind = type(row)
+        if kind in {tuple, list}:
+            if all(type(value) in _PLAIN for value in row):
+                return row
+            return kind(_value(value) for value in row)
+        if kind is dict:
+            return {name: _value(value) for name, value in row.items()}
+        return row
+
+    def _value(value: Any) -> Any:
+        return value if type(value) in _PLAIN else adapt(value, _sqlite3.PrepareProtocol, value)
+
+    if method == "execute":
+        before = adapted
+    else:
+
+        def before(row: Any) -> Any:
+            return [adapted(one) for one in row] if type(row) in {tuple, list} else map(adapted, row)
+
+    @unseen
+    @wraps(target)
+    def execute(self: Any, *given: Any) -> Any:
+        if location() == "internal" and len(given) == 2:  # noqa: PLR2004 - a statement and its parameters
+            given = given[0], before(given[1])
+        return traced(self, *given)
+
+    return execute
