@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 PURE = {
     "__future__", "base64", "collections", "dataclasses", "decimal", "difflib", "enum", "fractions",

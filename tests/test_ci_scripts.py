@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [ROOT / "check", *sorted((ROOT / ".ci").iterdir())]
 FUNCTION = re.compile(r"^\s*(?:function\s+)?([\w.-]+)\s*\(\)|^\s*function\s+([\w.-]+)", re.MULTILINE)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 LOADGEN = """#!/bin/bash
 printf '%s\\n' "$@" > asked

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,  # a process for each command
+    pytest.mark.once,
     pytest.mark.anyio,
     pytest.mark.skipif(
         shutil.which("curl") is None or shutil.which("bash") is None, reason="curl is not installed"
