@@ -185,7 +185,9 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
     if not journal.requests and stop.requested:
         raise Interrupted("interrupted before the first request: nothing was recorded")
     if not journal.requests:
-        raise ServerFault(nothing_recorded(end))
+        left = None if end.visit is None else end.visit.exit_code
+        told = f"Its output is in {run.client_log}. It finds the server in $LOADGEN_URL, or as {{url}}."
+        raise ServerFault(nothing_recorded(end), advice="" if left is None else told)
     return end
 
 
