@@ -18,21 +18,18 @@ ENVIRONMENTS = (".venv", "venv", "env")
 """Usual names of the folder of a virtual environment."""
 MOST = 2000
 """Maximum number of files that are read."""
-_WSGI = {
+_FRAMEWORKS = {
     "Flask": "Flask",
     "Bottle": "Bottle",
     "App": "Falcon",
     "get_wsgi_application": "Django",
     "make_wsgi_app": "Pyramid",
-}
-"""Calls that make a WSGI application, with their framework."""
-_ASGI = {
     "FastAPI": "FastAPI",
     "Starlette": "Starlette",
     "Quart": "Quart",
     "Litestar": "Litestar",
-    "Sanic": "Sanic",
 }
+"""Calls that make an application, with their framework."""
 _FACTORIES = frozenset({"create_app", "make_app", "app_factory"})
 _SERVES = frozenset({"run", "run_simple", "serve", "serve_forever"})
 _TESTS = frozenset({"tests", "test", "docs", "examples", "migrations", "build", "dist"})
@@ -55,15 +52,13 @@ class Findings:
     """What there is in a folder."""
 
     candidates: tuple[Candidate, ...]
-    asgi: tuple[str, ...]
-    """Applications that loadgen does not record, each with its framework and file."""
     python: str | None
     """The folder of its virtual environment, if it has one."""
 
 
 def look(folder: Path) -> Findings:
     """Return what there is in *folder*."""
-    found, asgi = list[Candidate](), list[str]()
+    found = list[Candidate]()
     for number, path in enumerate(_modules(folder)):
         if number == MOST:
             break
@@ -73,11 +68,10 @@ def look(folder: Path) -> Findings:
             continue
         where = path.relative_to(folder)
         found += _of_module(tree, where)
-        asgi += [f"{name} in {where}" for _, name in _assigned(tree, _ASGI)]
     found += _of_procfile(folder)
     ranked = sorted(found, key=lambda one: (one.rank, len(one.target[0]), one.target))
     own = next((name for name in ENVIRONMENTS if (folder / name / "bin" / "python").exists()), None)
-    return Findings(tuple(dict.fromkeys(ranked)), tuple(asgi), own)
+    return Findings(tuple(dict.fromkeys(ranked)), own)
 
 
 def _modules(folder: Path) -> Iterator[Path]:
@@ -93,7 +87,7 @@ def _of_module(tree: ast.Module, where: Path) -> Iterator[Candidate]:
     parts = [*where.parent.parts, *([] if where.name == "__init__.py" else [where.stem])]
     module = ".".join(parts)
     importable = module and all(part.isidentifier() for part in parts)
-    for variable, framework in _assigned(tree, _WSGI) if importable else ():
+    for variable, framework in _assigned(tree, _FRAMEWORKS) if importable else ():
         yield Candidate((f"{module}:{variable}",), f"{framework}, {variable} in {where}", 1)
     for node in tree.body:
         if importable and isinstance(node, ast.FunctionDef) and node.name in _FACTORIES and not _needs(node):

@@ -34,9 +34,8 @@ _OLDEST = {"flask": (2, 2), "werkzeug": (2, 2)}
 _UNSUPPORTED = {
     "gevent": "its worker and its patched sockets are not recorded: use threads (gunicorn -k gthread)",
     "eventlet": "its worker and its patched sockets are not recorded: use threads (gunicorn -k gthread)",
-    "uvicorn": "it serves ASGI applications, which are not recorded",
-    "hypercorn": "it serves ASGI applications, which are not recorded",
-    "daphne": "it serves ASGI applications, which are not recorded",
+    "hypercorn": "it is not supported: use uvicorn, or module:app",
+    "daphne": "it is not supported: use uvicorn, or module:app",
     "uwsgi": "it is not supported: use gunicorn, waitress, or module:app",
 }
 

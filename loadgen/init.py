@@ -79,7 +79,7 @@ async def prepare(
     else:
         tried = await _first(spec, found.candidates, emit)
     if not tried or tried[-1].error is not None:
-        raise _nothing(tried, found.asgi)
+        raise _nothing(tried)
     used = tried[-1]
     spec = replace(spec, target=used.candidate.target)
     (here / CONFIGURATION).write_text(configuration(spec), encoding="utf-8")
@@ -106,7 +106,7 @@ async def _first(spec: RunSpec, candidates: tuple[Candidate, ...], emit: Emit) -
     return tuple(tried)
 
 
-def _nothing(tried: tuple[StartAttempt, ...], asgi: tuple[str, ...]) -> LoadgenError:
+def _nothing(tried: tuple[StartAttempt, ...]) -> LoadgenError:
     name = partial(str.join, " ")
     failed = [f"{name(one.candidate.target)}: {one.error.message}" for one in tried if one.error is not None]
     if failed:
@@ -114,13 +114,8 @@ def _nothing(tried: tuple[StartAttempt, ...], asgi: tuple[str, ...]) -> LoadgenE
             "no server here could be started:\n  " + "\n  ".join(failed),
             advice="Say how it is started: loadgen init -- COMMAND. Its Python environment: --python PATH.",
         )
-    if asgi:
-        return ServerFault(
-            f"this is an ASGI application ({asgi[0]}), and loadgen records WSGI applications",
-            advice="If it has a WSGI application too, give that: loadgen init module:app",
-        )
     return ServerFault(
-        "no WSGI application was found in this folder",
+        "no application was found in this folder",
         advice="Say how it is started: loadgen init module:app, or loadgen init -- COMMAND",
     )
 

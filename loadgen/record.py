@@ -171,6 +171,7 @@ async def _session(session: Session, mode: Mode, journal: Journal, stop: Stop, e
         served = await _served(server, run, journal)
         result.database_used = served.database
         result.modules = served.modules
+        result.on_loop = served.on_loop
         journal.end(served.order, journal.requests)
         emit(Stage(what="finishing the recording"))
         await server.stop()

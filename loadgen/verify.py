@@ -154,11 +154,11 @@ def aligns(manifest: Manifest, moved: Relocation = IN_PLACE) -> bool:
     """Whether calls are aligned: if the code is known to have changed since the recording.
 
     A recording with stacks is compared call by call instead, because it was made to find the first
-    difference.
+    difference. On an event loop, calls are not assigned to requests, so they follow the tape's order, too.
     """
     spec = manifest.spec
     alignable = spec.mode is ModeName.BOUNDARY and not spec.engine_alone and not spec.stacks
-    if not alignable or manifest.image:
+    if not alignable or manifest.image or manifest.result.on_loop:
         return False
     return bool(changed(manifest.sources, moved) or surroundings.changed_packages(manifest, moved))
 

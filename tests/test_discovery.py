@@ -60,9 +60,10 @@ def test_what_is_tried_first(tmp_path: Path) -> None:
 
 
 def test_what_else_is_there(tmp_path: Path) -> None:
-    """Applications that are not recorded are named, and the folder's own environment is found."""
+    """An ASGI application is one, too, and the folder's own environment is found."""
     (tmp_path / "m.py").write_text("app = FastAPI()")
     (tmp_path / "venv/bin").mkdir(parents=True)
     (tmp_path / "venv/bin/python").touch()
     found = look(tmp_path)
-    assert (found.candidates, found.asgi, found.python) == ((), ("FastAPI in m.py",), "venv")
+    assert [one.target for one in found.candidates] == [("m:app",)]
+    assert found.python == "venv"

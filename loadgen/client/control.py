@@ -35,6 +35,8 @@ class BoundaryState:
     """Whether a database exists at the server's database path."""
     modules: tuple[str, ...] = ()
     """Top-level names of the library modules that it imported."""
+    on_loop: bool = False
+    """Whether its requests are tasks on one event loop."""
 
     def waits_for(self) -> str:
         """Describe what a replay waits for, in a sentence."""
@@ -83,6 +85,7 @@ class Control:
             answer["first_thread"],
             answer["database"],
             tuple(answer["modules"]),
+            answer["on_loop"],
         )
 
     async def order(self, timeout: float = 60) -> list[int]:  # noqa: ASYNC109

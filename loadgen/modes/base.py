@@ -45,6 +45,8 @@ class Served:
     """Whether the server created its database."""
     modules: tuple[str, ...] = ()
     """Top-level names of the library modules that it imported; empty if unknown."""
+    on_loop: bool = False
+    """Whether its requests were tasks on one event loop."""
 
 
 class RecordedServer(Protocol):

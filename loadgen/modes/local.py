@@ -70,7 +70,7 @@ class LocalServer:
         """Ask the boundary what the server did, after all clients have ended."""
         self._process.release()
         state = await self.control.state()
-        return Served(await self.control.order(), state.database, state.modules)
+        return Served(await self.control.order(), state.database, state.modules, state.on_loop)
 
     async def stop(self) -> None:
         """Interrupt the server, so that it exits by itself and its recording is complete."""

@@ -134,6 +134,8 @@ class Result(_Part, kw_only=True):
     """None until the session has ended."""
     modules: tuple[str, ...] = ()
     """Top-level names of the library modules that the server imported."""
+    on_loop: bool = False
+    """Whether its requests were tasks on one event loop, whose calls are not those of a request."""
     files: dict[str, str] = msgspec.field(default_factory=dict)
     """SHA-256 of each file; empty until the run is complete."""
 

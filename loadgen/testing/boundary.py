@@ -38,6 +38,7 @@ class FakeBoundary(WireTransport):
             "first_thread": FIRST_THREAD,
             "database": False,
             "modules": [],
+            "on_loop": False,
         }
         self.dead = False
 

@@ -1,7 +1,8 @@
 """Serve an application that is given by its name: ``python -m loadgen.traced.application MODULE:NAME``.
 
 It runs traced, as the main script. Flask serves a Flask application, as ``flask run`` does. Any other WSGI
-callable is served by the standard library's server, with one thread for each connection.
+callable, and an ASGI application on its event loop, is served by wsgiref, with one thread for each
+connection.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import inspect
 import os
 import re
 import sys
-from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
-from wsgiref import simple_server
 
 from loadgen import protocol
+from loadgen.traced.asgi import OnLoop
+from loadgen.traced.wsgi import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,18 +28,11 @@ WSGI = (None, None)
 ASGI = (None, None, None)
 
 
-class Server(ThreadingMixIn, simple_server.WSGIServer):
-    """The standard library's WSGI server, with threads."""
-
-    daemon_threads = True
-    request_queue_size = 1024
-
-
 def main(name: str) -> None:
     """Import the application *name* and serve it.
 
     Raises:
-        SystemExit: it is not a WSGI application.
+        SystemExit: it is not an application.
     """
     uses_flask = importlib.util.find_spec("flask") is not None
     if uses_flask:  # what ``flask run`` does before it imports the application
@@ -52,11 +46,11 @@ def main(name: str) -> None:
         group = importlib.import_module("flask.cli").FlaskGroup(create_app=lambda: application)
         group.main(["run", "--no-reload", "--no-debugger"], prog_name="flask")
     else:
-        simple_server.make_server("127.0.0.1", 0, application, server_class=Server).serve_forever()
+        serve(OnLoop(application) if is_asgi(application) else application)
 
 
 def found(name: str) -> Callable[..., Any]:
-    """Return the WSGI application *name*: a variable, a factory, or a factory's call with literals.
+    """Return the WSGI or ASGI application *name*: a variable, a factory, or a factory's call with literals.
 
     Raises:
         SystemExit: there is none.
@@ -86,19 +80,11 @@ def found(name: str) -> Callable[..., Any]:
 
 
 def _check(one: Any, name: str) -> None:
-    """Refuse *one*, called *name*, if it is not a WSGI application."""
+    """Refuse *one*, called *name*, if it is neither a WSGI nor an ASGI application."""
     if isinstance(one, type) or not callable(one):
         raise SystemExit(_refused(f"{name} ({_kind(one)}) is not an application", "give a WSGI callable"))
-    call = one if inspect.isroutine(one) else type(one).__call__
-    is_instance = not inspect.isroutine(one)
-    if inspect.iscoroutinefunction(call) or (is_instance and not _takes(one, WSGI) and _takes(one, ASGI)):
-        raise SystemExit(
-            _refused(
-                f"{name} is an ASGI application ({_kind(one)})",
-                "loadgen records WSGI applications: give its WSGI application if it has one, such as "
-                "project.wsgi:application of Django",
-            )
-        )
+    if is_asgi(one):
+        return
     if not _takes(one, WSGI) or _needs_settings(one):
         raise SystemExit(
             _refused(
@@ -108,6 +94,13 @@ def _check(one: Any, name: str) -> None:
                 "application is called start_response",
             )
         )
+
+
+def is_asgi(one: Callable[..., Any]) -> bool:
+    """Whether *one* is an ASGI application: a coroutine function, or an object that takes three arguments."""
+    if inspect.isroutine(one):
+        return inspect.iscoroutinefunction(one)
+    return inspect.iscoroutinefunction(type(one).__call__) or (not _takes(one, WSGI) and _takes(one, ASGI))
 
 
 def _needs_settings(one: Callable[..., Any]) -> bool:

@@ -172,6 +172,7 @@ class Boundary:
                 "first_thread": FIRST_THREAD,
                 "database": os.path.exists(os.environ.get("DB_FILE", "")),  # noqa: PTH110 - outside the trace
                 "modules": _libraries(),
+                "on_loop": getattr(self.application, "on_loop", False),
             }
             body = json.dumps(state)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])

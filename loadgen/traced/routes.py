@@ -23,6 +23,9 @@ def prepare(application: Any) -> Callable[[], list[str]]:
     if routes is not None:
         routes.update()  # Flask sorts them under a traced lock
         return partial(_of_werkzeug, routes)
+    routes = getattr(getattr(application, "application", None), "routes", None)
+    if routes is not None:
+        return partial(_of_starlette, routes, "")
     django = _of_django()
     return lambda: django
 
@@ -34,6 +37,20 @@ def _of_werkzeug(routes: Any) -> list[str]:
         if "GET" in (rule.methods or ())
         and not (rule.arguments or rule.build_only or rule.websocket or rule.host or rule.subdomain)
     ]
+
+
+def _of_starlette(routes: Any, prefix: str) -> list[str]:
+    """Return those of Starlette or FastAPI, the mounted ones too."""
+    found = []
+    for one in routes:
+        path = f"{prefix}{getattr(one, 'path', '')}"
+        if "{" in path:
+            continue
+        if (inner := getattr(one, "routes", None)) is not None:
+            found += _of_starlette(inner, path)
+        elif "GET" in (getattr(one, "methods", None) or ()):
+            found.append(path)
+    return found
 
 
 def _of_django() -> list[str]:

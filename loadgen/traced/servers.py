@@ -187,16 +187,42 @@ class _InOrder(set[Any]):
         return iter(sorted(super().__iter__(), key=lambda one: (one.__module__, one.__qualname__)))
 
 
+def uvicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
+    """``uvicorn.run``, also as a command: its application, served on an event loop of its own."""
+    del system
+    parameters = inspect.signature(target)
+
+    def run(*args: Any, **kwargs: Any) -> None:
+        from loadgen.traced import asgi, wsgi  # noqa: PLC0415 - a part of the application, imported in the trace
+
+        given = parameters.bind(*args, **kwargs).arguments
+        if given.get("app_dir") is not None:
+            sys.path.insert(0, given["app_dir"])
+        kind = sys.modules["uvicorn.config"].Config
+        known = inspect.signature(kind).parameters
+        config = kind(**{name: value for name, value in given.items() if name in known})
+        if config.uds:
+            _refuse_unix_socket()
+        if config.is_ssl:
+            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+        if config.workers > 1:
+            _refuse(f"uvicorn has {config.workers} workers", "one process is recorded: start it with one")
+        _left_out(name for name in ("reload",) if config.reload)
+        config.load()
+        wsgi.serve(config.loaded_app if config.interface == "wsgi" else asgi.OnLoop(config.loaded_app))
+
+    return run
+
+
 def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
-    """Refuse a server of ASGI applications."""
+    """Refuse another server of ASGI applications."""
     del system
     name = target.__module__.partition(".")[0]
 
     def run(*_args: Any, **_kwargs: Any) -> None:
         _refuse(
-            f"{name} serves ASGI applications",
-            "loadgen records WSGI applications: give its WSGI application if it has one, such as "
-            "project.wsgi:application of Django",
+            f"{name} is not known to loadgen",
+            "give its application, which loadgen serves itself: loadgen record package.module:app",
         )
 
     return run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadgen.traced.application import found
+from loadgen.traced.application import found, is_asgi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,13 @@ SERVED = """
     def factory(): return application
     def settings(config=None, debug=False): return application
     def configured(config, debug): return application
+    async def coroutine(scope, receive, send): ...
+    class Asynchronous:
+        async def __call__(self, scope, receive, send): ...
+    asynchronous = Asynchronous()
+    class Three:
+        def __call__(self, scope, receive, send): ...
+    three = Three()
     class Instance:
         def __call__(self, scope, answer): ...
         def method(self, environ, start_response): ...
@@ -50,11 +57,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(
     "name",
     ["application", "short", "differently", "optional", "anything", "factory", "settings",
-     "configured('a', True)", "instance", "method"],
+     "configured('a', True)", "instance", "method", "coroutine", "asynchronous", "three"],
 )  # fmt: skip
 def test_served(module: str, name: str) -> None:
     """A function is an application by its parameters, a factory if it needs none."""
-    assert callable(found(f"{module}:{name}"))
+    application = found(f"{module}:{name}")
+    assert is_asgi(application) == (name in {"coroutine", "asynchronous", "three"})
 
 
 @pytest.mark.parametrize("name", ["one", "two", "three", "create", "makes_a_factory"])
