@@ -28,7 +28,7 @@ SERVED = """
     asynchronous = Asynchronous()
     class Three:
         def __call__(self, scope, receive, send): ...
-    three = Three()
+    triple = Three()
     class Instance:
         def __call__(self, scope, answer): ...
         def method(self, environ, start_response): ...
@@ -57,12 +57,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(
     "name",
     ["application", "short", "differently", "optional", "anything", "factory", "settings",
-     "configured('a', True)", "instance", "method", "coroutine", "asynchronous", "three"],
+     "configured('a', True)", "instance", "method", "coroutine", "asynchronous", "triple"],
 )  # fmt: skip
 def test_served(module: str, name: str) -> None:
     """A function is an application by its parameters, a factory if it needs none."""
     application = found(f"{module}:{name}")
-    assert is_asgi(application) == (name in {"coroutine", "asynchronous", "three"})
+    assert is_asgi(application) == (name in {"coroutine", "asynchronous", "triple"})
 
 
 @pytest.mark.parametrize("name", ["one", "two", "three", "create", "makes_a_factory"])
