@@ -49,7 +49,7 @@ class OnLoop:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         """Serve a request: begin its task, and pass on what it sends."""
-        exchange = Exchange(self._loop, environ)
+        exchange = OneTask(self._loop, environ)
         scope = {**scope_of(environ), "state": dict(self._state)}
         self._loop.call_soon_threadsafe(exchange.begin, self.application, scope)
         kind, message = exchange.sent.get()
@@ -98,7 +98,7 @@ class OnLoop:
             raise RuntimeError(f"the start-up of the application failed: {failed[0]}")
 
 
-class Exchange:
+class OneTask:
     """A request and its answer: begun and received on the loop, read by the thread of the request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any]) -> None:
