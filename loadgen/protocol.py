@@ -104,6 +104,8 @@ LOADGEN_CHANGED = "loadgen-changed"
 LOG_LEFT = "loadgen[left-the-tape] "
 LOG_REFUSAL = "loadgen[cannot-be-recorded] "
 """The last line of a server that cannot be recorded as it was started."""
+LOG_SHARED = "loadgen[shared-connection] "
+"""Followed by the database of an SQLite connection that the application opens for several threads."""
 
 # ---- current locations of recorded folders -----------------------------------------------------------
 

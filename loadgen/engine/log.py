@@ -21,6 +21,10 @@ BEFORE, AFTER = 3, 12
 
 _CRASH = "Fatal Python error"
 _CRASHED_THREAD = "Current thread"
+_SHARED = (
+    "The server opened an SQLite connection to {} for several threads. Python's sqlite3 crashes at random if "
+    "they use it, without loadgen, too: docs/dependencies.md"
+)
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _MESSAGE = re.compile(
     rf"{re.escape(protocol.LOG_LEFT)}|{_CRASH}|Checkpoint difference|Could not read|Dispatcher:|"
@@ -59,15 +63,21 @@ def ending(code: int) -> str:
 
 
 def last_words(log: Path) -> list[str]:
-    """Return the stack of the crashed thread from a log, or its last lines if there was no crash."""
+    """Return the stack of the crashed thread from a log, or its last lines if there was no crash.
+
+    If the application did what is known to crash, the last line says so.
+    """
     tail: deque[str] = deque(maxlen=LAST_WORDS)
     crash: list[str] = []
+    shared: list[str] = []
     thread = False
     try:
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 text = _plain(line)
                 tail.append(text)
+                if text.startswith(protocol.LOG_SHARED):
+                    shared = [_SHARED.format(text.removeprefix(protocol.LOG_SHARED))]
                 if text.startswith(_CRASH):
                     crash, thread = [text], False
                 elif crash and not text.startswith("  "):
@@ -76,4 +86,4 @@ def last_words(log: Path) -> list[str]:
                     crash.append(text)
     except OSError:
         pass
-    return crash or list(tail)
+    return [*crash, *shared] if crash else list(tail)

@@ -69,3 +69,18 @@ def test_last_lines_where_nothing_crashed(log: Path) -> None:
 def test_ending(code: int, told: str) -> None:
     """A signal is reported by its name, if it has one."""
     assert ending(code) == told
+
+
+def test_a_crash_that_shared_connections_explain(tmp_path: Path) -> None:
+    """A server that opened an SQLite connection for several threads may have crashed for that; others not."""
+    log = tmp_path / "server.log"
+    note = f"{protocol.LOG_SHARED}:memory:\n"
+    crash = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x1:\n  File x\n\n"
+    log.write_text(note + "serving\n" + crash)
+    words = last_words(log)
+    assert words[0] == "Fatal Python error: Segmentation fault"
+    assert words[-1].startswith("The server opened an SQLite connection to :memory: for several threads.")
+    log.write_text(note + "serving\n")
+    assert last_words(log) == [note.rstrip(), "serving"]
+    log.write_text("serving\n" + crash)
+    assert "SQLite" not in "".join(last_words(log))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import utils
 from retracesoftware.proxy.system import System
 
+from loadgen import protocol
 from loadgen.traced.installing import unseen
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _PLAIN = frozenset({int, float, str, bytes, bytearray, memoryview, type(None)})
 """Types that SQLite stores as they are."""
+_CHECK = 4
+"""Position of ``check_same_thread`` among the parameters of ``sqlite3.connect``."""
 
 
 def unwrap_callbacks_off_the_tape() -> None:
@@ -97,3 +101,27 @@ def adapting(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
         return traced(self, *given)
 
     return execute
+
+
+def noting_shared(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
+    """Return a ``connect`` that notes in the log, once, if threads may share a connection. A ``system_wrap``.
+
+    ``sqlite3`` crashes if they do, and the crash looks like one of the engine.
+    """
+    import _sqlite3  # noqa: PLC0415 - is being patched
+
+    traced, location = _sqlite3.connect, system.gate.get
+    note = system.disable_for(sys.stderr.write, unwrap_args=False)
+    noted = False
+
+    @unseen
+    @wraps(target)
+    def connect(*given: Any, **named: Any) -> Any:
+        nonlocal noted
+        of_one = named.get("check_same_thread", given[_CHECK] if len(given) > _CHECK else True)
+        if not of_one and not noted and location() == "internal":
+            noted = True
+            note(f"{protocol.LOG_SHARED}{given[0] if given else named.get('database')!s:.200}\n")
+        return traced(*given, **named)
+
+    return connect
