@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body is sent."
 _MASKED = "{n} with " + MASK + " in place of a secret: sent so."
+_TYPE = "The type of the body of {n} is not among its headers: sent as Content-Type."
 _CAPITALS = "{n} with a method in small letters: sent in capital letters."
 _BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
 """Names of browsers as creators of a file."""
@@ -138,6 +139,9 @@ def _call(method: str, url: str, request: dict[str, Any], own: dict[str, Any], n
     headers = _headers(request, is_exact=bool(own))
     sent, doubtful = body(request, headers)
     notes.more[_BODY_SIZE] += doubtful
+    if sent and not own and (kind := _type(request, headers)):
+        headers += (("Content-Type", wire(kind)),)
+        notes.more[_TYPE] += 1
     notes.more[_READABLE] += target not in url
     if "?" not in url.partition("#")[0] and (fields := request.get("queryString")):
         target += f"?{_query(fields)}"
@@ -173,6 +177,16 @@ def _headers(request: dict[str, Any], *, is_exact: bool) -> Headers:
         text = "; ".join(f"{name}={value}" for name, value in _pairs(given, "cookie"))
         headers.append(("Cookie", wire(text)))
     return tuple(headers)
+
+
+def _type(request: dict[str, Any], headers: Headers) -> str:
+    """Return the type of the body, if it stands beside the body only, and not in a header."""
+    if any(name.lower() == "content-type" for name, _ in headers):
+        return ""
+    match request.get("postData"):
+        case {"mimeType": str(kind)} if "\r" not in kind and "\n" not in kind:
+            return kind
+    return ""
 
 
 def _pairs(given: Any, what: str) -> list[tuple[str, str]]:
