@@ -179,6 +179,26 @@ class Boundary:
         return [body.encode()]
 
 
+class _RequestThread(threading.Thread):
+    """A thread whose creator does not wait until it runs.
+
+    Waiting takes two switches of threads, and the creator waits for the answer anyway.
+    """
+
+    def start(self) -> None:
+        """Start the thread."""
+        limbo: dict[threading.Thread, threading.Thread] = threading._limbo  # type: ignore[attr-defined]
+        guard = threading._active_limbo_lock  # type: ignore[attr-defined]
+        with guard:
+            limbo[self] = self
+        try:
+            threading._start_new_thread(self._bootstrap, ())  # type: ignore[attr-defined]
+        except BaseException:
+            with guard:
+                del limbo[self]
+            raise
+
+
 class Request:
     """One sequenced request: its live half (:meth:`answer`) and its traced half (:meth:`run`)."""
 
@@ -215,7 +235,7 @@ class Request:
         boundary = self.boundary
         boundary._open.add(self.seq)
         boundary._passing[self.seq] = self.passing
-        threading.Thread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
+        _RequestThread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], object]:
             own = [(name.lower(), text) for name, text in headers if name.lower() in boundary.added_live]

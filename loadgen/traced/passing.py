@@ -13,6 +13,7 @@ followed the tape to its end.
 from __future__ import annotations
 
 from _queue import SimpleQueue
+from collections import deque
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,14 @@ class Passing:
 
     def __init__(self, system: Any, wait: Callable[[], bool]) -> None:
         """*wait* calls :meth:`taken` on the tape."""
-        events: SimpleQueue[Event] = SimpleQueue()
-        self._next = events.get
+        events: SimpleQueue[list[Event]] = SimpleQueue()
+        self._come = events.get
+        self._arrived: deque[Event] = deque()
         self._tell = system.disable_for(events.put, unwrap_args=False)
         self._put = events.put
+        self._untold: list[Event] = []
+        """Events with which the live server can do nothing before the next piece, or the end: all of them wake
+        it once."""
         self._taken: SimpleQueue[bool] = SimpleQueue()
         self._given_up = False
         self._wait = wait
@@ -83,7 +88,7 @@ class Passing:
             return
         length = len(body) if isinstance(body, Sized) else None
         self._single = length == 1
-        self._tell(("iterable", length, False))
+        self._untold.append(("iterable", length, False))
         for chunk in body:
             if not self._send("chunk", chunk):
                 break
@@ -91,14 +96,19 @@ class Passing:
     def release(self) -> None:
         """Release the part that completes the answer, because the end of the request is on the tape."""
         if self._held is not None:
-            self._tell((*self._held, False))
+            self._untold.append((*self._held, False))
             self._held = None
+            self._tell(self._all_untold())
 
     def end(self, error: BaseException | None) -> None:
         """Signal the end of the answer to the live half."""
         if error is None and self.left:
             error = ConnectionAbortedError("the client left here while this was recorded")
-        self._put(("end", error, False))
+        self._put([*self._all_untold(), ("end", error, False)])
+
+    def _all_untold(self) -> list[Event]:
+        untold, self._untold = self._untold, []
+        return untold
 
     def _start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
         """WSGI's ``start_response``."""
@@ -111,7 +121,7 @@ class Passing:
         given = [value for name, value in headers if name.lower() == "content-length"]
         self._length = int(given[-1]) if given and given[-1].isascii() and given[-1].isdigit() else None
         given_error = exc_info and (exc_info[0], exc_info[1], None)
-        self._tell(("start", (status, list(headers), given_error), False))
+        self._untold.append(("start", (status, list(headers), given_error), False))
         return self._write
 
     def _write(self, chunk: bytes) -> None:
@@ -133,7 +143,8 @@ class Passing:
         return self._hand_over(kind, chunk)
 
     def _hand_over(self, kind: str, chunk: Any) -> bool:
-        self._tell((kind, chunk, True))
+        self._untold.append((kind, chunk, True))
+        self._tell(self._all_untold())
         self.left = not self._wait()
         return not self.left
 
@@ -143,7 +154,13 @@ class Passing:
         """Let the live server continue, because no client waits for the answer."""
         self._given_up = True
         self._taken.put(False)
-        self._put(("end", ConnectionAbortedError("the client has left"), False))
+        self._put([("end", ConnectionAbortedError("the client has left"), False)])
+
+    def _next(self) -> Event:
+        """Wait for the next event."""
+        while not self._arrived:
+            self._arrived.extend(self._come())
+        return self._arrived.popleft()
 
     def pass_on(
         self,
