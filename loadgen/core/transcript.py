@@ -46,6 +46,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from loadgen.core.exchange import Failure, Headers, Request, Response
+from loadgen.core.usual_lines import decode_usual
 from loadgen.errors import TranscriptFault
 
 if TYPE_CHECKING:
@@ -313,20 +314,24 @@ class Reader:
             if not line.endswith(b"\n"):
                 self.torn = True
                 break
-            try:
-                parsed = json.loads(line)
-                if not isinstance(parsed, dict):
-                    raise ValueError("not an object")  # noqa: TRY004, TRY301 - one handler for all damage
-                event = decode(parsed, self._fetch)
-            except RecursionError as error:
-                raise self._damage("it is nested too deeply") from error
-            except (ValueError, OSError) as error:
-                raise self._damage(str(error)) from error
+            event, at, due = decode_usual(line) or self._decode(line)
             self._check(event)
-            self.at, self.due = _time(parsed.get("at")), _time(parsed.get("due"))
+            self.at, self.due = _time(at), _time(due)
             yield event
         if not self._number:
             raise TranscriptFault(f"{self.name} is empty", advice="Record again: loadgen record")
+
+    def _decode(self, line: bytes) -> tuple[Event, Any, Any]:
+        """Return the event of *line*, with its times as they are written."""
+        try:
+            parsed = json.loads(line)
+            if not isinstance(parsed, dict):
+                raise ValueError("not an object")  # noqa: TRY004, TRY301 - one handler for all damage
+            return decode(parsed, self._fetch), parsed.get("at"), parsed.get("due")
+        except RecursionError as error:
+            raise self._damage("it is nested too deeply") from error
+        except (ValueError, OSError) as error:
+            raise self._damage(str(error)) from error
 
     def _check(self, event: Event) -> None:
         """Check the sequence of events."""

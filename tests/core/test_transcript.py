@@ -23,6 +23,7 @@ from loadgen.core.transcript import (
     decode,
     encode,
 )
+from loadgen.core.usual_lines import decode_usual
 from loadgen.errors import TranscriptFault
 
 Line = dict[str, Any]
@@ -128,6 +129,31 @@ def test_every_event_survives_its_line(event: Event) -> None:
     line = json.dumps({"event": name, "at": 1.5, **fields}, ensure_ascii=False).encode()
     assert b"\n" not in line
     assert decode(json.loads(line), kept.__getitem__) == event
+    usual = isinstance(event, Request | Response) and not kept
+    assert decode_usual(line) == ((event, 1.5, None) if usual else None)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("event", [SMALL[1], SMALL[3], TELL[0]])
+@given(data=st.data())
+def test_what_is_decoded_at_once_is_decoded_the_same(event: Event, data: st.DataObject) -> None:
+    """With a field changed, added or left out, a line is left to the checks, or they give the same."""
+    line = line_of(event)
+    body = st.fixed_dictionaries({}, optional={"text": texts, "base64": texts, "size": numbers, "x": values})
+    changed = {
+        **line,
+        data.draw(st.sampled_from([*line, "due", "came", "pieces", "x"])): data.draw(values | body),
+    }
+    changed.pop(data.draw(st.sampled_from(["", *line])), None)
+    quick = decode_usual(json.dumps(changed).encode())
+    if quick is not None:
+        assert quick == (decode(changed, never_fetched), changed.get("at"), changed.get("due"))
 
 
 @pytest.mark.parametrize(
