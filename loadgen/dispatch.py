@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen import record as recording
-from loadgen.client.scenario import Scenario
 from loadgen.convention import RUNS, expanded, folder_of
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
@@ -19,10 +17,7 @@ from loadgen.core.spec import ModeName, Runtime, Schedule
 from loadgen.engine import interpreter
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.modes.boundary import BoundaryMode
-from loadgen.modes.client import ClientMode
 from loadgen.modes.local import LocalHost
-from loadgen.modes.process import ProcessMode
-from loadgen.store.sealing import unsealed
 from loadgen.store.verification import read_verdict
 
 if TYPE_CHECKING:
@@ -39,10 +34,23 @@ if TYPE_CHECKING:
     from loadgen.store.run_folder import RunFolder
     from loadgen.verify import Once, Verified
 
+
+def _process(host: Host) -> Mode:
+    from loadgen.modes.process import ProcessMode  # noqa: PLC0415 - most sessions do without
+
+    return ProcessMode(host)
+
+
+def _client(host: Host) -> Mode:
+    from loadgen.modes.client import ClientMode  # noqa: PLC0415 - as above
+
+    return ClientMode(host)
+
+
 MODES: dict[ModeName, Callable[[Host], Mode]] = {
     ModeName.BOUNDARY: BoundaryMode,
-    ModeName.PROCESS: ProcessMode,
-    ModeName.CLIENT: ClientMode,
+    ModeName.PROCESS: _process,
+    ModeName.CLIENT: _client,
 }
 
 
@@ -54,6 +62,8 @@ async def record(
     Raises:
         LoadgenError: it could not be recorded.
     """
+    from loadgen import record as recording  # noqa: PLC0415 - slow, and verifying does without
+
     spec.topology.check()
     home = folder_of(spec)
     spec = await expanded(spec, emit, inside=host is not None)
@@ -82,6 +92,8 @@ async def routes(spec: RunSpec) -> tuple[str, ...]:
     Raises:
         LoadgenError: it cannot be recorded.
     """
+    from loadgen import record as recording  # noqa: PLC0415 - as above
+    from loadgen.client.scenario import Scenario  # noqa: PLC0415 - as above
 
     async def nothing(_: User) -> None: ...
 
@@ -105,6 +117,11 @@ async def verify(
     from loadgen import verify as verifying  # noqa: PLC0415 - slow, and recording does without
 
     moved = verifying.relocated(run, manifest, spec)
+    if manifest.sealed is None:
+        again = once(run, manifest, spec, emit, moved, host=host)
+        return await verifying.verify(manifest, spec, again, emit, moved)
+    from loadgen.store.sealing import unsealed  # noqa: PLC0415 - most runs are not sealed
+
     with unsealed(run, manifest) as (opened, recorded):
         again = once(opened, recorded, spec, emit, moved, host=host)
         verified = await verifying.verify(recorded, spec, again, emit, moved)

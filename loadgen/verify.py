@@ -22,7 +22,6 @@ from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
 from loadgen.modes.program import traces_program
 from loadgen.modes.replaying import Replaying
-from loadgen.statements import parse
 from loadgen.store import sealed, surroundings
 from loadgen.store.code_digests import changed
 from loadgen.store.journal import Journal
@@ -125,6 +124,8 @@ async def replay_once(
         facts=replaying.facts,
     )
     if replaying.asked is not None:
+        from loadgen.statements import parse  # noqa: PLC0415 - its parser of SQL is slow to import
+
         verdict = settled(verdict, align(replaying.asked, Classifier(parse, rows)), replaying.targets)
     sealed.write(replaying.folder / "verdict.json", verdict.to_json())
     return Verified(verdict, replaying.folder)

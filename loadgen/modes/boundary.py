@@ -7,10 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loadgen.client.replay import Refire
-from loadgen.client.scenario import Scenario
-from loadgen.client.senders import Sending
-from loadgen.client.session import fire
-from loadgen.core.events import Story
 from loadgen.core.judge import BOUNDARY
 from loadgen.core.spec import ModeName
 from loadgen.core.verdict import CallLog
@@ -50,6 +46,8 @@ class BoundaryMode:
 
     async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in this process."""
+        from loadgen.modes.firing import fire_here  # noqa: PLC0415 - a replay does without
+
         return await fire_here(session, url, journal, stop, emit)
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
@@ -102,28 +100,3 @@ def asked_before_it_served(report: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise EngineFault(f"{report} cannot be read: {error}") from error
     return told
-
-
-async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
-    """Send the session's requests to *url*, from this process."""
-    load = session.spec.load
-
-    def say(line: str) -> None:
-        emit(Story(line=line))
-
-    if not isinstance(session.scenario, Scenario):
-        sending = Sending(session.spec, session.run.path, url, journal, stop, say)
-        return await session.scenario.send(sending)
-    assert load.concurrency is not None
-    return await fire(
-        url,
-        session.scenario,
-        journal,
-        concurrency=load.concurrency,
-        iterations=load.iterations or 0,
-        seed=load.seed,
-        timeout=load.timeout,
-        stop=stop,
-        say=say,
-        shape=load.shape,
-    )

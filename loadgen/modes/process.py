@@ -23,7 +23,6 @@ from loadgen.core.spec import BUNDLED, ModeName
 from loadgen.engine import interpreter, retrace
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
 from loadgen.errors import EngineFault, LoadgenError, ServerFault
-from loadgen.modes.boundary import fire_here
 from loadgen.store.code_digests import changed
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class ProcessMode:
 
     async def fire(self, session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
         """Run the virtual users in this process."""
+        from loadgen.modes.firing import fire_here  # noqa: PLC0415 - a replay does without
+
         return await fire_here(session, url, journal, stop, emit)
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
