@@ -15,6 +15,7 @@ from loadgen.client.plan import decided, expected, named, plan
 from loadgen.core.events import Note, Stage
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
+from loadgen.engine.machine import check_room
 from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
 from loadgen.modes.base import Session
@@ -68,7 +69,7 @@ def begin(
 
     Raises:
         UsageError: the specification names something that does not exist, or cannot be recorded.
-        MachineFault: the engine is missing.
+        MachineFault: the engine is missing, or there is no room for so many users.
     """
     retrace.chosen(spec.server_env)  # invalid variables are refused before anything is created
     target = resolve(spec.target, spec.cwd, python=spec.python, elsewhere=elsewhere)
@@ -81,6 +82,8 @@ def begin(
         for note in (*more, *notes):
             emit(Note(line=note))
     spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
+    if not elsewhere:
+        check_room(spec.load.concurrency or 0)
     now = datetime.now(UTC)
     how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
