@@ -34,10 +34,10 @@ class NoAnswer(Exception):  # noqa: N818 - all that a client knows of a request 
         """The name of httpx's exception, such as ``ReadTimeout``."""
 
 
-async def connected(family: int, address: tuple[object, ...]) -> socket.socket:
-    """Return a connected socket.
+def begin_to_connect(family: int, address: tuple[object, ...]) -> tuple[socket.socket, bool]:
+    """Return a socket, and whether it is connected; if not, :func:`connected` waits for it.
 
-    On loopback this does not wait: the kernel completes the handshake before the call returns.
+    On loopback it is, as a rule: the kernel completes the handshake before the call returns.
 
     Raises:
         OSError: nothing accepts connections there.
@@ -47,15 +47,29 @@ async def connected(family: int, address: tuple[object, ...]) -> socket.socket:
     try:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = made.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            await _writable(made.fileno())
-            code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    finally:
+        if code not in (0, errno.EINPROGRESS):
+            made.close()
+    if code not in (0, errno.EINPROGRESS):
+        raise OSError(code, os.strerror(code))
+    return made, not code
+
+
+async def connected(made: socket.socket) -> None:
+    """Wait until a socket is connected, and close it if it cannot be.
+
+    Raises:
+        OSError: nothing accepts connections there.
+    """
+    code = -1
+    try:
+        await _writable(made.fileno())
+        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     finally:
         if code:
             made.close()
     if code:
         raise OSError(code, os.strerror(code))
-    return made
 
 
 async def _writable(descriptor: int) -> None:

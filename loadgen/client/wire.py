@@ -14,7 +14,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from loadgen.client.connection import END, HEAD, MORE, Connection, NoAnswer, connected
+from loadgen.client.connection import END, HEAD, MORE, Connection, NoAnswer, begin_to_connect, connected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -170,26 +170,55 @@ class Wire:
 
     async def _connect(self, limit: float | None) -> Connection:
         """Open a connection to the first of the server's addresses that accepts one."""
-        where = f"{self._host}:{self._port}"
-        failed: OSError | None = None
+        if len(self._addresses) == 1:  # the usual case: it takes no time, and needs no limit
+            try:
+                made, is_connected = begin_to_connect(*self._addresses[0])
+            except OSError as error:
+                raise self._refused(error) from error
+            if is_connected:
+                return self._opened(made)
+        else:
+            made = None
         try:
             async with asyncio.timeout(limit):
-                if not self._addresses:
-                    self._addresses = await _resolved(self._host, self._port)
-                for family, address in self._addresses:
-                    try:
-                        connection = Connection(await connected(family, address))
-                    except OSError as error:
-                        failed = failed or error
-                    else:
-                        self._open.add(connection)
-                        return connection
+                return self._opened(await self._waited(made))
         except TimeoutError:
+            where = f"{self._host}:{self._port}"
             raise NoAnswer("ConnectTimeout", f"no connection to {where} in {limit:g} s") from None
         except OSError as error:
-            failed = error
+            raise self._refused(error) from error
+
+    async def _waited(self, made: socket.socket | None) -> socket.socket:
+        """Wait for *made*, or for the first address that accepts a connection.
+
+        Raises:
+            OSError: none does.
+        """
+        if made is not None:
+            await connected(made)
+            return made
+        if not self._addresses:
+            self._addresses = await _resolved(self._host, self._port)
+        failed: OSError | None = None
+        for family, address in self._addresses:
+            try:
+                made, is_connected = begin_to_connect(family, address)
+                if not is_connected:
+                    await connected(made)
+            except OSError as error:
+                failed = failed or error
+            else:
+                return made
+        raise failed or OSError(f"{self._host} has no address")
+
+    def _opened(self, made: socket.socket) -> Connection:
+        connection = Connection(made)
+        self._open.add(connection)
+        return connection
+
+    def _refused(self, error: OSError) -> NoAnswer:
         self._addresses = []
-        raise NoAnswer("ConnectError", f"cannot connect to {where}: {failed}") from failed
+        return NoAnswer("ConnectError", f"cannot connect to {self._host}:{self._port}: {error}")
 
 
 async def _resolved(host: str, port: int) -> list[tuple[int, tuple[object, ...]]]:

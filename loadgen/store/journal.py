@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -19,7 +19,6 @@ from loadgen.core.tally import RequestTally
 from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 _NOT_LIVED = (transcript.Run, transcript.Order, transcript.End)
-
-
-def _line(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
-    """Serialise one event with its name first, for readability."""
-    del logger, method
-    return _encode({"event": event.pop("event"), **event})
 
 
 ORDER_PIECE = 1000
@@ -47,12 +40,7 @@ class Journal:
     def __init__(self, path: Path, bodies: Path) -> None:
         self._bodies = bodies
         self._file = path.open("xb")
-        self._log = structlog.wrap_logger(
-            structlog.BytesLogger(self._file),
-            processors=[_line],
-            wrapper_class=structlog.make_filtering_bound_logger(0),
-            cache_logger_on_first_use=True,
-        )
+        self._line = structlog.BytesLogger(self._file).msg
         self._began = time.monotonic()
         self._sent: dict[int, float] = {}
         self._first, self._last = math.inf, 0.0
@@ -112,7 +100,7 @@ class Journal:
         if not isinstance(event, _NOT_LIVED):
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
-        self._log.info(name, at=round(at, 6), **more, **fields)
+        self._line(_encode({"event": name, "at": round(at, 6), **more, **fields}))
         return at
 
     def issue(
