@@ -43,7 +43,7 @@ class Passing:
         self._tell = system.disable_for(events.put, unwrap_args=False)
         self._put = events.put
         self._untold: list[Event] = []
-        """Events with which the live server can do nothing before the next piece, or the end: it is woken once
+        """Events that are of no use to the live server before the next piece, or the end: it is woken once
         for all of them."""
         self._taken: SimpleQueue[bool] = SimpleQueue()
         self._given_up = False
