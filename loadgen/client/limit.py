@@ -32,17 +32,17 @@ class Limits:
         for scope in self.open:
             scope.cancel()
 
-    def until(self, deadline: float, seconds: float | None) -> Limit:
+    def until(self, deadline: float, seconds: float | None) -> RequestLimit:
         """Limit the body of the context to *deadline*, which is when *seconds* have passed.
 
         Raises:
             httpx.ReadTimeout: it took longer.
             Stopped: the run has been stopped meanwhile.
         """
-        return Limit(self, anyio.CancelScope(deadline=deadline), seconds)
+        return RequestLimit(self, anyio.CancelScope(deadline=deadline), seconds)
 
 
-class Limit:
+class RequestLimit:
     """The limit of one request, as a context; a class, because a generator takes twice as long."""
 
     __slots__ = ("_limits", "_scope", "_seconds")
