@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 
+UNANSWERED = (httpx.TimeoutException, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+"""Errors that are outcomes of a request, after which a client that follows a list sends the next one."""
+
+
 class WireTransport(httpx.AsyncBaseTransport):
     """Sends requests with their given headers and target, over its own connections."""
 

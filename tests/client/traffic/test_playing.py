@@ -91,3 +91,22 @@ async def test_a_files_users_are_dealt_out(tmp_path: Path, users: int, shares: l
     assert [targets.count(f"/{who}/0") for who in range(3)] == shares
     assert [targets.count(f"/{who}/1") for who in range(3)] == shares
     assert playing(Path("x"), calls).concurrency == 3
+
+
+async def test_a_request_without_an_answer_does_not_end_the_file(tmp_path: Path) -> None:
+    """It is an outcome in the transcript, and what follows is sent."""
+
+    async def answer(received: Received) -> bytes | None:
+        return None if received.target == b"/broken" else OK
+
+    source = "curl http://h/1\ncurl http://h/broken\ncurl http://h/3"
+    scenario = playing(Path("c"), commands(tmp_path, source))
+    async with raw_server(answer) as server:
+        with Journal(tmp_path / "t.jsonl", tmp_path / "bodies") as journal, anyio.fail_after(60):
+            outcome = await fire(
+                server.url, scenario, journal, concurrency=1, iterations=1, seed=1, timeout=5,
+                stop=Stop(), say=lambda _: None,
+            )  # fmt: skip
+    assert outcome.failed == 0
+    assert [one.target for one in server.requests] == [b"/1", b"/broken", b"/3"]
+    assert "RemoteProtocolError" in (tmp_path / "t.jsonl").read_text()
