@@ -171,6 +171,29 @@ database_uri = sqlite:///{data}/s.db
 [webapp]
 cache_dir = {data}/cache
 """
+WAGTAIL = """
+from mysite.settings.base import *
+SECRET_KEY = "key"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+DATABASES["default"] |= {{"NAME": "{data}/db", "OPTIONS": {{"timeout": 30}}}}
+STORAGES["staticfiles"] = {{"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+"""
+SPIRIT = """
+from mysite.settings.base import *
+ST_SITE_URL = "http://localhost/"
+SECRET_KEY = "key"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{data}/db"}}}}
+DATABASES["default"]["OPTIONS"] = {{"timeout": 30}}
+HAYSTACK_CONNECTIONS["default"]["PATH"] = "{data}/index"
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+"""
+SUPERUSER = (
+    "DJANGO_SUPERUSER_PASSWORD=secret "
+    "python manage.py createsuperuser --noinput --username root --email r@r.io"
+)
 LUTE = """
 ENV: prod
 DBNAME: lute.db
@@ -391,6 +414,39 @@ APPLICATIONS = (
         (
             "trac-admin {here}/env initenv some sqlite:{data}/trac.db",
             "trac-admin {here}/env permission add anonymous TICKET_CREATE",
+        ),
+    ),
+    Application(
+        "wagtail",
+        "a content management system on Django",
+        "Torchbox",
+        "`mysite.wsgi:application` of `wagtail start`; Django's ORM on SQLite",
+        "the site read and searched; editors log in, add and publish pages, list them (not the site "
+        "history, which iterates over a set of classes)",
+        ("--cwd", "{here}/site", "mysite.wsgi:application"),
+        "wagtail_scenario.py",
+        1,
+        (("DJANGO_SETTINGS_MODULE", "recorded"),),
+        (("recorded.py", WAGTAIL),),
+        (
+            "mkdir site && wagtail start mysite site && cp recorded.py site/",
+            f"cd site && python manage.py migrate -v 0 && {SUPERUSER}",
+        ),
+    ),
+    Application(
+        "django-spirit",
+        "a forum on Django",
+        "Esteban Castro Borsani",
+        "`mysite.wsgi:application` of `spirit startproject`; Django's ORM on SQLite",
+        "members log in, publish topics, comment, read",
+        ("--cwd", "{here}/mysite", "mysite.wsgi:application"),
+        "spirit_scenario.py",
+        1,
+        (("DJANGO_SETTINGS_MODULE", "recorded"),),
+        (("recorded.py", SPIRIT),),
+        (
+            "spirit startproject mysite && cp recorded.py mysite/",
+            f"cd mysite && python manage.py spiritinstall -v 0 && {SUPERUSER}",
         ),
     ),
     Application(

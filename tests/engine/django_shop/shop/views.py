@@ -19,7 +19,8 @@ def home(request):
 def add(request):
     """Add an item, by a form with its token."""
     with transaction.atomic():
-        item = Item.objects.create(name=request.POST["name"])
+        with transaction.atomic():  # a savepoint, which Django names after the thread
+            item = Item.objects.create(name=request.POST["name"])
         count = Item.objects.count()
     return JsonResponse({"id": item.id, "code": item.code, "count": count}, status=201)
 
