@@ -208,8 +208,12 @@ def uvicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         if config.workers > 1:
             _refuse(f"uvicorn has {config.workers} workers", "one process is recorded: start it with one")
         _left_out(name for name in ("reload",) if config.reload)
+        if config.interface == "wsgi":  # what it would load is a wrapper for asyncio
+            named = sys.modules["uvicorn.importer"].import_from_string(config.app)
+            wsgi.serve(named() if config.factory else named)
+            return
         config.load()
-        wsgi.serve(config.loaded_app if config.interface == "wsgi" else asgi.OnLoop(config.loaded_app))
+        wsgi.serve(asgi.OnLoop(config.loaded_app))
 
     return run
 

@@ -164,6 +164,14 @@ SERVER = """
         engine.dispose()
         return jsonify([key.column_keys for key in second.foreign_key_constraints])
 
+    @app.get("/shared")
+    def shared():
+        import multiprocessing
+        counter = multiprocessing.Value("i", 3)
+        with counter.get_lock():
+            counter.value += 1
+        return jsonify(counter.value, time.time())
+
     @app.get("/late")
     def late():
         return jsonify(state.late(time.time()))
@@ -209,7 +217,7 @@ def overlay_without(section: str, folder: Path) -> dict[str, str]:
 
 
 CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file",
-              "sqlalchemy.sql.schema": "/tables"}  # fmt: skip
+              "sqlalchemy.sql.schema": "/tables", "multiprocessing.heap": "/shared"}  # fmt: skip
 
 
 @pytest.mark.engine

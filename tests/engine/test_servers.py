@@ -168,7 +168,10 @@ def shop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS, pytest.param("uvicorn --interface wsgi shop:app", marks=pytest.mark.once)],
+)
 def test_servers(shop: Bench, command: str) -> None:
     """Whatever serves it, the application is recorded and replayed, with more requests open than threads."""
     recorded = shop.record(command.split(), SHOP, concurrency=8, iterations=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware import functional, stream
@@ -10,6 +11,8 @@ from loadgen.traced import strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_GETPID = os.getpid  # before the engine replaces it
 
 
 def record_values_as_they_were() -> None:
@@ -29,3 +32,41 @@ def record_values_as_they_were() -> None:
 
     functional.walker = walk_copies
     strings.reserve_the_first_strings()
+
+
+class _FirstSeen:
+    """The number of the process that first asks whether it is this one."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if self._number is None and isinstance(other, int):
+            self._number = other
+        return self._number == other
+
+    def __hash__(self) -> int:
+        return hash(self._number)
+
+
+def heap_of_this_process(target: Any, system: Any) -> Any:
+    """Forget the process number that ``multiprocessing.heap`` noted. A ``system_wrap`` of the overlay.
+
+    It was imported off the tape, so a replay has noted its own number. Asked on the tape, it gets the
+    recorded one, takes itself for a fork, and makes its locks anew: ``multiprocessing.Value`` never replays.
+    """
+    del system
+    target._heap._lastpid = _FirstSeen()
+    return target
+
+
+def finalizer_of_this_process(target: Any, system: Any) -> Any:
+    """Let ``multiprocessing.util.Finalize`` ask for its process number on the tape. A ``system_wrap``.
+
+    It keeps the function from its import, which is live: in a replay it would find another process, and do
+    nothing.
+    """
+    del system
+    call = target.__call__
+    call.__defaults__ = tuple(os.getpid if one is _GETPID else one for one in call.__defaults__)
+    return target
