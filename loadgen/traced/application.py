@@ -17,7 +17,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from loadgen import protocol
-from loadgen.traced.asgi import OnLoop
 from loadgen.traced.wsgi import serve
 
 if TYPE_CHECKING:
@@ -46,7 +45,11 @@ def main(name: str) -> None:
         group = importlib.import_module("flask.cli").FlaskGroup(create_app=lambda: application)
         group.main(["run", "--no-reload", "--no-debugger"], prog_name="flask")
     else:
-        serve(OnLoop(application) if is_asgi(application) else application)
+        if is_asgi(application):
+            from loadgen.traced.asgi import OnLoop  # noqa: PLC0415 - it imports asyncio, which others do without
+
+            application = OnLoop(application)
+        serve(application)
 
 
 def found(name: str) -> Callable[..., Any]:
