@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from loadgen.client.connection import NoAnswer
+from loadgen.client.transport import WireTransport, translated
 from loadgen.core.exchange import Failure, Headers, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loadgen.client.wire import Reply
     from loadgen.core.exchange import Outcome
 
 
@@ -44,9 +49,40 @@ class Arriving:
         Raises:
             httpx.TransportError: there is no complete answer.
         """
+        if isinstance(transport, WireTransport):
+            await self.receive_from(transport, request, request.headers.raw, await request.aread())
+            return
         answer = await transport.handle_async_request(request)
         self.begin_as(answer, text(answer.headers))
         await self.take_all(answer)
+
+    async def receive_from(
+        self,
+        wire: WireTransport,
+        request: httpx.Request,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        own: Callable[[Headers], Headers] = lambda headers: headers,
+    ) -> Reply:
+        """Send *request* with different *fields*, and receive its complete answer.
+
+        *own* selects among its headers.
+
+        Raises:
+            httpx.TransportError: there is no complete answer.
+        """
+        reply = await wire.carry(request, fields, body)
+        self.begin(reply.status, reply.reason, own(reply.headers))
+        try:
+            self.take(await reply.read())
+        except BaseException as error:
+            self.take(reply.rest())
+            if isinstance(error, NoAnswer):
+                raise translated(error) from error
+            raise
+        finally:
+            reply.close()
+        return reply
 
     async def outcome(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Outcome:
         """Send *request*, and return how it ended."""

@@ -8,11 +8,10 @@ import httpx
 
 from loadgen import protocol
 from loadgen.client.arriving import Arriving, text
-from loadgen.client.connection import NoAnswer
 from loadgen.client.limit import Limits, Stopped
 from loadgen.client.quick import response
 from loadgen.client.stream import Pieces, deadline, is_streamed
-from loadgen.client.transport import WireTransport, translated
+from loadgen.client.transport import WireTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,20 +127,10 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         own = SEQ_HEADER.lower()
         fields = [field for field in request.headers.raw if field[0].lower() != own]
         fields.append((SEQ_HEADER, b"%d" % seq))
-        reply = await wire.carry(request, fields, body)
-        arriving.begin(reply.status, reply.reason, _own(reply.headers))
-        try:
-            content = await reply.read()
-        except BaseException as error:
-            arriving.take(reply.rest())
-            if isinstance(error, NoAnswer):
-                raise translated(error) from error
-            raise
-        finally:
-            reply.close()
-        arriving.take(content)
-        self._journal.complete(arriving.response())
-        return response(reply.status, reply.reason, reply.headers, content, request)
+        reply = await arriving.receive_from(wire, request, fields, body, _own)
+        answer = arriving.response()
+        self._journal.complete(answer)
+        return response(reply.status, reply.reason, reply.headers, answer.body, request)
 
     async def aclose(self) -> None:
         """Close the transport underneath."""
@@ -160,7 +149,7 @@ def numbered(request: httpx.Request, seq: int) -> httpx.Request:
     )
 
 
-def again(request: Request, url: str) -> httpx.Request:
+def again(request: Request, url: httpx.URL) -> httpx.Request:
     """Return a recorded *request* as it was sent, with its number, to the server at *url*."""
     return httpx.Request(
         request.method,

@@ -59,7 +59,7 @@ class Refire:
     def __init__(
         self, url: str, wire: WireTransport, control: Control, journal: Journal, judge: Judge, timeout: float
     ) -> None:
-        self._url = url
+        self._url = httpx.URL(url)
         self._wire = wire
         self._control = control
         self._journal = journal

@@ -8,10 +8,12 @@ import anyio
 import httpx
 
 from loadgen import protocol
+from loadgen.client.arriving import text
 from loadgen.client.transport import WireTransport
+from loadgen.client.wire import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
 URL = "http://replay.test:1"
 FIRST_THREAD = 1_000_000
@@ -59,3 +61,38 @@ class FakeBoundary(WireTransport):
         answer = await self._answer(seq, request)
         self.order.append(-seq)
         return answer
+
+    async def carry(
+        self, request: httpx.Request, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Reply:
+        """Serve one request in memory; its number is in *request*, too."""
+        del headers, body
+        return _Received(await self.handle_async_request(request))
+
+
+class _Received(Reply):
+    """An answer that was made in memory."""
+
+    __slots__ = ("_answer", "_pieces")
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.reason = answer.reason_phrase
+        self.headers = text(answer.headers)
+        self._answer = answer
+        self._pieces: list[bytes] = []
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        assert isinstance(self._answer.stream, httpx.AsyncByteStream)
+        async for piece in self._answer.stream:
+            self._pieces.append(piece)
+        content, self._pieces = self._pieces, []
+        return b"".join(content)
+
+    def rest(self) -> bytes:
+        """Return what has come of the body, and was not returned yet."""
+        return b"".join(self._pieces)
+
+    def close(self) -> None:
+        """Nothing is open."""

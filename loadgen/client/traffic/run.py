@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 
 from loadgen.client.arriving import Arriving
 from loadgen.client.recording import again
 from loadgen.core.exchange import Failure, Request, Response
 
 if TYPE_CHECKING:
-    import httpx
     from anyio.abc import TaskGroup
 
     from loadgen.client.recording import Recorder
@@ -54,7 +54,7 @@ class Again:
         timeout: float,
         stop: Stopping,
     ) -> None:
-        self._url = url
+        self._url = httpx.URL(url)
         self._transport = transport
         self._journal = journal
         self._timeout = timeout
