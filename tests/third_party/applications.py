@@ -421,8 +421,8 @@ APPLICATIONS = (
         "a content management system on Django",
         "Torchbox",
         "`mysite.wsgi:application` of `wagtail start`; Django's ORM on SQLite",
-        "the site read and searched; editors log in, add and publish pages, list them (not the site "
-        "history, which iterates over a set of classes)",
+        "the site read; editors log in, add and publish pages, list them (not the search and the site "
+        "history, which iterate over sets of classes)",
         ("--cwd", "{here}/site", "mysite.wsgi:application"),
         "wagtail_scenario.py",
         1,

@@ -1,4 +1,4 @@
-"""A site and its editors: pages read and searched; log-in, pages added, published and listed."""
+"""A site and its editors: pages read; log-in, pages added, published and listed."""
 
 import re
 
@@ -15,7 +15,6 @@ async def edit(user: User) -> None:
         return found[1]
 
     await user.http.get("/")
-    await user.http.get("/search/", params={"query": "welcome"})
     assert (await user.http.get("/admin/")).status_code == 302
     form = {"username": "root", "password": "secret", "next": "/admin/"}
     given = {**form, "csrfmiddlewaretoken": await token("/admin/login/")}
