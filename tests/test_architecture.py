@@ -54,10 +54,16 @@ def modules(package: str) -> list[Module]:
 
 
 @functools.cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Return the nodes of *tree*: most rules look at all of them."""
+    return tuple(ast.walk(tree))
+
+
+@functools.cache
 def imports(tree: ast.Module) -> set[str]:
     """Return the modules that *tree* imports, anywhere in it, each as far as the import names one."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -80,15 +86,14 @@ def rank(name: str) -> int:
     return next(at for at, parts in enumerate(PARTS) if part in parts)
 
 
+@functools.cache
 def named(tree: ast.Module) -> set[str]:
     """Return the modules of the package that *tree* names in strings, but not in its prose."""
-    known = {name for name, _ in modules("loadgen")}
+    known = {name for name, _ in modules("loadgen")} - {"loadgen"}
     return {
         node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and node.value in known - {"loadgen"}
+        for node in nodes(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in known
     }
 
 
@@ -153,7 +158,7 @@ def test_the_core_opens_nothing() -> None:
     def acts(module: Module) -> set[str]:
         called = {
             node.func.id
-            for node in ast.walk(module[1])
+            for node in nodes(module[1])
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         return called & {"open", "input", "exec", "eval", "__import__"}
@@ -291,7 +296,7 @@ def test_only_the_command_line_prints() -> None:
             return []
         return [
             node.lineno
-            for node in ast.walk(tree)
+            for node in nodes(tree)
             if (isinstance(node, ast.Name) and node.id == "print")
             or (
                 isinstance(node, ast.Attribute)
@@ -342,7 +347,7 @@ def test_no_sentence_is_a_protocol() -> None:
     """Whose fault it is, and what a verdict is, is decided on codes: never on how a sentence begins."""
 
     def decides(module: Module) -> list[int]:
-        return [node.lineno for node in ast.walk(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
+        return [node.lineno for node in nodes(module[1]) if reads_a_sentence(node)]  # type: ignore[attr-defined]
 
     assert not offenders(modules("loadgen"), decides)
 
@@ -363,7 +368,7 @@ def test_a_class_name_stands_once() -> None:
     """A class name means one thing in the whole package."""
     stands: dict[str, list[str]] = {}
     for name, tree in modules("loadgen"):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 stands.setdefault(node.name, []).append(name)
     twice = {name: where for name, where in stands.items() if len(where) > 1}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -52,9 +53,15 @@ class OptionField:
     default: Any
 
 
+@cache
+def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the annotations of *kind*: each is compiled, which is slow."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def fields(kind: type[msgspec.Struct]) -> Iterator[OptionField]:
     """Yield the fields of *kind* that have an option, including those of nested values."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     for one in msgspec.structs.fields(kind):
         hint = hints[one.name]
         if (option := _option(hint)) is not None:
@@ -70,7 +77,7 @@ def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
     Raises:
         UsageError: fields contradict each other, or a number is out of range.
     """
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     values = dict[str, Any]()
     for one in msgspec.structs.fields(kind):
         hint = hints[one.name]
@@ -129,7 +136,7 @@ def command(name: str, value: msgspec.Struct, *more: str) -> str:
 
 
 def _values(value: msgspec.Struct) -> Iterator[tuple[OptionField, Any]]:
-    hints = get_type_hints(type(value), include_extras=True)
+    hints = _hints(type(value))
     for one in msgspec.structs.fields(value):
         found = getattr(value, one.name)
         if (option := _option(hints[one.name])) is not None:
