@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.containers import layout
 from loadgen.engine.owner import LABEL
 
 if TYPE_CHECKING:
@@ -182,3 +183,27 @@ def recorded(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interrupt(command: Command) -> None:
     """Do what Ctrl-C does."""
     command.process.send_signal(signal.SIGINT)
+
+
+def is_as_laid_out(container: Any, service: layout.Service) -> None:
+    """Check that Docker was told what the layout says of *service*."""
+    host, config = container.attrs["HostConfig"], container.attrs["Config"]
+    assert tuple(config["Cmd"][: len(service.command)]) == service.command
+    assert config["WorkingDir"] == service.workdir
+    assert config["User"] == layout.USER
+    assert host["ReadonlyRootfs"] is True
+    assert host["Tmpfs"] == layout.TMPFS
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["Privileged"] is False
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["PidsLimit"] == layout.PIDS
+    assert host["Memory"] == host["MemorySwap"] == 512 << 20
+    assert not host["PortBindings"]
+    assert [bind.split(":")[1:] for bind in host["Binds"]] == [[layout.HOME, service.volume]]
+    mode = host["NetworkMode"]
+    assert (
+        mode == "none"
+        if service.network == "none"
+        else mode.startswith("container:" if service.network.startswith("service:") else "loadgen-")
+    )

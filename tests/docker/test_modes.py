@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.containers import layout
+from tests.docker.conftest import is_as_laid_out
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,6 +39,7 @@ def replayed_alone(loadgen: Loadgen, *words: str) -> str:
     """Verify, and look at the container meanwhile; return the first line."""
     command = loadgen.start("verify", *words)
     alone = command.container("replay-alone")
+    is_as_laid_out(alone, layout.REPLAY_ALONE)
     assert alone.attrs["HostConfig"]["NetworkMode"] == "none"
     assert [one.id for one in command.made("containers")] == [alone.id]
     assert command.made("networks") == []
