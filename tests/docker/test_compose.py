@@ -124,6 +124,7 @@ def test_record_and_replay_again_and_again(compose: Compose, engine: Any) -> Non
     assert states == {"flask-record": 0, "record": 0, "flask-replay": 0, "replay": 0}
 
 
+@pytest.mark.parametrize("compose", COMPOSES[:1], ids=" ".join, indirect=True)
 def test_a_folder_and_other_modes(compose: Compose, tmp_path: Path) -> None:
     """Server and client come from APP; a traced client, and a whole process, are replayed alone."""
     for part in ("compose", "loadgen", "server_app"):

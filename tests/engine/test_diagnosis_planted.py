@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from loadgen.core.verdict import Verdict
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 SERVER = """
     import os, sqlite3, sys, threading, time

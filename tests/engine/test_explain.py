@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 SERVER = """
     import random, time

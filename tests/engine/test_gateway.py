@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadgen.record import Recorded
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 CLIENTS = Path(corners.__file__).parent
 WAITRESS = """

@@ -22,7 +22,7 @@ from loadgen.store.verification import find_verification
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 SERVE = """
     from flask import Flask
