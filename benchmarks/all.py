@@ -35,13 +35,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from documented import write_measured
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "performance.json"
-PAGE = HERE.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 CONNECTIONS = 8
 ITERATIONS = 150
@@ -561,11 +561,8 @@ def write(results: dict[str, Result], rounds: int, loader: str) -> None:
         "figures": {name: vars(kept[name]) for name in FIGURES if name in kept},
     }
     RESULTS.write_text(json.dumps(told, indent=1) + "\n")
-    page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
     where = f"{os.cpu_count()} cores, Python {platform.python_version()}, {rounds} rounds:"
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{where}\n\n{table(kept, loader)}\n\n{END}{after}")
+    write_measured("performance.md", Path(__file__).name, f"{where}\n\n{table(kept, loader)}\n\n")
 
 
 def main() -> None:

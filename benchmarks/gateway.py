@@ -5,7 +5,9 @@ time, to the same server (a bare protocol in a process of its own that answers f
 real journal, and both are measured by the processor time of the process that does so:
 
 * ``own client``: eight virtual users of a scenario, as ``loadgen record`` runs them;
-* ``gateway``: eight clients (in a process of their own) through the gateway.
+* ``gateway``: eight clients (in a process of their own) through the gateway;
+* ``bytes passed on``: the same clients through the least that a gateway in Python can be: sockets and
+  ``epoll``, no HTTP, no journal. What it takes is what the kernel and the calls of it take.
 
 They take turns within one run, so what disturbs the machine for a while disturbs both; read the ratio. It is
 measured with connections that are kept, and with a server that closes each one, as Flask's own does.
@@ -25,12 +27,14 @@ import gc
 import json
 import re
 import resource
+import select
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -183,11 +187,70 @@ async def gateway(url: str, requests: int) -> float:
         return cpu / (notes.requests - first) * 1e6
 
 
+class Passing:
+    """Passes bytes on, as cheaply as Python can."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.began = 0.0
+        self._server = host, port
+        self._peers: dict[int, tuple[socket.socket, socket.socket]] = {}
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._ready = select.epoll()
+        self._ready.register(self._listener, select.EPOLLIN)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def until(self, ended: Callable[[], object]) -> None:
+        """Pass on what comes until *ended*."""
+        while ended() is None:
+            for descriptor, _ in self._ready.poll(0.2):
+                if descriptor == self._listener.fileno():
+                    self._accept()
+                elif descriptor in self._peers:
+                    self._pass(*self._peers[descriptor])
+
+    def _accept(self) -> None:
+        self.began = self.began or time.process_time()
+        one, other = self._listener.accept()[0], socket.create_connection(self._server)
+        for side, peer in ((one, other), (other, one)):
+            self._peers[side.fileno()] = side, peer
+            self._ready.register(side, select.EPOLLIN)
+
+    def _pass(self, side: socket.socket, peer: socket.socket) -> None:
+        try:
+            content = side.recv(65536, socket.MSG_DONTWAIT)
+            if content:
+                peer.send(content)
+                return
+        except BlockingIOError:  # of an earlier connection with this descriptor
+            return
+        except ConnectionError:
+            pass
+        for end in (side, peer):
+            del self._peers[end.fileno()]
+            end.close()
+
+
+async def bytes_passed_on(url: str, requests: int) -> float:
+    """Return the processor time of a request whose bytes are only passed on, in microseconds."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    passing = Passing(host, int(port))
+    command = [sys.executable, __file__, "--visit", passing.url, "--requests", str(requests)]
+    client = await asyncio.to_thread(subprocess.Popen, command)
+    try:
+        passing.until(client.poll)
+    finally:
+        client.kill()
+    if client.returncode:
+        raise RuntimeError("the clients failed")
+    return (time.process_time() - passing.began) / requests * 1e6
+
+
 async def compare(url: str, requests: int, rounds: int) -> dict[str, list[float]]:
     """Let both take turns, round after round; the first one warms up."""
-    taken: dict[str, list[float]] = {"own client": [], "gateway": []}
+    measured = {"own client": own_client, "gateway": gateway, "bytes passed on": bytes_passed_on}
+    taken: dict[str, list[float]] = {name: [] for name in measured}
     for number in range(rounds + 1):
-        for name, measure in (("own client", own_client), ("gateway", gateway)):
+        for name, measure in measured.items():
             gc.collect()
             cost = await measure(url, requests if number else 50 * CLIENTS)
             if number:
@@ -220,13 +283,14 @@ def recorded(rounds: int) -> None:
 
 
 def report(what: str, taken: dict[str, list[float]]) -> None:
-    """Print the medians, and the ratio with its spread."""
-    own, ours = taken["own client"], taken["gateway"]
-    ratios = sorted(there / here for here, there in zip(own, ours, strict=True))
-    print(
-        f"{what:<20}{statistics.median(own):>14.0f}{statistics.median(ours):>14.0f}"
-        f"{statistics.median(ratios):>9.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+    """Print the medians, and the ratios to the own client with their spreads."""
+    own = taken["own client"]
+    print(f"{what:<20}{statistics.median(own):>12.0f}", end="")
+    for name in ("gateway", "bytes passed on"):
+        ratios = sorted(there / here for here, there in zip(own, taken[name], strict=True))
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"{statistics.median(taken[name]):>17.0f}{spread:>22}", end="")
+    print(flush=True)
 
 
 def main() -> None:
@@ -253,7 +317,10 @@ def main() -> None:
     print(
         f"{CLIENTS} at once, {options.requests} requests a turn, {options.rounds} rounds; us of CPU a request"
     )
-    print(f"{'connections':<20}{'own client':>14}{'gateway':>14}{'ratio':>9}")
+    print(
+        f"{'connections':<20}{'own client':>12}{'gateway':>17}{'ratio':>22}"
+        f"{'bytes passed on':>17}{'ratio':>22}"
+    )
     for what in ("keeps", "closes"):
         command = [sys.executable, __file__, "--serve", what]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:

@@ -11,14 +11,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from documented import DOCS, write_measured
+
 from loadgen.hazards.matrix import Matrix
 from loadgen.hazards.measuring import argued
 from loadgen.hazards.tables import markdown
 from server_app.hazards import HAZARDS
 
-DOCS = Path(__file__).parents[1] / "docs"
-TABLE, PAGE = DOCS / "hazards.json", DOCS / "hazards.md"
-BEGIN, END = "<!-- measured by benchmarks/hazards.py -->\n", "<!-- end of what was measured -->\n"
+TABLE = DOCS / "hazards.json"
 
 
 def main() -> None:
@@ -44,8 +44,7 @@ def main() -> None:
 def publish(matrix: Matrix) -> None:
     """Write both files."""
     TABLE.write_text(json.dumps(matrix.to_json(), indent=1) + "\n", encoding="utf-8")
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{markdown(matrix)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    write_measured("hazards.md", Path(__file__).name, f"\n{markdown(matrix)}\n")
 
 
 if __name__ == "__main__":

@@ -6,30 +6,33 @@
 It measures on the Python that runs it, round by round: in each round, every application is recorded once at
 each concurrency, with the number of the round as seed. FOLDER keeps one file of results for each application
 and Python, written after each recording: started again, the benchmark goes on where it was. It also keeps the
-environments that it made, and the artefacts of each recording that was not identical. ``--table`` writes the
-table of ``docs/third-party.md`` from all files.
+environments that it made, in which loadgen is installed again when its code has changed (each result has the
+digest of the code that was measured), and the artefacts of each recording that was not identical. ``--table``
+writes the table of ``docs/third-party.md`` from all files.
 """
 
 import argparse
 import json
 import platform
 import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from documented import write_measured
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from loadgen.engine import retrace
 from loadgen.store.files import write_json
-from tests.third_party.applications import APPLICATIONS, Application, Trial, install, trial
+from tests.third_party.applications import APPLICATIONS, REPOSITORY, Application, Trial, install, trial
 
-PAGE = Path(__file__).parents[1] / "docs" / "third-party.md"
-BEGIN = "<!-- measured by benchmarks/third_party.py -->\n"
-END = "<!-- end of what was measured -->\n"
 CONCURRENCY = (1, 8)
 SERIES = tuple(f"{python}, c={at}" for python in ("3.11", "3.12") for at in CONCURRENCY)
 PYTHON = ".".join(platform.python_version_tuple()[:2])
+CODE = retrace.versions()["package"]
 
 
 def results(folder: Path, name: str, python: str) -> dict[str, Any]:
@@ -48,18 +51,26 @@ def version(programs: Path, name: str) -> str:
     return found
 
 
+def ready(venv: Path, application: Application) -> Path:
+    """Return where the programs of an environment are, which has the application and this loadgen."""
+    programs, mark = venv / "bin", venv / "ready"
+    if not mark.exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        install(application, venv)
+    elif mark.read_text(encoding="utf-8") != CODE:
+        pip: list[str | Path] = [programs / "pip", "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, "--no-deps", "--force-reinstall", REPOSITORY], check=True)
+    mark.write_text(CODE, encoding="utf-8")
+    return programs
+
+
 def measure(folder: Path, application: Application, concurrency: int, seed: int) -> Trial | None:
     """Make one recording, and keep what came of it; return None if there is a result already."""
     name = application.name
     known = results(folder, name, PYTHON)
     if any((one["concurrency"], one["seed"]) == (concurrency, seed) for one in known["trials"]):
         return None
-    venv = folder / "environments" / f"{name}-{PYTHON}"
-    programs, ready = venv / "bin", venv / "ready"
-    if not ready.exists():
-        shutil.rmtree(venv, ignore_errors=True)
-        install(application, venv)
-        ready.touch()
+    programs = ready(folder / "environments" / f"{name}-{PYTHON}", application)
     here = folder / "kept" / f"{name}-{PYTHON}-c{concurrency}-s{seed}"
     shutil.rmtree(here, ignore_errors=True)  # of a benchmark that was interrupted
     made = trial(application, programs, here, concurrency, seed)
@@ -71,6 +82,7 @@ def measure(folder: Path, application: Application, concurrency: int, seed: int)
         {
             "concurrency": concurrency,
             "seed": seed,
+            "loadgen": CODE,
             "verdict": made.verdict,
             "requests": made.requests,
             "why": made.why,
@@ -122,11 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.resolve()
     if options.table:
-        before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not (begin and end):
-            sys.exit(f"{PAGE} has no place for the table")
-        PAGE.write_text(before + begin + table(folder) + end + after, encoding="utf-8")
+        write_measured("third-party.md", Path(__file__).name, table(folder))
         return
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(1, options.recordings + 1):

@@ -84,7 +84,7 @@ def debugpy_folder(python: Interpreter) -> str:
                 return folder
     raise MachineFault(
         f"--dap needs debugpy, which is installed neither beside loadgen nor in {python.name}",
-        advice="Install it: pip install 'loadgen[debug]', or pip install debugpy",
+        advice="Install it: pip install debugpy",
     )
 
 

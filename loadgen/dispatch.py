@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from loadgen.convention import RUNS, expanded, folder_of
 from loadgen.core.events import ignore
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import ModeName, Runtime, Schedule
-from loadgen.engine import interpreter
+from loadgen.engine import interpreter, scratch
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.modes.boundary import BoundaryMode
 from loadgen.modes.local import LocalHost
@@ -65,10 +66,9 @@ async def record(
     from loadgen import record as recording  # noqa: PLC0415 - slow, and verifying does without
 
     spec.topology.check()
-    home = folder_of(spec)
+    home = folder_of(spec) if folder is None and host is None else None
     spec = await expanded(spec, emit, inside=host is not None)
-    keeps = folder is None and home is not None and host is None
-    if keeps and home is not None:
+    if home is not None:
         folder = home / RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if host is None and spec.runtime is Runtime.DOCKER:
         from loadgen.containers.record import record as in_containers  # noqa: PLC0415 - Docker's SDK is slow
@@ -76,7 +76,7 @@ async def record(
         recorded = await in_containers(spec, folder, stop, emit)
     else:
         recorded = await recording.record(spec, MODES[spec.mode](host or LocalHost()), folder, stop, emit)
-    if keeps:
+    if home is not None:
         recorded.run.make_latest()
     return recorded
 
@@ -90,19 +90,20 @@ async def routes(spec: RunSpec) -> tuple[str, ...]:
     """Start the server of *spec* once under the engine; return its paths that need no parameters.
 
     Raises:
-        LoadgenError: it cannot be recorded.
+        LoadgenError: it cannot be recorded. Its temporary folder with the server's log is kept.
     """
     from loadgen import record as recording  # noqa: PLC0415 - as above
     from loadgen.client.scenario import Scenario  # noqa: PLC0415 - as above
 
     async def nothing(_: User) -> None: ...
 
-    with tempfile.TemporaryDirectory(prefix="loadgen-routes-") as folder:
-        plan = Scenario("nothing", "sends nothing", nothing)
-        session = recording.begin(spec, Path(folder) / "run", ignore, scenario=plan)
-        async with LocalHost().record(session) as server:
-            known = await server.control.routes()
-            await server.stop()
+    folder = tempfile.mkdtemp(prefix=scratch.prefix())
+    plan = Scenario("nothing", "sends nothing", nothing)
+    session = recording.begin(spec, Path(folder) / "run", ignore, scenario=plan)
+    async with LocalHost().record(session) as server:
+        known = await server.control.routes()
+        await server.stop()
+    shutil.rmtree(folder, ignore_errors=True)  # only now: an error names the log in it
     return tuple(known)
 
 

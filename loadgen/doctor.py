@@ -7,24 +7,25 @@ import platform
 import resource
 import shutil
 import socket
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from loadgen import dispatch
-from loadgen.core.spec import RunSpec
 from loadgen.discovery import look
 from loadgen.engine import interpreter
 from loadgen.engine.interpreter import ENGINE, SUPPORTED
 from loadgen.engine.target import resolve
 from loadgen.errors import LoadgenError
-from loadgen.init import CONFIGURATION
+from loadgen.init import UNREADABLE
 from loadgen.store.surroundings import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loadgen.core.spec import RunSpec
     from loadgen.engine.interpreter import Interpreter
 
 SPACE = 1 << 28
@@ -139,14 +140,21 @@ def _counted(known: tuple[str, ...]) -> str:
     return "1 path needs no parameters" if len(known) == 1 else f"{len(known)} paths need no parameters"
 
 
-def default() -> RunSpec | None:
-    """Return the server that ``loadgen.toml`` names, or that the folder suggests; None if there is none."""
-    if Path(CONFIGURATION).is_file():
-        given = tomllib.loads(Path(CONFIGURATION).read_text(encoding="utf-8")).get("record", {})
-        if target := given.get("target"):
-            words = (target,) if isinstance(target, str) else tuple(target)
-            return RunSpec(target=words, python=given.get("python"), cwd=given.get("cwd"))
-    found = look(Path.cwd())
+def chosen(spec: RunSpec) -> tuple[RunSpec, list[Finding]]:
+    """Return *spec* with the server that its folder suggests, if it names none, and what else is found there.
+
+    The target remains empty if there is no application.
+    """
+    if spec.target:
+        return spec, []
+    found = look(Path(spec.cwd or ""))
     if not found.candidates:
-        return None
-    return RunSpec(target=found.candidates[0].target, python=found.python)
+        broken = [Finding("note", one, "it is not valid Python") for one in found.unreadable[:UNREADABLE]]
+        none = Finding("note", "no application in this folder", "give one: loadgen doctor module:app")
+        return spec, [*broken, none]
+    first, *others = found.candidates
+    same = [" ".join(one.target) for one in others if one.rank == first.rank]
+    notes = [
+        Finding("note", f"also found: {', '.join(same)}", f"to examine another: loadgen doctor {same[0]}")
+    ]
+    return replace(first.started(spec), python=found.python_for(spec)), notes if same else []

@@ -17,7 +17,7 @@ from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.engine.machine import check_room
 from loadgen.engine.target import resolve
-from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault
+from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault, UsageError
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
 from loadgen.modes.program import script_of, traces_program
@@ -81,6 +81,10 @@ def begin(
         scenario, notes = plan(spec.traffic)
         for note in (*more, *notes):
             emit(Note(line=note))
+    elif spec.load.client_processes > 1:
+        raise UsageError(
+            "a scenario that is given as an object runs in one process: not with client_processes"
+        )
     spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
     if not elsewhere:
         check_room(spec.load.concurrency or 0)
@@ -233,7 +237,8 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
     except httpx.TransportError as error:
         how = await server.exit_report() or f"{type(error).__name__}: {error}"
         raise ServerFault(
-            f"the recorded server ended after {journal.requests} requests: {how}",
+            f"the recorded server ended after {journal.requests:,} "
+            f"request{'' if journal.requests == 1 else 's'}: {how}",
             advice=f"See {run.log}. The transcript so far is kept.",
         ) from error
 

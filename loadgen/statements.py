@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -11,8 +12,10 @@ from sqlglot.errors import SqlglotError
 
 from loadgen.core.classification import Kind, Statement
 
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what the next dialect may know
+
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%s")
-_UNKNOWN = Statement(Kind.EFFECT, None, None)
+_UNKNOWN = Statement(Kind.EFFECT, None, None, files=True)
 _BEGINS = re.compile(r"\s*(begin|start\s+transaction|savepoint|release)\b", re.IGNORECASE)
 _ENDS = re.compile(r"\s*(commit|end|rollback|abort)\b", re.IGNORECASE)
 _ASKS = re.compile(r"\s*(explain|show|describe)\b", re.IGNORECASE)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadgen.core.events import Failed, to_line
-from loadgen.core.jobs import Drive, DriveReplay, Fire, Job, Record, Serve, ServeReplay, Verify
+from loadgen.core.jobs import Drive, DriveReplay, Fire, FirePart, Job, Record, Serve, ServeReplay, Verify
 from loadgen.core.spec import from_json
 from loadgen.errors import LoadgenError
 
@@ -59,6 +59,11 @@ def do(job: Job) -> int:
             from loadgen.client.session_process import run
 
             run(spec, url)
+            return 0
+        case FirePart():
+            from loadgen.client import session_part
+
+            session_part.run(job)
             return 0
         case Serve() | ServeReplay():
             return become(job)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.core.spec import RunSpec
 from loadgen.discovery import look
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def targets(folder: Path) -> list[str]:
         ("shop.py", "from flask import Flask\nweb: Flask = Flask('x')", ["shop:web"]),
         ("a/b.py", "app = bottle.Bottle()", ["a.b:app"]),
         ("a/__init__.py", "def create_app(config=None, *, name='a'): ...", ["a:create_app"]),
+        ("wsgi.py", "from shop import create_app\napp = create_app('production')", ["wsgi:app"]),
         ("a.py", "def create_app(config): ...\ndef make_app(*, name): ...", []),
         ("p/wsgi.py", "application = get_wsgi_application()", ["p.wsgi:application"]),
         ("serve.py", "if __name__ == '__main__':\n    make().run(port=1)", ["serve.py"]),
@@ -43,6 +45,18 @@ def test_candidates(tmp_path: Path, name: str, source: str, found: list[str]) ->
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(source)
     assert targets(tmp_path) == found
+
+
+def test_sources_are_where_modules_are_found(tmp_path: Path) -> None:
+    """A package below src is imported by its own name, as if installed; src itself can be a package."""
+    (tmp_path / "src" / "shop").mkdir(parents=True)
+    (tmp_path / "src" / "shop" / "__init__.py").write_text("def create_app(): ...")
+    (found,) = look(tmp_path).candidates
+    assert (found.target, found.cwd) == (("shop:create_app",), "src")
+    assert found.started(RunSpec(cwd="there")).cwd == "there/src"
+    (tmp_path / "src" / "__init__.py").touch()
+    (found,) = look(tmp_path).candidates
+    assert (found.target, found.started(RunSpec()).cwd) == (("src.shop:create_app",), None)
 
 
 def test_what_is_tried_first(tmp_path: Path) -> None:
@@ -67,3 +81,6 @@ def test_what_else_is_there(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert [one.target for one in found.candidates] == [("m:app",)]
     assert found.python == "venv"
+    assert not found.unreadable
+    (tmp_path / "broken.py").write_text("x = 1\ndef (:\n")
+    assert look(tmp_path).unreadable == ("broken.py, line 2: invalid syntax",)

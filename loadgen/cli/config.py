@@ -25,6 +25,29 @@ if TYPE_CHECKING:
 PREFIX = "LOADGEN_"
 OWN_FILE = "loadgen.toml"
 PROJECT_FILE = "pyproject.toml"
+EXAMINES = "doctor"
+"""The command that examines the server as ``record`` would start it, from the same settings."""
+SERVER = ("target", "python", "cwd", "server_env")
+"""Parameters that say how a server is started."""
+_LOAD = frozenset({"concurrency", "iterations", "rate", "ramp-up", "client-processes"})
+_SCENARIO, _FILE = frozenset({"scenario"}), frozenset({"from", "host", "verbatim"})
+_GATEWAY = frozenset({"client", "listen", "user-by", "proxy-for"})
+REPLACES: Mapping[str, frozenset[str]] = {
+    "scenario": _FILE | _GATEWAY,
+    "from": _SCENARIO | _GATEWAY,
+    "client": _SCENARIO | _FILE | _LOAD | {"listen", "duration"},
+    "listen": _SCENARIO | _FILE | _LOAD | {"client"},
+    "duration": frozenset({"iterations"}),
+    "iterations": frozenset({"duration", "rate", "ramp-up"}),
+    "image": frozenset({"test-image", "requirements"}),
+    "test-image": frozenset({"image"}),
+    "requirements": frozenset({"image"}),
+}
+"""Options that leave no use for others: one that has precedence replaces those, too.
+
+So ``--client`` on the command line counts, and not the scenario of ``loadgen.toml``. Both within one source
+contradict each other, which is refused.
+"""
 PRECEDENCE = (
     "Every option can also be set in the environment or in a file. Precedence: the command line; the "
     f"environment ({PREFIX}RECORD_CONCURRENCY=16); {OWN_FILE} in this directory ([record] concurrency = "
@@ -102,23 +125,43 @@ class Options:
         Raises:
             UsageError: one of them is not valid.
         """
+        return self._by_parameter(command, self._merged(command))
+
+    def besides(self, command: str, words: Sequence[str]) -> dict[str, Any]:
+        """Return :meth:`configured` without what options among *words*, on the command line, replace."""
+        options = self._commands[command].items()
+        names = {spelled: name for name, option in options for spelled in option.parameter.opts}
+        given = dict[str, str]()
+        for word, following in zip(words, (*words[1:], ""), strict=True):
+            spelled, equals, value = word.partition("=")
+            name = names.get(spelled) or names.get(word[:2])  # -c8
+            if name is not None and word.startswith("-"):
+                given[name] = value if equals else following
+        return self._by_parameter(command, _without_replaced(self._merged(command), given))
+
+    def _merged(self, command: str) -> dict[str, Any]:
         found = dict[str, Any]()
-        for name, value in (*self._files(command), *self._environment(command)):
-            found[self._commands[command][name].parameter.name] = value
+        for source in (*self._files(command), dict(self._environment(command))):
+            found = _without_replaced(found, source) | source
         return found
 
-    def _files(self, command: str) -> Iterator[tuple[str, object]]:
+    def _by_parameter(self, command: str, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {self._commands[command][name].parameter.name: value for name, value in found.items()}
+
+    def _files(self, command: str) -> Iterator[dict[str, Any]]:
         for file, section in ((PROJECT_FILE, ("tool", "loadgen")), (OWN_FILE, ())):
+            found = dict[str, Any]()
             content = _read(Path(file), section)
             title = ".".join(section)
             sections = {name: value for name, value in content.items() if isinstance(value, dict)}
             general = {name: value for name, value in content.items() if name not in sections}
-            yield from self._table(command, general, f"{file}, [{title}]" if title else file, None)
+            found |= self._table(command, general, f"{file}, [{title}]" if title else file, None)
             for name, table in sections.items():
                 where = f"{file}, [{'.'.join((*section, name))}]"
                 if name not in self._commands:
                     raise UsageError(f"{where}: unknown command {name!r}", advice=self._these(None))
-                yield from self._table(command, table, where, name)
+                found |= self._table(command, table, where, name)
+            yield found
 
     def _table(
         self, command: str, table: Mapping[str, object], where: str, of: str | None
@@ -166,6 +209,23 @@ class Options:
         return f"The options are: {', '.join(self._commands[command])}."
 
 
+def _replaced(name: str, value: Any) -> frozenset[str]:
+    match name, value:
+        case "from", str() if os.path.isdir(value):  # noqa: PTH112 - a run: its load is the recorded one
+            return REPLACES[name] | _LOAD | {"duration"}
+        case "runtime", "docker":
+            return frozenset({"python"})  # the image has one
+        case "runtime", "local":
+            return frozenset({"image", "memory", "test-image", "requirements"})
+    return REPLACES.get(name, frozenset())
+
+
+def _without_replaced(found: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings *found* without those that the settings *by*, of higher precedence, replace."""
+    gone = frozenset[str]().union(*(_replaced(name, value) for name, value in by.items()))
+    return {name: value for name, value in found.items() if name not in gone}
+
+
 def of_command_line(arguments: Sequence[str], app: typer.Typer) -> dict[str, dict[str, Any]]:
     """Return the configuration of the command in *arguments*; empty if they ask for help.
 
@@ -177,7 +237,13 @@ def of_command_line(arguments: Sequence[str], app: typer.Typer) -> dict[str, dic
     if command is None or "--help" in own:
         return {}
     options = Options(app)
-    return {command: options.configured(command)} if command in options else {}
+    if command not in options:
+        return {}
+    found = options.besides(command, own)
+    if command == EXAMINES:
+        record = options.configured("record")
+        found = {name: record[name] for name in SERVER if name in record} | found
+    return {command: found}
 
 
 def _read(path: Path, section: Sequence[str]) -> dict[str, Any]:

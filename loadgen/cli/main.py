@@ -17,7 +17,8 @@ from loadgen import __version__
 from loadgen.cli import check, config, coverage, debug, exports, hazards, hunts, races, start, suites
 from loadgen.cli.options import group_of, parse, taking
 from loadgen.cli.output import say
-from loadgen.core.spec import RunSpec, VerifySpec
+from loadgen.core.events import Note
+from loadgen.core.spec import BUNDLED, RunSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -94,6 +95,15 @@ def record(
     recorded(spec, run, quiet=quiet, as_json=as_json)
 
 
+def _bundled_instead(spec: RunSpec, here: Path) -> str | None:
+    """Return what to say if no server was given beside the code of one; None otherwise."""
+    scenario = spec.traffic_name.partition(":")[0]
+    own = {one.name for one in here.glob("*.py")} - {scenario}
+    if spec.target or (here / BUNDLED).is_dir() or not own:
+        return None
+    return "no server was given: this is the bundled one; for the one in this folder: loadgen init"
+
+
 def recorded(
     spec: RunSpec,
     folder: Path | None = None,
@@ -110,8 +120,11 @@ def recorded(
     from loadgen.cli.progress import Progress
     from loadgen.cli.running import interruptible
 
+    demo = None if host else _bundled_instead(spec, Path.cwd())
     held = invariants(spec.invariants)  # a model that cannot be read is found before anything is started
     with redirect_stdout(sys.stderr), Progress(quiet=quiet or as_json) as emit:  # a scenario may print
+        if demo:
+            emit(Note(line=demo))
         result = interruptible(lambda stop: dispatch.record(spec, folder, stop, emit, host=host))
     checked = checking(result.run, result.manifest, held) if held else []
     say(show.manifest_json(result) if as_json else show.recorded(result, checked))
@@ -175,13 +188,16 @@ def verified(
     from loadgen.cli.running import interruptible
     from loadgen.core.comparison import ignoring
     from loadgen.store.run_folder import RunFolder
-    from loadgen.store.runs import FoundRun
+    from loadgen.store.runs import FoundRun, incomplete_since
     from loadgen.suite import SuiteRow
 
     ignoring(spec.ignore)  # an invalid rule is reported before anything is started
     coverage.check(spec)
     run, manifest = RunFolder.open(given)
+    failed = incomplete_since(run.path) if given is None and host is None else None
     with Progress(quiet=quiet or as_json) as emit:
+        if failed is not None:
+            emit(Note(line=f"{failed.name} was recorded later, and is not complete: this is {manifest.id}"))
         result = interruptible(lambda _: dispatch.verify(run, manifest, spec, emit, host=host), at_once=True)
     say(show.verdict_json(result) if as_json else show.verdict(result, manifest, explain=spec.explain))
     if junit is not None or summary is not None:

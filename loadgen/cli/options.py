@@ -122,6 +122,6 @@ def _range(field: OptionField) -> dict[str, Any]:
 
 def _help(field: OptionField) -> str:
     text = field.option.help
-    if field.default in (None, (), False) or "efault" in text:
+    if field.default in (None, (), False, "") or "efault" in text:
         return text
     return f"{text} [default: {field.option.write(field.default)}]"

@@ -52,14 +52,15 @@ def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
     """Render the result of a recording."""
     manifest, totals, end = result.manifest, result.totals, result.end
     rate = f"{totals.requests / max(totals.seconds, 1e-9):.0f}/s"
-    statuses = "  ".join(f"{status}: {count}" for status, count in totals.statuses.items())
+    answers = [f"{status}: {count}" for status, count in totals.statuses.items()]
+    answers += [f"no answer: {totals.failures}"] if totals.failures else []
     requests = wording.count(totals.requests, "request")
     lines = [
         f"recorded   {requests}, {manifest.concurrency} at a time, in {totals.seconds:.2f} s",
         f"speed      {rate}; {_latency(totals)}",
         *_outcomes(totals),
         *_open_load(manifest, totals),
-        f"answers    {statuses}" + (f"  none: {totals.failures}" if totals.failures else ""),
+        f"answers    {'  '.join(answers)}",
         *_clients(totals.visit),
         f"run        {result.run.path}",
         *_sealed(manifest),

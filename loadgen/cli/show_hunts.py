@@ -143,7 +143,7 @@ def summary(found: Summary, folder: Path) -> str:
     console.print(Text(MEANING, style="dim"))
     for number, kind in enumerate(found.kinds[:SHOWN], 1):
         console.print(Text(f"\ncause {number}: {kind.what}", style="bold"))
-        console.print(Text(f"  in {len(kind.trials)} of {found.total.made} trials: {_some(kind.trials)}"))
+        console.print(Text(f"  in {kind.count} of {found.total.made} trials: {_some(kind.trials)}"))
         console.print(
             Text.assemble(("  fault: ", "bold"), (kind.fault, "bold yellow"), f"  {kind.why}".rstrip())
         )

@@ -40,7 +40,7 @@ def suite(rows: Sequence[RowTold]) -> str:
     for row in rows:
         if row.judgement is Judgement.IDENTICAL:
             continue
-        console.print(Text.assemble((f"\n{row.label}", "bold"), f"  {_line(row.what)}"))
+        console.print(Text.assemble((f"\n{row.label}", "bold"), f"  {_brief(row.what)}"))
         for cause in row.causes[:CAUSES]:
             what = (
                 "" if cause.number == 1 else f" {cause.request}: {_line(cause.what)}"
@@ -78,7 +78,7 @@ def recorded(rows: Sequence[RecordedRow]) -> str:
     console.print(table)
     for row in rows:
         if row.problem is not None:
-            console.print(Text.assemble((f"\n{row.folder}", "bold"), f"  {_line(row.problem.message)}"))
+            console.print(Text.assemble((f"\n{row.folder}", "bold"), f"  {_brief(row.problem.message)}"))
             if row.problem.advice:
                 console.print(Text(f"  {row.problem.advice}"))
     names = shlex.join(row.folder for row in rows if row.recorded)
@@ -180,6 +180,12 @@ def runs_json(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str
     return json.dumps([row(*one) for one in found], indent=2)
 
 
+def _brief(text: str) -> str:
+    """Return the first and the last line of *text*, as one: of a traceback, what failed and the exception."""
+    lines = [line for one in text.splitlines() if (line := _line(one))]
+    return " … ".join(dict.fromkeys((*lines[:1], *lines[-1:])))
+
+
 def _line(text: str) -> str:
     return " ".join(text.split())
 
@@ -192,5 +198,8 @@ def _table(*names: str) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
     for name in names:
         right = name in {"requests", "at once", "took", "size"}
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        # A name is there to be copied into the next command: it is on one line.
+        table.add_column(
+            name, justify="right" if right else "left", overflow="fold", no_wrap=name in {"run", "folder"}
+        )
     return table

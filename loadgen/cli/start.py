@@ -9,8 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
+from loadgen.cli.options import names, taking
 from loadgen.cli.output import say
+from loadgen.core.spec import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,27 +25,28 @@ EXIT_MISSING = 3
 Target = Annotated[
     list[str] | None,
     typer.Argument(
+        metavar="TARGET",
         help="The server, as for loadgen record. Default: the application found in the current directory.",
         show_default=False,
     ),
 ]
-Python = Annotated[
-    str | None,
-    typer.Option(
-        "--python", metavar="PATH", help="The Python that runs it, as for loadgen record.", show_default=False
-    ),
-]
+_OPTIONS = frozenset({"python", "cwd", "server_env"})
+"""Fields of a specification that say how a server is started."""
+_WITHOUT = tuple(name for name in names(RunSpec) if name not in _OPTIONS)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
-    app.command(short_help="Find the application in this folder, try it, and write a configuration.")(init)
-    app.command(short_help="Say whether this machine and a server can be recorded.")(doctor)
+    started = taking(spec=RunSpec, without=_WITHOUT)
+    app.command(short_help="Find the application in this folder, try it, and write a configuration.")(
+        started(init)
+    )
+    app.command(short_help="Say whether this machine and a server can be recorded.")(started(doctor))
 
 
 def init(
+    spec: RunSpec,
     target: Target = None,
-    python: Python = None,
     force: Annotated[bool, typer.Option("--force", help="Replace loadgen.toml and load.py.")] = False,
 ) -> None:
     """Find the application in the current directory and how it is started, and try it under the engine.
@@ -55,8 +59,8 @@ def init(
     from loadgen.init import prepare
 
     with redirect_stdout(sys.stderr), Progress(quiet=False) as emit:
-        words = tuple(target or ())
-        prepared = interruptible(lambda _: prepare(words, python, emit, overwrite=force), at_once=True)
+        wanted = replace(spec, target=tuple(target or ()))
+        prepared = interruptible(lambda _: prepare(wanted, emit, overwrite=force), at_once=True)
     say(_prepared(prepared))
     raise typer.Exit(prepared.verdict.judgement.exit_code)
 
@@ -69,8 +73,11 @@ def _prepared(prepared: Prepared) -> str:
         if one.error is not None
     ]
     lines.append(f"server    {' '.join(used.candidate.target)}  ({used.candidate.why})")
-    if prepared.python is not None:
-        lines.append(f"python    {prepared.python}")
+    spec = prepared.spec
+    if spec.cwd is not None:
+        lines.append(f"runs in   {spec.cwd}")
+    if spec.python is not None:
+        lines.append(f"python    {spec.python}")
     paths = (
         ("1 path" if len(used.routes) == 1 else f"{len(used.routes)} paths")
         if used.routes
@@ -80,12 +87,16 @@ def _prepared(prepared: Prepared) -> str:
     verdict = prepared.verdict
     lines.append(f"tried     {verdict.requests} requests recorded and replayed: {verdict.judgement.value}")
     lines.append("next      loadgen record && loadgen verify")
+    if prepared.others:
+        also = ", ".join(" ".join(one.target) for one in prepared.others)
+        another = " ".join(prepared.others[0].target)
+        lines.append(f"also here {also}; to use another: loadgen init {another} --force")
     return "\n".join(lines)
 
 
 def doctor(
+    spec: RunSpec,
     target: Target = None,
-    python: Python = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say whether this machine can record, and whether the server can be recorded; start it once to find out.
@@ -94,17 +105,14 @@ def doctor(
     """
     from loadgen.cli.progress import Progress
     from loadgen.cli.running import interruptible
-    from loadgen.core.spec import RunSpec
-    from loadgen.doctor import Finding, default, machine, server
+    from loadgen.doctor import chosen, machine, server
 
     found = list(machine())
-    spec = RunSpec(target=tuple(target), python=python) if target else default()
-    if spec is None:
-        found.append(Finding("note", "no application in this folder", "give one: loadgen doctor module:app"))
-    else:
+    spec, notes = chosen(replace(spec, target=tuple(target or ())))
+    found += notes
+    if spec.target:
         with redirect_stdout(sys.stderr), Progress(quiet=as_json):
-            chosen = spec
-            found += interruptible(lambda _: server(chosen), at_once=True)
+            found += interruptible(lambda _: server(spec), at_once=True)
     say(json.dumps([asdict(one) for one in found], indent=1) if as_json else _found(found))
     if any(one.state == "missing" for one in found):
         raise typer.Exit(EXIT_MISSING)

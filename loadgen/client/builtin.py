@@ -109,7 +109,8 @@ async def routes(user: User) -> None:
         user.data["routes"] = answer.json()
     if not user.data["routes"]:
         raise AssertionError(
-            "the server has no path that needs no parameters, or is of neither Flask nor Django"
+            "the server has no path that needs no parameters, or loadgen cannot list its routes; "
+            "bring traffic with --scenario file.py, --client COMMAND or --from FILE"
         )
     for path in user.data["routes"]:
         with suppress(*UNANSWERED):

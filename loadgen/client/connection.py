@@ -176,7 +176,8 @@ class Connection:
                 await self._waiter
             finally:
                 self._waiter = None
-        if self._failure is not None:
+        # A head counts, even if the answer broke off before anybody took it: that depends on the network.
+        if self._failure is not None and (level != HEAD or self.head is None):
             raise self._failure
 
     def taken(self) -> list[bytes]:

@@ -215,6 +215,7 @@ def _check(spec: RunSpec, option: str) -> None:
         "--iterations": load.iterations,
         "--rate": load.shape.rate,
         "--ramp-up": load.shape.ramp_up or None,
+        "--client-processes": load.client_processes if load.client_processes > 1 else None,
     }
     for name, value in given.items():
         if value is not None:

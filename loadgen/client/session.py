@@ -11,9 +11,9 @@ import math
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import anyio
 import httpx
@@ -29,7 +29,7 @@ from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from loadgen.client.recording import Recorder
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
+    from loadgen.core.spec import Load
+
+T = TypeVar("T")
 
 POLL = 0.05
 """Seconds until pausing users notice a stop: a signal can only set a flag."""
@@ -73,6 +76,22 @@ class Tally:
     """The longest wait of these iterations, in seconds."""
 
 
+class Part(NamedTuple):
+    """One of several processes that share the users of a session, and with a rate its iterations."""
+
+    number: int
+    """From 0."""
+    parts: int
+    """Number of processes."""
+
+    def of(self, everything: Iterable[T]) -> Iterable[T]:
+        """Return what of *everything* falls to this part."""
+        return islice(everything, self.number, None, self.parts)
+
+
+ALL = Part(0, 1)
+
+
 async def fire(
     url: str,
     scenario: Scenario,
@@ -85,9 +104,13 @@ async def fire(
     stop: Stopping,
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
+    part: Part = ALL,
 ) -> SessionEnd:
-    """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or by *shape*."""
-    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say)
+    """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or by *shape*.
+
+    Only the users of *part* run in this process; others run the rest.
+    """
+    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say, part)
     async with anyio.create_task_group() as watching:
         with anyio.CancelScope() as everything:
             watching.start_soon(session.watch_stop, everything)
@@ -97,6 +120,33 @@ async def fire(
                 await session.open(shape)
         watching.cancel_scope.cancel()
     return SessionEnd(**asdict(session.tally), interrupted=stop.requested)
+
+
+async def fire_load(
+    url: str,
+    scenario: Scenario,
+    journal: Recorder,
+    load: Load,
+    *,
+    stop: Stopping,
+    say: Callable[[str], None],
+    part: Part = ALL,
+) -> SessionEnd:
+    """Send the requests of a *load* whose numbers are decided; see :func:`fire`."""
+    assert load.concurrency is not None
+    return await fire(
+        url,
+        scenario,
+        journal,
+        concurrency=load.concurrency,
+        iterations=load.iterations or 0,
+        seed=load.seed,
+        timeout=load.timeout,
+        stop=stop,
+        say=say,
+        shape=load.shape,
+        part=part,
+    )
 
 
 class _Session:
@@ -112,7 +162,9 @@ class _Session:
         timeout: float,
         stop: Stopping,
         say: Callable[[str], None],
+        part: Part,
     ) -> None:
+        self._part = part
         self._url = httpx.URL(url)
         self._scenario = scenario
         self._journal = journal
@@ -147,7 +199,7 @@ class _Session:
                 yield
 
         async with anyio.create_task_group() as users:
-            for number in range(self._concurrency):
+            for number in self._part.of(range(self._concurrency)):
                 wait = shape.start(number, self._concurrency)
                 users.start_soon(partial(self._live, number, turns(), wait=wait, until=ends))
 
@@ -156,11 +208,11 @@ class _Session:
         give, take = anyio.create_memory_object_stream[float]()
         async with anyio.create_task_group() as users, give:
             async with anyio.create_task_group() as preparing:
-                for number in range(self._concurrency):
+                for number in self._part.of(range(self._concurrency)):
                     preparing.start_soon(users.start, self._live, number, take.clone())
             take.close()
             began, held_until = self._journal.elapsed, 0.0
-            for offset in shape.schedule():
+            for offset in self._part.of(shape.schedule()):
                 due = began + offset
                 if not await self._rest(due - self._journal.elapsed):
                     break

@@ -22,7 +22,7 @@ import anyio
 from loadgen import protocol
 from loadgen.client.plan import plan
 from loadgen.client.scenario import Scenario
-from loadgen.client.session import fire
+from loadgen.client.session import fire_load
 from loadgen.core.events import Entry, EntryBody, LeftTape, Story, to_line
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.transcript import FailedIteration, encode
@@ -107,23 +107,17 @@ def run(spec: RunSpec, url: str) -> None:
 
     scenario, _ = plan(spec.traffic)
     assert isinstance(scenario, Scenario), "what is traced are virtual users"
-    load = spec.load
-    assert load.concurrency is not None
     gc.collect()
     gc.freeze()
     gc.disable()
     session = partial(
-        fire,
+        fire_load,
         url,
         scenario,
         Emitting(emit),
-        concurrency=load.concurrency,
-        iterations=load.iterations or 0,
-        seed=load.seed,
-        timeout=load.timeout,
+        spec.load,
         stop=StopWithInput(),
         say=lambda line: emit(Story(line=line)),
-        shape=load.shape,
     )
     try:
         end = anyio.run(session)

@@ -11,6 +11,7 @@ import socket
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -19,9 +20,10 @@ from anyio import to_thread
 from loadgen.client.control import Control
 from loadgen.client.transport import WireTransport
 from loadgen.containers import layout
+from loadgen.core.address import is_loopback
 from loadgen.errors import EngineFault, ServerFault, UsageError
 from loadgen.modes.base import START_LIMIT, Served
-from loadgen.modes.listening import SETTLING
+from loadgen.modes.listening import SETTLING, told_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -102,21 +104,6 @@ class AttachedServer:
         """Return that the server exited; only the host knows how."""
         return "it ended" if await self._liveness.has_ended(DYING) else None
 
-    async def listens(self) -> None:
-        """Wait until a server without a boundary reports that it listens; no connection of ours shows it.
-
-        Raises:
-            ServerFault: it exited, or does not listen.
-        """
-        why = f"it did not listen within {START_LIMIT:g} s"
-        tap = Path(layout.TAP)
-        with anyio.move_on_after(START_LIMIT):
-            while not await self._liveness.has_ended(RETRY):
-                if tap.exists() and tap.read_bytes().endswith(b"\n"):
-                    return
-            why = "it exited"
-        raise ServerFault(f"the server to record did not start: {why}", advice=SEE_LOG)
-
     async def ready(self, mode: str) -> None:
         """Wait until the boundary answers.
 
@@ -140,6 +127,32 @@ class AttachedServer:
 
 class AttachedProcess(AttachedServer):
     """A server without a boundary in another container; see :class:`loadgen.modes.base.RecordedServer`."""
+
+    async def listens(self) -> None:
+        """Wait until it reports where it listens; no connection of ours shows that.
+
+        Raises:
+            ServerFault: it exited, does not listen, or does so where no other container can reach it.
+        """
+        host, port = await self._address()
+        if is_loopback(host):
+            raise ServerFault(
+                f"the server to record listens on {host}:{port}, where no other container can reach it",
+                advice="Let it listen on 0.0.0.0.",
+            )
+        self.url = f"http://{urlsplit(self.url).hostname}:{port}"
+
+    async def _address(self) -> tuple[str, int]:
+        why = f"it did not listen within {START_LIMIT:g} s"
+        tap = Path(layout.TAP)
+        with anyio.move_on_after(START_LIMIT):
+            while not await self._liveness.has_ended(RETRY):
+                lines = tap.read_bytes().splitlines(keepends=True) if tap.exists() else []
+                for line in lines:
+                    if line.endswith(b"\n") and (found := told_address(line)):
+                        return found
+            why = "it exited"
+        raise ServerFault(f"the server to record did not start: {why}", advice=SEE_LOG)
 
     async def served(self) -> Served:
         """Return that nothing can be seen from outside."""

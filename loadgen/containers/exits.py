@@ -44,6 +44,8 @@ def fault(
     server, driver = ends.server, ends.driver
     if isinstance(said, Interrupted) and server is not None and broke(server):
         said = None  # interrupted by us, as a consequence
+    if isinstance(said, ServerFault) and server is not None and server.code == SIGNALLED + signal.SIGINT:
+        return said  # the server was stopped by us, as a consequence
     if server is not None and broke(server):
         kind = ServerFault if phase == "record" else EngineFault
         before = f"\nbefore that: {said.message}" if said is not None else ""

@@ -30,36 +30,26 @@ def serve(spec: RunSpec) -> NoReturn:
     Raises:
         UsageError: the server does not exist.
     """
-    if spec.mode is ModeName.PROCESS:
-        _serve_process(spec)
-    target = resolve(spec.target, spec.cwd)
-    tape = Path(layout.TAPE)
-    tape.unlink(missing_ok=True)  # left by a failed session; the engine would append to it
-    retrace.empty_recording(tape)
-    options = _options("0.0.0.0", spec.health_path, target.folder, target.argv)  # noqa: S104 - of an internal network
-    options += ["--import-from", target.import_from, "--schedule", spec.threads]
-    command = retrace.record_command(tape, target.argv, options, stacks=spec.stacks, server=target.python)
-    environment = retrace.environment({"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)})
-    os.chdir(target.cwd or ".")
-    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
-
-
-def _serve_process(spec: RunSpec) -> NoReturn:
-    """Do the same without a boundary: the load generator finds what the tap reports in the volume."""
     target = resolve(spec.target, spec.cwd)
     tape, tap = Path(layout.TAPE), Path(layout.TAP)
     for left in (tape, tap):
-        left.unlink(missing_ok=True)
+        left.unlink(missing_ok=True)  # by a failed session; the engine would append to it
     retrace.empty_recording(tape)
-    options = ["--bind", layout.LISTENING_AT, "--liveness", f"0.0.0.0:{layout.LIVENESS_PORT}"]
+    given = {"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)}
+    if spec.mode is ModeName.PROCESS:  # the load generator finds what the tap reports in the volume
+        launcher, environment = retrace.PROCESS, retrace.process_environment(given)
+        options = ["--bind", layout.LISTENING_AT, "--liveness", f"0.0.0.0:{layout.LIVENESS_PORT}"]
+        os.dup2(os.open(tap, os.O_CREAT | os.O_WRONLY, 0o600), 1)
+    else:
+        launcher, environment = retrace.LAUNCHER, retrace.environment(given)
+        options = _options("0.0.0.0", spec.health_path, target.folder, target.argv)  # noqa: S104 - of an internal network
+        options += ["--schedule", spec.threads]
     options += ["--import-from", target.import_from]
     command = retrace.record_command(
-        tape, target.argv, options, stacks=spec.stacks, launcher=retrace.PROCESS, server=target.python
+        tape, target.argv, options, stacks=spec.stacks, launcher=launcher, server=target.python
     )
-    given = {"DB_FILE": layout.DATABASE, **retrace.chosen(spec.server_env)}
-    os.dup2(os.open(tap, os.O_CREAT | os.O_WRONLY, 0o600), 1)
     os.chdir(target.cwd or ".")
-    os.execve(command[0], command, retrace.process_environment(given))  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
 def serve_replay(path: Path | None) -> NoReturn:
@@ -77,6 +67,11 @@ def serve_replay(path: Path | None) -> NoReturn:
             f"the recorded server's database {result.started.database} exists in this container"
         )
     started = result.started
+    if started.argv[0].endswith(".py") and not Path(started.argv[0]).exists():
+        raise RecordingFault(
+            f"{started.argv[0]} is not in this container: its image is not the one that was recorded",
+            advice="Replay with the TEST_IMAGE, APP and REQUIREMENTS of the recording, or record again.",
+        )
     options = _options("127.0.0.1", manifest.spec.health_path, started.folder, started.argv)
     command = retrace.replay_command(run.recording.resolve(), options)
     start = retrace.recorded_start(run.recording)

@@ -70,6 +70,10 @@ class Aligned:
     changes: tuple[Change, ...] = ()
     left: bool = False
     """Whether the request ended at a question without an answer."""
+    reconnects: bool = False
+    """Whether the first effect that differs comes behind a connection that was not opened here then."""
+    after: int | None = None
+    """The request that left a pool without this connection, if one did."""
     ran: tuple[str, ...] = ()
     """The recorded statements, without arguments."""
     runs: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class Alignment:
         """Return in words how many calls of each kind are missing, additional or moved."""
         counted = Counter((one.kind, one.how) for request in self.requests for one in request.changes)
         return [
-            f"{count} {_KINDS.get(kind, kind)}{'s' if count > 1 else ''} {_WORDS[how]}"
+            f"{count} {_KINDS.get(kind, (kind, kind + 's'))[count > 1]} {_WORDS[how]}"
             for (kind, how), count in sorted(counted.items())
         ]
 
@@ -95,7 +99,11 @@ _WORDS = {
     How.ADDED: "more", How.REMOVED: "fewer", How.CHANGED: "changed", How.MOVED: "moved",
     How.REPEATED: "repeated", How.UNANSWERED: "without an answer",
 }  # fmt: skip
-_KINDS = {"ambient": "clock or chance call", "ends": "end of a transaction"}
+_KINDS = {
+    "ambient": ("clock or chance call", "clock or chance calls"),
+    "ends": ("end of a transaction", "ends of transactions"),
+}
+_CONNECTS = re.compile(r"socket\.connect(_ex)?$")
 _HANDLE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|#\d+""")
 """A handle, or a quoted text, which may look like one."""
 
@@ -115,7 +123,26 @@ def align(told: Mapping[str, Mapping[str, Any]], classify: Callable[[Asked], Cla
             found.requests.append(_together(tuple(each)))
         elif one["ops"]:
             found.requests.append(_Request(START_UP, one, classify).aligned())
+    found.requests = _with_lost_connections(found.requests)
     return found
+
+
+def _with_lost_connections(requests: list[Aligned]) -> list[Aligned]:
+    """Tell which requests open a connection only because another one ended, and closed that of the pool."""
+    ended = [one for one in requests if one.left and not one.reconnects]
+    origin = min(ended, key=lambda one: (_WORST.index(one.outcome), one.seq), default=None)
+    if origin is None:
+        return requests
+    why = f"it opens a connection, because request {origin.seq} could not go on, and closed one of the pool"
+    consequence = (
+        {"outcome": Outcome.UNDETERMINED, "why": why} if origin.outcome is Outcome.UNDETERMINED else {}
+    )
+    return [
+        replace(one, after=origin.seq, **consequence)  # type: ignore[arg-type]
+        if one.reconnects and one.outcome is Outcome.DIVERGED
+        else one
+        for one in requests
+    ]
 
 
 _WORST = (Outcome.DIVERGED, Outcome.UNDETERMINED, Outcome.SAME)
@@ -143,17 +170,20 @@ class _Made:
     call: Classified
     where: str
     why: str = ""
+    between: tuple[Classified, ...] = ()
+    """Effects between the moment of its answer and its own, if another request was given the answer."""
 
     @property
     def is_recorded(self) -> bool:
         """Whether the call may be a recorded one, by its description."""
-        return self.how not in ("unanswered", "supposed", "instead")
+        return self.how not in ("unanswered", "supposed", "instead", "past")
 
     @property
     def unanswered(self) -> bool:
         """Whether it has no recorded answer; a call that the replay assumed to be an effect may be none."""
-        supposed = self.how in ("supposed", "instead") and self.call.kind not in (Kind.EFFECT, Kind.STEP)
-        return self.how in ("unanswered", "other") or supposed
+        if self.how in ("supposed", "instead"):
+            return self.call.kind not in (Kind.EFFECT, Kind.STEP, Kind.ENDS)
+        return self.how in ("unanswered", "other") or (self.how == "past" and self.call.kind is not Kind.READ)
 
     @property
     def change(self) -> How | None:
@@ -168,9 +198,14 @@ class _Request:
             index: classify(Asked(name, text, shown)) for index, name, text, shown in told["recorded"]
         }
         self.made: list[_Made] = []
-        for how, index, brief, where, *why in told["ops"]:
+        for how, index, brief, where, *more in told["ops"]:
             call = classify(Asked(*brief)) if brief else self.recorded[index]
-            self.made.append(_Made(how, index, call, where, why[0] if why else ""))
+            made = _Made(how, index, call, where)
+            if how == "past":
+                made = replace(made, between=tuple(classify(Asked(*one)) for one in more[0]))
+            elif more:
+                made = replace(made, why=more[0])
+            self.made.append(made)
         self.left = bool(told["left"])
 
     def aligned(self) -> Aligned:
@@ -179,20 +214,33 @@ class _Request:
         runs = tuple(_statements(one.call for one in self.made))
         if not changes and not self.left:
             return Aligned(self.seq, Outcome.SAME, ran=ran, runs=runs)
-        problem = self._effects() or self._unanswered() or self._reads()
+        problem = (
+            self._stale() or self._effects(self.made, left=self.left) or self._unanswered() or self._reads()
+        )
         if problem is None and self.left:
             problem = Outcome.UNDETERMINED, "the replay could not go on", "(nothing)", "(nothing)", ""
         if problem is None:
             return Aligned(self.seq, Outcome.SAME, changes=changes, ran=ran, runs=runs)
         outcome, why, recorded, replayed, where = problem
+        reconnects = outcome is Outcome.DIVERGED and self._reconnects()
         return Aligned(
-            self.seq, outcome, why, recorded, replayed, where, changes, left=self.left, ran=ran, runs=runs
-        )
+            self.seq, outcome, why, recorded, replayed, where, changes,
+            left=self.left, reconnects=reconnects, ran=ran, runs=runs,
+        )  # fmt: skip
 
-    def _effects(self) -> tuple[Outcome, str, str, str, str] | None:
-        """Compare the effects, one after the other, as far as the request got."""
+    def _reconnects(self) -> bool:
+        """Whether a connection was opened that the recording did not open, before any effect was more."""
+        for one in self.made:
+            if one.how == "supposed" and _CONNECTS.search(one.call.asked.name):
+                return True
+            if not one.is_recorded and one.call.kind is Kind.EFFECT:
+                return False
+        return False
+
+    def _effects(self, made: Sequence[_Made], *, left: bool) -> tuple[Outcome, str, str, str, str] | None:
+        """Compare the effects, one after the other, as far as the request got: *left*, if not to its end."""
         before = [_plain(call.asked.shown) for call in _effective(list(self.recorded.values()))]
-        after = _effective_made(self.made)
+        after = _effective_made(made)
         # A call with a substituted answer never counts as the same, even if its description is equal.
         same = [_plain(one.call.asked.shown) if one.is_recorded else "" for one in after]
         for at, one in enumerate(after):
@@ -202,10 +250,10 @@ class _Request:
             here, where, rest = _plain(one.call.asked.shown), one.where, same[at:]
             if not there or (there in rest and here not in before[at:]):
                 return Outcome.DIVERGED, "an effect more", "(nothing)", here, where
-            if same[at] in before[at:] and there not in rest and not self.left:
+            if same[at] in before[at:] and there not in rest and not left:
                 return Outcome.DIVERGED, "an effect less", there, "(nothing)", ""
             return Outcome.DIVERGED, "another effect", there, here, where
-        if not self.left and len(after) < len(before):
+        if not left and len(after) < len(before):
             return Outcome.DIVERGED, "an effect less", before[len(after)], "(nothing)", ""
         return None
 
@@ -250,6 +298,19 @@ class _Request:
                         return Outcome.UNDETERMINED, why, change, one.call.asked.shown, one.where
         return None
 
+    def _stale(self) -> tuple[Outcome, str, str, str, str] | None:
+        """Find a read with another request's answer that may have changed since, or what differs before."""
+        written = list[Classified]()
+        for at, one in enumerate(self.made):
+            if one.call.kind is Kind.EFFECT:
+                written.append(one.call)
+            for change in (*one.between, *written) if one.how == "past" else ():
+                if change.kind is Kind.EFFECT and may_change(change.statement, one.call.statement):
+                    why = "what it gives here was not recorded: it may have changed since it was asked before"
+                    stale = Outcome.UNDETERMINED, why, change.asked.shown, one.call.asked.shown, one.where
+                    return self._effects(self.made[:at], left=True) or stale
+        return None
+
     def _changes(self) -> tuple[Change, ...]:
         """Return the added, removed, changed, moved and repeated calls; steps belong to their statements."""
         changes = []
@@ -274,7 +335,7 @@ class _Request:
 _WHY = {"other": "it was asked of an object that was made, or used before, in another way"}
 _HOW = {
     "ambient": How.ADDED, "moved": How.MOVED, "repeat": How.REPEATED, "unanswered": How.UNANSWERED,
-    "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED,
+    "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED, "past": How.ADDED,
 }  # fmt: skip
 """How a call differs, by the kind of answer that the replay gave; other kinds do not differ."""
 

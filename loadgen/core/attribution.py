@@ -18,6 +18,7 @@ from loadgen.core.verdict import Fault, Judgement
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadgen.core.comparison import Difference
     from loadgen.core.verdict import Cause, Divergence, Reason, Verdict
 
 LENGTH = "header:content-length"
@@ -79,6 +80,9 @@ _ONCE_OTHERWISE = (
     "It was recorded with a race between its threads, in memory (look for shared state without a lock), or "
     "depends on something live that has changed: a file, a library, a setting."
 )
+_IN_ANOTHER_ORDER = (
+    "The same values are there in another order: that of a set of objects is the order of their addresses."
+)
 _Told = tuple[Fault, str, str] | None
 
 
@@ -88,6 +92,19 @@ def _rules_to_ignore(head: Divergence) -> str:
     rules = [field.replace("body:", "json:") for field in fields]
     named = all(_NAMEABLE.fullmatch(rule) for rule in rules)
     return " ".join(f"--ignore '{rule}'" for rule in rules) if rules and named else ""
+
+
+def _order(head: Divergence) -> str:
+    """Return a sentence if values of a list in the answer are there in another order; empty if not."""
+    lists: dict[str, list[Difference]] = {}
+    for one in head.differences:
+        if one.field.startswith("body:") and one.field.endswith("]"):
+            lists.setdefault(one.field.rpartition("[")[0], []).append(one)
+    for values in lists.values():
+        recorded, replayed = sorted(one.recorded for one in values), sorted(one.replayed for one in values)
+        if recorded == replayed:
+            return f" {_IN_ANOTHER_ORDER}"
+    return ""
 
 
 def code_changed(changed: Sequence[str]) -> str:
@@ -175,7 +192,9 @@ def _once_is_not_enough(evidence: _Evidence) -> _Told:
     if len(evidence.replays) > 1:
         return None
     why = f"{evidence.code}; one replay does not show whether a value is missing on the tape or flaky"
-    return Fault.UNKNOWN, why, "Replay it several times: loadgen verify --replays 3"
+    order = _order(evidence.head)
+    advice = f"{order.strip()} Replay it several times: loadgen verify --replays 3".strip()
+    return Fault.UNKNOWN, why, advice
 
 
 def _another_each_time(evidence: _Evidence) -> _Told:
@@ -184,7 +203,7 @@ def _another_each_time(evidence: _Evidence) -> _Told:
     why = f"{evidence.code}, and its answer differs in each of {len(evidence.replays)} replays"
     advice = (
         f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
-        "threads."
+        f"threads.{_order(evidence.head)}"
     )
     if rules := _rules_to_ignore(evidence.head):
         advice += f" If the value may differ, leave it out: loadgen verify {rules}"
@@ -218,7 +237,7 @@ def attribute(
         if told := rule(evidence):
             return told
     why = f"{evidence.code}, and all {len(evidence.replays)} replays give one answer, not the recorded one"
-    return Fault.APPLICATION, why, _ONCE_OTHERWISE
+    return Fault.APPLICATION, why, _ONCE_OTHERWISE + _order(head)
 
 
 def reattribute(

@@ -40,7 +40,8 @@ Row = tuple[str, Kind]
 """A pattern for the full name of a callable, and the kind of its calls."""
 
 TABLE: tuple[Row, ...] = (
-    (r"loadgen\..*|gc\..*", Kind.AMBIENT),
+    (r"loadgen\..*|gc\..*|logging\..*", Kind.AMBIENT),
+    (r"(cryptography|OpenSSL\.crypto|bcrypt|nacl|uuid_utils|fastuuid)\..*|_ssl\.RAND_\w+", Kind.AMBIENT),
     (r"time\..*|_thread\..*|threading\..*|resource\.getrusage|_locale\..*", Kind.AMBIENT),
     (r"_?random\..*|Random\..*|_uuid\..*|.*datetime\.(now|utcnow|today)", Kind.AMBIENT),
     (r"posix\.(urandom|getrandom|get(p|pp|u|eu|g|eg)id|getpgid|uname|times|getloadavg)", Kind.AMBIENT),
@@ -53,9 +54,11 @@ TABLE: tuple[Row, ...] = (
     (r".*\.(fetch\w*|__next__|__iter__|description|rowcount|lastrowid|close|closed|cursor)", Kind.STEP),
     (r".*\.(connect|connect_ex|_connect|recv\w*|read|readline|readlines|readinto\w*)", Kind.STEP),
     (r".*\.(seek|tell|flush|fileno|detach|shutdown|__enter__|__exit__|__init__|__getattr\w*)", Kind.STEP),
+    (r".*\.(readable|writable|seekable|isatty|peek|readall)", Kind.STEP),
     (r".*\.([gs]ettimeout|[gs]etsockopt|getpeername|getsockname|setblocking)", Kind.STEP),
     (r".*\.(select|poll|register|unregister|modify|set_\w+|get_\w+|create_\w+)", Kind.STEP),
     (r".*\.(total_changes|in_transaction|row_factory|text_factory|isolation_level|autocommit)", Kind.STEP),
+    (r".*\.(row_factory|text_factory|cursor_factory|arraysize)\.__set__", Kind.STEP),
     (r".*\.(status|server_version|info|encoding|dsn|notices|backend_pid|waitpid|wait)", Kind.STEP),
     (r"_sqlite3\.(connect|adapt)|.*\.(Column|Xid|Diagnostics|ConnectionInfo|Row)\.\w+", Kind.STEP),
     (r"posix\.(stat|lstat|fstat|listdir|scandir|access|readlink|statvfs|getxattr)", Kind.READ),
@@ -71,6 +74,13 @@ _TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
 """The mode of a file that is opened for writing."""
 
 
+_FILES = re.compile(r"posix\.(stat|lstat|listdir|scandir|access|readlink|statvfs|getxattr)|_io\.open(_code)?")
+_SENDS = re.compile(r"_socket\.|_ssl\.|select\.")
+"""Calls that change no file of this machine."""
+_WRITES_FILES = re.compile(r"_?io\.")
+"""Calls that write files, and change no table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """The tables that a statement reads and writes, as far as it could be parsed."""
@@ -79,6 +89,8 @@ class Statement:
     reads: frozenset[str] | None = frozenset()
     """The tables that it reads; None if unknown."""
     writes: frozenset[str] | None = frozenset()
+    files: bool = False
+    """Whether a read asks for the state of a file; whether an effect may change one."""
 
 
 class Parser(Protocol):
@@ -131,7 +143,9 @@ class Classifier:
         if asked.name == "_io.open" and not _TO_WRITE.search(asked.shown):
             kind = Kind.READ
         if kind is not Kind.STATEMENT:
-            return Classified(asked, Statement(kind, None, None))
+            files = bool(_FILES.fullmatch(asked.name)) if kind is Kind.READ else not _SENDS.match(asked.name)
+            tables = frozenset[str]() if _WRITES_FILES.match(asked.name) else None
+            return Classified(asked, Statement(kind, None, tables, files))
         statement = self._statements.get(asked.text)
         if statement is None:
             statement = self._statements[asked.text] = self._parser(asked.text)
@@ -162,6 +176,8 @@ def table(own: Iterable[str] = ()) -> tuple[Row, ...]:
 
 def may_change(effect: Statement, read: Statement) -> bool:
     """Whether *effect* may change the result of *read*."""
+    if read.files:
+        return effect.files
     if effect.writes is None or read.reads is None:
         return True
     return bool(effect.writes & read.reads)

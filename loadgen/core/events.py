@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from loadgen.core.tally import RequestTally
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,6 +74,18 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Clients that disconnected early, by when they did."""
 
 
+class PartFigures(Happened, frozen=True, kw_only=True, tag="part_figures"):
+    """The running figures of a part of a session that has several client processes."""
+
+    tally: RequestTally
+    open_requests: int
+    """Number of requests without an answer so far."""
+    first: float | None = None
+    """When its first event was written, in seconds since the journal was opened; None: there was none."""
+    last: float = 0.0
+    """When its last event was written."""
+
+
 class SessionEnd(Happened, frozen=True, kw_only=True, tag="session_end"):
     """A session has ended, with the outcome of its iterations."""
 
@@ -127,7 +141,7 @@ class Failed(Happened, frozen=True, kw_only=True, tag="failed"):
     advice: str = ""
 
 
-Event = Stage | Note | Story | Figures | SessionEnd | EntryBody | Entry | LeftTape | Failed
+Event = Stage | Note | Story | Figures | PartFigures | SessionEnd | EntryBody | Entry | LeftTape | Failed
 
 if TYPE_CHECKING:
     Emit = Callable[[Event], None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ LINE_LIMIT = 1 << 12
 """Largest size of the line with a chunk's size, in bytes."""
 TRAILER_LIMIT = 1 << 16
 """Largest size of the header lines after the last chunk, in bytes."""
+KEPT_FIELDS, LONGEST_KEPT = 256, 1 << 11
+"""Number of blocks of header lines that are kept parsed, since peers repeat them, and the longest one."""
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -211,8 +214,7 @@ def request_head(raw: bytes) -> RequestHead:
     text = raw.decode("latin-1")
     method, target, minor, start = _request_line(text)
     try:
-        headers = _fields(text, start)
-        said = _Said(headers)
+        headers, said = _fields(text[start:])
     except Malformed as error:
         raise Refused(400, str(error)) from error
     if said.coding:
@@ -256,8 +258,7 @@ def answer_head(raw: bytes) -> AnswerHead:
     line = _STATUS_LINE.match(text)
     if line is None:
         raise Malformed("an answer that is not HTTP/1")
-    headers = _fields(text, line.end())
-    said = _Said(headers)
+    headers, said = _fields(text[line.end() :])
     chunked = said.coding.endswith("chunked")
     return AnswerHead(int(line[2]), line[3] or "", headers, said.length, chunked, said.keeps(int(line[1])))
 
@@ -309,9 +310,17 @@ def _request_line(text: str) -> tuple[str, str, int, int]:
     return method, target, int(minor), found.end()
 
 
-def _fields(text: str, start: int) -> Headers:
-    """Return the header fields of the head *text* from *start* on."""
-    headers: list[tuple[str, str]] = _FIELD.findall(text, start)
-    if len(headers) != text.count("\n", start) - 1:  # the last line is the empty one
+def _parsed(lines: str) -> tuple[Headers, _Said]:
+    """Return the header fields in *lines*, which end with an empty one, and what they say."""
+    found: list[tuple[str, str]] = _FIELD.findall(lines)
+    if len(found) != lines.count("\n") - 1:
         raise Malformed("a header line that cannot be read")
-    return tuple([(name, value.rstrip(" \t")) for name, value in headers])
+    headers = tuple([(name, value.rstrip(" \t")) for name, value in found])
+    return headers, _Said(headers)
+
+
+_known = lru_cache(KEPT_FIELDS)(_parsed)
+
+
+def _fields(lines: str) -> tuple[Headers, _Said]:
+    return _known(lines) if len(lines) <= LONGEST_KEPT else _parsed(lines)

@@ -135,5 +135,5 @@ def check_path(text: str) -> None:
         ValueError: it is not.
     """
     if not text.startswith(PREFIX):
-        raise ValueError("it looks like json:$.name")
+        raise ValueError("write the field as json:$.name")
     json_path.parse(text.removeprefix(PREFIX))

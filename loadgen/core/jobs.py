@@ -35,6 +35,21 @@ class Fire(_Job, frozen=True, kw_only=True, tag="fire"):
     url: str
 
 
+class FirePart(_Job, frozen=True, kw_only=True, tag="fire_part"):
+    """Send the requests of one part of a session's virtual users, and write them into its journal."""
+
+    spec: RunSpec
+    url: str
+    run: str
+    """Folder of the run."""
+    part: int
+    """Number of the part, from 0; there are as many as the specification has client processes."""
+    numbers: int
+    """Descriptor with the last number of a request; see :mod:`loadgen.store.numbers`."""
+    began: float
+    """When the journal was opened, by the clock of this machine."""
+
+
 class Serve(_Job, frozen=True, kw_only=True, tag="serve"):
     """In a container: run the server to record."""
 
@@ -66,4 +81,4 @@ class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
     """Replay once, and log the calls of this request."""
 
 
-Job = Record | Verify | Fire | Serve | ServeReplay | Drive | DriveReplay
+Job = Record | Verify | Fire | FirePart | Serve | ServeReplay | Drive | DriveReplay

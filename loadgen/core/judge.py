@@ -264,7 +264,11 @@ class Judge:
                 f"no request got an answer while recording, so there is nothing to compare "
                 f"({self._first_unanswered})"
             )
-            advice = "Record again with a longer --timeout or less load."
+            advice = (
+                "Record again with a longer --timeout or less load."
+                if self._first_unanswered.endswith("Timeout")
+                else "See the server's log in the run's folder, and record again."
+            )
             self._reasons.append(Reason("recording", what, advice, protocol.NOTHING_RECORDED))
         if self._undecided:
             first = self._undecided[0]

@@ -54,9 +54,11 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
         if one.outcome is Outcome.DIVERGED and one.seq not in differing:
             divergences.append(_with_calls(_same_answer(one, requests), one))
             diverged += 1
-    # A request that did not reach its end has no position in the order.
-    ended = not any(one.left for one in alignment.requests)
-    order, steps = (verdict.order, verdict.order_steps) if ended else (None, None)
+    # A request that did not reach its end has no position in the order; and where calls are more or fewer,
+    # a lock of a log's handler among them, others may come first without any effect on what they do.
+    ends = any(one.code == protocol.RECORDING_INCOMPLETE for one in verdict.reasons)
+    comparable = not ends and not any(one.left or one.changes for one in alignment.requests)
+    order, steps = (verdict.order, verdict.order_steps) if comparable else (None, None)
     undecided = tuple(_undecided(one, requests, evidence) for one in unknown)
     # A question that stopped the start explains why nothing was served.
     first = any(one.seq == START_UP for one in unknown)
@@ -102,7 +104,7 @@ def _with_calls(divergence: Divergence, one: Aligned | None) -> Divergence:
     # Divergences of one cause share the line, or the callable without its arguments, which vary.
     why = one.why if one.where else f"{one.why}: {one.recorded.partition('(')[0]}"
     stack = (one.where,) if one.where else ()
-    left = Departure(protocol.ANOTHER_EFFECT, why, stack)
+    left = Departure(protocol.ANOTHER_EFFECT, why, stack, after=one.after)
     return replace(divergence, differences=(calls, *answers), left=left)
 
 

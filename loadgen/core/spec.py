@@ -123,6 +123,12 @@ class CommandTraffic(Value, frozen=True, kw_only=True, tag="client"):
         ),
     ]
 
+    def __post_init__(self) -> None:
+        if not self.client.strip():
+            raise UsageError(
+                "--client is empty", advice="Give the command of the client, such as 'pytest tests/api'."
+            )
+
 
 class ListenTraffic(Value, frozen=True, kw_only=True, tag="listen"):
     """Any program that connects to the gateway is a client."""
@@ -180,6 +186,15 @@ class Load(Value, frozen=True, kw_only=True):
         ),
     ] = None
     """Per user; None: the scenario's own default, or as many as fit into the duration."""
+    client_processes: Annotated[
+        int,
+        Option(
+            ("--client-processes",),
+            "Number of processes that the virtual users are divided among, if one is not fast enough.",
+            least=1,
+            most=64,
+        ),
+    ] = 1
     shape: Shape = AT_ONCE
     seed: Annotated[int, Option(("--seed", "-s"), "Seed of the virtual users' choices.")] = 1
     timeout: Annotated[
@@ -506,6 +521,10 @@ class RunSpec(Value, frozen=True, kw_only=True):
     """Names of workarounds to leave out, to show the effect of each."""
 
     def __post_init__(self) -> None:
+        if not self.health_path.startswith("/"):
+            raise UsageError(
+                f"--health-path {self.health_path} is not a path", advice=f"Give /{self.health_path}"
+            )
         docker = self.topology.runtime is Runtime.DOCKER
         if docker and self.python is not None:
             raise UsageError(
@@ -515,6 +534,8 @@ class RunSpec(Value, frozen=True, kw_only=True):
         if self.secrets.wanted and (docker or self.mode is ModeName.CLIENT):
             where = "--runtime docker" if docker else f"--trace {self.mode}"
             raise UsageError(f"--seal works only on this machine, with the server traced: not with {where}")
+        if self.load.client_processes > 1 and self.mode is ModeName.CLIENT:
+            raise UsageError("--trace client traces one process: not with --client-processes")
         if self.engine_alone and (docker or self.mode is not ModeName.BOUNDARY):
             raise UsageError("--engine-alone works only with --runtime local and --trace boundary")
         if self.gateway != GatewaySpec() and not isinstance(self.traffic, CommandTraffic | ListenTraffic):

@@ -7,31 +7,39 @@ would claim that a server that does not answer is fast.
 
 from __future__ import annotations
 
+import msgspec
+
 from loadgen.core.exchange import Failure, Response
-from loadgen.core.latency import Histogram
+from loadgen.core.latency import Histogram, added
 
 ERROR = 400
 """The lowest error status."""
 
 
-class RequestTally:
+class RequestTally(msgspec.Struct):
     """The running figures of a session."""
 
-    def __init__(self) -> None:
-        self.issued = 0
-        self.unanswered = 0
-        """Number of requests without a complete answer."""
-        self.statuses: dict[int, int] = {}
-        self.latency = Histogram()
-        """How long requests took, whatever their outcome."""
-        self.corrected = Histogram()
-        """The same, measured from when a request was due, if it was sent late."""
-        self.succeeded = Histogram()
-        self.failed = Histogram()
+    unanswered: int = 0
+    """Number of requests without a complete answer."""
+    statuses: dict[int, int] = {}
+    """Number of answers by status."""
+    corrected: Histogram = msgspec.field(default_factory=Histogram)
+    """How long requests took, from when they were due if they were sent late."""
+    succeeded: Histogram = msgspec.field(default_factory=Histogram)
+    failed: Histogram = msgspec.field(default_factory=Histogram)
+
+    def __add__(self, other: RequestTally) -> RequestTally:
+        """Return the figures of both."""
+        return RequestTally(
+            self.unanswered + other.unanswered,
+            added(self.statuses, other.statuses),
+            self.corrected + other.corrected,
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+        )
 
     def add(self, outcome: Response | Failure, seconds: float, corrected: float) -> None:
         """Count one request that ended."""
-        self.latency.add(seconds)
         self.corrected.add(corrected)
         if isinstance(outcome, Failure):
             self.unanswered += 1
@@ -41,9 +49,14 @@ class RequestTally:
         (self.succeeded if outcome.status < ERROR else self.failed).add(seconds)
 
     @property
+    def latency(self) -> Histogram:
+        """How long requests took, whatever their outcome."""
+        return self.succeeded + self.failed
+
+    @property
     def ended(self) -> int:
         """Number of requests that have ended."""
-        return self.latency.count
+        return self.corrected.count
 
     @property
     def mostly_fails(self) -> bool:

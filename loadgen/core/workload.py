@@ -11,6 +11,7 @@ References are guesses, and may be wrong: a reduced workload counts only once it
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -326,9 +327,20 @@ def likelihood(origin: Origin, value: str | int, request: Request, key: str, beh
     score += LIKELY + 1 if behind and origin.url_path == behind else 0
     score += LIKELY if stem and stem in origin.url_path.lower() else 0
     score += LIKELY if key and key == origin.key and key.lower() != "id" else 0
+    if is_id and not score:  # an answer that made it goes before a list of such things
+        here = {_noun(key), _noun(behind.rpartition("/")[2])} - {""}
+        score += LIKELY if here & {_noun(part) for part in origin.path if isinstance(part, str)} else 0
     if not score:
         return 0
     return score + 2 * (origin.request.user == request.user) + 2 * (origin.request.method == "POST")
+
+
+def _noun(name: str) -> str:
+    """Return what a name is about, in the singular: ``cart`` for ``cartId``, ``cart_id``, ``carts``."""
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    word = re.sub(r"(?:uu|gu)?id$", "", word)
+    word = re.sub(r"ies$", "y", word)
+    return word if word.endswith("ss") else word.removesuffix("s")
 
 
 def _scalars(answer: Response) -> Iterator[tuple[Key, str | int]]:

@@ -12,6 +12,7 @@ from loadgen import protocol
 from loadgen.core.verdict import Excerpt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 LAST_WORDS = 12
@@ -25,6 +26,9 @@ _SHARED = (
     "The server opened an SQLite connection to {} for several threads. Python's sqlite3 crashes at random if "
     "they use it, without loadgen, too: docs/dependencies.md"
 )
+_FRAME = re.compile(r'( *)File "([^"]*)", line \d+')
+_BENEATH = re.compile(r"<frozen |.*/(?:retracesoftware|loadgen/traced|importlib)/")
+"""Files whose frames lie beneath the application's: Python's start and imports, the engine, and loadgen."""
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _MESSAGE = re.compile(
     rf"{re.escape(protocol.LOG_LEFT)}|{_CRASH}|Checkpoint difference|Could not read|Dispatcher:|"
@@ -52,6 +56,26 @@ def _plain(line: str) -> str:
     return _COLOUR.sub("", line.rstrip("\n"))
 
 
+def _of_application(lines: Iterable[str]) -> Iterator[str]:
+    """Leave out the frames of tracebacks that lie beneath the application's code.
+
+    The last frame is kept if loadgen or the engine raised the exception.
+    """
+    beneath: list[str] = []
+    for line in lines:
+        frame = _FRAME.match(line)
+        if frame is not None:
+            beneath = [line] if _BENEATH.match(frame[2]) else []
+        elif beneath and line.startswith(" "):
+            beneath.append(line)  # its source
+        else:
+            if beneath and not beneath[0].lstrip().startswith('File "<frozen'):
+                yield from beneath
+            beneath = []
+        if not beneath:
+            yield line
+
+
 def ending(code: int) -> str:
     """Describe an exit code; a negative code is the number of the signal that killed the process."""
     if code >= 0:
@@ -73,8 +97,7 @@ def last_words(log: Path) -> list[str]:
     thread = False
     try:
         with log.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                text = _plain(line)
+            for text in _of_application(map(_plain, lines)):
                 tail.append(text)
                 if text.startswith(protocol.LOG_SHARED):
                     shared = [_SHARED.format(text.removeprefix(protocol.LOG_SHARED))]

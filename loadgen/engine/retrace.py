@@ -68,8 +68,14 @@ def versions(server: Interpreter | None = None) -> dict[str, str]:
         "python": server.version,
         "client_python": mine.version,
         "installation": str(PACKAGED),
-        "platform": platform.platform(),
+        "platform": _platform(),
     }
+
+
+def _platform() -> str:
+    """Return what ``platform.platform()`` does, which starts a process to ask for the processor."""
+    system, library = os.uname(), "".join(platform.libc_ver())
+    return f"{system.sysname}-{system.release}-{system.machine}-with-{library}"
 
 
 _MUST_MATCH = {

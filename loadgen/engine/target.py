@@ -100,7 +100,7 @@ def resolve(
     if name.endswith(".py"):
         return _script(words, name, arguments, here, server, own_folder=cwd is None)
     module, colon, app = name.partition(":")
-    if colon and _is_module(module) and _is_application(app):
+    if colon and _is_module(module) and not module.endswith(".py") and _is_application(app):
         if arguments:
             raise UsageError(f"{name} is an application, which takes no arguments: {shlex.join(arguments)}")
         argv = ("-m", APPLICATION, name)
@@ -110,14 +110,33 @@ def resolve(
     if len(words) == 1 and not ("/" in name and interpreter.of_script(os.path.join(here, name))):  # noqa: PTH118
         known = not (colon or "/" in name or not name or elsewhere) and name in server.scripts
         if not known:
-            raise UsageError(
-                f"{name!r} is not a target",
-                advice="Give a script that serves, such as serve.py; an application, such as "
-                "package.module:app or module:create_app; or a command: -- python serve.py --flag. Nothing: "
-                "the bundled server.",
-            )
+            raise _no_target(name, server)
     command = (name,) if elsewhere else _command(name, here, server)
     return Target(words, (*command, *arguments), str(here), "", str(here), server)
+
+
+def _no_target(name: str, server: Interpreter) -> UsageError:
+    """Return why *name*, given alone, is not a target."""
+    module, _, app = name.partition(":")
+    if module.endswith(".py") and _is_application(app):
+        dotted = module.removesuffix(".py").removeprefix("./").replace("/", ".")
+        return UsageError(f"{module} is a file, not a module", advice=f"Name the module: {dotted}:{app}")
+    if "://" in name:
+        return UsageError(
+            f"{name} is the address of a server that runs already, which cannot be recorded",
+            advice="Give what starts it: loadgen starts the server itself. To find it: loadgen init",
+        )
+    first, *more = name.split() or [""]
+    if more and (is_python(first) or first in server.scripts):
+        return UsageError(
+            f"{name!r} is one word to the shell, and not a target",
+            advice=f"Write a command without quotes, behind --: loadgen record -- {name}",
+        )
+    return UsageError(
+        f"{name!r} is not a target",
+        advice="Give a script that serves, such as serve.py; an application, such as package.module:app or "
+        "module:create_app; or a command: -- python serve.py --flag. Nothing: the bundled server.",
+    )
 
 
 def _interpreter(words: Sequence[str], here: Path, python: str | None) -> Interpreter:
@@ -197,6 +216,11 @@ def _python(words: tuple[str, ...], arguments: Sequence[str], here: Path, server
 
 def _command(name: str, here: Path, server: Interpreter) -> tuple[str, ...]:
     """Return the arguments with which the interpreter *server* runs the console script *name*."""
+    if os.path.isdir(os.path.join(here, name)) and name not in server.scripts:  # noqa: PTH112, PTH118 - as above
+        raise UsageError(
+            f"{name} is a folder, and not everything given with it is one",
+            advice="To record several folders, name only folders. The server in one: cd DIR && loadgen init",
+        )
     found = server.scripts.get(Path(name).name)
     path = os.path.join(here, name)  # noqa: PTH118 - Path's own raises for a name that cannot be
     belongs = interpreter.of_script(path) if "/" in name else server

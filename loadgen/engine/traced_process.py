@@ -55,12 +55,8 @@ class TracedProcess:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines of stdout until it closes, without an unfinished last line."""
-        assert self._process.stdout is not None
-        rest = b""
-        async for chunk in self._process.stdout:
-            *complete, rest = (rest + chunk).split(b"\n")
-            for line in complete:
-                yield line
+        async for line in lines(self._process):
+            yield line
 
     async def release_input(self) -> None:
         """Close the process's standard input."""
@@ -94,6 +90,16 @@ class TracedProcess:
         if code is None:
             return None
         return "\n  ".join((ending(code), *last_words(self.log)))
+
+
+async def lines(process: anyio.abc.Process) -> AsyncIterator[bytes]:
+    """Yield the lines of a process's stdout until it closes, without an unfinished last line."""
+    assert process.stdout is not None
+    rest = b""
+    async for chunk in process.stdout:
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            yield line
 
 
 def send(process: anyio.abc.Process, number: signal.Signals) -> None:

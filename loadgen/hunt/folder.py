@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from loadgen.errors import RecordingFault, UsageError
-from loadgen.hunt.summary import summarise
+from loadgen.hunt.summary import Results
 from loadgen.hunt.trial import RUN, TrialResult
 from loadgen.store.files import link_latest, new_folder_like, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadgen.hunt.grid import Grid
+    from loadgen.hunt.grid import Grid, Trial
     from loadgen.hunt.summary import Summary
 
 FORMAT = "loadgen-stress/2"
@@ -47,8 +47,8 @@ class HuntFolder:
         self.path = path
         self.grid = grid
         self.versions = dict(versions)
-        self.results: dict[str, TrialResult] = {}
-        """The results of finished trials, by name."""
+        self.results = Results(grid)
+        """The results of finished trials."""
         self.command = ["loadgen", *sys.argv[1:]]
         self._unnamed = False
         self._trials = path / "trials.jsonl"
@@ -108,11 +108,11 @@ class HuntFolder:
                 if self._unnamed:
                     self.path.parent.rmdir()  # if it is empty
 
-    def add(self, name: str, result: TrialResult) -> None:
+    def add(self, trial: Trial, result: TrialResult) -> None:
         """Store the result of a finished trial."""
-        line = json.dumps({"trial": name, **result.to_json()}) + "\n"
+        line = json.dumps({"trial": trial.name, **result.to_json()}) + "\n"
         os.write(self._file, line.encode())
-        self.results[name] = result
+        self.results.add(trial, result)
 
     def trial_folder(self, name: str) -> Path:
         """Return an empty folder for a trial's files; those of an interrupted trial are removed."""
@@ -121,8 +121,8 @@ class HuntFolder:
         return path
 
     def conclude(self, ended: str) -> Summary:
-        """Write ``summary.json``: the results of all finished trials, and why the search *ended*."""
-        summary = summarise(self.grid, self.results, ended)
+        """Write ``summary.json``: what came of all finished trials, and why the search *ended*."""
+        summary = self.results.summary(ended)
         if self._unnamed and self.results:
             link_latest(self.path)
         write_json(self.path / "summary.json", {"format": FORMAT, **summary.to_json()})
@@ -134,13 +134,14 @@ class HuntFolder:
 
     def _read(self) -> None:
         """Read the finished trials; an incomplete last line is removed, and its trial repeated."""
+        trials = {trial.name: trial for trial in self.grid.trials()}
         content = self._trials.read_bytes()
         end = content.rfind(b"\n") + 1
         for number, line in enumerate(content[:end].splitlines(), 1):
             try:
                 fields = json.loads(line)
                 name = fields.pop("trial")
-                self.results[name] = TrialResult.from_json(fields)
+                self.results.add(trials[name], TrialResult.from_json(fields))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RecordingFault(
                     f"{self._trials}, line {number} is damaged: {error}", advice="Restore it, or start again."

@@ -129,6 +129,6 @@ class _Work:
         if result.judgement is Judgement.IDENTICAL and not self._until.keep:
             self._hunt.discard(trial.name)
             result = replace(result, folder="")
-        self._hunt.add(trial.name, result)
+        self._hunt.add(trial, result)
         self._observer.finished(trial, result)
         return result

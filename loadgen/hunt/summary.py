@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass
+from array import array
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from loadgen.core.proportion import CONFIDENCE, interval
 from loadgen.core.verdict import Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from loadgen.hunt.grid import Cell, Grid, Trial
     from loadgen.hunt.trial import TrialCause, TrialResult
+
+KEPT = 200
+"""Number of kinds of failures, and of failed trials, that a summary has; all are counted."""
+NAMED = 20
+"""Number of trials that are named of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class FailureKind:
     """The first trial with this failure."""
     headline: str
     why: str
+    count: int
+    """Number of trials."""
     trials: tuple[str, ...]
+    """The first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,9 @@ class Summary:
     total: TrialCounts
     cells: tuple[tuple[Cell, TrialCounts], ...]
     kinds: tuple[FailureKind, ...]
+    """The first kinds of failures, the most frequent of them first."""
     failures: tuple[FailedTrial, ...]
+    """The first trials that were not identical."""
     requests: int
     """Number of requests of all trials."""
     ratio: float | None
@@ -109,42 +118,73 @@ class Summary:
         }
 
 
-def summarise(grid: Grid, results: Mapping[str, TrialResult], ended: str) -> Summary:
-    """Summarise *results*, by trial name, for *grid*."""
-    trials = list(grid.trials())
-    made = [(trial, results[trial.name]) for trial in trials if trial.name in results]
-    failed = [FailedTrial(trial, one) for trial, one in made if one.judgement is not Judgement.IDENTICAL]
-    ratios = [one.sessions[1] / one.sessions[0] for _, one in made if one.sessions and one.sessions[0]]
-    return Summary(
-        grid,
-        ended,
-        _tally([one for _, one in made], len(trials)),
-        tuple(
-            (cell, _tally([one for trial, one in made if trial.cell == cell], len(grid.seeds)))
-            for cell in grid.cells
-        ),
-        _kinds(failed),
-        tuple(failed),
-        sum(one.requests for _, one in made),
-        median(ratios) if ratios else None,
-    )
+@dataclass(slots=True)
+class _Kind:
+    cause: TrialCause
+    """That of the first trial."""
+    count: int = 0
+    trials: list[str] = field(default_factory=list)
 
 
-def _tally(results: list[TrialResult], planned: int) -> TrialCounts:
-    count = Counter(one.judgement for one in results)
+class Results:
+    """The results of a search's finished trials; of each trial, only its name and two numbers stay."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._names = set[str]()
+        self._counts: defaultdict[Cell, Counter[Judgement]] = defaultdict(Counter)
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._failed: list[FailedTrial] = []
+        self._requests = 0
+        self._ratios = array("d")
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def add(self, trial: Trial, result: TrialResult) -> None:
+        """Count the *result* of a finished *trial*."""
+        self._names.add(trial.name)
+        self._counts[trial.cell][result.judgement] += 1
+        self._requests += result.requests
+        if result.sessions and result.sessions[0]:
+            self._ratios.append(result.sessions[1] / result.sessions[0])
+        if result.judgement is Judgement.IDENTICAL:
+            return
+        if len(self._failed) < KEPT:
+            self._failed.append(FailedTrial(trial, result))
+        for key, cause in {(cause.fault, cause.kind): cause for cause in reversed(result.causes)}.items():
+            kind = self._kinds.get(key)
+            if kind is None and len(self._kinds) < KEPT:
+                kind = self._kinds[key] = _Kind(cause)
+            if kind is not None:
+                kind.count += 1
+                kind.trials += [trial.name][: NAMED - len(kind.trials)]
+
+    def summary(self, ended: str) -> Summary:
+        """Summarise the trials so far; *ended* says why the search did."""
+        cells = [(cell, _counts(self._counts[cell], len(self._grid.seeds))) for cell in self._grid.cells]
+        kinds = [
+            FailureKind(
+                fault, what, one.trials[0], one.cause.headline, one.cause.why, one.count, tuple(one.trials)
+            )
+            for (fault, what), one in self._kinds.items()
+        ]
+        return Summary(
+            self._grid,
+            ended,
+            _counts(sum(self._counts.values(), Counter()), len(self._grid)),
+            tuple(cells),
+            tuple(sorted(kinds, key=lambda kind: -kind.count)),
+            tuple(self._failed),
+            self._requests,
+            median(self._ratios) if self._ratios else None,
+        )
+
+
+def _counts(count: Counter[Judgement], planned: int) -> TrialCounts:
     return TrialCounts(
         count[Judgement.IDENTICAL], count[Judgement.DIVERGED], count[Judgement.UNDETERMINED], planned
     )
-
-
-def _kinds(failures: list[FailedTrial]) -> tuple[FailureKind, ...]:
-    """Group the failures by kind, the most frequent first."""
-    found: dict[tuple[str, str], dict[str, TrialCause]] = {}
-    for failure in failures:
-        for cause in failure.result.causes:
-            found.setdefault((cause.fault, cause.kind), {}).setdefault(failure.trial.name, cause)
-    kinds = []
-    for (fault, what), members in found.items():
-        first, cause = next(iter(members.items()))
-        kinds.append(FailureKind(fault, what, first, cause.headline, cause.why, tuple(members)))
-    return tuple(sorted(kinds, key=lambda kind: -len(kind.trials)))

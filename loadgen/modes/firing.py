@@ -1,4 +1,4 @@
-"""Sends a session's requests from this process."""
+"""Sends a session's requests from this process, or from several."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from loadgen.client.scenario import Scenario
 from loadgen.client.senders import Sending
-from loadgen.client.session import fire
+from loadgen.client.session import fire_load
 from loadgen.core.events import Story
+from loadgen.modes.parts import fire_in_parts
 
 if TYPE_CHECKING:
     from loadgen.client.session import Stop
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, emit: Emit) -> SessionEnd:
-    """Send the session's requests to *url*, from this process."""
+    """Send the session's requests to *url*, from this process or those that it starts."""
     load = session.spec.load
 
     def say(line: str) -> None:
@@ -27,15 +28,6 @@ async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, em
         sending = Sending(session.spec, session.run.path, url, journal, stop, say)
         return await session.scenario.send(sending)
     assert load.concurrency is not None
-    return await fire(
-        url,
-        session.scenario,
-        journal,
-        concurrency=load.concurrency,
-        iterations=load.iterations or 0,
-        seed=load.seed,
-        timeout=load.timeout,
-        stop=stop,
-        say=say,
-        shape=load.shape,
-    )
+    if (processes := min(load.client_processes, load.concurrency)) > 1:
+        return await fire_in_parts(session, url, journal, stop, emit, processes)
+    return await fire_load(url, session.scenario, journal, load, stop=stop, say=say)

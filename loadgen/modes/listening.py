@@ -6,12 +6,15 @@ connection is that of a virtual user.
 
 from __future__ import annotations
 
+import base64
+import json
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
+from loadgen.core.address import reached_at
 from loadgen.engine import retrace
 from loadgen.engine.scratch import new_database, recorded
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
@@ -91,15 +94,24 @@ async def listening(session: Session) -> AsyncIterator[ListeningServer]:
     environment = retrace.process_environment({"DB_FILE": started.database, **given})
     with recorded(run.recording, started.database):
         async with traced(command, environment, run.log, started.cwd) as process:
-            url = f"http://127.0.0.1:{await _port(process)}"
+            host, port = await _address(process)
+            url = f"http://{reached_at(host)}:{port}"
             yield ListeningServer(process, url, Path(started.database))
 
 
-async def _port(process: TracedProcess) -> int:
-    line: bytes | None = None
+async def _address(process: TracedProcess) -> tuple[str, int]:
     with anyio.move_on_after(START_LIMIT):
-        line = await anext(process.lines(), None)
-    if line is None:
-        how = await process.exit_report() or f"it did not listen within {START_LIMIT:g} s"
-        raise ServerFault(f"the server to record did not start: {how}", advice=f"See {process.log}.")
-    return int(line.split()[1])
+        async for line in process.lines():
+            if found := told_address(line):
+                return found
+    how = await process.exit_report() or f"it did not listen within {START_LIMIT:g} s"
+    raise ServerFault(f"the server to record did not start: {how}", advice=f"See {process.log}.")
+
+
+def told_address(line: bytes) -> tuple[str, int] | None:
+    """Return host and port from a *line* of :mod:`loadgen.traced.tap`; None if it tells no such address."""
+    match line.split():
+        case [b"listening", _, address]:
+            name = json.loads(base64.b64decode(address))
+            return None if isinstance(name, str) else (str(name[0]), int(name[1]))
+    return None

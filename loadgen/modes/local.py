@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 """Length of the queue of pending connections."""
 SERVERS = (
-    "loadgen knows Flask's own server (app.run, flask run, werkzeug's make_server), waitress, gunicorn, and "
-    "wsgiref.simple_server."
+    "loadgen knows Flask's own server (app.run, flask run, werkzeug's make_server), Django's runserver, "
+    "waitress, gunicorn, uvicorn, and what wsgiref.simple_server.make_server makes."
 )
 
 
@@ -129,7 +129,10 @@ class LocalServer:
             )
         what = f"the server to {mode} did not start"
         if how is not None and self._process.code:
-            there = f"It ran in {self._python.name}; --python PATH gives it another Python."
+            there = (
+                f"It ran in {self._python.name}: --python PATH gives it another Python. It had few of your "
+                "environment variables: --server-env NAME adds one, NAME=VALUE sets it."
+            )
             return ServerFault(
                 f"{what}: it crashed before it served a request: {how}", advice=f"{there} {see}"
             )

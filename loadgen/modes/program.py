@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import zip_longest
@@ -32,7 +33,7 @@ from loadgen.core.spec import CommandTraffic, ModeName
 from loadgen.engine import interpreter, retrace
 from loadgen.engine.target import resolve
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
-from loadgen.errors import EngineFault, RecordingFault
+from loadgen.errors import EngineFault, RecordingFault, UsageError
 from loadgen.store.code_digests import changed
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ def script_of(spec: RunSpec) -> Path | None:
 def _target(spec: RunSpec, url: str) -> tuple[list[str], Target]:
     assert isinstance(spec.traffic, CommandTraffic)
     variables, words = program(spec.traffic.client.replace(PLACEHOLDER, url))
-    return variables, resolve(words, python=spec.python)
+    try:
+        return variables, resolve(words, python=spec.python)
+    except UsageError as error:
+        raise UsageError(
+            f"the client {shlex.join(words)} cannot be traced: {error.message}",
+            advice="Give a Python program: --client 'python client.py'. "
+            "Without --trace client, any client can be recorded.",
+        ) from error
 
 
 def _options(folder: str) -> list[str]:

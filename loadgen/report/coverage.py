@@ -43,7 +43,7 @@ def library() -> Any:
     except ImportError as error:
         raise MachineFault(
             "--coverage needs coverage.py, which is not installed beside loadgen",
-            advice="Install it: pip install 'loadgen[coverage]'",
+            advice="Install it: pip install coverage",
         ) from error
 
 

@@ -22,7 +22,7 @@ def failing(totals: Totals | None, *, is_builtin: bool) -> str:
     if failed * 2 <= totals.requests:
         return ""
     kinds = [f"{status}: {count}" for status, count in errors.items()]
-    kinds += [f"none: {totals.failures}"] if totals.failures else []
+    kinds += [f"no answer: {totals.failures}"] if totals.failures else []
     told = (
         f"{failed} of {totals.requests} requests failed ({', '.join(kinds)}): is this your server's traffic?"
     )

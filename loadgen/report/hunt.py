@@ -44,7 +44,7 @@ def render(
         "facts": _facts(summary),
         "cells": _cells(summary),
         "causes": _causes(summary.kinds),
-        "failures": _failures(summary.failures, reports),
+        "failures": _failures(summary, reports),
         "nav": ('<a href="#causes">Causes</a>' if summary.kinds else "")
         + ('<a href="#failures">Failing trials</a>' if summary.failures else ""),
         "command": escape(shlex.join(command)),
@@ -122,25 +122,28 @@ def _causes(kinds: Sequence[FailureKind]) -> str:
 def _cause(kind: FailureKind) -> str:
     what, first, why = map(escape, (kind.what, kind.headline, kind.why))
     fault = f'<span class="fault" data-fault="{escape(kind.fault)}">{escape(kind.fault)}</span>'
-    where = f"<span>in {len(kind.trials)} trials: {escape(_some(kind.trials))}</span>"
+    where = f"<span>in {kind.count} trials: {escape(_some(kind.trials))}</span>"
     told = {"first": first, "why": why} if why else {"first": first}
     rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in told.items())
     top = f'<div class="cause-top">{fault}{where}</div>'
     return f'<article class="cause">{top}<h2>{what}</h2><dl>{rows}</dl></article>'
 
 
-def _failures(failures: Sequence[FailedTrial], reports: Collection[str]) -> str:
-    if not failures:
+def _failures(summary: Summary, reports: Collection[str]) -> str:
+    if not summary.failures:
         return ""
+    failed = summary.total.diverged + summary.total.undetermined
+    shown = len(summary.failures)
+    more = f"<p>The first {shown} of {failed}; trials.jsonl has all.</p>" if failed > shown else ""
     told = "".join(
         f'<article class="panel hunt-trial"><h3>{_link(one, reports)} <span class="fault">'
         f"{escape(one.result.judgement.value)}</span></h3><p>{escape(one.result.message)}</p>"
         f"<pre><code>{escape(one.result.command)}</code></pre></article>"
-        for one in failures
+        for one in summary.failures
     )
     return (
         '<section id="failures" aria-labelledby="failures-title"><div class="section-head">'
-        f'<h2 id="failures-title">Failing trials</h2></div>{told}</section>'
+        f'<h2 id="failures-title">Failing trials</h2></div>{more}{told}</section>'
     )
 
 

@@ -7,6 +7,7 @@ else. Lines that were written survive a crash of this process.
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,19 @@ import msgspec
 import structlog
 
 from loadgen.core import transcript
+from loadgen.core.events import PartFigures
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.tally import RequestTally
 from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from loadgen.core.latency import Histogram
+    from loadgen.store.numbers import Numbers
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,12 +41,16 @@ ORDER_PIECE = 1000
 class Journal:
     """An open transcript, and the running figures of the session that it records."""
 
+    _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL  # it is new, and others may append to it
+
     def __init__(self, path: Path, bodies: Path) -> None:
         self._bodies = bodies
-        self._file = path.open("xb")
+        self._file = os.fdopen(os.open(path, self._FLAGS, 0o666), "ab")
         self._line = structlog.BytesLogger(self._file).msg
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        """When it was opened, by the clock of this machine."""
         self._sent: dict[int, float] = {}
+        self._elsewhere = 0
         self._first, self._last = math.inf, 0.0
         self.requests = 0
         self.tally = RequestTally()
@@ -59,7 +67,7 @@ class Journal:
     @property
     def elapsed(self) -> float:
         """Seconds since the journal was opened."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     @property
     def lived(self) -> float:
@@ -89,7 +97,7 @@ class Journal:
     @property
     def open_requests(self) -> int:
         """Number of requests without an answer so far."""
-        return len(self._sent)
+        return len(self._sent) + self._elsewhere
 
     def write(self, event: transcript.Event, at: float | None = None, **more: float) -> float:
         """Append one event and return its time, in seconds since the journal was opened.
@@ -142,8 +150,59 @@ class Journal:
             self.write(transcript.Order(tuple(order[start : start + ORDER_PIECE])))
         self.write(transcript.End(requests))
 
+    def take_over(self, requests: int, parts: Sequence[PartFigures]) -> None:
+        """Show the figures of the *parts* that write into this transcript, which have sent *requests*."""
+        self.requests = requests
+        self.tally = sum((part.tally for part in parts), RequestTally())
+        self._elsewhere = sum(part.open_requests for part in parts)
+        self._first = min((part.first for part in parts if part.first is not None), default=math.inf)
+        self._last = max((part.last for part in parts), default=0.0)
+
     def _keep(self, digest: str, body: bytes) -> None:
         path = self._bodies / digest
         if not path.exists():
             self._bodies.mkdir(exist_ok=True)
             write_bytes(path, body)
+
+
+class PartJournal(Journal):
+    """The transcript of a session that several processes write, opened by one of them.
+
+    The session's own process has opened it before, and owns it.
+    """
+
+    _FLAGS = os.O_WRONLY | os.O_APPEND
+
+    def __init__(self, path: Path, bodies: Path, numbers: Numbers, began: float) -> None:
+        self._numbers = numbers
+        super().__init__(path, bodies)
+        self.began = began
+
+    def write(self, event: transcript.Event, at: float | None = None, **more: float) -> float:
+        """See :meth:`Journal.write`; the lines of all processes are in the order of their times."""
+        with self._numbers:
+            return super().write(event, at, **more)
+
+    def resume(self, request: Request, due: float | None = None, at: float | None = None) -> None:
+        """See :meth:`Journal.resume`."""
+        super().resume(request, due, at)
+        self._numbers.last = self.requests
+
+    def issue(
+        self,
+        user: int,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        due: float | None = None,
+    ) -> Request:
+        """See :meth:`Journal.issue`; number, time and line are taken together among all processes."""
+        with self._numbers:
+            self.requests = self._numbers.last
+            return super().issue(user, method, target, headers, body, due)
+
+    def figures(self) -> PartFigures:
+        """Return the figures of this part."""
+        first = None if math.isinf(self._first) else self._first
+        return PartFigures(tally=self.tally, open_requests=self.open_requests, first=first, last=self._last)

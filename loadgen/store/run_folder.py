@@ -74,8 +74,9 @@ class RunFolder:
                 return cls(wanted)
             return cls(files.new_folder_like(DEFAULT_PARENT / name, _PRIVATE))
         except OSError as error:
+            why = f"{error.strerror or error}: {os.path.abspath(error.filename or DEFAULT_PARENT)}"  # noqa: PTH100
             raise UsageError(
-                f"cannot create the run folder: {error}", advice="Give another one: --run DIR"
+                f"cannot create the run folder: {why}", advice="Give another one: --run DIR"
             ) from error
 
     @classmethod
@@ -92,7 +93,10 @@ class RunFolder:
             what = (
                 f"{path} is not a run folder: it has no run.json" if given else "there is no run in runs/ yet"
             )
-            raise UsageError(what, advice="Record one: loadgen record")
+            there = DEFAULT_PARENT / path
+            known = os.path.isfile(there / manifests.NAME)  # noqa: PTH113 - the same
+            advice = f"Give {there}" if known else "Record one: loadgen record"
+            raise UsageError(what, advice=advice)
         return cls(path.resolve() if given is None else path), manifests.read(file)
 
     def save(self, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.errors import LoadgenError, RecordingFault, UsageError
 from loadgen.store import manifest as manifests
+from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ def _found(given: Path) -> Iterator[FoundRun]:
         return
     if not given.is_dir():
         raise UsageError(f"there is no folder {given}", advice="Give run folders, or a folder of them.")
-    yield from _inside(given, "", DEPTH)
+    inside = [*_inside(given, "", DEPTH)]
+    if all(map(_is_foreign, inside)):  # what was named is in the result, so that nothing is left out silently
+        none = RecordingFault(
+            f"there is no run in {given}", advice=f"Record one: loadgen record --run {given}/NAME"
+        )
+        inside = [FoundRun(given.name or given.resolve().name, given, problem=none)]
+    yield from inside
 
 
 def _inside(folder: Path, prefix: str, depth: int) -> Iterator[FoundRun]:
@@ -97,6 +104,28 @@ def read_run(path: Path, label: str) -> FoundRun:
     except LoadgenError as error:
         return FoundRun(label, path, problem=error)
     return FoundRun(manifest.spec.label.name or label, path, manifest)
+
+
+def incomplete_since(path: Path) -> Path | None:
+    """Return the last run beside *path* that was started after it and is not complete, if there is one."""
+
+    def written(folder: Path) -> int:  # so that older manifests need not be read
+        return os.lstat(folder / manifests.NAME).st_mtime_ns
+
+    run = read_run(path, "").manifest
+    since = written(path)
+    beside = (
+        read_run(one, one.name) for one in _folders(path.parent) if is_run(one) and written(one) >= since
+    )
+    later = [
+        (one.manifest.created, one.path)
+        for one in beside
+        if one.manifest is not None
+        and run is not None
+        and one.manifest.created > run.created
+        and one.manifest.result.state is not State.COMPLETE
+    ]
+    return max(later)[1] if later else None
 
 
 def _foreign(path: Path) -> LoadgenError:

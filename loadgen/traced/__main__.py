@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 
-from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings, tap
+from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings, stopping, tap
 
 
 def main(argv: list[str]) -> None:
@@ -67,7 +66,7 @@ def main(argv: list[str]) -> None:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))
     _hold_to(options.liveness_fd, options.liveness)
-    _stop_by_signals(records="--format" in argv[split:])
+    stopping.by_signals(records="--format" in argv[split:])
     moved.install()
     gaps.close()
     if options.tap:
@@ -77,16 +76,6 @@ def main(argv: list[str]) -> None:
     if options.debug:
         debug.begin(options.debug)
     engine.run(argv[split + 1 :], options.import_from)
-
-
-def _stop_by_signals(*, records: bool) -> None:
-    """Handle SIGTERM like SIGINT, because a recording is complete only if the server exits by itself.
-
-    Process 1 of a container would ignore a signal without a handler.
-    """
-    stop = signal.default_int_handler if records else liveness.leaving()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
 
 
 def _hold_to(descriptor: int | None, address: str) -> None:

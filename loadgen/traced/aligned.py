@@ -8,6 +8,7 @@ asked while recording:
 - an effect gets the result of a successful effect of the same kind, preferably the one that it replaces, so
   that the request continues and shows its other effects;
 - a step, such as connecting, gets the result of the same step in another request;
+- a statement that reads gets what it gave last, in whichever request (:mod:`loadgen.traced.past`);
 - a clock and other ambient calls are answered by :mod:`loadgen.traced.ambient`;
 - any other question has no answer: the request ends there, and the others continue.
 
@@ -23,7 +24,9 @@ steps. A request that skips or repeats steps does not delay the others.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -34,15 +37,19 @@ from retracesoftware.stream import _is_bind_open
 from retracesoftware.stream.reader import ExpectedBindMarker
 
 from loadgen import protocol
-from loadgen.traced import settings
+from loadgen.traced import kinds, settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.call_log import application_line
-from loadgen.traced.described import CALLED_BY, LOCK, SETS, name_of, plain, shown, site_of
-from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, STATEMENT, STEP, Kinds, text_of, verb_of
+from loadgen.traced.described import CALLED_BY, ENTERS, LOCK, SETS, name_of, plain, shown, site_of
+from loadgen.traced.errors import copied
+from loadgen.traced.functions import OWN_FUNCTIONS, runs
+from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, READ, STATEMENT, STEP, Kinds, text_of, verb_of
+from loadgen.traced.lanes import NEVER, Lane, Step
 from loadgen.traced.locks import parts
+from loadgen.traced.past import Past
 from loadgen.traced.rows import Rows, fetches, iterates
-from loadgen.traced.states import States, begins_anew, handleless, is_external, pairs, receiver
-from loadgen.traced.tape import FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns, ending
+from loadgen.traced.states import Factories, States, begins_anew, handleless, pairs, receiver
+from loadgen.traced.tape import ENTER, FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns, ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +59,13 @@ _VALUES = {
     "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "TOOK": 1, "ON_START": 0,
 }  # fmt: skip
 """Number of items that follow each tag of the engine."""
-_NEVER = 1 << 62
 _CHUNK = 1000
 """Number of items that are read at a time, to find what a thread does besides the requests."""
 _PATIENCE = 20.0
 """Seconds that a thread waits for its recorded position without any progress, as with a changed order of
 locks."""
+_PLAIN = 2
+"""Number of items of a result without callbacks."""
 _NAPS = 3
 """Number of times that a thread may sleep in a row without letting others run."""
 _LOST = 5.0
@@ -66,24 +74,11 @@ _BLOCKED = 1.0
 """Seconds after which a thread that waits for a lock checks whether its holder can still release it."""
 _FRESH = 1 << 40
 """First handle of objects created by an answer from another request; no recording has this many."""
+_RECEIVES = re.compile(r".*\.recv\w*$")
 _ROWS = re.compile(
     r".*\.(?:fetch\w*|__next__|__iter__|description|rowcount|lastrowid|recv\w*|read\w*|ntuples|getvalue|status\w*)$"
 )
 """Steps that return the answer to an earlier question, such as the rows of a statement."""
-
-
-class Step:
-    """One step of a logical thread on the tape."""
-
-    __slots__ = ("at", "body", "call", "end", "key", "kind", "taken", "value")
-
-    def __init__(self, kind: str, at: int) -> None:
-        self.kind, self.at, self.end = kind, at, at
-        self.value: Any = None
-        self.body: list[Any] = []
-        self.call: Any = None
-        self.key: Any = None
-        self.taken = False
 
 
 class _Then:
@@ -91,54 +86,6 @@ class _Then:
 
     def __init__(self, do: Callable[[], None]) -> None:
         self.do = do
-
-
-class Lane:
-    """A logical thread: its recorded steps, and its progress in the replay."""
-
-    def __init__(self, thread: int, states: States) -> None:
-        self.thread = thread
-        self.raw: deque[tuple[int, Any]] = deque()
-        self.steps: list[Step] = []
-        self.by_key: dict[Any, list[int]] = {}
-        self.effects: list[int] = []
-        """Indices of steps that are effects, or ends of transactions."""
-        self.at = 0
-        self.next = _NEVER
-        self.begun = thread >= settings.FIRST_THREAD
-        self.runs = False
-        """Whether it is between two steps, where the recorded thread ran without others."""
-        self.request = thread if thread >= settings.FIRST_THREAD else None
-        """The request that it belongs to, if any: a thread belongs to the request that started it."""
-        self.rows: dict[int, Rows] = {}
-        """The rows of the last statement of each live cursor, by its number."""
-        self.naps = 0
-        """How often it has slept since its last recorded step, where it did not while recording."""
-        self.ahead = False
-        """Whether the tape was read to the end of its request."""
-        self.over = False
-        self.ended = False
-        """Whether its request has come to its end."""
-        self.at_start = 0
-        """How much it had done when the first request began, of a thread of the application's own."""
-        self.left = ""
-        """Why it left the tape: because of its ``request``, or a ``call``; empty if it did not."""
-        self.straight = True
-        """Whether it has made exactly the recorded calls so far, in order."""
-        self.supposed = set[int | None]()
-        """Live objects used for a step that this request did not record: other requests may answer for
-        them."""
-        self.feeds: list[deque[Any]] = []
-        self.owner: int | None = None
-        self.states = states
-        self.journal: list[list[Any]] = []
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether it is a request's that had not ended where the recording did."""
-        last = self.steps[-1].value if self.steps else None
-        ended = isinstance(last, tuple) and bool(last) and last[0] == FINISH
-        return self.thread >= settings.FIRST_THREAD and self.ahead and not ended
 
 
 class AlignedTape(TapeTurns):
@@ -158,6 +105,10 @@ class AlignedTape(TapeTurns):
             on_end_of_stream=on_end_of_stream,
         )  # fmt: skip
         self.lanes: dict[int, Lane] = {}
+        self._open: dict[int, Lane] = {}
+        """Those whose order still matters; not all, because there is a lane for each request."""
+        self._unparsed: dict[int, Lane] = {}
+        """Those that have items which are not yet steps."""
         self.kinds = Kinds(settings.CURRENT.aligned)
         self.ambient = Ambient(self.kinds)
         self.started = False
@@ -170,8 +121,14 @@ class AlignedTape(TapeTurns):
         """One recorded step for each key; its result is used for the same step of other requests."""
         self._effects: dict[Any, Step] = {}
         """The last effect of each callable, and of each callable and verb."""
+        self._past = Past()
+        self._without_waiting = set[int | None]()
+        """Live sockets that do not wait for what they receive, by their numbers."""
         self._fresh = _FRESH
         self._has_served = False
+        self.counts: Callable[[int], Any]
+        """Returns the last call of a thread, whose number names the objects that it returns."""
+        self._recorded_factories, self._live_factories = Factories(), Factories()
         self.shared = set[int]()
         """Handles of objects created before the server served: they belong to no request."""
         self._sleepers: list[LiveLock] = []
@@ -183,8 +140,10 @@ class AlignedTape(TapeTurns):
         """Return the lane of the calling thread, or of another."""
         number = self._thread_id() if thread is None else thread
         lane = self.lanes.get(number)
-        if lane is None:
-            lane = self.lanes[number] = Lane(number, States(self.recorded, self.live))
+        if lane is None:  # at any moment its thread and one that reads ahead may both be here
+            made = Lane(number, States(self.recorded, self.live))
+            made.calls = 0 if thread is not None else self.counts(number).call
+            lane = self.lanes.setdefault(number, self._open.setdefault(number, made))
         return lane
 
     def _read_one(self) -> tuple[int, Any] | None:
@@ -198,7 +157,8 @@ class AlignedTape(TapeTurns):
             return None
         lane = self.lane(thread)
         lane.raw.append((self._count, item))
-        if lane.next == _NEVER and not lane.over and not lane.left:
+        self._unparsed[thread] = lane
+        if lane.next == NEVER and not lane.over and not lane.left:
             lane.next = self._count
         self._count += 1
         return thread, item
@@ -224,31 +184,49 @@ class AlignedTape(TapeTurns):
 
     def _index(self) -> None:
         """Add the steps that were read to their lanes."""
-        new = [(step, other) for other in self.lanes.values() for step in self._parse(other)]
+        new = [(step, other) for other in self._unparsed.values() for step in self._parse(other)]
+        self._unparsed = {thread: other for thread, other in self._unparsed.items() if other.raw}
         new.sort(key=lambda one: one[0].at)
         for step, other in new:  # in tape order: one lane may create an object that another uses
             if other.thread < settings.FIRST_THREAD:
                 self.shared |= {item[1] for item in step.body if _is_bind_open(item)}
                 self.shared |= {step.value} if step.kind == "BIND" else set()
+            if step.call is not None:  # also one that waited for a lock
+                step.number = other.calls = other.calls + 1
+                other.calls += _tags(step.body).count("CALL") if len(step.body) > _PLAIN else 0
             if step.kind == "BIND":
                 self.recorded[step.value] = "new"
             elif step.kind == "CALL":
+                self._recorded_factories.asked(step.call)
+                for handle in _made_by(step):
+                    self._recorded_factories.made(handle, receiver(step.call))
+                step.factories = self._recorded_factories.of(receiver(step.call))
                 step.key = other.states.recorded(step.call, step.body)
                 other.by_key.setdefault(step.key, []).append(len(other.steps))
-                self._sort(step, other)
             other.steps.append(step)
+            if step.kind == "CALL":
+                self._sort(step, other)
 
     def _sort(self, step: Step, lane: Lane) -> None:
         """Index *step*, so that it can answer calls of other requests too."""
-        kind = self.kinds(step.call)
-        if kind in (EFFECT, ENDS):
-            lane.effects.append(len(lane.steps))
+        kind, name = self.kinds(step.call), name_of(step.call)
+        if kind == EFFECT or (kind == ENDS and lane.writes):
+            lane.effects.append(len(lane.steps) - 1)
         if kind == AMBIENT:
-            self.ambient.read_ahead(name_of(step.call), step.body)
+            self.ambient.read_ahead(name, step.body)
         elif kind == STEP:
-            self._steps.setdefault(step.key, step)
-        elif kind == EFFECT and _succeeded(step.body):
-            name = name_of(step.call)
+            if _succeeded(step.body):
+                self._steps.setdefault(step.key, step)
+        elif kind == READ:
+            is_statement = self.kinds.named(name) == STATEMENT
+            if _is_answer(step.body):
+                self._past.asked(lane, len(lane.steps) - 1, is_statement=is_statement)
+        elif kind == ENDS:
+            lane.writes = False
+        else:
+            lane.writes = True
+            self._past.changed(step)
+        if kind in (EFFECT, ENDS) and _succeeded(step.body):
             self._effects[name] = self._effects[name, verb_of(step.call)] = step
 
     def _parse(self, lane: Lane) -> list[Step]:
@@ -308,11 +286,8 @@ class AlignedTape(TapeTurns):
         while True:
             with self._mutex:
                 if not any(
-                    (other.next < position or other.runs)
-                    and other.begun
-                    and not other.over
-                    and not other.left
-                    for other in self.lanes.values()
+                    (other.next < position or other.runs) and other.begun
+                    for other in tuple(self._open.values())
                     if other is not lane
                 ):
                     self._run(lane)
@@ -336,7 +311,7 @@ class AlignedTape(TapeTurns):
     def _let_others(self, lane: Lane) -> None:
         """Let other threads run, also those behind *lane*, which waits for one of them."""
         with self._mutex:
-            lane.next, lane.runs = _NEVER, False
+            lane.next, lane.runs = NEVER, False
             self._moved = self._now()
             self._wake_all()
 
@@ -350,12 +325,16 @@ class AlignedTape(TapeTurns):
         with self._mutex:
             while lane.at < len(lane.steps) and lane.steps[lane.at].taken:
                 lane.at += 1
-            lane.next = lane.steps[lane.at].at if lane.at < len(lane.steps) else _NEVER
+            lane.next = lane.steps[lane.at].at if lane.at < len(lane.steps) else NEVER
             lane.naps = 0
             self._moved = self._now()
             if lane.at >= len(lane.steps) and (lane.thread >= settings.FIRST_THREAD or self._ended):
-                lane.over = True
+                self._close(lane)
                 self._wake_all()
+
+    def _close(self, lane: Lane) -> None:
+        lane.over = True
+        self._open.pop(lane.thread, None)
 
     # ---- interface for the engine and the boundary ------------------------------------------------------
 
@@ -384,7 +363,8 @@ class AlignedTape(TapeTurns):
             item = feed.popleft()
         if not feed:
             lane.feeds.pop()
-        return item
+        # The step keeps its error, and a repeated call raises it again.
+        return copied(item) if isinstance(item, BaseException) else item
 
     def feeding(self) -> bool:
         """Whether the engine is in the middle of a call, or is still starting."""
@@ -409,7 +389,7 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if lane.thread >= settings.FIRST_THREAD and not lane.ended:
             return  # it leaves the tape
-        lane.over = True
+        self._close(lane)
         self._let_others(lane)
 
     def serve(self) -> None:
@@ -422,7 +402,7 @@ class AlignedTape(TapeTurns):
             lane.begun = lane.ahead = True
             if lane.thread >= settings.FIRST_THREAD and not self._has_served:
                 self._has_served = True
-                for other in self.lanes.values():
+                for other in tuple(self.lanes.values()):
                     other.at_start = len(other.journal)
             with self._mutex:
                 self._read_ahead(lane)
@@ -452,7 +432,7 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if not lane.begun:
             self._begin(lane)
-            lane.request = next((one.request for one in self.lanes.values() if one.runs), None)
+            lane.request = next((one.request for one in tuple(self.lanes.values()) if one.runs), None)
             if lane.steps and lane.steps[0].kind == "SYNC":
                 lane.steps[0].taken = True
                 self._pass(lane)
@@ -520,8 +500,6 @@ class AlignedTape(TapeTurns):
         for step in lane.steps[lane.at : index]:
             if step.kind != "CALL":
                 step.taken = True
-            elif not step.taken and self.kinds(step.call) != AMBIENT:
-                lane.straight = False
         lane.at = index + 1
 
     def _block(self, lane: Lane, attempt: Callable[..., bool], timeout: float, *, apart: bool) -> bool:
@@ -552,7 +530,7 @@ class AlignedTape(TapeTurns):
 
     def checkpoint(self, value: Any) -> None:
         """Begin or end a request; checkpoints of the engine itself are not compared."""
-        if not (isinstance(value, tuple) and value and str(value[0]).startswith("loadgen.")):
+        if not (isinstance(value, tuple) and value and value[0] in (ENTER, FINISH)):
             return
         lane = self.lane()
         self._begin(lane)
@@ -596,15 +574,16 @@ class AlignedTape(TapeTurns):
             return
         lane.left = lane.left or why
         self._left.setdefault(lane.thread)
+        self._open.pop(lane.thread, None)
         with self._mutex:
-            lane.next, lane.runs = _NEVER, False
+            lane.next, lane.runs = NEVER, False
             self._moved = self._now()
             self._wake_all()
 
     def state(self) -> dict[str, Any]:
         """Return what the replay waits for; see :meth:`TapeTurns.state`."""
         with self._mutex:
-            open_lanes = [one for one in self.lanes.values() if one.next < _NEVER and not one.left]
+            open_lanes = [one for one in tuple(self._open.values()) if one.next < NEVER]
             head = min(open_lanes, key=lambda one: one.next, default=None)
             return {
                 "next": None if head is None else head.thread,
@@ -627,14 +606,17 @@ class AlignedTape(TapeTurns):
         self._begin(lane)
         if lane.is_cut and self._upcoming(lane) is None:
             raise self._cut(lane)
+        lane.asking, lane.answering = receiver(described), None
+        self._live_factories.asked(described)
         name = name_of(described)
         if self._of_rows(lane, name, described):
             return
+        self._note_waiting(described, name)
         key = lane.states.key(described)
-        if not lane.straight and is_external(described):
-            self._unanswered(lane, described, "an object without a known position in the recording")
         index, how = self._match(lane, key, described, name)
         if index is not None:
+            if fetches(name):
+                self._check_factories(lane, index, described)
             self._serve(lane, index, how, described)
             lane.states.asked(described, key)
             if self.kinds.named(name) == STATEMENT:
@@ -649,6 +631,16 @@ class AlignedTape(TapeTurns):
         elif not self._supposed(lane, described, key):
             self._unanswered(lane, described, "")
 
+    def _note_waiting(self, described: Any, name: str) -> None:
+        """Note whether a socket waits for what it receives: pools ask an idle one whether it is alive."""
+        if not name.endswith((".settimeout", ".setblocking")):
+            return
+        on, how = receiver(described), described[-1]
+        if how is False or how == 0:
+            self._without_waiting.add(on)
+        else:
+            self._without_waiting.discard(on)
+
     def _executed(self, lane: Lane, index: int, described: Any) -> None:
         """Note that a live object executes the statement of the step *index*."""
         live, recorded = receiver(described), receiver(lane.steps[index].call)
@@ -656,23 +648,30 @@ class AlignedTape(TapeTurns):
             lane.rows[live] = self._rows(lane, index, recorded)
 
     @staticmethod
-    def _rows(lane: Lane, index: int, cursor: int) -> Rows:
+    def _rows(lane: Lane, index: int, cursor: int, *, borrowed: bool = False) -> Rows:
         """Return the rows that were recorded of the recorded *cursor*, from the step *index* on."""
         found = []
         for at in range(index + 1, len(lane.steps)):
             step = lane.steps[at]
-            if step.kind != "CALL" or receiver(step.call) != cursor:
+            if step.kind != "CALL":
+                continue
+            if cursor in _made_by(step):  # the handle is another cursor's from here on
+                break
+            if receiver(step.call) != cursor:
                 continue
             if begins_anew(name_of(step.call)):
                 break
             if fetches(name_of(step.call)):
                 found.append((at, step.call, step.body))
-        return Rows(found)
+        return Rows(found, borrowed=borrowed)
 
     def _of_rows(self, lane: Lane, name: str, described: Any) -> bool:
-        """Answer a call that begins to fetch rows, or fetches some; False if it is none, or not known."""
+        """Answer a call that begins to fetch rows, or fetches some; False if it is none, or not known.
+
+        Beginning to iterate, and a ``with``, return the object itself.
+        """
         on = receiver(described)
-        if on is None or not iterates(name):
+        if on is None or not (iterates(name) or name.endswith(ENTERS)):
             return bool(fetches(name)) and self._fetched(lane, described)
         if self._match(lane, lane.states.key(described), described, name)[0] is not None:
             return False
@@ -684,14 +683,16 @@ class AlignedTape(TapeTurns):
         live = receiver(described)
         if live is None or live in lane.supposed:
             return False
-        rows = lane.rows.get(live)
+        cursor = AlignedBindings.current.recorded.get(live)
+        rows = lane.rows.get(live) or lane.borrowed.get(cursor)
         if rows is None:  # the statement created the cursor
-            cursor = AlignedBindings.current.recorded.get(live)
-            made = None if cursor is None else _creator(lane, cursor)
+            made = lane.created.get(live)
             if cursor is None or made is None:
                 return False
             rows = lane.rows[live] = self._rows(lane, made, cursor)
-        if rows.at < len(rows.steps) and not rows.differs:
+        if rows.steps and not rows.borrowed:
+            self._check_factories(lane, rows.steps[0], described)
+        if rows.at < len(rows.steps) and not rows.differs and not rows.borrowed:
             index = rows.steps[rows.at]
             if handleless(lane.steps[index].call) == handleless(described):
                 rows.repeats()
@@ -701,11 +702,17 @@ class AlignedTape(TapeTurns):
         if answer is None:
             self._unanswered(lane, described, "more rows than were recorded of this statement")
             return True
-        for index in rows.steps:
+        for index in () if rows.borrowed else rows.steps:
             lane.steps[index].taken = True
         lane.journal.append(["rows", None, _brief(described), ""])
         lane.feeds.append(deque(answer))
         return True
+
+    def _check_factories(self, lane: Lane, index: int, described: Any) -> None:
+        """End the request if the recorded rows are not of the kind that the running code asks for."""
+        before, now = lane.steps[index].factories, self._live_factories.of(receiver(described))
+        if before != now:
+            self._unanswered(lane, described, "its rows are made by another row_factory or text_factory")
 
     def _nap(self, lane: Lane, name: str) -> None:
         """Let other threads run if the calling one sleeps again and again: it may wait for them."""
@@ -718,19 +725,41 @@ class AlignedTape(TapeTurns):
 
     def _supposed(self, lane: Lane, described: Any, key: Any) -> bool:
         """Answer a call that this request never recorded from another request; return whether one could."""
-        kind, on = self.kinds(described), receiver(described)
-        name, verb = name_of(described), verb_of(described)
-        if kind == STEP and (on in lane.supposed or not _ROWS.match(name)):
-            step = self._steps.get(key)
-            if step is None or not self._feed_elsewhere(lane, step, described):
-                return False
-            lane.journal.append(["supposed", None, _brief(described), ""])
-            if self.kinds.named(name) == STATEMENT and on is not None:
-                lane.supposed.add(on)
-            lane.states.asked(described, key)
+        match self.kinds(described):
+            case kinds.READ:
+                return self._asked_before(lane, described, key)
+            case kinds.STEP:
+                return self._step_elsewhere(lane, described, key)
+            case kinds.EFFECT | kinds.ENDS:
+                return self._effect_elsewhere(lane, described, key)
+        return False
+
+    def _step_elsewhere(self, lane: Lane, described: Any, key: Any) -> bool:
+        """Answer a step by the same step of another request."""
+        on, name = receiver(described), name_of(described)
+        if name.endswith(SETS):
+            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.feeds.append(deque(["RESULT", None]))
             return True
-        if kind != EFFECT:
+        if on in self._without_waiting and _RECEIVES.match(name):
+            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.feeds.append(deque(["ERROR", BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))]))
+            return True
+        has_rows = on in lane.supposed or self._handle(on) in lane.borrowed
+        if _ROWS.match(name) and not has_rows:
             return False
+        step = self._steps.get(key)
+        if step is None or not self._feed_elsewhere(lane, step, described):
+            return False
+        lane.journal.append(["supposed", None, _brief(described), ""])
+        if self.kinds.named(name) == STATEMENT and on is not None:
+            lane.supposed.add(on)
+        lane.states.asked(described, key)
+        return True
+
+    def _effect_elsewhere(self, lane: Lane, described: Any, key: Any) -> bool:
+        """Answer an effect by the one that it replaces, or another that succeeded."""
+        on, name, verb = receiver(described), name_of(described), verb_of(described)
         index = next(
             (
                 n for n in lane.effects
@@ -754,7 +783,6 @@ class AlignedTape(TapeTurns):
                 return False
             key = key if found is None else found.key
             lane.journal.append(["supposed", None, _brief(described), application_line()])
-        lane.straight = False
         if on is not None:
             lane.supposed.add(on)
         lane.states.asked(described, key)
@@ -762,15 +790,56 @@ class AlignedTape(TapeTurns):
             seen(f"the recording does not have the effect {shown(described)}")
         return True
 
+    def _asked_before(self, lane: Lane, described: Any, key: Any) -> bool:
+        """Answer a question that this request never recorded by the last answer that it had, if any."""
+        upcoming = self._upcoming(lane)
+        now = self._count if upcoming is None else lane.steps[upcoming].at
+        question = self._past.last(key, now)
+        if question is None:
+            return False
+        step, other, on = question.step, receiver(question.step.call), receiver(described)
+        made = _made_by(step)
+        first = self._fresh + 1
+        if not self._feed_elsewhere(lane, step, described):
+            return False
+        for count, handle in enumerate(made):
+            lane.borrowed[first + count] = self._rows(question.lane, question.at, handle, borrowed=True)
+        if on is not None and other is not None and self.kinds.named(name_of(described)) == STATEMENT:
+            lane.rows[on] = self._rows(question.lane, question.at, other, borrowed=True)
+            lane.supposed.discard(on)
+        between = self._past.between(step.end, now)
+        lane.journal.append(["past", None, _brief(described), application_line(), between])
+        lane.states.asked(described, key)
+        return True
+
+    @staticmethod
+    def _handle(live: int | None) -> int | None:
+        """Return the recorded handle of a live object."""
+        return None if live is None else AlignedBindings.current.recorded.get(live)
+
     def fresh_handle(self) -> int:
         """Return a handle that no recording has."""
         self._fresh += 1
         return self._fresh
 
+    def number_of_result(self) -> tuple[int, ...]:
+        """Return the number of an external object without a handle, which a call returns now."""
+        lane = self.lane()
+        if lane.answering is None:
+            return lane.thread, self.fresh_handle()
+        return tuple(self.counts(lane.thread).number())
+
+    def note_made(self, live: int) -> None:
+        """Note which recorded step made the object with the number *live*, if one did."""
+        lane = self.lane() if self.started else None
+        if lane is None:
+            return
+        self._live_factories.made(live, lane.asking)
+        if lane.answering is not None:
+            lane.created[live] = lane.answering
+
     def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> bool:
         """Feed the result of another request's *step*, with new objects; False if it needs existing ones."""
-        if not _succeeded(step.body):
-            return False
         bindings, known = AlignedBindings.current, dict(pairs(step.call, described))
         made = dict[int, int]()
         missing = []
@@ -802,7 +871,10 @@ class AlignedTape(TapeTurns):
         if self.ambient.knows(name):
             return self._match_ambient(lane, known, described)
         ahead = next((one for one in known if one >= lane.at and not lane.steps[one].taken), None)
-        if self.kinds(described) in (EFFECT, ENDS):
+        kind, wrote = self.kinds(described), lane.wrote
+        if kind in (EFFECT, ENDS):
+            lane.wrote = kind == EFFECT
+        if kind == EFFECT or (kind == ENDS and wrote):
             behind = next((one for one in known if one < lane.at and not lane.steps[one].taken), None)
             return (ahead, "same") if ahead is not None else (behind, "moved")
         barrier = self._barrier(lane)
@@ -821,7 +893,8 @@ class AlignedTape(TapeTurns):
     def _match_ambient(self, lane: Lane, known: Any, described: Any) -> tuple[int | None, str]:
         """Match an ambient call, such as a clock, by its caller: its arguments do not distinguish it.
 
-        As with locks, no effect may lie between; and the next call may be that of a renamed function.
+        As with locks, no effect may lie between; and the next call may be that of a function that was
+        renamed, or of one that calls another for it now.
         """
         site = site_of(described)
         mine = [one for one in known if site_of(lane.steps[one].call) == site]
@@ -833,7 +906,9 @@ class AlignedTape(TapeTurns):
         if not mine and upcoming is not None and upcoming in known:
             there = site_of(lane.steps[upcoming].call)
             nearest, by_another, _ = site.partition(CALLED_BY)
-            if nearest == there.partition(CALLED_BY)[0] or not (by_another or CALLED_BY in there):
+            alike = nearest == there.partition(CALLED_BY)[0] or not (by_another or CALLED_BY in there)
+            function = there.rpartition(CALLED_BY)[2]
+            if alike and (function not in OWN_FUNCTIONS or runs(function)):  # renamed, or it calls this one
                 return upcoming, "same"
         return None, ""
 
@@ -846,16 +921,18 @@ class AlignedTape(TapeTurns):
         step = lane.steps[index]
         forward = not step.taken and index >= lane.at
         passed = [
-            n for n in range(lane.at, index) if lane.steps[n].kind == "CALL" and not lane.steps[n].taken
+            step
+            for step in lane.steps[lane.at : index]
+            if step.kind == "CALL" and not step.taken and self.kinds(step.call) != AMBIENT
         ]
-        if not forward or passed:
-            lane.straight = False
         where = "" if forward and not passed and how == "same" else application_line()
         brief = "" if how in ("same", "moved", "repeat") else _brief(described)
         lane.journal.append([how if not step.taken or how == "repeat" else "repeat", index, brief, where])
         bindings = AlignedBindings.current
         for recorded, live in pairs(step.call, described):
             bindings.unify(recorded, live)
+        lane.answering = index
+        self.counts(lane.thread).call = step.number
         if not forward:
             step.taken = True
             lane.feeds.append(deque(step.body))
@@ -906,10 +983,11 @@ class AlignedTape(TapeTurns):
         """
         self._await_threads()
         found = {}
-        requests = (one for one in self.lanes.values() if one.thread >= settings.FIRST_THREAD and one.steps)
+        lanes = tuple(self.lanes.values())
+        requests = (one for one in lanes if one.thread >= settings.FIRST_THREAD and one.steps)
         serves_from = min((one.steps[0].at for one in requests), default=None)
         threads: list[Lane] = []
-        for lane in self.lanes.values():
+        for lane in lanes:
             if not lane.steps or not lane.ahead:
                 continue
             if lane.thread < settings.FIRST_THREAD and lane.request is not None:
@@ -987,6 +1065,7 @@ class AlignedBindings(OrderedBindings):
         if not self._source.started:
             self._source.recorded[value.index] = f"first {value.index}"
             self._source.shared.add(value.index)
+        self._source.note_made(len(self._objects))
         self.recorded[len(self._objects)] = value.index
         self._number(obj, self._source.recorded.get(value.index, "new"))
 
@@ -1021,23 +1100,35 @@ def _lock_of(described: Any) -> str:
     return described[1][1] if isinstance(described, tuple) else ""
 
 
-def _creator(lane: Lane, handle: int) -> int | None:
-    """Return the index of the call that created a recorded object; None if its request did not."""
-    for index, step in enumerate(lane.steps):
-        if step.kind == "CALL" and any(_is_bind_open(one) and one[1] == handle for one in step.body):
-            return index
-    return None
+def _made_by(step: Step) -> list[int]:
+    """Return the handles of the objects that a call made."""
+    return [one[1] for one in step.body if _is_bind_open(one)]
 
 
 def _succeeded(body: list[Any]) -> bool:
     """Whether a call returned normally, and none of its callbacks made a call."""
+    return _ends_with(body, "RESULT")
+
+
+def _is_answer(body: list[Any]) -> bool:
+    """Whether a call returned or raised, and none of its callbacks made a call."""
+    return _ends_with(body, "RESULT") or _ends_with(body, "ERROR")
+
+
+def _ends_with(body: list[Any], tag: str) -> bool:
+    tags = _tags(body)
+    return tags[-1:] == [tag] and set(tags) <= {tag, "CALLBACK", "CALLBACK_RESULT"}
+
+
+def _tags(body: list[Any]) -> list[str]:
+    """Return the engine's tags in the result of a call."""
     at, tags = 0, list[str]()
     while at < len(body):
         if not _is_bind_open(body[at]):
             tags.append(str(body[at]))
             at += _VALUES.get(tags[-1], 0)
         at += 1
-    return tags[-1:] == ["RESULT"] and set(tags) <= {"RESULT", "CALLBACK", "CALLBACK_RESULT"}
+    return tags
 
 
 def _brief(described: Any) -> list[str]:

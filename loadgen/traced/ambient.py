@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from retracesoftware import functional, stream
 
+from loadgen.traced.canonical import LOGGING
 from loadgen.traced.described import NUMBER
-from loadgen.traced.kinds import AMBIENT, Kinds
+from loadgen.traced.kinds import AMBIENT, Kinds, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +33,10 @@ _AMBIENT = re.compile(
     r"posix\.(?:urandom|getrandom|getpid|getppid|getuid|geteuid|getgid|getegid|uname|times|getloadavg|cpu_count|"
     r"getcwd|sched_yield|umask)$|"
     r"_?random\.|Random\.|random\.Random\.|_uuid\.|threading\.(?:_newname|get_native_id)$|_socket\.gethostname$|"
-    r"resource\.getrusage$|_thread\."
+    r"resource\.getrusage$|_thread\.|_ssl\.RAND_"
 )
+_DRAWN = re.compile(r"(?:cryptography|OpenSSL\.crypto|bcrypt|nacl|uuid_utils|fastuuid)\.")
+"""Calls that draw in C: nothing recorded answers another question, and nothing can seed them."""
 _FREE = re.compile(r".*\.(?:close|commit|rollback|fileno|closed|settimeout|setblocking)$")
 """Calls without a result; their effect is judged by the transaction or object that they end."""
 
@@ -81,6 +84,10 @@ class Ambient:
             return (None,)
         if not self.knows(name):
             return None
+        if name.startswith(LOGGING):
+            return (len(text_of(described)) if name.endswith(".write") else None,)
+        if _DRAWN.match(name):
+            return (live(),)
         told = self._told(name, described, live) if _AMBIENT.match(name) else None
         known = self._last if name in self._last else self._first
         return told if told is not None or name not in known else (known[name],)
@@ -138,6 +145,7 @@ class Ambient:
             "localtime": lambda: _live["localtime"](self._wall() if first is None else first),
             "urandom": lambda: self._bytes(int(first or 0)),
             "getrandom": lambda: self._bytes(int(first or 0)),
+            "RAND_bytes": lambda: self._bytes(int(first or 0)),
             "random": self._random,
             "getrandbits": lambda: self._bits(int(first or 1)),
             "generate_time_safe": lambda: (self._bytes(16), None),

@@ -16,7 +16,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from loadgen import protocol
+from loadgen.traced.refusal import refuse
 from loadgen.traced.wsgi import serve
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def found(name: str) -> Callable[..., Any]:
     except AttributeError:
         if hasattr(sys.modules.get(module), attribute.id):
             raise  # from inside the module
-        raise SystemExit(
-            _refused(f"the module {module} has no {attribute.id}", "give another name")
-        ) from None
+        refuse(f"the module {module} has no {attribute.id}", "give another name")
     if isinstance(expression, ast.Call):
         arguments = [ast.literal_eval(value) for value in expression.args]
         named = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
@@ -85,17 +83,15 @@ def found(name: str) -> Callable[..., Any]:
 def _check(one: Any, name: str) -> None:
     """Refuse *one*, called *name*, if it is neither a WSGI nor an ASGI application."""
     if isinstance(one, type) or not callable(one):
-        raise SystemExit(_refused(f"{name} ({_kind(one)}) is not an application", "give a WSGI callable"))
+        refuse(f"{name} ({_kind(one)}) is not an application", "give a WSGI callable")
     if is_asgi(one):
         return
     if not _takes(one, WSGI) or _needs_settings(one):
-        raise SystemExit(
-            _refused(
-                f"{name} ({_kind(one)}) is neither a WSGI application nor a factory without arguments: "
-                f"it takes {inspect.signature(one)}",
-                "give a factory its arguments: 'module:create_app(\"test\")'; the second parameter of an "
-                "application is called start_response",
-            )
+        refuse(
+            f"{name} ({_kind(one)}) is neither a WSGI application nor a factory without arguments: "
+            f"it takes {inspect.signature(one)}",
+            "give a factory its arguments: 'module:create_app(\"test\")'; the second parameter of an "
+            "application is called start_response",
         )
 
 
@@ -114,9 +110,8 @@ def _needs_settings(one: Callable[..., Any]) -> bool:
         parameters = [*inspect.signature(one).parameters.values()]
     except ValueError:  # written in C: it does not say
         return False
-    second = next((one for one in parameters[1:2] if one.kind is not one.VAR_POSITIONAL), None)
-    named = second is not None and len(second.name.strip("_")) > len("sr")
-    return named and second is not None and not re.search(r"start|respon|callback", second.name.lower())
+    second = next((one.name for one in parameters[1:2] if one.kind is not one.VAR_POSITIONAL), "")
+    return len(second.strip("_")) > len("sr") and not re.search(r"start|respon|callback", second.lower())
 
 
 def _takes(one: Callable[..., Any], arguments: tuple[object, ...]) -> bool:
@@ -138,10 +133,6 @@ def _kind(one: object) -> str:
     if inspect.isroutine(one) or kind.__module__ == "builtins":
         return f"a {kind.__name__}"
     return f"{kind.__module__.partition('.')[0]}'s {kind.__name__}"
-
-
-def _refused(why: str, what_to_do: str) -> str:
-    return f"{protocol.LOG_REFUSAL}{why}; {what_to_do}"
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ class OnLoop:
         self.application = application
         self._state: dict[str, Any] = {}
         self._lifespan: asyncio.Task[None] | None = None
-        self._loop = asyncio.new_event_loop()
+        # Not the one of a policy that the application may have set: uvloop's works in C, off the tape.
+        self._loop = asyncio.SelectorEventLoop()
         started: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(started,), name="event loop", daemon=True)
         self._thread.start()

@@ -12,13 +12,14 @@ except on the health path, which is served outside the trace in both phases.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import sys
 import threading
 import traceback
+from array import array
 from contextlib import nullcontext
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,15 @@ from loadgen import protocol
 from loadgen.traced import debug, liveness, reached, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.call_log import CallLogging
+from loadgen.traced.errors import without_frames
 from loadgen.traced.file_body import wrapper_like
 from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
+from loadgen.traced.input import bounded, input_like, read_again
 from loadgen.traced.passing import Passing
 from loadgen.traced.routes import prepare
 from loadgen.traced.settings import FIRST_THREAD
-from loadgen.traced.tape import FINISH, Diverged, LiveLock, TapeTurns
+from loadgen.traced.tape import ENTER, FINISH, Diverged, LiveLock, TapeTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,16 +44,19 @@ if TYPE_CHECKING:
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
 
-ENTER = "loadgen.enter"
-
 _SEQ = f"HTTP_{protocol.SEQ_HEADER.upper().replace('-', '_')}"
 
 _ADDED_LIVE = frozenset({"date", "server", "connection", "keep-alive", "transfer-encoding"})
 """Headers that a live server adds to an answer; the boundary reports which of them the application set."""
 
+_PIECE = 10_000
+"""Number of steps of the order that are objects at one time."""
+
 _SERVED_LIVE = ("SERVER_", "REMOTE_", "wsgi.")
 """Prefixes of WSGI variables set by the live server; a replayed application gets the recorded values."""
 _SCALARS = (str, int, tuple)
+_CALLED_LIVE = ("waitress.client_disconnected", "wsgi.early_hints")
+"""WSGI variables that are functions of the live server; what they return is on the tape."""
 
 
 class Boundary:
@@ -72,13 +78,17 @@ class Boundary:
         self.turn: AbstractContextManager[Any] = self.tape or (
             LiveLock() if self.mode == protocol.RECORD else nullcontext()
         )
-        self.order: list[int] = []
+        self.order = array("q")
+        """Numbers of requests as they enter, negative as they finish."""
         self.diverged: dict[int, dict[str, Any]] = {}
         """How requests left the tape, in that order; see :func:`_departure`."""
-        self._used: set[int] = set()
+        self._used = _Numbers()
         self._open: set[int] = set()
         self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
         self._passing: dict[int, Passing] = {}
+        self._inputs: dict[int, Any] = {}
+        """The streams from which an application may read more than the boundary has read."""
+        self._functions: dict[tuple[int, str], Callable[..., Any]] = {}
         self._released = False
         """Whether all clients have ended: a request that comes now was given up before it was read."""
 
@@ -88,12 +98,25 @@ class Boundary:
         def passed_on(seq: int) -> bool:
             return self._passing[seq].taken()
 
+        def called(seq: int, name: str, *args: Any) -> Any:
+            return self._functions[seq, name](*args)
+
+        def received(seq: int, method: str, size: int) -> bytes:
+            content: bytes = getattr(self._inputs[seq], method)(size)
+            return content
+
         given.__module__, given.__qualname__ = "loadgen", "request"  # as it is shown
         passed_on.__module__, passed_on.__qualname__ = "loadgen", "client"
+        received.__module__, received.__qualname__ = "loadgen", "body"
+        called.__module__, called.__qualname__ = "loadgen", "server"
         self.given: Callable[[int], tuple[tuple[tuple[str, Any], ...], bool]] = system.patch_function(given)
         """The WSGI variables from the live server, and whether the end of the request collects garbage."""
         self.passed_on: Callable[[int], bool] = system.patch_function(passed_on)
         """Blocks until the live server has passed on the last piece, and says whether it wants more."""
+        self.received: Callable[[int, str, int], bytes] = system.patch_function(received)
+        """Reads from the live server's stream what is behind a body with a valid length."""
+        self.called: Callable[..., Any] = system.patch_function(called)
+        """Calls a function of the live server."""
         self.routes = prepare(application)
         self.collections = (
             None
@@ -127,6 +150,20 @@ class Boundary:
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
 
+    def reading(self, seq: int) -> Callable[[str, int], bytes]:
+        """Return what reads from the live server's stream of a request."""
+        read = partial(self.received, seq)
+        return read_again(self.system, read, self._inputs[seq]) if self.mode == protocol.REPLAY else read
+
+    def with_ours(self, headers: Any) -> Any:
+        """Return an application's headers with loadgen's; those that a live server refuses, as they are."""
+        try:
+            own = [(name.lower(), text) for name, text in headers if name.lower() in self.added_live]
+            more = [(protocol.OWN_HEADER, json.dumps(own))] if own else []
+            return headers + type(headers)([(protocol.SERVED_HEADER, self.mode), *more])
+        except (AttributeError, TypeError, ValueError):
+            return headers
+
     def _release(self) -> None:
         """Let the live server continue without answers that clients gave up: a stop does not wait."""
         self._released = True
@@ -142,7 +179,8 @@ class Boundary:
 
     def _control(self, name: str, start_response: StartResponse) -> list[bytes]:
         if name == protocol.ORDER:
-            body = json.dumps(self.order)
+            steps = (self.order[at : at + _PIECE] for at in range(0, len(self.order), _PIECE))
+            body = f"[{','.join(json.dumps(piece.tolist())[1:-1] for piece in steps)}]"
         elif name == protocol.ALL_SENT:
             if self.tape is not None:
                 self.tape.all_sent()
@@ -206,11 +244,10 @@ class Request:
         self.boundary = boundary
         self.seq = seq
         self.passing = Passing(boundary.system, lambda: bool(boundary.passed_on(seq)))
-        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
-        if environ.get("wsgi.input_terminated"):  # the live server knows where a chunked body ends
-            body: bytes = stream.read()
-        else:  # an invalid length means no body: an unlimited read would wait for the connection's end
-            body = stream.read(int(length)) if length.isascii() and length.isdigit() else b""
+        stream, length = environ["wsgi.input"], bounded(environ)
+        body = b"" if length is None else stream.read(length)
+        if length != -1:  # more may be read
+            boundary._inputs[seq] = stream
         text = {
             key: value
             for key, value in environ.items()
@@ -221,11 +258,20 @@ class Request:
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
         self.asked = text
-        self.environ: Environ = {**text, "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr}
+        rest = boundary.reading(seq) if seq in boundary._inputs else None
+        self.environ: Environ = {
+            **text,
+            "wsgi.input": input_like(stream, body, rest),
+            "wsgi.errors": sys.stderr,
+        }
+        for name in _CALLED_LIVE:
+            if name in environ:
+                boundary._functions[seq, name] = environ[name]
+                self.environ[name] = partial(boundary.called, seq, name)
         self.file_wrapper = environ.get("wsgi.file_wrapper")
         if self.file_wrapper is not None:
             self.environ["wsgi.file_wrapper"] = wrapper_like(self.file_wrapper)
-        self.body_digest = hashlib.sha256(body).hexdigest()
+        self.body_digest = hashlib.sha256(body).digest()
         self.debugged: AbstractContextManager[Any] = nullcontext()
 
     # ---- live -------------------------------------------------------------------------------------------
@@ -237,12 +283,12 @@ class Request:
         boundary._passing[self.seq] = self.passing
         _RequestThread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], object]:
-            own = [(name.lower(), text) for name, text in headers if name.lower() in boundary.added_live]
-            headers.append((protocol.SERVED_HEADER, boundary.mode))
-            if own:
-                headers.append((protocol.OWN_HEADER, json.dumps(own)))
-            return start_response(status, headers, *((exc_info and (exc_info,)) or ()))  # type: ignore[no-any-return]
+        def start(status: str, given: Any, exc_info: Any, changed: Any) -> Callable[[bytes], object]:
+            headers = boundary.with_ours(given)
+            write = start_response(status, headers, *((exc_info and (exc_info,)) or ()))
+            if isinstance(headers, list) and given != changed:  # the live server may read them later
+                headers[:] = boundary.with_ours(changed)
+            return write  # type: ignore[no-any-return]
 
         def failed(error: BaseException) -> list[bytes]:
             if self.seq not in boundary.diverged:
@@ -281,12 +327,15 @@ class Request:
             error = (
                 ConnectionAbortedError("the request left the tape")
                 if isinstance(caught, Diverged)
-                else _without_frames(caught)
+                else without_frames(caught)
             )
         if self.passing.at_close is not None:
             traceback.print_exception(self.passing.at_close)
-            _without_frames(self.passing.at_close)
+            without_frames(self.passing.at_close)
         del self.boundary._served[self.seq], self.boundary._passing[self.seq]
+        self.boundary._inputs.pop(self.seq, None)
+        for name in _CALLED_LIVE:
+            self.boundary._functions.pop((self.seq, name), None)
         self.boundary._open.discard(self.seq)
         self.passing.end(error)
 
@@ -297,7 +346,7 @@ class Request:
             self.asked.pop("REQUEST_METHOD"),
             self.asked.pop("PATH_INFO"),
             self.asked.pop("QUERY_STRING", ""),
-            hashlib.sha256(repr(sorted(self.asked.items())).encode()).hexdigest(),
+            hashlib.sha256(repr(sorted(self.asked.items())).encode()).digest(),
             self.body_digest,
         )
         with boundary.turn:
@@ -328,9 +377,35 @@ class Request:
                 what = f"the request ended before its recording did: {left}"
                 raise Diverged(_more_than(left, protocol.ENDED_EARLY), what, lost=left.lost) from left
             boundary.order.append(-self.seq)
+        if boundary.tape:
+            boundary.tape.finished()
         self.passing.release()
         if error is not None:
             raise error
+
+
+class _Numbers:
+    """A set of numbers from 1 on that are added nearly in order; it does not grow with them.
+
+    The live server's threads add to it at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._all_below = 1
+        self._above: set[int] = set()
+        self._mutex = LiveLock()
+
+    def __contains__(self, number: int) -> bool:
+        with self._mutex:
+            return number < self._all_below or number in self._above
+
+    def add(self, number: int) -> None:
+        """Add *number*."""
+        with self._mutex:
+            self._above.add(number)
+            while self._all_below in self._above:
+                self._above.discard(self._all_below)
+                self._all_below += 1
 
 
 def _libraries() -> list[str]:
@@ -384,9 +459,3 @@ def _first(error: Diverged) -> Diverged:
             first = context
         context = context.__context__
     return first
-
-
-def _without_frames(error: BaseException) -> BaseException:
-    """Drop the frames of *error*: they hold objects of the application, whose finalizers are on the tape."""
-    error.__traceback__ = error.__context__ = error.__cause__ = None
-    return error

@@ -18,7 +18,15 @@ from retracesoftware import functional, stream, utils
 
 from loadgen import protocol
 from loadgen.traced.aligned import AlignedTape
-from loadgen.traced.described import HANDLE, Describer, plain, same, shown, shown_value
+from loadgen.traced.described import (
+    HANDLE,
+    Describer,
+    in_another_order,
+    plain,
+    same,
+    shown,
+    shown_value,
+)
 from loadgen.traced.installing import unseen, when_installed
 from loadgen.traced.strings import TAPE
 from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
@@ -40,6 +48,29 @@ class DescribedCall(engine_io.CallMarkerMessage):  # type: ignore[misc]
     __slots__ = ("described",)
 
 
+class _Calling:
+    """The last call of a logical thread, and how many external objects without a handle it returned."""
+
+    __slots__ = ("call", "entered", "returned", "thread")
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.call = self.returned = 0
+        self.entered: tuple[type, tuple[int, ...]] | None = None
+        """Class and number of the object that the call enters by a ``with``: it is the result, too."""
+
+    def begin(self) -> None:
+        """Begin a call."""
+        self.call += 1
+        self.returned = 0
+        self.entered = None
+
+    def number(self) -> tuple[int, ...]:
+        """Return the number of the next object: thread, call, and its place there if not the first."""
+        self.returned += 1
+        return (self.thread, self.call) if self.returned == 1 else (self.thread, self.call, self.returned)
+
+
 class _Calls:
     """State shared by the replaced parts of the engine, which creates each of them once."""
 
@@ -49,7 +80,9 @@ class _Calls:
         self._write: Callable[..., None]
         self._binder: Any
         self._returned: dict[int, Any] = {}
-        self._made: dict[int, int] = {}
+        self._calls: dict[int, _Calling] = {}
+        """What each OS thread calls."""
+        self._aligned: AlignedTape | None = None
 
     def replace(self) -> None:
         """Replace the parts, before the engine creates its own."""
@@ -102,18 +135,47 @@ class _Calls:
         engine_io._message_from_tag = message_from_tag
 
     def _number_results(self) -> None:
-        """Number results without a handle, by thread, because the tape has only their type."""
+        """Number results without a handle, by thread and call, because the tape has only their type."""
         stock = utils.create_wrapped
 
         def create_wrapped(kind: type, value: Any) -> Any:
             wrapped = stock(kind, value)
             if self.describe is not None and issubclass(kind, utils.ExternalWrapped):
-                thread = self._thread()
-                number = self._made[thread] = self._made.get(thread, 0) + 1
-                self.describe.numbers[id(wrapped)] = (thread, number)
+                self.describe.numbers[id(wrapped)] = self._number(kind)
             return wrapped
 
         utils.create_wrapped = create_wrapped
+
+    def _counts(self, thread: int) -> _Calling:
+        calling = self._calls.get(get_ident())
+        if calling is None or calling.thread != thread:
+            calling = self._calls[get_ident()] = _Calling(thread)
+        return calling
+
+    def _counting(self, on_call: Callable[..., None]) -> Callable[..., None]:
+        """Return *on_call*, which counts the calls of each thread."""
+        assert self.describe is not None
+        thread_id, counts, describe = self._thread, self._counts, self.describe
+
+        @unseen
+        def counted(function: Any, *args: Any, **kwargs: Any) -> None:
+            calling = counts(thread_id())
+            calling.begin()
+            on_call(function, *args, **kwargs)
+            if (number := describe.returns(function, args)) is not None:
+                calling.entered = type(args[0]), number
+
+        return counted
+
+    def _number(self, kind: type) -> tuple[int, ...]:
+        """Return the number of the next result of the class *kind* in the calling thread."""
+        calling = self._counts(self._thread())
+        entered, calling.entered = calling.entered, None
+        if entered is not None and entered[0] is kind:
+            return entered[1]
+        if self._aligned is not None and self._aligned.started:
+            return self._aligned.number_of_result()
+        return calling.number()
 
     def _install(self, system: Any) -> None:
         def live(function: Callable[..., Any]) -> Any:
@@ -127,6 +189,7 @@ class _Calls:
             system.loadgen_took = live(partial(self._write, TOOK))
         elif isinstance(tape := TapeTurns.current, AlignedTape):
             self.describe = describe = Describer(_handle, live)
+            self._aligned, tape.counts = tape, self._counts
             hooks_of_threads = system.lifecycle_hooks
             system.lifecycle_hooks = hooks_of_threads._replace(on_start=tape.on_start, on_end=tape.on_end)
             system.checkpoint, system.sync = live(tape.checkpoint), live(tape.sync)
@@ -140,7 +203,7 @@ class _Calls:
         else:
             self.describe = Describer(_handle, live)
             on_call = _replaying(self.describe, hooks.on_call, system.thread_id)
-        system.secondary_hooks = hooks._replace(on_call=on_call)
+        system.secondary_hooks = hooks._replace(on_call=self._counting(on_call))
         system.loadgen_describe = self.describe
 
     def _compare_result(self, recorded: Any) -> None:
@@ -201,6 +264,7 @@ def _replaying(
             tape.leave()
             there, here = shown(recorded), shown(here)
             what = f"the recording has the call {there} here, the replay the call {here}"
+            what += in_another_order(there, here)
             raise Diverged(protocol.ANOTHER_CALL, what, there, here)
 
     return on_call

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadgen.traced.settings import FIRST_THREAD
 from loadgen.traced.tape import LiveLock
-from loadgen.traced.turn import at_rest, lost
+from loadgen.traced.turn import STALLED, OwnerState, has_stalled, look, lost
 from loadgen.traced.waiting import WaitGraph, told
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ WINDOW = 0.04
 """Seconds to wait for the next request of each of them."""
 COMING = 3.0
 """Seconds to wait for a thread that a script names."""
-OFF_THE_TAPE = 1.0
-"""Seconds without progress after which the running thread counts as waiting off the tape."""
 TOO_LONG = 5.0
 """Seconds without a step that may wait, after which a point in the code ends the turn."""
 POLL = 0.004
@@ -70,10 +68,11 @@ class _Blocked(NamedTuple):
 class _Thread:
     """State of a running thread."""
 
-    __slots__ = ("entered", "ident", "label", "steps")
+    __slots__ = ("entered", "ident", "label", "native", "steps")
 
-    def __init__(self, ident: int, label: str, entered: int) -> None:
+    def __init__(self, ident: int, native: int, label: str, entered: int) -> None:
         self.ident = ident
+        self.native = native
         self.label = label
         self.entered = entered
         self.steps = 0
@@ -122,14 +121,17 @@ class ChosenTurn:
         self._away: set[int] = set()
         self._blocked: dict[int, _Blocked] = {}
         self._locks = WaitGraph()
-        self._seen: object = None
+        self._looked = 0.0
+        """When an owner was last looked at that had not given up its turn for long."""
+        self._seen: OwnerState | None = None
+        """Its state by then; the number of its steps is that of the turn."""
         # The originals, captured before the engine replaces them.
         self._now = time.monotonic
         self._frames = sys._current_frames
         self._frame = sys._getframe
         self._ident = _thread.get_ident
+        self._native = _thread.get_native_id
         self._start = _thread.start_new_thread
-        self._at_rest = at_rest
         self._say = sys.stderr.write
         self._alarm = LiveLock()
         self._alarm.acquire()
@@ -327,9 +329,12 @@ class ChosenTurn:
         raise Deadlock(f"deadlock: {told(circle, FIRST_THREAD)}")
 
     def _where(self, thread: int) -> str:
-        return self._location(
-            self._frames().get(self._threads[thread].ident) if thread in self._threads else None
-        )
+        if thread not in self._threads:
+            return ""
+        ident = self._threads[thread].ident
+        # Frames of other threads only if need be: they stay alive for as long as they are referred to here.
+        mine = ident == self._ident()
+        return self._location(self._frame(1) if mine else self._frames().get(ident))
 
     # ---- under the mutex ---------------------------------------------------------------------------------
 
@@ -338,7 +343,7 @@ class ChosenTurn:
         if thread is None:
             self._entered += 1
             text = self._labels.pop(me, "")
-            thread = self._threads[me] = _Thread(self._ident(), text, self._entered)
+            thread = self._threads[me] = _Thread(self._ident(), self._native(), text, self._entered)
             self._over.discard(me)
             self._requests += me >= FIRST_THREAD
             self._expected = max(self._expected, min(self._users, self._requests))
@@ -467,10 +472,10 @@ class ChosenTurn:
         elif self._outside and now - self._since > self._hold:
             self._away.add(owner)
             self._give_up(owner, "slow")
-        elif not self._outside and now - self._since > OFF_THE_TAPE:
-            frame = self._frames().get(self._threads[owner].ident)
-            seen = (owner, self._threads[owner].steps, id(frame), frame and frame.f_lasti)
-            if seen == self._seen and self._at_rest():
-                self._say(lost(self._location(frame)))
+        elif not self._outside and now - max(self._since, self._looked) > STALLED:
+            thread = self._threads[owner]
+            before, self._looked = self._seen, now
+            self._seen = look((thread.steps, thread.native))
+            if before is not None and has_stalled(before, self._seen):
+                self._say(lost(self._where(owner)))
                 self._give_up(owner, "off")
-            self._seen = seen

@@ -19,12 +19,12 @@ import re
 import sys
 import types
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
-from loadgen.traced import settings
+from loadgen.traced import canonical, settings
 from loadgen.traced.strings import TAPE
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ _SITED = re.compile(
     r"(?:time|random|_random|Random|_uuid)\.|posix\.(?:urandom|getrandom|getpid)|(?:.*\.)?(?:now|utcnow|today)$"
 )
 """Calls that their arguments do not distinguish; the caller is kept too, to align changed code."""
+ENTERS = ".__enter__"
+"""How the name of a call ends that returns the object that it is made on."""
 _NOT_THE_CALLER = ("/retracesoftware/", "/loadgen/traced/")
 CALLED_BY = " < "
 """Separates, in the name of a caller, the calling function and the application's function that called it."""
@@ -82,19 +84,34 @@ def digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=8).digest()
 
 
+class _Callable(NamedTuple):
+    """What is known of a callable."""
+
+    name: str
+    into: bool
+    """Whether it fills a given buffer."""
+    sited: bool
+    """Whether its caller is kept, too."""
+    special: bool
+    """Whether its calls have another form, see :mod:`loadgen.traced.canonical`."""
+    enters: bool
+    """Whether it returns the object that it is called on."""
+    function: object
+
+
 class Describer:
     """Describes calls; *lookup* returns the handle of an object, if the tape has one for it."""
 
     def __init__(self, lookup: Callable[[Any], Any], live: Callable[[Any], Any]) -> None:
         """Name callables by *live*, which calls a function outside the trace."""
         self._lookup = lookup
-        self._names: dict[int, tuple[str, bool, bool, object]] = {}
+        self._names: dict[int, _Callable] = {}
         self._own: dict[str, bool] = {}
         self._sites: dict[tuple[str, str], str] = {}
         self._root = f"{os.path.realpath(settings.CURRENT.application)}/"
         self._texts: dict[str, bool] = {}
-        self.numbers: dict[int, tuple[int, int]] = {}
-        """Description of external objects without a handle: the thread, and the number of its result."""
+        self.numbers: dict[int, tuple[int, ...]] = {}
+        """Description of external objects without a handle: the thread, and its call that returned it."""
         self._name_live = live(_name)
         self._other_live = live(self._other)
 
@@ -103,7 +120,9 @@ class Describer:
         known = self._names.get(id(function))
         if known is None:
             known = self._remember(function)
-        name, into, sited, _ = known
+        name, into, sited, special, _, _ = known
+        if special:
+            name, args, kwargs = self._one_form(name, args, kwargs)
         if not args and not kwargs and not sited:
             return name
         if name in _ATTRIBUTES and (attribute := _attribute(args[0], _ATTRIBUTES[name])):
@@ -117,11 +136,19 @@ class Describer:
             parts.append((SITE, self._site()))
         return (name, *parts)
 
+    @staticmethod
+    def _one_form(name: str, args: Any, kwargs: dict[str, Any]) -> tuple[str, Any, dict[str, Any]]:
+        """Return the form that a call has in all descriptions."""
+        if canonical.may_log(name):
+            caller = _caller()
+            if caller is not None and canonical.writes_logs(caller.f_code.co_filename):
+                name = TAPE.once(f"{canonical.LOGGING}{name}")
+            return name, args, kwargs
+        return canonical.form(name, args, kwargs)
+
     def _site(self) -> str:
         """Name the calling function and, if different, the application's function that called it."""
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_CALLER):
-            frame = frame.f_back
+        frame = _caller()
         if frame is None:
             return ""
         nearest = frame.f_code.co_qualname
@@ -143,9 +170,17 @@ class Describer:
             frame = frame.f_back
         return TAPE.once(nearest)
 
-    def _remember(self, function: Any) -> tuple[str, bool, bool, object]:
+    def returns(self, function: Any, args: tuple[Any, ...]) -> tuple[int, ...] | None:
+        """Return the number of the object that a described call returns because it is made on it."""
+        known = self._names.get(id(function))
+        return self.numbers.get(id(args[0])) if known is not None and known.enters and args else None
+
+    def _remember(self, function: Any) -> _Callable:
         name = TAPE.once(self._name_live(function))
-        known = (name, bool(_INTO.search(name)), bool(_SITED.match(name)), function)
+        special = canonical.is_special(name) or canonical.may_log(name)
+        known = _Callable(
+            name, bool(_INTO.search(name)), bool(_SITED.match(name)), special, name.endswith(ENTERS), function
+        )
         if len(self._names) < NAMES:
             self._names[id(function)] = known
         return known
@@ -222,6 +257,14 @@ _ATTRIBUTES = {
     "builtins.getset_descriptor.__set__": SETS,
 }
 """Calls that get or set an attribute of a C type, and what its name is followed by in their description."""
+
+
+def _caller() -> FrameType | None:
+    """Return the frame that calls, without those of loadgen and the engine."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_CALLER):
+        frame = frame.f_back
+    return frame
 
 
 def _name(function: Any) -> str:
@@ -308,3 +351,13 @@ def shown_value(part: Any) -> str:  # noqa: PLR0911
     if tag == LENGTH:
         return f"<{rest[0]} bytes to fill>"
     return f"<{' '.join(map(str, rest))}>"
+
+
+_WORDS = re.compile(r"\w+|\W")
+
+
+def in_another_order(recorded: str, here: str) -> str:
+    """Return what to add to a difference of two calls that have the same parts, in another order."""
+    if sorted(_WORDS.findall(recorded)) != sorted(_WORDS.findall(here)):
+        return ""
+    return ", the same in another order: that of a set of objects is the order of their addresses"

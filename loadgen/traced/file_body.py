@@ -50,14 +50,16 @@ class FileWrapper:
             numbered = True
         except (AttributeError, OSError):
             numbered = False
-        pieces = iter(lambda: file.read(1 << 20), b"")
-        return Content(b"".join(pieces), self.blksize, numbered=numbered)
+        pieces = []
+        while piece := file.read(1 << 20):
+            pieces.append(piece)
+        return Content(pieces[0][:0].join(pieces) if pieces else b"", self.blksize, numbered=numbered)
 
 
 class Content:
     """The content of a file that the application has returned."""
 
-    def __init__(self, data: bytes, blksize: int, *, numbered: bool) -> None:
+    def __init__(self, data: Any, blksize: int, *, numbered: bool) -> None:
         """*numbered*: whether the file has a descriptor, which a server may send from."""
         self._data = data
         self._blksize = blksize
@@ -65,7 +67,10 @@ class Content:
 
     def wrapped(self, wrapper: Any) -> Any:
         """Return a live file with this content in *wrapper*, the live server's own class."""
-        file: Any = open(os.memfd_create("body"), "w+b") if self._numbered else io.BytesIO()  # noqa: PTH123, SIM115
+        text = isinstance(self._data, str)  # servers fail at it, each at another place
+        file: Any = io.StringIO() if text else io.BytesIO()
+        if self._numbered:
+            file = open(os.memfd_create("body"), "w+" if text else "w+b")  # noqa: PTH123, SIM115
         file.write(self._data)
         file.seek(0)
         return wrapper(file, self._blksize)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from _queue import SimpleQueue
 from collections import deque
 from collections.abc import Sized
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced.file_body import FileWrapper
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from loadgen.traced.file_body import Content
 
-    Headers = list[tuple[str, str]]
+    Headers = Any
+    """A list of pairs, if the application keeps to WSGI."""
     Event = tuple[str, Any, bool]
     """Kind of event, its value, and whether the application waits until it has been passed on."""
 
+_ASIDE = frozenset(("start", "write"))
+"""Kinds of events that pass beside the iterable."""
 _NO_BODY = ("1", "204", "304")
 """Prefixes of statuses whose answers have no body."""
 
@@ -53,9 +57,12 @@ class Passing:
         """The answer's ``Content-Length``."""
         self._single = False
         self._started = False
+        self._begun = False
+        """Whether the live server has got a piece."""
         self._sent = 0
         self._held: tuple[str, bytes | Content] | None = None
         """The event that completes the answer."""
+        self._live_write: Callable[[bytes], object] | None = None
         self.at_close: BaseException | None = None
         """The error that the application raised when it was closed, after its last piece."""
         self.left = False
@@ -79,14 +86,14 @@ class Passing:
             raise
         try:
             _close(body)
-        except Exception as error:  # noqa: BLE001 - for the live server, which closes the answer after its end
+        except BaseException as error:  # noqa: BLE001 - for the live server, which closes the answer after its end
             self.at_close = error
 
     def _send_all(self, body: Iterable[bytes]) -> None:
         if isinstance(body, FileWrapper) and (content := body.content()) is not None:
             self._held = "file", content
             return
-        length = len(body) if isinstance(body, Sized) else None
+        length = _length(body)
         self._single = length == 1
         self._untold.append(("iterable", length, False))
         for chunk in body:
@@ -107,8 +114,12 @@ class Passing:
         self._put([*self._all_untold(), ("end", error, False)])
 
     def _all_untold(self) -> list[Event]:
+        """Return the events; some servers read the headers only now, as the application has left them."""
         untold, self._untold = self._untold, []
-        return untold
+        return [
+            (kind, (*value[:-1], _as_they_are(value[-1])) if kind == "start" else value, waits)
+            for kind, value, waits in untold
+        ]
 
     def _start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
         """WSGI's ``start_response``."""
@@ -116,13 +127,26 @@ class Passing:
             raise AssertionError("headers already set: start_response was called before")
         if exc_info is not None and self._sent:
             raise exc_info[1].with_traceback(exc_info[2])
-        self._started = True
-        self._has_body = self._has_body and not status.startswith(_NO_BODY)
-        given = [value for name, value in headers if name.lower() == "content-length"]
-        self._length = int(given[-1]) if given and given[-1].isascii() and given[-1].isdigit() else None
         given_error = exc_info and (exc_info[0], exc_info[1], None)
-        self._untold.append(("start", (status, list(headers), given_error), False))
+        head = (status, _as_they_are(headers), given_error, headers)
+        if not self._pass_head(head, replaces=exc_info is not None):
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._started = True
+        self._has_body = self._has_body and not str(status).startswith(_NO_BODY)
+        self._length = _announced(headers)
         return self._write
+
+    def _pass_head(self, head: tuple[str, Headers, Any, Headers], *, replaces: bool) -> bool:
+        """Pass on a head. Behind empty pieces the live server may refuse it: return whether it takes it."""
+        if replaces and self._held is not None:
+            (kind, held), self._held = self._held, None
+            self._hand_over(kind, held)
+        if self._begun and replaces:
+            self._untold.append(("start", head, True))
+            self._tell(self._all_untold())
+            return self._wait()
+        self._untold.append(("start", head, False))
+        return True
 
     def _write(self, chunk: bytes) -> None:
         """WSGI's ``write``."""
@@ -143,6 +167,7 @@ class Passing:
         return self._hand_over(kind, chunk)
 
     def _hand_over(self, kind: str, chunk: Any) -> bool:
+        self._begun = True
         self._untold.append((kind, chunk, True))
         self._tell(self._all_untold())
         self.left = not self._wait()
@@ -164,7 +189,7 @@ class Passing:
 
     def pass_on(
         self,
-        start: Callable[[str, Headers, Any], Callable[[bytes], object]],
+        start: Callable[[str, Headers, Any, Headers], Callable[[bytes], object]],
         failed: Callable[[Any], list[bytes]],
         wrapper: Any = None,
     ) -> Iterable[bytes]:
@@ -172,40 +197,60 @@ class Passing:
 
         *wrapper* is the live server's ``wsgi.file_wrapper``.
         """
-        heads: list[tuple[str, Headers, Any]] = []
-        write: Callable[[bytes], object] | None = None
-        length: int | None = None
+        heads: list[Event] = []
+        length: int | Exception | None = None
         while True:
-            kind, value, waits = self._next()
-            if kind == "start":  # more than once, if the application replaces the status before the body
-                heads.append(value)
+            event = kind, value, waits = self._next()
+            if kind == "start" and not waits:  # more than once, if the application replaces the status
+                heads.append(event)
                 continue
             if kind == "iterable":
                 length = value
                 continue
-            if kind == "end" and value is not None and write is None:
+            if kind == "end" and value is not None and self._live_write is None:
                 return failed(value)
             try:
                 while heads:
-                    write = start(*heads.pop(0))
-                if kind != "write":
+                    self._pass_aside(heads.pop(0), start)
+                if kind not in _ASIDE:
                     break
-                assert write is not None
-                write(value)
+                self._pass_aside(event, start)
             except BaseException:
                 if waits:
                     self._taken.put(False)
                 if kind != "end":
                     self._drain()
                 raise
-            self._taken.put(True)
-        return self._body((kind, value, waits), length, wrapper)
+        return self._body(event, length, wrapper, lambda event: self._pass_aside(event, start))
 
-    def _body(self, first: Event, length: int | None, wrapper: Any) -> Iterable[bytes]:
+    def _pass_aside(self, event: Event, start: Callable[..., Callable[[bytes], object]]) -> None:
+        """Pass on what is no piece of the iterable: a head, or what is written."""
+        kind, value, waits = event
+        if kind == "write":
+            assert self._live_write is not None
+            self._live_write(value)
+        else:
+            try:
+                self._live_write = start(*value)
+            except BaseException:
+                if not waits:
+                    raise
+                self._taken.put(False)  # the application raises its error again, or not
+                return
+        if waits:
+            self._taken.put(True)
+
+    def _body(
+        self,
+        first: Event,
+        length: int | Exception | None,
+        wrapper: Any,
+        pass_aside: Callable[[Event], None],
+    ) -> Iterable[bytes]:
         """Return the iterable that begins with the event *first*."""
         if first[0] == "file":
             return first[1].wrapped(wrapper)  # type: ignore[no-any-return]
-        body = _Body(self._next, self._taken.put, self._drain, self._raise_at_close, first)
+        body = _Body(self._next, self._taken.put, self._drain, self._raise_at_close, pass_aside, first)
         return body if length is None else _Sized(body, length)
 
     def _drain(self) -> None:
@@ -222,6 +267,30 @@ class Passing:
         error, self.at_close = self.at_close, None
         if error is not None:
             raise error
+
+
+def _announced(headers: Any) -> int | None:
+    """Return the answer's ``Content-Length``, if it has a valid one."""
+    pairs = headers if isinstance(headers, (list, tuple)) else ()
+    given = [str(pair[1]) for pair in pairs if len(pair) > 1 and str(pair[0]).lower() == "content-length"]
+    return int(given[-1]) if given and given[-1].isascii() and given[-1].isdigit() else None
+
+
+def _as_they_are(headers: Any) -> Any:
+    """Return a copy of *headers*; what is no list is for the server to refuse, or to take."""
+    if isinstance(headers, (tuple, dict, NoneType)):
+        return headers
+    return list(headers)
+
+
+def _length(body: object) -> int | Exception | None:
+    """Return the length of *body*, if it has one; an error is for the live servers that ask for it."""
+    if not isinstance(body, Sized):
+        return None
+    try:
+        return len(body)
+    except Exception as error:  # noqa: BLE001 - of the application
+        return error.with_traceback(None)
 
 
 def _close(body: object) -> None:
@@ -246,12 +315,14 @@ class _Body:
         taken: Callable[[bool], None],
         drain: Callable[[], None],
         closed: Callable[[], None],
+        pass_aside: Callable[[Event], None],
         first: Event,
     ) -> None:
         self._following = following
         self._taken = taken
         self._drain = drain
         self._closed = closed
+        self._pass_aside = pass_aside
         self._first: Event | None = first
         self._waits = False
         self._ended = False
@@ -266,7 +337,13 @@ class _Body:
             self._waits = False
             self._taken(True)
         event, self._first = self._first or self._following(), None
-        while event[0] not in {"chunk", "end"}:
+        while event[0] in _ASIDE:  # a generator may write, too
+            try:
+                self._pass_aside(event)
+            except BaseException:
+                if event[2]:
+                    self._taken(False)
+                raise
             event = self._following()
         kind, value, self._waits = event
         if kind == "chunk":
@@ -290,12 +367,14 @@ class _Body:
 class _Sized:
     """An iterable with a length, from which some servers make a ``Content-Length``."""
 
-    def __init__(self, body: _Body, length: int) -> None:
+    def __init__(self, body: _Body, length: int | Exception) -> None:
         self._body = body
         self._length = length
         self.close = body.close
 
     def __len__(self) -> int:
+        if isinstance(self._length, Exception):
+            raise self._length
         return self._length
 
     def __iter__(self) -> Iterator[bytes]:

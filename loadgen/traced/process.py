@@ -1,7 +1,8 @@
 """Trace a whole server process: ``python -m loadgen.traced.process [options] -- <engine arguments>``.
 
 This is the engine's own replay, in which sockets, threads and scheduling come from the tape and nothing
-listens. loadgen adds no workaround, only the tap (:mod:`loadgen.traced.tap`). The garbage collector is off,
+listens. loadgen adds only the tap (:mod:`loadgen.traced.tap`), and, in the overlay, parameters of SQL
+statements that the engine would refuse. The garbage collector is off,
 because it may run in a thread that the engine has not numbered yet. Objects freed there are recorded, and a
 replay then assigns the thread's first step to the previous thread; such a tape never replays.
 """

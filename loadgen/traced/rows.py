@@ -34,7 +34,9 @@ def iterates(name: str) -> bool:
 class Rows:
     """The recorded rows of one statement; *steps* are the indices, calls and results that fetched them."""
 
-    def __init__(self, steps: Iterable[tuple[int, Any, list[Any]]]) -> None:
+    def __init__(self, steps: Iterable[tuple[int, Any, list[Any]]], *, borrowed: bool = False) -> None:
+        self.borrowed = borrowed
+        """Whether another request fetched them, so that *steps* are those of another thread."""
         self.steps: list[int] = []
         self.at = 0
         """Number of recorded steps that the running code has repeated."""

@@ -21,6 +21,7 @@ import threading
 from _thread import LockType, RLock, get_ident
 from concurrent.futures import Future
 from concurrent.futures import _base as futures_base
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from loadgen.traced.tape import Diverged, OrderedBindings, TapeTurns
 from loadgen.traced.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _TRACED = "internal"
 """State of the engine's gate while a thread runs the application's own code."""
@@ -82,10 +83,26 @@ def announce(system: Any, thread: int, method: str, path: str) -> None:
         turn.announce(thread, explore.label(method, path))
 
 
+@contextmanager
+def keeping_the_turn(system: Any) -> Iterator[None]:
+    """Let the calling thread keep its turn during calls that wait for nobody.
+
+    It may hold a lock that is not on the tape, as in an import: another thread would get the turn, and wait
+    for that lock.
+    """
+    kept: set[int] = getattr(system, "loadgen_kept", set())
+    kept.add(get_ident())
+    try:
+        yield
+    finally:
+        kept.discard(get_ident())
+
+
 def _take_turns(
     system: Any, enter: Callable[[], None], leave: Callable[[], None], gone: Callable[[], None]
 ) -> None:
     """Give up the turn after each item that says "waits", and take it before each that says "continues"."""
+    kept = system.loadgen_kept = set[int]()
 
     def entering(hook: Callable[..., Any]) -> Callable[..., Any]:
         @unseen
@@ -101,7 +118,8 @@ def _take_turns(
             try:
                 return hook(*args, **kwargs)
             finally:
-                leave()
+                if not kept or get_ident() not in kept:
+                    leave()
 
         return call
 
@@ -115,6 +133,7 @@ def _take_turns(
 def _end_on_the_tape(system: Any, names: Names) -> None:
     """Record the end of each thread: its locks are free by then, and other threads run after it."""
     hooks = system.lifecycle_hooks
+    bindings = getattr(OrderedBindings, "current", None)  # of a replay
 
     def on_end() -> None:
         try:
@@ -127,6 +146,8 @@ def _end_on_the_tape(system: Any, names: Names) -> None:
             names.ended(system.thread_id())
             if hooks.on_end is not None:
                 hooks.on_end()
+            if bindings is not None:
+                bindings.ended(system.thread_id())
 
     system.lifecycle_hooks = hooks._replace(on_end=on_end)
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import signal
 import sys
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from loadgen import protocol
-from loadgen.traced import settings
+from loadgen.traced import settings, stopping
 from loadgen.traced.boundary import Boundary
+from loadgen.traced.refusal import refuse
 from loadgen.traced.schedule import outside
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
         _let_our_header_not_count()
         socket = _listener()
         host, port = socket.getsockname()
-        inspect.unwrap(werkzeug.make_server)(
+        server = inspect.unwrap(werkzeug.make_server)(
             host,
             port,
             application,
@@ -49,7 +48,8 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
             request_handler=given["request_handler"],
             passthrough_errors=given["passthrough_errors"],
             fd=socket.fileno(),
-        ).serve_forever()
+        )
+        stopping.not_lost(server).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
@@ -60,7 +60,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
         _check_werkzeug(given["ssl_context"], given["processes"], given["hostname"])
         _left_out(name for name in ("use_reloader", "use_debugger") if given[name])
         if given["static_files"]:
-            _refuse("it serves static_files beside the application", "let the application serve them")
+            refuse("it serves static_files beside the application", "let the application serve them")
         live(Boundary(given["application"], system), given)
 
     return serve
@@ -78,7 +78,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
         more = {"host": host, "port": port, "fd": socket.fileno()}
         if replaying:
             more["threaded"] = True
-        return target(**{**given, **more})
+        return stopping.not_lost(target(**{**given, **more}))
 
     @wraps(target)
     def make_server(*args: Any, **kwargs: Any) -> Any:
@@ -129,7 +129,7 @@ def _on_our_socket(kind: Any, handler_class: Any, application: Any, host: str, *
     server.server_port = listener.getsockname()[1]
     server.setup_environ()
     server.set_app(application)
-    return server
+    return stopping.not_lost(server)
 
 
 def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -204,9 +204,9 @@ def uvicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         if config.uds:
             _refuse_unix_socket()
         if config.is_ssl:
-            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+            refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
         if config.workers > 1:
-            _refuse(f"uvicorn has {config.workers} workers", "one process is recorded: start it with one")
+            refuse(f"uvicorn has {config.workers} workers", "one process is recorded: start it with one")
         _left_out(name for name in ("reload",) if config.reload)
         if config.interface == "wsgi":  # what it would load is a wrapper for asyncio
             named = sys.modules["uvicorn.importer"].import_from_string(config.app)
@@ -224,7 +224,7 @@ def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
     name = target.__module__.partition(".")[0]
 
     def run(*_args: Any, **_kwargs: Any) -> None:
-        _refuse(
+        refuse(
             f"{name} is not known to loadgen",
             "give its application, which loadgen serves itself: loadgen record package.module:app",
         )
@@ -254,9 +254,9 @@ def _run_by_the_application(
 
 def _check_werkzeug(ssl_context: object, processes: int, host: object) -> None:
     if ssl_context is not None:
-        _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+        refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
     if processes > 1:
-        _refuse(f"it has {processes} processes", "one process is recorded: start it with threads")
+        refuse(f"it has {processes} processes", "one process is recorded: start it with threads")
     if str(host).startswith("unix://"):
         _refuse_unix_socket()
 
@@ -323,13 +323,15 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
     replaying = system.retrace_mode == "replay"
     threaded = ("gunicorn.workers.gthread", "gunicorn.workers.sync")
 
-    def listen(arbiter: Any, worker_class: Any) -> None:
+    def listen(arbiter: Any, worker_class: Any, *, answers: bool) -> None:
         listener = _listener()
         make = sys.modules["gunicorn.sock"].TCPSocket
         own = [make(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
         worker = worker_class(1, os.getppid(), own, arbiter.app, arbiter.timeout, arbiter.cfg, arbiter.log)
         worker.pid = os.getpid()
         worker.init_signals = partial(_stop_worker_too, worker)
+        if worker_class.__module__ == threaded[0]:
+            worker.handle = _outliving(worker, answers=answers)
         arbiter.cfg.post_fork(arbiter, worker)
         try:
             worker.init_process()
@@ -341,23 +343,24 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
     def run(arbiter: Any) -> None:
         config, worker_class = arbiter.cfg, arbiter.worker_class
         if config.workers != 1:
-            _refuse(
+            refuse(
                 f"gunicorn has {config.workers} workers",
                 "one process is recorded: add --workers 1 --threads 8 behind gunicorn",
             )
         if worker_class.__module__ not in threaded:
-            _refuse(
+            refuse(
                 f"gunicorn's worker is {config.worker_class_str}",
                 "threads are recorded: add --worker-class gthread --threads 8 behind gunicorn",
             )
         if config.is_ssl:
-            _refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
+            refuse("it speaks TLS", "loadgen speaks plain HTTP: start it without a certificate")
         if any(not isinstance(address, tuple) for address in config.address):
             _refuse_unix_socket()
         _left_out(name for name in ("reload", "max_requests") if getattr(config, name))
         config.set("reload", False)
         config.set("max_requests", 0)
-        _keep_connections(config, keeps=worker_class.__module__ == threaded[0])
+        sync = worker_class.__module__ == threaded[1]
+        _keep_connections(config, keeps=not sync)
         if replaying:
             config.set("worker_class", "gthread")
             worker_class = config.worker_class
@@ -369,9 +372,32 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         drops = frozenset(sys.modules["gunicorn.util"].hop_headers)
         arbiter.app.callable = Boundary(arbiter.app.wsgi(), system, drops)
         config.when_ready(arbiter)
-        live(arbiter, worker_class)
+        live(arbiter, worker_class, answers=sync)
 
     return run
+
+
+def _outliving(worker: Any, *, answers: bool) -> Callable[[Any], Any]:
+    """Return a threaded worker's ``handle`` that survives what is no ``Exception``, such as ``SystemExit``.
+
+    Unrecorded, the worker ends without an answer, and gunicorn starts another one, in which the application
+    begins anew; one process is recorded. A sync worker *answers* such an error like any other.
+    """
+    stock = worker.handle
+
+    def handle(connection: Any) -> Any:
+        try:
+            return stock(connection)
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 - of the application: the stop is for the main thread
+            if answers:
+                worker.handle_error(None, connection.sock, connection.client, error)
+            else:
+                _left_out((f"the end of gunicorn's worker by {type(error).__name__}",))
+            return False
+
+    return handle
 
 
 def _keep_connections(config: Any, *, keeps: bool) -> None:
@@ -391,7 +417,16 @@ def _close_behind_what_is_short() -> None:
     Unrecorded, that is when the connection has been idle.
     """
     response = sys.modules["gunicorn.http.wsgi"].Response
-    stock = response.close
+    stock, stock_sendfile = response.close, response.sendfile
+
+    def sendfile(answer: Any, wrapper: Any) -> bool:
+        if not stock_sendfile(answer, wrapper):
+            return False
+        number = wrapper.filelike.fileno()  # the position in the file is where it was before
+        answer.sent += os.fstat(number).st_size - os.lseek(
+            number, 0, os.SEEK_CUR
+        )  # stock counts what it writes
+        return True
 
     def close(answer: Any) -> None:
         stock(answer)
@@ -399,7 +434,7 @@ def _close_behind_what_is_short() -> None:
         if has_body and answer.response_length is not None and answer.sent < answer.response_length:
             answer.force_close()
 
-    response.close = close
+    response.close, response.sendfile = close, sendfile
 
 
 def _stop_worker_too(worker: Any) -> None:
@@ -408,15 +443,10 @@ def _stop_worker_too(worker: Any) -> None:
     They raise an exception, which a sync worker that is handling a request would treat as one of the request.
     """
 
-    def stopping(stop: Any) -> Callable[[int, object], None]:
-        def handle(number: int, frame: object) -> None:
-            worker.alive = False
-            stop(number, frame)
+    def stop() -> None:
+        worker.alive = False
 
-        return handle
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stopping(signal.getsignal(number)))
+    stopping.also(stop)
 
 
 def _let_our_header_not_count(gunicorn: Any = None) -> None:
@@ -446,11 +476,7 @@ def _listener() -> Any:
 
 
 def _refuse_unix_socket() -> None:
-    _refuse("it listens on a Unix socket", "loadgen's virtual users come by TCP: give it a port")
-
-
-def _refuse(why: str, what_to_do: str) -> None:
-    raise SystemExit(f"{protocol.LOG_REFUSAL}{why}; {what_to_do}")
+    refuse("it listens on a Unix socket", "loadgen's virtual users come by TCP: give it a port")
 
 
 def _left_out(names: Iterable[str]) -> None:

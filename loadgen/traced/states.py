@@ -14,7 +14,7 @@ from typing import Any
 
 from retracesoftware.stream import _is_bind_open
 
-from loadgen.traced.described import EXTERNAL, HANDLE, SITE, same
+from loadgen.traced.described import HANDLE, SITE, same
 
 _STAYS = re.compile(
     r"(?:.*\.)?(?:Connection|connection|PGconn)\.|"
@@ -29,13 +29,7 @@ _BEGINS_ANEW = re.compile(
     r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
 )
 """Calls that reset the state of their object."""
-
-
-def is_external(described: Any) -> bool:
-    """Whether an external object without a handle is among the arguments."""
-    return isinstance(described, tuple) and (
-        described[:1] == (EXTERNAL,) or any(is_external(part) for part in described)
-    )
+_SETS_FACTORY = re.compile(r".*\.(?:row|text|cursor)_factory\.__set__$")
 
 
 def handleless(described: Any) -> Any:
@@ -120,6 +114,34 @@ class States:
     def asked(self, described: Any, key: str) -> None:
         """Note that the call was answered."""
         self._live.asked(described, key)
+
+
+class Factories:
+    """What makes the rows of cursors, such as ``sqlite3.Row``: with it, a statement gives other objects."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def asked(self, described: Any) -> None:
+        """Note the factory if a call sets one."""
+        handle = receiver(described)
+        if handle is not None and _SETS_FACTORY.match(described[0]):
+            earlier = self._known.get(handle, "")
+            kind = described[0].rpartition(".")[0]
+            rest = [one for one in earlier.split("; ") if one and not one.startswith(kind)]
+            self._known[handle] = "; ".join(sorted([*rest, f"{kind} = {handleless(described[2:])}"]))
+
+    def made(self, handle: int, by: int | None) -> None:
+        """Note an object that a call made on the object *by*: a cursor has the factory of its connection."""
+        factory = None if by is None else self._known.get(by)
+        if factory is None:
+            self._known.pop(handle, None)
+        else:
+            self._known[handle] = factory
+
+    def of(self, handle: int | None) -> str:
+        """Return the factories of an object; empty for those that it has by itself."""
+        return "" if handle is None else self._known.get(handle, "")
 
 
 def pairs(recorded: Any, live: Any) -> list[tuple[int, int]]:

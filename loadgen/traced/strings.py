@@ -4,6 +4,9 @@ The engine numbers the strings that it writes in full, and writes an interned st
 before as its number, of which it keeps 16 bits. On a tape with more than 65,536 strings, an interned string
 that is new is read back as another string from its second time on. The empty string, single characters,
 identifiers, and the engine's own tags are interned.
+
+The engine's reader keeps every string that was written in full, so a replay would grow with each request. A
+string that comes again is therefore stored once.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from retracesoftware import stream
 
 ROOM = 60_000
 """Number of strings after which no further string is stored once; the engine may have written some unseen."""
+LONGEST = 200
+"""Only shorter strings, in characters, are stored once because they come again."""
+REMEMBERED = 4096
+"""Number of strings that are remembered after they came for the first time."""
 _TAGS = (
     *(
         "CALL",
@@ -36,6 +43,7 @@ class Strings:
 
     def __init__(self) -> None:
         self._once: dict[str, str] = {}
+        self._came: set[str] = set()
         self._count = 0
 
     def once(self, text: str) -> str:
@@ -55,11 +63,7 @@ class Strings:
         """
         kind = type(value)
         if kind is str:
-            known = self._once.get(value)
-            if known is not None:
-                return known
-            self._count += 1
-            return value if self._count < ROOM else _new(value)
+            return self._text(value)
         if kind is list or kind is tuple:
             return kind(map(self.written, value))
         if kind is dict:
@@ -67,6 +71,25 @@ class Strings:
         if kind is set or kind is bytearray:
             return kind(value)
         return value
+
+    def _text(self, text: str) -> str:
+        known = self._once.get(text)
+        if known is not None:
+            return known
+        if self._count >= ROOM:
+            return _new(text)
+        if len(text) < LONGEST and self._came_before(text):
+            return self.once(text)
+        self._count += 1
+        return text
+
+    def _came_before(self, text: str) -> bool:
+        if text in self._came:
+            return True
+        if len(self._came) >= REMEMBERED:
+            self._came.clear()
+        self._came.add(text)
+        return False
 
     def reserve(self, intern: Any) -> None:
         """Let the tape store the strings once that cannot be copied, or are not seen here, by *intern*."""

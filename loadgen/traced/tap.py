@@ -2,8 +2,9 @@
 
 It writes one line per event to the original standard output (other output goes to standard error, the log):
 
-``listening PORT N``
-    While recording: the kernel accepts connections from now on, so no readiness probe is needed.
+``listening N BASE64``
+    While recording: the kernel accepts connections at this address from now on, as JSON: host and port, or
+    a path. So no readiness probe is needed.
 ``< N BASE64``, ``> N BASE64``, ``. N``
     In the replay: socket *N* received these bytes, would have sent these bytes, or sends no more.
 ``left N BASE64``
@@ -118,10 +119,11 @@ def listen(target: Callable[..., None], system: Any) -> Callable[..., None]:
     if system.retrace_mode == "replay":
         return wrapped  # type: ignore[no-any-return]
 
-    def port(sock: Any) -> None:
-        _Tap.tell(b"listening %d" % sock.getsockname()[1], sock)
+    def address(sock: Any) -> None:
+        name = sock.getsockname()
+        _Tap.tell(b"listening", sock, json.dumps(name if isinstance(name, str) else name[:2]).encode())
 
-    tell = system.disable_for(port)
+    tell = system.disable_for(address)
 
     def listen(self: Any, *args: Any) -> None:
         wrapped(self, *args)

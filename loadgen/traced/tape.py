@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 from retracesoftware import stream
+from retracesoftware.stream import _is_bind_open
 from retracesoftware.stream.reader import ExpectedBindMarker
 
 from loadgen import protocol
@@ -26,8 +27,10 @@ from loadgen.traced.call_log import NOT_THE_APPLICATION, CallLogging
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FINISH = "loadgen.finish"
-"""First element of the checkpoint that ends a request on the tape."""
+ENTER = "loadgen.enter"
+"""First element of the checkpoint that begins a request on the tape."""
+FINISH = b"loadgen.finish"
+"""The same of the one that ends it. It is in the file once for each request, because it is bytes."""
 
 
 class LiveLock:
@@ -125,7 +128,8 @@ class TapeTurns:
         self._serving: set[int] = set()
         self._makers: dict[int, int] = {}
         """The thread that creates each object on the tape, by the object's handle, until that is deleted."""
-        self._garbage: list[object] = []
+        self._garbage: dict[int, list[object]] = {}
+        """What each thread frees when its turn is over, and not another thread."""
         self._moved = self._now()
         self.called: Callable[[int, Any], None] | None = None
         """Given each call that a thread makes, and the thread, if calls are collected."""
@@ -151,7 +155,7 @@ class TapeTurns:
         with self._mutex:
             if self._holder == thread:
                 self._pass_on()
-            garbage, self._garbage = self._garbage, []
+            garbage = self._garbage.pop(thread, None)
         del garbage  # finalizers may read the tape: never run them under the mutex
 
     def read(self) -> Any:
@@ -171,9 +175,9 @@ class TapeTurns:
                     if self._ended is not None:
                         raise ending(self._ended) from self._ended
                     assert self._head is not None
-                    owner, item = self._head
+                    owner = self._head[0]  # no variable for the item: a thread that waits keeps its variables
                     if owner == thread:
-                        return self._take(thread, item)
+                        return self._take(thread)
                     self._wake(owner)
                 turn = LiveLock()
                 turn.acquire()
@@ -195,6 +199,10 @@ class TapeTurns:
     def expect_finish(self) -> None:
         """Announce that the calling thread's next item must be the end of its request."""
         self._finishing.add(self._thread_id())
+
+    def finished(self) -> None:
+        """Note that it was."""
+        self._finishing.discard(self._thread_id())
 
     def leave(self) -> None:
         """Discard the remaining items of the calling thread, so that the others can continue."""
@@ -229,8 +237,8 @@ class TapeTurns:
         self._makers.pop(handle, None)
 
     def bury(self, garbage: object) -> None:
-        """Keep *garbage* until the current turn is over."""
-        self._garbage.append(garbage)
+        """Keep *garbage* until the calling thread's turn is over."""
+        self._garbage.setdefault(self._thread_id(), []).append(garbage)
 
     def state(self) -> dict[str, Any]:
         """Return what the replay waits for: the next item's thread, the waiting threads, and for how long."""
@@ -244,7 +252,9 @@ class TapeTurns:
                 "idle": self._now() - self._moved,
             }
 
-    def _take(self, thread: int, item: Any) -> Any:
+    def _take(self, thread: int) -> Any:
+        assert self._head is not None
+        item = self._head[1]
         if isinstance(item, tuple) and item and item[0] == FINISH and thread not in self._finishing:
             # The engine skips checkpoints while it looks for a result, and would then wait forever.
             self._left.setdefault(thread)
@@ -283,7 +293,7 @@ class TapeTurns:
                 self.call_logging.left(self._head[1])
             try:
                 thread, item = self._head = self._next()
-                if engine_io._is_bind_open(item):
+                if _is_bind_open(item):
                     self._makers[stream._bind_index(item)] = thread
             except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end
                 self._head, self._ended = None, error
@@ -302,6 +312,10 @@ def ending(error: Exception) -> Diverged:
     if isinstance(error, RuntimeError):
         return Diverged(protocol.RECORDING_ENDS, "the recording ends here")
     return Diverged(protocol.RECORDING_UNREADABLE, f"{type(error).__name__}: {error}")
+
+
+_PLAIN = frozenset((str, bytes, int, float, bool, type(None)))
+"""Types of items that refer to no object."""
 
 
 class HandleTable(dict[int, Any]):
@@ -347,7 +361,8 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
         """Read and resolve one item."""
         with self._source:
             try:
-                return super().read()
+                item = self._item()
+                return item if type(item) in _PLAIN else self.resolve(item)
             except Exception as error:
                 raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
 
@@ -355,9 +370,22 @@ class OrderedBindings(engine_io._ReplayBindingState):  # type: ignore[misc]
         """Read one item without resolving its bindings."""
         with self._source:
             try:
-                return super().read_raw()
+                return self._item()
             except Exception as error:
                 raise self._failed(protocol.ENGINE_CANNOT_READ, "read the tape", error) from error
+
+    def _item(self) -> Any:
+        """Return the calling thread's next item, no binding; the ends of those never come."""
+        looked_at = self._buffers.get(self._thread_id())
+        item = looked_at.popleft() if looked_at else self._read()
+        if _is_bind_open(item):
+            self.unread(item)
+            raise RuntimeError("bind marker returned when bind was expected")  # in the engine's words
+        return item
+
+    def ended(self, thread: int) -> None:
+        """Forget a thread that is over."""
+        self._buffers.pop(thread, None)
 
     def bind(self, obj: object) -> None:
         """Bind *obj* to the handle that the tape names next."""

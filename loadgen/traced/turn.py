@@ -20,24 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STALLED: Final = 1.0
-"""Seconds between two checks of an owner, which has stalled if it neither moved nor computed meanwhile."""
+"""Seconds between two samples of an owner, which has stalled if it slept in both, and nearly always
+between them."""
 LONGEST: Final = 10.0
 """Seconds that the process may compute in one turn while others wait, because an owner may wait by
 polling."""
-
-
-class OwnerState(NamedTuple):
-    """An owner as seen by a waiting thread."""
-
-    tenure: int
-    """Number of the turn."""
-    frame: int
-    instruction: int
-    """Its next instruction."""
-    where: str
-    """File and line of that instruction."""
-    computed: float
-    """Seconds of processor time that the process had used."""
+_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
+_STATE, _USER, _SYSTEM = 0, 11, 12
+"""Fields of a thread in ``/proc``, counted from its state."""
+_RUNS: Final = (b"R", b"D")
+"""States of a thread that runs, is runnable, or waits for the disk."""
 
 
 def lost(where: str) -> str:
@@ -50,22 +42,50 @@ def lost(where: str) -> str:
     )
 
 
-def at_rest() -> bool:
-    """Return whether no other thread of this process is running or runnable."""
-    mine = str(get_native_id())
-    tasks = os.listdir("/proc/self/task")  # noqa: PTH208 - a path costs more, while all wait
-    return not any(_runs(task) for task in tasks if task != mine)
+class OwnerState(NamedTuple):
+    """An owner as seen by a waiting thread.
+
+    Only the kernel is asked. A reference to a frame of the owner would keep alive what the frame refers to,
+    if its function returns meanwhile, and finalizers would run on the waiting thread, off the tape.
+    """
+
+    turn: tuple[int, int]
+    """Number of the turn, and of its owner in the kernel."""
+    ran: float
+    """Seconds of processor time that the thread had used."""
+    computed: float
+    """The same, of the process."""
+    at_rest: bool
+    """Whether no other thread of the process was running, runnable, or waiting for the disk."""
 
 
-def _runs(task: str) -> bool:
+def look(turn: tuple[int, int]) -> OwnerState:
+    """Return the state of the owner of *turn*; to be called off the tape."""
+    mine, ran, at_rest = str(get_native_id()), 0.0, True
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - a path costs more, while all wait
+        if task != mine and (fields := _fields(task)):
+            at_rest = at_rest and fields[_STATE] not in _RUNS
+            if task == str(turn[1]):
+                ran = (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK
+    return OwnerState(turn, ran, time.process_time(), at_rest)
+
+
+def has_stalled(before: OwnerState, seen: OwnerState) -> bool:
+    """Return whether the owner did nothing between two samples, at least :data:`STALLED` seconds apart."""
+    same = before.turn == seen.turn
+    return same and before.at_rest and seen.at_rest and seen.ran - before.ran < 2 * _TICK
+
+
+def _fields(task: str) -> list[bytes]:
+    """Return the fields of a thread behind its name; none if it has ended."""
     try:
         file = os.open(f"/proc/self/task/{task}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False  # the thread has ended
+        return []
     try:
-        return os.read(file, 512).rpartition(b") ")[2][:1] == b"R"
+        return os.read(file, 512).rpartition(b") ")[2].split()
     except OSError:
-        return False
+        return []
     finally:
         os.close(file)
 
@@ -78,15 +98,16 @@ class Turn:
     """
 
     def __init__(self, off_the_tape: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self._at_rest: Callable[[], bool] = off_the_tape(at_rest)
-        self._computed: Callable[[], float] = off_the_tape(time.process_time)
+        self._look: Callable[[tuple[int, int]], OwnerState] = off_the_tape(look)
         self._say: Callable[[str], object] = off_the_tape(sys.stderr.write)
+        self._native = get_native_id  # the original, captured before the engine replaces it
         self._free = LiveLock()
         """Held while a thread has the turn; waiting threads wait for this lock."""
         self._guard = LiveLock()
         """Held while the owner changes, because a stalled owner may continue at that moment."""
         self._owner: int | None = None
-        self._tenure = 0
+        self._turn = (0, 0)
+        """Number of the current or last turn, and of its owner in the kernel."""
 
     def enter(self) -> None:
         """Wait for this thread's turn, unless it already has it."""
@@ -95,8 +116,8 @@ class Turn:
         first: OwnerState | None = None
         before: OwnerState | None = None
         while not self._free.acquire(True, STALLED):
-            seen = self._look()
-            if first is None or seen is None or first.tenure != seen.tenure:
+            seen = self._look(self._turn)
+            if first is None or before is None or first.turn != seen.turn:
                 first = seen
             elif self._is_lost(first, before, seen) and self._take_from(seen):
                 return
@@ -112,28 +133,22 @@ class Turn:
                 self._owner = None
                 self._free.release()
 
-    def _look(self) -> OwnerState | None:
-        tenure, owner = self._tenure, self._owner
-        if owner is None:
-            return None
-        frame = sys._current_frames().get(owner)
-        if frame is None:
-            return OwnerState(tenure, 0, 0, "", self._computed())
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        return OwnerState(tenure, id(frame), frame.f_lasti, where, self._computed())
-
-    def _is_lost(self, first: OwnerState, before: OwnerState | None, seen: OwnerState) -> bool:
-        stands = before is not None and (before.frame, before.instruction) == (seen.frame, seen.instruction)
-        return (stands and self._at_rest()) or seen.computed - first.computed > LONGEST
+    def _is_lost(self, first: OwnerState, before: OwnerState, seen: OwnerState) -> bool:
+        return has_stalled(before, seen) or seen.computed - first.computed > LONGEST
 
     def _take_from(self, seen: OwnerState) -> bool:
         with self._guard:
-            if self._owner is None or self._tenure != seen.tenure:
+            if self._owner is None or self._turn != seen.turn:
                 return False  # it continued by itself
+            where = self._where(self._owner)
             self._give_to_me()
-        self._say(lost(seen.where))
+        self._say(lost(where))
         return True
 
+    def _where(self, owner: int) -> str:
+        frame = sys._current_frames().get(owner)
+        return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
     def _give_to_me(self) -> None:
-        self._tenure += 1  # before there is an owner to take it from
+        self._turn = self._turn[0] + 1, self._native()  # before there is an owner to take it from
         self._owner = get_ident()

@@ -5,12 +5,17 @@ It is imported under the engine, because it is part of the traced application.
 
 from __future__ import annotations
 
+import io
+import re
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref import simple_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LINE = 1 << 16
 
 
 class Server(ThreadingMixIn, simple_server.WSGIServer):
@@ -20,6 +25,60 @@ class Server(ThreadingMixIn, simple_server.WSGIServer):
     request_queue_size = 1024
 
 
+class Handler(simple_server.WSGIRequestHandler):
+    """Gives the application a body that ends, as every server for production does.
+
+    The standard library gives it the connection, with the chunks of a chunked body as they are.
+    """
+
+    def parse_request(self) -> bool:
+        """Read the head of a request, and its body, if that is chunked."""
+        if not super().parse_request():
+            return False
+        coding = self.headers.get("transfer-encoding", "").strip().lower()
+        length = self.headers.get("content-length") or ""
+        body = b""
+        if coding == "chunked":
+            try:
+                body = dechunked(self.rfile)
+            except ValueError as error:
+                self.send_error(400, str(error))
+                return False
+        elif length.isascii() and length.isdigit():
+            body = self.rfile.read(int(length))
+        self.rfile = io.BytesIO(body)
+        return True
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the variables of the request."""
+        return {**super().get_environ(), "wsgi.input_terminated": True}
+
+
+def dechunked(stream: Any) -> bytes:
+    """Return the content of a chunked body.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    pieces = []
+    while True:
+        found = _SIZE.fullmatch(stream.readline(_LINE))
+        if found is None:
+            raise ValueError("a chunk has no size")
+        size = int(found[1], 16)
+        if not size:
+            break
+        piece = stream.read(size)
+        if len(piece) < size or stream.readline(3) not in {b"\r\n", b"\n"}:
+            raise ValueError("a chunk has another size")
+        pieces.append(piece)
+    while stream.readline(_LINE).strip():  # trailers
+        pass
+    return b"".join(pieces)
+
+
 def serve(application: Callable[..., Any]) -> None:
     """Serve *application* until the process is stopped."""
-    simple_server.make_server("127.0.0.1", 0, application, server_class=Server).serve_forever()
+    simple_server.make_server(
+        "127.0.0.1", 0, application, server_class=Server, handler_class=Handler
+    ).serve_forever()

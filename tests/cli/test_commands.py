@@ -82,6 +82,7 @@ def test_every_command_has_help(loadgen: Shell, command: str) -> None:
     assert f" {command} [OPTIONS]" in said.out.splitlines()[0]
     assert "--help" in said.out
     assert len(said.out.splitlines()[2].strip()) > 20
+    assert "[default: ]" not in said.out  # an empty default reads like a mistake
 
 
 def test_help_lists_the_commands_and_exit_codes(loadgen: Shell) -> None:

@@ -52,6 +52,55 @@ def test_a_section_goes_before_what_is_for_all() -> None:
     assert COMMANDS.configured("clean") == {}
 
 
+def test_doctor_examines_what_record_starts() -> None:
+    """Without settings of its own it takes the server's from record, and no other option of the same name."""
+    OWN.write_text(
+        "[record]\ntarget = 'shop:app'\nserver-env = ['KEY=1']\ncwd = 'src'\nconcurrency = 4\njson = true\n"
+        "[doctor]\ncwd = '.'\n"
+    )
+    configured = config.of_command_line(["doctor"], app)
+    assert configured == {"doctor": {"target": ["shop:app"], "server_env": ["KEY=1"], "cwd": "."}}
+    assert config.of_command_line(["init"], app) == {"init": {}}
+
+
+def besides(*words: str) -> set[str]:
+    return {*config.of_command_line(["record", *words], app)["record"]}
+
+
+def test_what_the_command_line_asks_replaces_what_is_configured(tmp_path: Path) -> None:
+    """After init, which configures a scenario, any other traffic can be recorded by naming it."""
+    OWN.write_text("[record]\nscenario = 'load.py'\nconcurrency = 4\niterations = 3\ntarget = 'a:app'\n")
+    assert besides() == {"scenario", "concurrency", "iterations", "target"}
+    for words in (("--client", "curl {url}"), ("--client=curl",), ("b:app", "--listen", "8080")):
+        assert besides(*words) == {"target"}, words
+    assert besides("--from", "visit.har") == {"concurrency", "iterations", "target"}
+    assert besides("--from", str(tmp_path)) == {"target"}
+    assert besides("--duration", "3s") == {"scenario", "concurrency", "target"}
+    assert besides("-c8", "-n", "2") == {"scenario", "concurrency", "iterations", "target"}
+    OWN.write_text("[record]\nclient = 'curl'\nuser-by = 'cookie:a'\nduration = '3s'\nrate = '3/s'\n")
+    assert besides("--scenario", "load.py") == {"duration", "rate"}
+    assert besides("-n2") == {"client", "user_by"}
+    OWN.write_text("[record]\npython = '.venv'\nmemory = '1g'\n")
+    assert besides("--runtime", "docker") == {"memory"}
+    assert besides("--runtime=local") == {"python"}
+    OWN.write_text("[record]\nclient = 'curl'\nuser-by = 'cookie:a'\nduration = '3s'\nrate = '3/s'\n")
+    assert besides("--", "python", "--scenario") == {"client", "user_by", "duration", "rate"}
+
+
+def test_a_source_replaces_what_those_below_it_say(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment replaces what files say, too; two kinds of traffic in one file are refused."""
+    PROJECT.write_text("[tool.loadgen.record]\nscenario = 'a.py'\n")
+    OWN.write_text("[record]\nfrom = 'visit.har'\nhost = 'a'\n")
+    assert set(COMMANDS.configured("record")) == {"from_", "host"}
+    monkeypatch.setenv("LOADGEN_RECORD_CLIENT", "curl {url}")
+    assert set(COMMANDS.configured("record")) == {"client"}
+    monkeypatch.delenv("LOADGEN_RECORD_CLIENT")
+    OWN.write_text("[record]\nfrom = 'visit.har'\nclient = 'curl'\n")
+    assert "--from and --client exclude each other" in refused("record", capsys=capsys)
+
+
 def test_every_option_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables are named after the command and the option; switches and lists are understood."""
     for name, text in {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 from loadgen.hunt.grid import Grid
-from loadgen.hunt.summary import summarise
+from loadgen.hunt.summary import KEPT, Results
 from loadgen.report.hunt import render
 from tests.cli.test_commands import Shell, loadgen
 from tests.hunt.fake_fleet import DIVERGED, IDENTICAL, LOST
@@ -94,8 +95,10 @@ def test_mistakes_are_told(
 def test_the_page_tells_what_the_summary_does() -> None:
     """The page has no script, no unfilled placeholder, and no markup from a trial."""
     grid = Grid(record=RunSpec(target=("<serve>.py",)), concurrency=(1, 8), seeds=(1, 2))
-    results = {"c1-s1": IDENTICAL, "c8-s1": DIVERGED, "c1-s2": LOST}
-    found = summarise(grid, results, "its time was up")
+    results = Results(grid)
+    for trial, result in zip(grid.trials(), (IDENTICAL, DIVERGED, LOST), strict=False):
+        results.add(trial, result)
+    found = results.summary("its time was up")
     page = render(found, "x", ["loadgen", "stress", "<serve>.py"], {"c8-s1"}, version="1").decode()
     assert found.judgement is Judgement.DIVERGED
     assert "script-src 'none'" in page
@@ -111,3 +114,19 @@ def test_the_page_tells_what_the_summary_does() -> None:
     assert '<a href="trials/c8-s1/run/report.html">c8-s1</a>' in page
     assert 'href="trials/c1-s2' not in page
     assert json.dumps(found.to_json())
+
+
+def test_a_summary_does_not_grow_with_its_search() -> None:
+    """All of 5,000 failures of as many kinds are counted, and the first of them shown."""
+    grid = Grid(record=RunSpec(target=("serve.py",)), concurrency=(8,), seeds=tuple(range(5000)))
+    results = Results(grid)
+    for trial in grid.trials():
+        cause = replace(DIVERGED.causes[0], kind=f"kind {trial.seed}")
+        results.add(trial, replace(DIVERGED, causes=(cause, DIVERGED.causes[0])))
+    found = results.summary("all were made")
+    assert (found.total.diverged, found.total.made, len(results)) == (5000, 5000, 5000)
+    assert len(found.kinds) == len(found.failures) == KEPT
+    assert (found.kinds[0].what, found.kinds[0].count) == (DIVERGED.causes[0].kind, 5000)
+    assert len(json.dumps(found.to_json())) < 500_000
+    page = render(found, "x", ["loadgen", "stress", "serve.py"], set(), version="1").decode()
+    assert f"The first {KEPT} of 5000; trials.jsonl has all." in page

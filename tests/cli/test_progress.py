@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from loadgen.cli.progress import Progress
-from loadgen.core.events import Figures, Stage
+from loadgen.core.events import Figures, Stage, Story
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_is_left_is_shown_where_it_is_known() -> None:
@@ -21,3 +26,10 @@ def test_what_is_left_is_shown_where_it_is_known() -> None:
     assert late.startswith("recording …  0 s left  64 requests  2/s  ")
     counted = shown(Figures(elapsed=2.0, requests=64, total=100))
     assert counted.startswith("recording …  64/100 requests  32/s  ")
+
+
+def test_output_of_a_client_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """A long line is passed on as it is, markup included: it may be a path, or JSON that is piped on."""
+    line = '{"path": "/' + "long/" * 60 + '", "[bold]": 1}'
+    Progress(quiet=False)(Story(line=line))
+    assert capsys.readouterr().err == f"{line}\n"

@@ -84,3 +84,25 @@ def test_a_crash_that_shared_connections_explain(tmp_path: Path) -> None:
     assert last_words(log) == [note.rstrip(), "serving"]
     log.write_text("serving\n" + crash)
     assert "SQLite" not in "".join(last_words(log))
+
+
+def test_frames_beneath_the_application_are_left_out(tmp_path: Path) -> None:
+    """Of a traceback the user sees the frames of the application, unless the engine or loadgen raised it."""
+    log = tmp_path / "server.log"
+    above = [
+        "Traceback (most recent call last):",
+        '  File "/env/lib/retracesoftware/run.py", line 107, in run_python_command',
+        '    runpy.run_path(script_path, run_name="__main__")',
+        '  File "<frozen runpy>", line 291, in run_path',
+        '  File "/src/loadgen/traced/gaps/imports.py", line 56, in execute_module',
+        "    execute(code, namespace, names)",
+        "    ^^^^^^^^",
+    ]
+    own = ['  File "/shop/app.py", line 4, in <module>', '    app.secret_key = os.environ["SECRET_KEY"]']
+    end = ['  File "<frozen os>", line 679, in __getitem__', "KeyError: 'SECRET_KEY'"]
+    log.write_text("\n".join((*above, *own, *end)))
+    assert last_words(log) == [above[0], *own, end[1]]
+    log.write_text("\n".join((*above, end[1])))
+    assert last_words(log) == [above[0], *above[4:], end[1]]
+    log.write_text("\n".join((*above, *own, *end, "", "During handling:", "", *above, *own, "ValueError")))
+    assert last_words(log)[-4:] == [above[0], *own, "ValueError"]

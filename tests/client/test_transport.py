@@ -13,7 +13,9 @@ import httpx
 import pytest
 from anyio.abc import SocketAttribute
 
+from loadgen.client.connection import NoAnswer
 from loadgen.client.transport import WireTransport
+from loadgen.client.wire import Wire
 from tests.client.raw_server import CONTINUE, OK, RawServer, Received, raw_server
 
 if TYPE_CHECKING:
@@ -396,6 +398,34 @@ async def test_a_truncated_chunked_body_is_no_answer(wire: WireTransport) -> Non
     async with raw_server(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")) as server:
         with pytest.raises(httpx.RemoteProtocolError):
             await send(wire, server)
+
+
+async def test_what_came_of_an_answer_does_not_depend_on_packets() -> None:
+    """Of an answer that is broken behind its first chunk, the head and the chunk came, also in one packet."""
+    head, chunk, broken = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"2\r\nab\r\n",
+        b"what\r\n",
+    )
+    for packets in ([head, chunk, broken], [head + chunk + broken]):
+
+        async def answer(stream: anyio.abc.SocketStream, packets: list[bytes] = packets) -> None:
+            async with stream:
+                await stream.receive()
+                for packet in packets:
+                    await stream.send(packet)
+                    await anyio.sleep(0.05)
+
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with anyio.create_task_group() as serving:
+                serving.start_soon(listener.serve, answer)
+                reply = await Wire("127.0.0.1", port).send("GET", b"GET / HTTP/1.1\r\n\r\n")
+                with pytest.raises(NoAnswer):
+                    await reply.read()
+                assert (reply.status, reply.rest()) == (200, b"ab")
+                reply.close()
+                serving.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"])

@@ -21,6 +21,7 @@ CALLS = {
     "rollback": ("sqlite3.Connection.rollback", ""),
     "time": ("time.time", ""),
     "rows": ("sqlite3.Cursor.fetchall", ""),
+    "connect": ("_socket.socket.connect", ""),
     "send": ("_socket.socket.sendall", "hello"),
 }
 
@@ -32,9 +33,15 @@ def call(name: str) -> list[str]:
 
 
 def aligned(recorded: str, made: list[Any], *, left: str = "") -> Any:
-    """Align one request; *made* has places of recorded calls, and ``(how, call)`` for others.
+    """Align one request, see :func:`told`."""
+    return align({"7": told(recorded, made, left=left)}, Classifier(parse)).requests[0]
 
-    A third item there is the place of the recorded call in whose stead it was answered.
+
+def told(recorded: str, made: list[Any], *, left: str = "") -> dict[str, Any]:
+    """Return what a replay tells of a request.
+
+    *made* has places of recorded calls, and ``(how, call)`` for others. A third item there is the place of
+    the recorded call in whose stead it was answered, or, for an answer from the ``past``, the effects since.
     """
     names = recorded.split()
     ops: list[Any] = []
@@ -45,10 +52,11 @@ def aligned(recorded: str, made: list[Any], *, left: str = "") -> Any:
             how = "repeat" if taken else "same" if one >= next_one else "moved"
             ops.append([how, one, "", "app.py:1"])
             next_one = max(next_one, one + 1)
+        elif one[0] == "past":
+            ops.append(["past", None, call(one[1]), "app.py:2", [call(name) for name in one[2].split()]])
         else:
             ops.append([one[0], one[2] if one[2:] else None, call(one[1]), "app.py:2"])
-    told = {"recorded": [[at, *call(name)] for at, name in enumerate(names)], "ops": ops, "left": left}
-    return align({"7": told}, Classifier(parse)).requests[0]
+    return {"recorded": [[at, *call(name)] for at, name in enumerate(names)], "ops": ops, "left": left}
 
 
 SAME, DIVERGED, UNDETERMINED = Outcome
@@ -90,6 +98,16 @@ SAME, DIVERGED, UNDETERMINED = Outcome
         ("insert user commit", [("instead", "post", 1), 0, 2], UNDETERMINED),
         ("insert commit", [1, ("unanswered", "user")], DIVERGED),
         ("insert commit", [("supposed", "begin"), ("unanswered", "rename")], DIVERGED),
+        ("user", [0, ("supposed", "commit")], SAME),
+        ("insert commit", [0, 1, ("supposed", "insert"), ("supposed", "commit")], DIVERGED),
+        ("user", [0, ("past", "post", "")], SAME),
+        ("user", [0, ("past", "post", "rename commit")], SAME),
+        ("user", [0, ("past", "post", "rename insert")], UNDETERMINED),
+        ("insert", [("past", "user", ""), 0], SAME),
+        ("insert", [0, ("past", "post", "")], UNDETERMINED),
+        ("insert", [("supposed", "rename"), ("past", "user", ""), 0], DIVERGED),
+        ("insert", [("past", "post", "insert"), ("supposed", "rename"), 0], UNDETERMINED),
+        ("user", [0, ("past", "rename", "")], UNDETERMINED),
     ],
 )
 def test_what_is_the_same(recorded: str, made: list[Any], outcome: Outcome) -> None:
@@ -184,3 +202,23 @@ def test_the_summary_counts_by_kind() -> None:
     }
     found = align(told, Classifier(parse))
     assert found.summary() == ["2 clock or chance calls more", "2 reads fewer"]
+
+
+@pytest.mark.parametrize(
+    ("first", "outcome", "after"),
+    [
+        ([("supposed", "insert"), ("unanswered", "user")], DIVERGED, 7),
+        ([("unanswered", "user")], UNDETERMINED, 7),
+        ([0], DIVERGED, None),
+    ],
+)
+def test_a_lost_connection_is_a_consequence(first: list[Any], outcome: Outcome, after: int | None) -> None:
+    """A request that opens a connection because another closed it differs for the other's reason."""
+    requests = {
+        "7": told("send", first, left="" if first == [0] else "call"),
+        "8": told("send", [("supposed", "connect"), ("supposed", "rename"), 0]),
+        "9": told("send", [("supposed", "rename"), ("supposed", "connect"), 0]),
+    }
+    _, second, third = align(requests, Classifier(parse)).requests
+    assert (second.outcome, second.after) == (outcome, after)
+    assert (third.outcome, third.after) == (DIVERGED, None)

@@ -250,3 +250,21 @@ def test_a_replay_that_fails_is_the_engines_only_if_nothing_explains_it(
     assert reason.fault == fault
     assert "it is stuck" in reason.message
     assert "See the log." in reason.advice
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ((("body:$.names[0]", '"a"', '"b"'), ("body:$.names[1]", '"b"', '"a"')), True),
+        ((("body:$.names[0]", '"a"', '"b"'), ("body:$.names[1]", '"b"', '"c"')), False),
+        ((("body:$.name", '"a"', '"b"'), ("body:$.other", '"b"', '"a"')), False),
+    ],
+)
+@pytest.mark.parametrize("replays", [1, 2])
+def test_values_in_another_order(
+    values: tuple[tuple[str, str, str], ...], *, named: bool, replays: int
+) -> None:
+    """A list with the same values in another order may come from a set of objects: the advice says so."""
+    verdicts = [verdict(differing(3, *values)) for _ in range(replays)]
+    cause = diagnosed(verdicts[0], verdicts, []).causes[0]
+    assert ("order of their addresses" in cause.advice) is named

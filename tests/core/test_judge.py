@@ -226,6 +226,15 @@ def test_nothing_that_came_at_all_is_undetermined(answer: Response) -> None:
     assert found.judgement is Judgement.UNDETERMINED
     assert [reason.code for reason in found.reasons] == [protocol.NOTHING_RECORDED]
     assert "request 1 (GET /1): ReadTimeout" in found.reasons[0].message
+    assert "--timeout" in found.reasons[0].advice
+
+
+def test_a_server_that_was_not_reached_is_not_called_slow() -> None:
+    """A longer time limit would not help there."""
+    judge = Judge()
+    judge.pair(ask(1), Failure(1, "ConnectError", "refused"), replayed(1))
+    found = verdict(judge, 1)
+    assert "See the server's log" in found.reasons[0].advice
 
 
 # ---- diverged --------------------------------------------------------------------------------------------

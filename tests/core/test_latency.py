@@ -41,8 +41,8 @@ def test_size_does_not_grow_with_the_count() -> None:
     few = counted([1 + (at % 997) / 100 for at in range(1_000)])
     many = counted([1 + (at % 997) / 100 for at in range(10_000)])
     assert (few.count, many.count) == (1_000, 10_000)
-    assert sys.getsizeof(many._buckets) == sys.getsizeof(few._buckets)
-    assert len(many._buckets) <= math.log(11) / math.log(1.02) + 1
+    assert sys.getsizeof(many.buckets) == sys.getsizeof(few.buckets)
+    assert len(many.buckets) <= math.log(11) / math.log(1.02) + 1
 
 
 def test_nothing_counted_is_zero() -> None:

@@ -9,6 +9,7 @@ from loadgen.core.comparison import Difference
 from loadgen.core.exchange import Request
 from loadgen.core.settling import settled as settle
 from loadgen.core.verdict import CallDifference, Divergence, Judgement, Reason, Route, Runs, Verdict
+from loadgen.protocol import RECORDING_INCOMPLETE
 
 ASKED = {seq: Request(seq, 1, "GET", f"/{seq}", ()) for seq in (7, 8)}
 
@@ -54,8 +55,19 @@ def test_a_question_without_an_answer_is_no_divergence() -> None:
 
 
 def test_another_order_without_a_request_that_left_is_a_divergence() -> None:
-    """The server's order is judged as ever where all requests came to their ends."""
+    """The server's order is judged as ever where all requests made the recorded calls."""
     assert settled(order=True).judgement is Judgement.DIVERGED
+    more = Aligned(7, Outcome.SAME, changes=(Change(How.ADDED, "ambient", "", "time()"),))
+    assert settled(more, order=True).judgement is Judgement.IDENTICAL  # another log line takes another lock
+
+
+def test_the_order_of_a_recording_that_ends_early_is_none() -> None:
+    """What is missing of it was missing in the order, too."""
+    reason = Reason("recording", "the recording ends before request 7 did", "", RECORDING_INCOMPLETE)
+    order = Divergence(7, 0, "", "", ())
+    verdict = Verdict(Judgement.UNDETERMINED, (reason,), requests=2, compared=1, order=order)
+    found = settle(verdict, Alignment([Aligned(8, Outcome.SAME)]), ASKED)
+    assert (found.judgement, found.reasons) == (Judgement.UNDETERMINED, (reason,))
 
 
 def test_a_start_that_asked_something_new_comes_first() -> None:

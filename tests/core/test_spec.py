@@ -115,6 +115,7 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
         ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must be shorter"),
         ({"load": {"timeout": float("inf")}}, "--timeout"),
         ({"engine_alone": True, "mode": ModeName.CLIENT}, "--engine-alone"),
+        ({"health_path": "health"}, "--health-path health is not a path"),
         ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),
         ({"mode": ModeName.PROCESS, "schedule": Schedule.TURNS}, "--schedule turns"),
         ({"engine_alone": True, "topology": RecordTopology(runtime=Runtime.DOCKER)}, "--engine-alone"),
@@ -124,6 +125,12 @@ def test_contradictions_cannot_be_built(fields: dict[str, Any], says: str) -> No
     """A specification that is there makes sense: every contradiction is refused when it is built."""
     with pytest.raises(UsageError, match=says):
         RunSpec(**{**fields, **({"load": Load(**fields["load"])} if "load" in fields else {})})
+
+
+def test_an_empty_command_is_no_client() -> None:
+    """It would end at once, and nothing would be recorded."""
+    with pytest.raises(UsageError, match="--client is empty"):
+        CommandTraffic(client=" ")
 
 
 @pytest.mark.parametrize("recorded", ModeName)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.workload import NEVER, Ref, Workload, read
+from loadgen.core.workload import NEVER, Origin, Ref, Workload, likelihood, read
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -185,3 +185,11 @@ def test_keys_that_cannot_be_written_are_no_origin() -> None:
 def test_nothing_is_a_case_too(seqs: set[int]) -> None:
     """Without requests there is nothing, and no error."""
     assert crossing().only(seqs).waits() == {}
+
+
+def test_what_made_a_thing_goes_before_a_list_of_such_things() -> None:
+    """Both name it; a shrunk workload may have the one request without the other."""
+    made = Origin(Request(1, 0, "POST", "/items", ()), 0, ("id",))
+    listed = Origin(Request(2, 0, "GET", "/items", ()), 0, ("items", 0, "id"))
+    asked = Request(3, 0, "POST", "/items/3/reserve", ())
+    assert likelihood(made, 3, asked, "", "/items") > likelihood(listed, 3, asked, "", "/items") > 0

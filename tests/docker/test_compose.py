@@ -6,11 +6,13 @@ import os
 import secrets
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.errors import ImageNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +70,14 @@ class Compose:
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
         done = subprocess.run(
-            [*self.command, "-p", self.project, "-f", FILE, *arguments],
+            [*self.command, "-f", FILE, *arguments],
             cwd=self.folder,
-            env={**os.environ, "TEST_IMAGE": BASE, **self.settings},
+            env={
+                **os.environ,
+                "COMPOSE_PROJECT_NAME": self.project,
+                "TEST_IMAGE": BASE,
+                **self.settings,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,8 +90,18 @@ class Compose:
         return self("up", "--abort-on-container-exit", *options, service)
 
 
+@pytest.fixture(scope="module")
+def projects(engine: Any) -> Iterator[list[str]]:
+    """The projects that ran; their images are removed at the end, because they share layers."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        with suppress(ImageNotFound):
+            engine.images.remove(f"loadgen/{name}/{BASE}")
+
+
 @pytest.fixture(params=COMPOSES, ids=" ".join)
-def compose(request: pytest.FixtureRequest, engine: Any) -> Iterator[Compose]:
+def compose(request: pytest.FixtureRequest, engine: Any, projects: list[str]) -> Iterator[Compose]:
     if not _works(request.param):
         told = f"{' '.join(request.param)} is not installed"
         if os.environ.get("CI") == "true":
@@ -92,6 +109,7 @@ def compose(request: pytest.FixtureRequest, engine: Any) -> Iterator[Compose]:
         pytest.skip(told)
     engine.images.get("python:3.11-slim").tag(*BASE.split(":"))
     made = Compose(request.param, f"loadgen-test-{secrets.token_hex(3)}", ROOT, {"ITERATIONS": "4"})
+    projects.append(made.project)
     yield made
     made("down", "--volumes")
     assert (

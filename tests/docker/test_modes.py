@@ -55,6 +55,42 @@ def test_a_whole_process(loadgen: Loadgen) -> None:
     assert "IDENTICAL  All 20 answers" in replayed_alone(loadgen, "run")
 
 
+OWN_ADDRESS = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+HTTPServer(({host!r}, 8123), Answers).serve_forever()
+"""
+VISIT = """
+from loadgen import scenario
+
+@scenario
+async def visit(user):
+    await user.http.get("/1")
+"""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_server_at_an_address_of_its_own(loadgen: Loadgen, tmp_path: Path, host: str) -> None:
+    """It is found on every port; on an address that no other container reaches, it is refused."""
+    (tmp_path / "server.py").write_text(OWN_ADDRESS.format(host=host))
+    (tmp_path / "visit.py").write_text(VISIT)
+    options = ("--trace", "process", "--scenario", "visit.py", "-c", "1", "-n", "2", "--run", "run")
+    code, _, err = loadgen.record("server.py", *options).finish()
+    if host == "127.0.0.1":
+        assert code == 3
+        assert "listens on 127.0.0.1:8123, where no other container can reach it" in err
+        assert "Let it listen on 0.0.0.0." in err
+        return
+    assert code == 0, err
+    assert "IDENTICAL  All 2 answers" in replayed_alone(loadgen, "run")
+
+
 def test_virtual_users(loadgen: Loadgen) -> None:
     """The load generator is traced in its own container; the server can be replayed, too."""
     code, _, err = loadgen.record("--trace", "client", "-c", "4", "-n", "4", "--run", "run").finish()

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,6 +50,55 @@ APPLICATION = '''
             write(b"written, ")
             write(b"twice, ")
             return [b"returned"]
+        if kind == "late-write":
+            def writing():
+                write = start_response("200 OK", text)
+                write(b"written, ")
+                yield b"yielded, "
+                write(b"written again, ")
+                yield b"and at last"
+            return writing()
+        if kind == "replaced-behind-nothing":
+            def replacing():
+                start_response("200 OK", text)
+                yield b""
+                try:
+                    raise ValueError("for a server that has sent the head")
+                except ValueError as error:
+                    start_response("502 Replaced", text, (ValueError, error, error.__traceback__))
+                yield b"replaced"
+            return replacing()
+        if kind == "no-length":
+            class Unmeasured(list):
+                def __len__(self):
+                    raise ValueError("for a server that asks")
+            start_response("200 OK", text)
+            return Unmeasured([b"not measured"])
+        if kind == "changed-headers":
+            start_response("200 OK", text)
+            text.append(("X-Late", "yes"))
+            return [b"behind its head"]
+        if kind in ("tuple", "dict", "number", "triple"):
+            heads = {"tuple": tuple(text), "dict": dict(text), "number": text, "triple": [("X-A", "1", "2")]}
+            start_response(200 if kind == "number" else "200 OK", heads[kind])
+            return [b"not quite WSGI"]
+        if kind in ("base", "exit", "interrupt", "between-base", "close-base"):
+            class Closed(list):
+                def close(self):
+                    raise GeneratorExit("at close")
+            def breaking():
+                yield b"some"
+                raise BaseException("between")
+            if kind in ("between-base", "close-base"):
+                start_response("200 OK", text)
+                return breaking() if kind == "between-base" else Closed([b"one", b"two"])
+            raise {"base": BaseException, "exit": GeneratorExit, "interrupt": KeyboardInterrupt}[kind](kind)
+        if kind == "server":
+            names = ("wsgi.early_hints", "waitress.client_disconnected")
+            hint, left = (environ.get(name) for name in names)
+            told = [hint and hint([("Link", "</style.css>; rel=preload")]), left and left()]
+            start_response("200 OK", text)
+            return [repr(told).encode()]
         if kind == "twice":
             start_response("200 OK", text)
             start_response("503 Changed", text, (ValueError, ValueError("x"), None))
@@ -90,10 +141,12 @@ APPLICATION = '''
         if kind == "latin":
             start_response("200 OK", [*text, ("X-Name", "caf\\xe9")])
             return [environ.get("HTTP_X_NAME", "").encode("latin-1")]
-        if kind in ("file", "file-part", "file-memory", "file-missing"):
+        if kind in ("file", "file-part", "file-memory", "file-missing", "file-text", "file-text-memory"):
             pieces = lambda file, size=1000: iter(lambda: file.read(size), b"")
             wrapper = environ.get("wsgi.file_wrapper", pieces)
             file = io.BytesIO(b"in memory" * 2000) if kind == "file-memory" else open("static/data.bin", "rb")
+            if kind.startswith("file-text"):
+                file = io.StringIO("text") if kind == "file-text-memory" else open("conforming.py")
             if kind == "file-part":
                 file.seek(100)
                 text.append(("Content-Length", "9000"))
@@ -111,6 +164,19 @@ APPLICATION = '''
             start_response("200 OK", text)
             wrong = {"text": "text", "array": bytearray(b"array"), "view": memoryview(b"view")}
             return b"bytes" if kind == "bytes" else [wrong[kind]]
+        if kind.startswith("input-"):
+            stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+            reads = {
+                "asked": lambda: stream.read(int(length or 0)), "some": lambda: stream.read(4),
+                "line": stream.readline, "lines": stream.readlines, "iter": lambda: list(stream),
+                "all": stream.read, "into": lambda: stream.readinto(bytearray(4)), "unread": lambda: b"",
+            }
+            try:
+                found = reads[kind.removeprefix("input-")]()
+            except Exception as error:
+                found = [type(error).__name__, str(error)]
+            start_response("200 OK", text)
+            return [repr([length, found]).encode()]
         if kind == "environ":
             names = ("multithread", "multiprocess", "run_once", "url_scheme", "version")
             start_response("200 OK", text)
@@ -199,6 +265,17 @@ APPLICATION = '''
         abort(418)
 '''
 
+SERVING = """
+    import sys
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIServer, make_server
+    from conforming import app
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    make_server("127.0.0.1", int(sys.argv[1]), app, server_class=Server).serve_forever()
+"""
 COMMANDS = {
     "flask": ("flask --app conforming:app run --no-reload --port {port}", "flask --app conforming:app run"),
     "waitress": (
@@ -209,9 +286,11 @@ COMMANDS = {
         "gunicorn --bind 127.0.0.1:{port} --worker-class gthread --threads 4 conforming:app",
         "gunicorn --worker-class gthread --threads 4 conforming:app",
     ),
+    "wsgiref": ("python serving.py {port}", "python serving.py 0"),
     "sync": ("gunicorn --bind 127.0.0.1:{port} conforming:app", "gunicorn conforming:app"),
 }
 """How each server is started plainly, and to be recorded."""
+SERVERS = [pytest.param(name, marks=pytest.mark.once if name == "wsgiref" else ()) for name in COMMANDS]
 
 
 def request(
@@ -227,17 +306,53 @@ def request(
 
 _FORM = ("Content-Type: application/x-www-form-urlencoded",)
 _CHUNKED = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+_LEFT_OPEN = ("dict", "number", "triple", "file-text", "file-text-memory")
+"""Some servers send half an answer and leave the connection open, so that a client waits that does, too."""
+_NO_EXCEPTIONS = ("base", "exit", "interrupt", "between-base", "close-base")
+"""Fail with what is no ``Exception``: waitress then leaves the connection open, and its client waits."""
 _RAW = (
     "one", "two", "none", "empty", "empties", "late", "write", "twice", "again", "fails", "fails-after-head",
     "fails-between", "long", "long-pieces", "short", "own", "double", "latin", "environ", "unknown",
     "file", "file-part", "file-memory", "file-missing", "fails-at-close", "fails-at-close-of-one", "text",
-    "bytes", "array", "view",
+    "bytes", "array", "view", "late-write", "replaced-behind-nothing", "no-length", "changed-headers",
+    "server", "tuple", *_LEFT_OPEN, *_NO_EXCEPTIONS,
 )  # fmt: skip
+_LENGTHS = {
+    "valid": ("Content-Length: 3",),
+    "absent": ("X-Length: content-length",),
+    "empty": ("Content-Length:",),
+    **{
+        f"is {value}": (f"Content-Length: {value}",)
+        for value in ("+3", "-1", "1_0", "3, 3", "3.0", "three", "003", "9" * 20)
+    },
+    "twice": ("Content-Length: 3", "Content-Length: 3"),
+    "two": ("Content-Length: 3", "Content-Length: 4"),
+    "chunks": ("Transfer-Encoding: chunked",),
+    "chunks and length": ("Transfer-Encoding: chunked", "Content-Length: 3"),
+    "gzip": ("Transfer-Encoding: gzip", "Content-Length: 3"),
+}
+_BODY = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+_BROKEN = b"5\r\nhello\r\nxx\r\n world\r\n0\r\n\r\n"
+INPUTS: dict[str, bytes] = {
+    **{
+        f"input {how} {name}": request(f"/raw/input-{how}", *lines, method="POST", body=_BODY)
+        for how in ("asked", "some", "line", "lines", "iter", "all", "into", "unread")
+        for name, lines in _LENGTHS.items()
+    },
+    **{
+        f"input {how} broken": request(
+            f"/raw/input-{how}", "Transfer-Encoding: chunked", method="POST", body=_BROKEN
+        )
+        for how in ("some", "all", "unread")
+    },
+}
+"""Bodies with all kinds of lengths, read in all kinds of ways."""
+
 REQUESTS: dict[str, bytes] = {
     **{f"raw {kind}": request(f"/raw/{kind}") for kind in _RAW},
     **{
         f"HEAD raw {kind}": request(f"/raw/{kind}", method="HEAD")
-        for kind in ("one", "two", "none", "late", "file")
+        for kind in ("one", "two", "none", "late", "file", "replaced-behind-nothing")
     },
     **{
         f"1.0 raw {kind}": request(f"/raw/{kind}", version="1.0")
@@ -304,15 +419,37 @@ REQUESTS: dict[str, bytes] = {
 }
 """Each is sent on a connection of its own, of which the sending half is closed behind it."""
 
+
+def ending(requests: dict[str, bytes], server: str, *, half_closed: bool = True) -> dict[str, bytes]:
+    """Return the requests whose connections *server* closes, for clients whose sending half is closed."""
+    kinds = (*(_NO_EXCEPTIONS if server == "waitress" else ()), *(() if half_closed else _LEFT_OPEN))
+    left_open = {f"{kept}raw {kind}" for kind in kinds for kept in ("", "kept ")}
+    return {name: data for name, data in requests.items() if name not in left_open}
+
+
+KEPT: dict[str, bytes] = {
+    f"kept {name}": data + request("/raw/one", "Connection: close")
+    for name, data in REQUESTS.items()
+    if data.endswith(b"\r\n\r\n")
+    and data.startswith((b"GET /", b"HEAD /"))
+    and len(data) < 1000
+    and name != "raw short"  # gunicorn's connection is closed behind it, so that the client sees the end
+}
+"""Each with another request behind it, on the same connection."""
+
 LIVE = re.compile(rb"(?im)^(date): [^\r\n]*")
 """What differs between two answers of one live server."""
+LATER = 10_000
+"""What the number of a second request is higher by."""
 OURS = re.compile(rb"(?im)^x-loadgen-[a-z]+: [^\r\n]*\r\n")
 
 
 def numbered(data: bytes, number: int) -> bytes:
-    """Return a request with its number, where it has a head that can hold one."""
-    line, end, rest = data.partition(b"\r\nHost: conforming\r\n")
-    return b"%s%sX-Loadgen-Seq: %d\r\n%s" % (line, end, number, rest) if end else data
+    """Return requests with their numbers, as far as they have a head that can hold one."""
+    host = b"\r\nHost: conforming\r\n"
+    first, *more = data.split(host)
+    numbers = (b"%sX-Loadgen-Seq: %d\r\n" % (host, number + at * LATER) for at in range(len(more)))
+    return first + b"".join(head + rest for head, rest in zip(numbers, more, strict=True))
 
 
 def answer(port: int, data: bytes) -> bytes:

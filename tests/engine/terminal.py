@@ -8,10 +8,8 @@ import select
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import time
+from pathlib import Path
 
 PROMPT = "(loadgen) "
 LIMIT = 60.0
@@ -49,7 +47,15 @@ class Typed:
         os.write(self._master, key.encode())
 
     def interrupt(self) -> None:
-        """Send what Ctrl-C sends."""
+        """Send what Ctrl-C sends, once the command waits or computes.
+
+        CPython's readline loses a signal that comes between the last typed character and its wait for the
+        next one; a person presses Ctrl-C again.
+        """
+        states = ""
+        while not states.endswith(("SSSSS", "RRRRR")):
+            states += Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2][0]
+            time.sleep(0.01)
         os.kill(self._process.pid, signal.SIGINT)
 
     def end(self) -> tuple[int, str]:

@@ -55,6 +55,10 @@ SERVER = """
     def deny(*what):
         return sqlite3.SQLITE_DENY
 
+    class Labelled(sqlite3.Row):
+        def label(self):
+            return f"{self['a']}{self['B']}"
+
     Pair = collections.namedtuple("Pair", "a b")
     FUNCTIONS = {
         "square root": math.sqrt, "length": len, "bound": Box().times, "instance": Box(), "class": int,
@@ -62,7 +66,8 @@ SERVER = """
     }
     ROWS = {
         "row": sqlite3.Row, "bound": Box().row, "lambda": lambda cursor, row: dict(zip("ab", row)),
-        "pair": lambda cursor, row: Pair(*row), "none": None,
+        "pair": lambda cursor, row: Pair(*row), "none": None, "subclass": Labelled,
+        "made": lambda cursor, row: sqlite3.Row(cursor, row),
     }
     TEXTS = {
         "bytes": bytes, "upper": lambda text: text.decode().upper(), "built in": bytes.decode, "str": str,
@@ -112,7 +117,21 @@ SERVER = """
             db.row_factory = factory
             found = db.execute("select a, b from t limit 2").fetchall()
             yield name, [dict(one) if isinstance(one, sqlite3.Row) else one for one in found]
+            yield f"{name} labelled", [one.label() for one in found if isinstance(one, Labelled)]
             yield f"{name} hashed", len({one for one in found if isinstance(one, (sqlite3.Row, tuple))})
+        db.row_factory = sqlite3.Row
+        cursor = db.execute('select b as [b "c"], a as b, a, null as n from t order by a')
+        first, second, *others = (next(cursor), cursor.fetchone(), *cursor.fetchmany(1), *cursor)
+        yield "fields", [first.keys(), first["B"], first[-1], first[:2], tuple(first), len(others)]
+        yield "same", [first == second, first == first, first in others, hash(first) == hash(second)]
+        try:
+            first["missing"]
+        except IndexError as error:
+            yield "missing", str(error)
+        try:
+            sqlite3.Row("no cursor", ())
+        except TypeError as error:
+            yield "no cursor", str(error)
         db.row_factory = None
         for name, factory in TEXTS.items():
             db.text_factory = factory
@@ -164,6 +183,9 @@ SERVER = """
         with closing(sqlite3.connect(":memory:", detect_types=sqlite3.PARSE_COLNAMES)) as db:
             found = db.execute("select '1.5' as 'a [dec]', '2026-01-02' as 'b [date]'").fetchone()
             yield "converted", str(found)
+            db.row_factory = sqlite3.Row
+            found = db.execute("select '1.5' as 'a [dec]', '2026-01-02' as 'b [date]'").fetchall()
+            yield "converted row", [str(found[0]["a"] * 2), found[0]["b"].year]
 
     KINDS = (functions, aggregates, collations, authorizers, watchers, rows, given, adapted)
 

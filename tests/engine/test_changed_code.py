@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Bench
 
 SERVER = """
-    import os, sqlite3, time
+    import logging, os, sqlite3, time
     from contextlib import closing
+    from pathlib import Path
     from flask import Flask, jsonify
 
     app = Flask(__name__)
+    audit = logging.getLogger("audit")
+    audit.addHandler(logging.FileHandler(__file__ + ".log"))
 
     def connected():
         return closing(sqlite3.connect(os.environ["DB_FILE"]))
 
     with connected() as db:
         db.execute("create table items (id integer primary key, qty integer, at real)")
+        db.execute("create table kinds (id integer primary key)")
         db.executemany("insert into items (qty) values (?)", [(1,), (2,), (3,)])
         db.commit()
 
@@ -35,6 +39,7 @@ SERVER = """
         with connected() as db:
             count = db.execute("select count(*) from items").fetchone()
             first = db.execute("select qty from items where id = ?", (1,)).fetchone()
+            db.execute("select count(*) from kinds").fetchone()
             return jsonify(count, first)
 
     @app.get("/update")
@@ -44,15 +49,50 @@ SERVER = """
             db.commit()
             return jsonify(db.execute("select qty from items where id = ?", (1,)).fetchone())
 
+    @app.get("/blocks")
+    def blocks():
+        with connected() as db:
+            with db:
+                found = db.execute("select qty from items where id = ?", (2,)).fetchone()
+            with db:
+                db.execute("update items set qty = ? where id = ?", (found[0] + 1, 2))
+            with db:
+                return jsonify(db.execute("select qty from items where id = ?", (2,)).fetchone())
+
     @app.get("/nothing")
     def nothing():
+        audit.warning("nothing")
+        Path(__file__ + ".txt").write_text(str(time.time()))
         return jsonify("nothing")
 
+    @app.get("/rows")
+    def rows():
+        with connected() as db:
+            db.row_factory = sqlite3.Row
+            row = db.execute("select id, qty as amount from items where id = ?", (2,)).fetchone()
+            with open(__file__ + ".csv", "a") as file:
+                file.write(f"{time.time()}\\n")
+            db.execute("update items set at = ? where id = ?", (time.time(), row["id"]))
+            db.commit()
+            return jsonify(row["id"])
+
     app.run()
+"""
+ROW = """row = db.execute("select id, qty as amount from items where id = ?", (2,)).fetchone()
+"""
+APPENDED = """            with open(__file__ + ".csv", "a") as file:
+                file.write(f"{time.time()}\\n")
+"""
+SET = """            db.execute("update items set at = ? where id = ?", (time.time(), row["id"]))
+            db.commit()
 """
 COUNT = '            count = db.execute("select count(*) from items").fetchone()\n'
 FIRST = '            first = db.execute("select qty from items where id = ?", (1,)).fetchone()\n'
 UPDATE = '            db.execute("update items'
+BLOCK = """            with db:
+                found = db.execute("select qty from items where id = ?", (2,)).fetchone()
+"""
+KINDS = '        with connected() as db: db.execute("select count(*) from kinds").fetchone()\n'
 NOTHING = '        return jsonify("nothing")'
 SCHEMA = '        db.execute("create table items'
 IDENTICAL, DIVERGED, UNDETERMINED = Judgement.IDENTICAL, Judgement.DIVERGED, Judgement.UNDETERMINED
@@ -60,6 +100,82 @@ CHANGES = {
     "log line": (COUNT, COUNT + "            app.logger.warning('count %s', count)\n", IDENTICAL),
     "timing": (UPDATE, "            began = time.time(); print(time.time() - began)\n" + UPDATE, IDENTICAL),
     "repeated": (COUNT, COUNT + COUNT, IDENTICAL),
+    "repeated in a block of its own": (BLOCK, BLOCK + BLOCK, IDENTICAL),
+    "a commit of nothing": (COUNT, COUNT + "            db.commit()\n", IDENTICAL),
+    "a log line to a file": (NOTHING, "        audit.warning('something')\n" + NOTHING, IDENTICAL),
+    "a log line to a file less": ('        audit.warning("nothing")\n', "", IDENTICAL),
+    "a file written in another way": (
+        'Path(__file__ + ".txt").write_text(str(time.time()))',
+        'with open(__file__ + ".txt", "w") as file: file.write(str(time.time()))',
+        IDENTICAL,
+    ),
+    "a clock read before another one": (
+        "    @app.get",
+        "    @app.before_request\n    def begin(): time.time()\n\n    @app.get",
+        IDENTICAL,
+    ),
+    "another field of a row": (
+        'return jsonify(row["id"])',
+        'app.logger.info("%s %s", row["amount"], dict(row)); return jsonify(row["id"])',
+        IDENTICAL,
+    ),
+    "another isolation level": (
+        UPDATE,
+        "            db.isolation_level = 'IMMEDIATE'\n" + UPDATE,
+        DIVERGED,
+    ),
+    "rows of another kind": (COUNT, "            db.row_factory = sqlite3.Row\n" + COUNT, UNDETERMINED),
+    "a row as an object fetched in another way": (
+        ROW,
+        ROW.replace("db.execute", "next(db.execute").replace(".fetchone()", ")"),
+        IDENTICAL,
+    ),
+    "a question more before a file is opened": (ROW, f"{ROW}            {ROW}", IDENTICAL),
+    "a question less before a file is opened": (ROW, 'row = {"id": 2}\n', IDENTICAL),
+    "a statement in several lines": (
+        '"select id, qty as amount from items where id = ?"',
+        r'"\n  select id, qty as amount\n  from items\n  where id = ?\n"',
+        IDENTICAL,
+    ),
+    "a statement with another literal": (
+        '"select id, qty as amount from items where id = ?"',
+        '"""select id, qty as amount from items where id = ? and \'a  b\' <> \'a b\'"""',
+        UNDETERMINED,
+    ),
+    "a file closed in another way": (
+        APPENDED,
+        """            file = open(__file__ + ".csv", "a")
+            file.write(f"{time.time()}\\n")
+            file.close()
+""",
+        IDENTICAL,
+    ),
+    "a commit by a block": (
+        SET,
+        "            with db:\n    " + SET.partition("            db.commit")[0],
+        IDENTICAL,
+    ),
+    "a block that rolls back": (
+        SET,
+        f"""            try:
+                with db:
+        {SET.partition("            db.commit")[0]}                    raise ValueError
+            except ValueError: pass
+""",
+        DIVERGED,
+    ),
+    "another file": ('".txt")', '".text")', DIVERGED),
+    "asked by another request": (NOTHING, KINDS + NOTHING, IDENTICAL),
+    "asked by another request, and changed since": (
+        NOTHING,
+        KINDS.replace("kinds", "items") + NOTHING,
+        UNDETERMINED,
+    ),
+    "an effect behind such a question": (
+        NOTHING,
+        KINDS + '        with connected() as db: db.execute("insert into kinds values (9)")\n' + NOTHING,
+        DIVERGED,
+    ),
     "moved": (COUNT + FIRST, FIRST + COUNT, IDENTICAL),
     "dropped": (COUNT, "            count = [3]\n", IDENTICAL),
     "renamed": ("connected()", "opened()", IDENTICAL),
@@ -110,6 +226,8 @@ CHANGES = {
 NAMED = {
     "another read": "count(*) * 2",
     "an effect where nothing was asked": "insert into items",
+    "asked by another request, and changed since": "from items",
+    "an effect behind such a question": "insert into kinds",
     "an effect more before it serves": "drop table",
     "a question before it serves": "select 1",
     "another schema": "if not exists",
@@ -121,7 +239,7 @@ pytestmark = pytest.mark.engine
 def test_changed_code(bench: Bench) -> None:
     """The same answers and effects are identical; other ones are not; a new question is undetermined."""
     script = bench.script(SERVER)
-    visits = visiting("/read", "/update", "/nothing", "/read")
+    visits = visiting("/read", "/update", "/blocks", "/nothing", "/read", "/rows")
     bench.record(script, visits, concurrency=2, iterations=2)
     wrong = {}
     for name, (before, after, expected) in CHANGES.items():
@@ -133,7 +251,7 @@ def test_changed_code(bench: Bench) -> None:
         told = " ".join([*(one.message for one in verdict.reasons), *map(str, verdict.divergences)])
         if name in NAMED and not ("serve.py" in told and NAMED[name] in told):
             wrong[name] = (verdict.judgement, verdict.reasons, verdict.divergences)
-    assert not wrong
+    assert not wrong, "\n".join(f"{name}: {found}" for name, found in wrong.items())
 
 
 def test_a_users_row_says_what_a_call_is(bench: Bench) -> None:
@@ -221,6 +339,51 @@ SHARING = {
     ),
     "twice": ("counted += 1", "counted += 2", DIVERGED),
 }
+
+
+FREED = """
+    import os, time
+    from flask import Flask, jsonify
+
+    app = Flask(__name__)
+
+    class Written:
+        def __del__(self):
+            with open(__file__ + ".txt", "a") as file:
+                file.write(f"{time.time()}\\n")
+
+    def failed(tries):
+        written = Written()
+        for _ in range(tries):
+            try:
+                os.stat("/there is no such file")
+            except OSError:
+                pass
+        return written is None
+
+    @app.get("/freed")
+    def freed():
+        return jsonify(failed(1), time.time())
+
+    app.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("return jsonify(failed", 'app.logger.info("1"); return jsonify(failed', IDENTICAL),
+        ("failed(1)", "failed(2)", IDENTICAL),
+        ("        written = Written()\n", "        written = None\n", DIVERGED),
+    ],
+)
+def test_an_error_frees_what_it_freed(bench: Bench, before: str, after: str, expected: Judgement) -> None:
+    """What a finalizer writes when a failed call is over is written then, and each time that it fails."""
+    bench.record(bench.script(FREED), visiting("/freed"), concurrency=2, iterations=2)
+    assert before in FREED
+    bench.script(FREED.replace(before, after))
+    verdict = bench.verify(strict=False).verdict
+    assert verdict.judgement is expected, verdict.to_json()
 
 
 def test_threads_share_what_they_shared(bench: Bench) -> None:

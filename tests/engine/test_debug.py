@@ -35,9 +35,13 @@ with connect() as first:
     first.execute("create table items (id integer primary key, name text)")
 
 
-def named(row):
-    name = row["name"]
-    return {"id": row["id"], "name": name.upper()}
+with open("shops.txt", "w") as shops:
+    shops.write(f"shop {random.random()}\\n")
+
+
+def named(row, shops):
+    shop = shops.readline()
+    return {"id": row["id"], "name": row["name"], "shop": shop}
 
 
 @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
@@ -51,7 +55,9 @@ def items(path):
     rows = connection.execute("select * from items order by id").fetchall()
     found = []
     for row in rows:
-        found.append(named(row))
+        shops = open("shops.txt")
+        found.append(named(row, shops))
+        shops.close()
     connection.close()
     return jsonify(id=1, items=found, count=len(found), at=now), 201
 
@@ -96,14 +102,15 @@ def test_a_session_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     assert float(person.type("p time.time()")) == now
     person.type("b named")
     assert "named()" in person.type("c")
-    assert "nothing seen of it yet" in person.type("p row")
-    assert "has not asked" in person.type("row['name']")
+    assert "nothing seen of it yet" in person.type("p shops")
+    assert "has not asked" in person.type("shops.readline()")
+    assert person.type("p row['name']").startswith("'item 0.")
     person.type("n")
-    name = person.type("p name").strip()
-    assert f"__getitem__('name') = {name}" in person.type("p row")
-    assert person.type("p row['name']").strip() == name
+    line = person.type("p shop").strip()
+    assert f"readline() = {line}" in person.type("p shops")
+    assert person.type("p shops.readline()").strip() == line
     assert "time.time() = " in person.type("calls all")
-    assert '-> name = row["name"]' in person.type("back")
+    assert "-> shop = shops.readline()" in person.type("back")
     person.type("up")
     assert float(person.type("p now")) == now
     person.type("clear 1")
@@ -119,7 +126,7 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
         port = free.getsockname()[1]
     person = debug("--request", "9", "--dap", str(port))
     editor = Editor(port)
-    named = SHOP.splitlines().index('    name = row["name"]') + 1
+    named = SHOP.splitlines().index("    shop = shops.readline()") + 1
     editor.attach({str(shop.path / "serve.py"): [named]})
     thread, frame = editor.stopped()
     assert frame["name"] == "items"
@@ -133,7 +140,8 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     editor.ask("next", threadId=thread)
     thread, frame = editor.stopped()
     seen = editor.variables(frame)
-    assert f"__getitem__('name') = {seen['name']}" in seen["row"]
+    assert f"readline() = {seen['shop']}" in seen["shops"]
+    assert editor.evaluate("row['name']", frame).startswith("'item 0.")
     editor.ask("setBreakpoints", source={"path": str(shop.path / "serve.py")}, breakpoints=[])
     editor.ask("continue", threadId=thread)
     code, said = person.end()

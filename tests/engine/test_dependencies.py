@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.client.scenario import Scenario
 from loadgen.core.verdict import Judgement
 from loadgen.modes.local import LocalHost
 from loadgen.traced import gaps
@@ -17,7 +18,7 @@ from tests.engine.conftest import Bench, visiting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadgen.client.scenario import Scenario
+    from loadgen.client.scenario import User
     from loadgen.core.verdict import Verdict
 
 HEAD = """
@@ -320,8 +321,18 @@ def test_flask_sqlalchemy(here: Bench) -> None:
 
 
 @pytest.mark.engine
-def test_temporary_folders(here: Bench) -> None:
-    """Without what closes the gap, names that are drawn for temporary files diverge."""
-    plan, name = visiting(*["/temporary"] * 4), gaps.files.record_temporary_folders.__name__
-    verdicts = replayed(here, FILES, plan, times=1, without=name)
-    assert verdicts[0].judgement is Judgement.DIVERGED
+@pytest.mark.parametrize("without", ["", gaps.files.record_removal_of_temporary_files.__name__])
+def test_a_replay_removes_no_file(here: Bench, without: str) -> None:
+    """A file of today, under the name of a temporary file of then, stays; with the gap open it is gone."""
+    here.without = [without] * bool(without)
+    answers: list[str] = []
+
+    async def run(user: User) -> None:
+        answers.append((await user.http.get("/temporary")).json()[0])
+
+    here.record(here.script(FILES), Scenario("once", "gets one path", run), concurrency=1, iterations=1)
+    today = Path(answers[0])
+    today.touch()
+    here.verify()
+    assert today.exists() is not bool(without)
+    today.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,10 +21,13 @@ pytestmark = pytest.mark.engine
 
 SERVER = """
     import json, logging, os, shutil, threading, time
+    import words
     from pathlib import Path
     from flask import Flask, jsonify, render_template, request, send_file
 
     HERE = Path(__file__).parent
+    ELSEWHERE = HERE.with_name(HERE.name + "-elsewhere")
+    (ELSEWHERE / "started.txt").write_text(str(time.time()))
     app = Flask(__name__)
     lock = threading.Lock()
     logging.basicConfig(filename="app.log", level=logging.INFO)
@@ -38,6 +42,8 @@ SERVER = """
         folder = HERE / "notes" / name
         folder.mkdir(parents=True, exist_ok=True)
         with open(f"notes/{name}/{time.time_ns()}.txt", "wb") as file:
+            file.write(request.get_data())
+        with open(ELSEWHERE / "all.txt", "ab") as file:
             file.write(request.get_data())
         app.logger.info("wrote %s", name)
         return jsonify(sorted(os.listdir(folder)), sorted(one.read_text() for one in folder.iterdir()))
@@ -61,7 +67,7 @@ SERVER = """
 
     @app.get("/page")
     def page():
-        return render_template("page.html", title=CONFIG["title"])
+        return render_template("page.html", title=CONFIG["title"], words=list(words.WORDS))
 
     @app.get("/download")
     def download():
@@ -69,6 +75,15 @@ SERVER = """
 
     app.run()
 """
+
+WORDS = """
+    WORDS = {"title", "code", "hash", "email", "text"}  # iterated in another order when read from bytecode
+"""
+
+
+def elsewhere(bench: Bench) -> Path:
+    """Return the folder of the server's data that is neither beside it nor where it is started."""
+    return bench.path.with_name(f"{bench.path.name}-elsewhere")
 
 
 async def _use(user: User) -> None:
@@ -85,7 +100,9 @@ def recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Record an application that works with files of its own, beside it and where it is started."""
     monkeypatch.chdir(bench.path)
     (bench.path / "templates").mkdir()
-    (bench.path / "templates" / "page.html").write_text("<title>{{ title }}</title>")
+    (bench.path / "templates" / "page.html").write_text("<title>{{ title }}</title>{{ words }}")
+    bench.script(WORDS, "words.py")
+    elsewhere(bench).mkdir()
     (bench.path / "config.json").write_text('{"title": "first"}')
     result = bench.record(bench.script(SERVER), Scenario("files", "uses files", _use), iterations=2)
     assert not result.end.failed, result.end.errors
@@ -109,10 +126,12 @@ def test_files_come_from_the_recording(recorded: Bench) -> None:
     (recorded.path / "app.log").write_text("precious")
     for path in recorded.path.glob("copy-*"):
         path.unlink()
+    shutil.rmtree(elsewhere(recorded))
     before = content(recorded.path)
     verdict = recorded.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
     assert content(recorded.path) == before
+    assert not elsewhere(recorded).exists()
 
 
 def test_templates_are_code(recorded: Bench) -> None:
@@ -125,7 +144,7 @@ def test_templates_are_code(recorded: Bench) -> None:
 
 def test_without_it_a_replay_writes(recorded: Bench) -> None:
     """Stock, files outside of /tmp are live: this bench's are when it is left open, and a replay writes."""
-    stock = ["take_the_applications_files_from_the_tape", "read_code_live"]
+    stock = ["take_files_from_the_tape", "read_code_live"]
     again = Bench(recorded.path, without=stock)
     again.record(str(again.path / "serve.py"), Scenario("files", "uses files", _use), run="again-run")
     (recorded.path / "count.json").write_text('{"n": 1000}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -56,10 +57,39 @@ def test_init(tmp_path: Path) -> None:
     assert "it starts under the engine, and can be recorded; 2 paths" in examined.stdout
 
 
+def test_a_package_below_src_that_needs_a_variable(tmp_path: Path) -> None:
+    """The configuration names the folder and the variable, and every later command starts from it."""
+    package = tmp_path / "src" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        f"import os\nfrom shop.names import NAME\nos.environ['SHOP_KEY']\n{SHOP}"
+    )
+    (package / "names.py").write_text("NAME = 'shop'")
+    (tmp_path / "another_shop.py").write_text("def create_app(): ...")
+    refused = loadgen(tmp_path, "init")
+    assert refused.returncode == 3
+    assert "KeyError: 'SHOP_KEY'" in refused.stderr
+    assert "--server-env NAME" in refused.stderr
+    assert "importlib" not in refused.stderr
+    examined = loadgen(tmp_path, "doctor", "--server-env", "SHOP_KEY=1")
+    assert examined.returncode == 0, examined.stdout
+    assert "also found: another_shop:create_app" in examined.stdout
+    made = loadgen(tmp_path, "init", "--server-env", "SHOP_KEY=1")
+    assert made.returncode == 0, made.stderr
+    assert "also here another_shop:create_app" in made.stdout
+    configured = tomllib.loads((tmp_path / "loadgen.toml").read_text())["record"]
+    assert configured == {
+        "target": "shop:create_app", "cwd": "src", "server-env": ["SHOP_KEY=1"], "scenario": "load.py"
+    }  # fmt: skip
+    for command in (("record", "-n", "1"), ("verify",), ("doctor",)):
+        assert loadgen(tmp_path, *command).returncode == 0, command
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
         ("", "no application was found"),
+        ("def (:", "no application was found in this folder\n  shop.py, line 1: invalid syntax"),
         ("from flask import Flask\napp = Flask(__name__)\nimport gone", "No module named 'gone'"),
     ],
 )
@@ -77,6 +107,9 @@ def test_doctor_says_what_is_missing(tmp_path: Path) -> None:
     examined = loadgen(tmp_path, "doctor", "shop:app")
     assert examined.returncode == 3
     assert re.search("missing .*shop:app .* is neither a WSGI application", examined.stdout)
+    (log,) = re.findall(r"See (\S+server\.log)\.", examined.stdout)
+    assert Path(log).is_file()
+    shutil.rmtree(Path(log).parents[1])
     nothing = loadgen(tmp_path, "doctor", "--python", "nowhere", "shop:app")
     assert (nothing.returncode, "there is no Python at nowhere" in nothing.stdout) == (3, True)
 

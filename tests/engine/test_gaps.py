@@ -22,6 +22,8 @@ from loadgen.traced import calls, gaps
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.core.verdict import Verdict
 
 COMPARED = calls.compare_calls.__name__
@@ -30,7 +32,7 @@ COMPARED = calls.compare_calls.__name__
 OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
-    import gc, os, random, signal, sqlite3, sys, time
+    import abc, gc, os, random, signal, sqlite3, sys, time
     from contextlib import closing
     from flask import Flask, jsonify
     import state
@@ -172,6 +174,23 @@ SERVER = """
             counter.value += 1
         return jsonify(counter.value, time.time())
 
+    class Meta(type):
+        pass
+
+    def kinds():
+        for n in range(8):
+            yield type(f"Plain{n}", (), {})
+            yield type(f"Abstract{n}", (abc.ABC,), {})
+            yield Meta(f"Meta{n}", (), {})
+            between.extend(type("Between", (), {}) for _ in range(id(object()) >> 12 & 63))  # other addresses
+
+    between = []
+    ordered = [kind.__name__ for kind in set(kinds())]
+
+    @app.get("/classes")
+    def classes():
+        return jsonify(ordered)
+
     @app.get("/late")
     def late():
         return jsonify(state.late(time.time()))
@@ -201,16 +220,17 @@ def outcome(bench: Bench, path: str, *, concurrency: int = 2) -> Verdict:
     return bench.verify(timeout=5).verdict
 
 
-def overlay_without(section: str, folder: Path) -> dict[str, str]:
-    """Return the variable that names an overlay which lacks one section."""
+def overlay_without(sections: Sequence[str], folder: Path) -> dict[str, str]:
+    """Return the variable that names an overlay which lacks some sections."""
     kept, skip = [], False
     for line in OVERLAY.read_text().splitlines():
         if line.startswith("["):
-            skip = section in tomllib.loads(line)
+            skip = not tomllib.loads(line).keys().isdisjoint(sections)
         if not skip:
             kept.append(line)
     text = "\n".join(kept)
-    assert section not in tomllib.loads(text)
+    assert tomllib.loads(text).keys().isdisjoint(sections)
+    assert tomllib.loads(OVERLAY.read_text()).keys() >= set(sections)
     folder.mkdir()
     (folder / "loadgen.toml").write_text(text)
     return {"RETRACE_MODULES_PATH": str(folder)}
@@ -225,7 +245,7 @@ CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io":
 def test_configuration(bench: Bench, section: str) -> None:
     """With the overlay's section the call is replayed; without it, each replay makes it anew."""
     path = CONFIGURED[section]
-    bench.host = LocalHost(overlay_without(section, bench.path / "overlay"))
+    bench.host = LocalHost(overlay_without([section], bench.path / "overlay"))
     assert outcome(bench, path).judgement is Judgement.DIVERGED
     second = Bench(bench.path / "second")
     second.path.mkdir()
@@ -238,7 +258,7 @@ def test_signal_handlers(bench: Bench) -> None:
     for section, ends_cleanly in ((None, True), ("signal", False)):
         here = Bench(bench.path / str(section))
         here.path.mkdir()
-        without = overlay_without(section, here.path / "overlay") if section else {}
+        without = overlay_without([section], here.path / "overlay") if section else {}
         here.script(STATE, "state.py")
         here.host = LocalHost({"HANDLE": "1", **without})
         with nullcontext() if ends_cleanly else suppress(EngineFault):  # it may not even end
@@ -256,6 +276,7 @@ CLOSED = {
     gaps.raised.keep_frames_off_the_tape: "/raised",
     gaps.raised.let_go_of_replayed_errors: "/raised",
     gaps.imports.trace_imports_of_the_application: "/imported",
+    gaps.hashes.number_classes: "/classes",
 }
 
 
@@ -269,6 +290,16 @@ def test_closed_gap(bench: Bench, gap: object) -> None:
     second = Bench(bench.path / "second")
     second.path.mkdir()
     assert outcome(second, path, concurrency=4).judgement is Judgement.IDENTICAL
+
+
+@pytest.mark.engine
+def test_threads_keep_nothing_of_each_other(bench: Bench) -> None:
+    """However often the interpreter switches threads, what an error refers to is freed where it was freed."""
+    bench.script(STATE, "state.py")
+    often = "app = Flask(__name__)\n    sys.setswitchinterval(1e-6)"
+    server = SERVER.replace("app = Flask(__name__)", often, 1)
+    bench.record(bench.script(server), visiting("/raised"), iterations=20)
+    assert bench.verify().verdict.judgement is Judgement.IDENTICAL
 
 
 @pytest.mark.engine

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SERVER = """
-    import json, sys
+    import json, sys, tempfile
     import numpy as np
     from flask import Flask, jsonify
 
@@ -43,6 +43,22 @@ SERVER = """
         entropy = str(np.random.SeedSequence().entropy)
         return jsonify(seeded(), fresh, shared, entropy)
 
+    @app.get("/saved")
+    def saved():
+        array = np.random.random(1000)
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/array.npy"
+            np.save(path, array)
+            with open(path, "ab") as file:
+                np.save(file, array * 2)
+            with open(path, "rb") as file:
+                pair = [np.load(file), np.load(file)]
+            np.savez(folder + "/pair", *pair)
+            with np.load(folder + "/pair.npz") as packed:
+                kept = packed["arr_1"]
+            mapped = np.load(path, mmap_mode="r")[3]
+        return jsonify([bool((array == pair[0]).all()), bool((kept == array * 2).all()), mapped, array[3]])
+
     if __name__ == "__main__":
         print(json.dumps(seeded())) if sys.argv[1:] else app.run()
 """
@@ -62,5 +78,24 @@ def test_generators(bench: Bench, concurrency: int) -> None:
     assert recorded.totals.statuses == {200: concurrency * 3}
     assert all(answer[0] == expected for answer in answers)
     assert len({json.dumps(answer[1:]) for answer in answers}) == len(answers)
+    verdict = bench.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:2]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_files_of_arrays(bench: Bench, concurrency: int) -> None:
+    """What is saved is loaded, in a replay, too."""
+    answers = []
+
+    async def ask(user: User) -> None:
+        answers.append((await user.http.get("/saved")).json())
+
+    created = "app = Flask(__name__)"
+    often = SERVER.replace(created, f"{created}\n    sys.setswitchinterval(1e-6)", 1)
+    scenario = Scenario("asking", "asks", ask)
+    recorded = bench.record(bench.script(often), scenario, concurrency=concurrency, iterations=3)
+    # The first requests import parts of NumPy: none waits for an import with the turn that another needs.
+    assert "does not record" not in recorded.run.log.read_text()
+    assert all(answer[:2] == [True, True] and answer[2] == answer[3] for answer in answers)
     verdict = bench.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:2]

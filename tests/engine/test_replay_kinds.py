@@ -29,10 +29,31 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SCRIPT = """
-    import os, time, uuid
+    import datetime, decimal, fractions, os, sqlite3, time, uuid
     from flask import Flask, Response, jsonify
 
     app = Flask(__name__)
+
+    class Point:
+        pass
+
+    sqlite3.register_adapter(Point, lambda point: "a point")
+    for kind in (decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.time):
+        sqlite3.register_adapter(kind, str)
+    NOW = datetime.datetime.now()
+    VALUES = [
+        Point(), decimal.Decimal("1.5"), fractions.Fraction(1, 2), uuid.UUID(int=7), NOW, NOW.date(),
+        NOW.time(),
+    ]
+
+    @app.get("/parameters")
+    def parameters():
+        db = sqlite3.connect(":memory:", detect_types=sqlite3.PARSE_COLNAMES)
+        db.execute("create table t (v)")
+        db.cursor().executemany("insert into t values (?)", [[value] for value in VALUES])
+        rows = db.execute('select v, ? as "d [date]" from t', (datetime.date(2026, 1, 2),)).fetchall()
+        assert [row[0] for row in rows][:3] == ["a point", "1.5", "1/2"] and rows[0][1].year == 2026
+        return jsonify(rows)
 
     @app.get("/")
     def index():
@@ -52,7 +73,7 @@ SCRIPT = """
 
     app.run(host="0.0.0.0", port=80, debug=True, threaded=THREADED)
 """
-PATHS = ("/", "/stream", "/large", "/broken", "/nowhere")
+PATHS = ("/", "/stream", "/large", "/broken", "/parameters", "/nowhere")
 
 
 def resealed(run: RunFolder, tape: Path, content: bytes) -> None:
@@ -82,12 +103,12 @@ def test_process_at_one_user(bench: Bench, *, threaded: bool) -> None:
     """Every byte of every answer is the same, to its Date, whatever address and threads the server wants."""
     script = bench.script(SCRIPT.replace("THREADED", str(threaded)))
     recorded = bench.record(script, visiting(*PATHS), concurrency=1, iterations=4, mode=ModeName.PROCESS)
-    assert recorded.totals.statuses == {200: 12, 404: 4, 500: 4}
+    assert recorded.totals.statuses == {200: 16, 404: 4, 500: 4}
 
     verdict = bench.conclude(ModeName.PROCESS).verdict
 
     assert verdict.judgement is Judgement.IDENTICAL, verdict.to_json()
-    assert (verdict.compared, verdict.rules) == (20, ())
+    assert (verdict.compared, verdict.rules) == (24, ())
 
 
 EARLY_COLLECTION = """

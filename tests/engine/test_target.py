@@ -144,6 +144,39 @@ def test_a_folder_is_no_script(here: Path) -> None:
         resolve("folder.py")
 
 
+def test_an_address_is_refused(here: Path) -> None:
+    """A server that runs already cannot be recorded, and the message says so."""
+    with pytest.raises(UsageError, match="runs already") as caught:
+        resolve("http://127.0.0.1:5000")
+    assert "loadgen starts the server itself" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("sub/serve.py:app", "sub.serve:app"), ("./shop.py:create_app('a')", "shop:create_app('a')")],
+)
+def test_a_file_is_no_module(here: Path, name: str, advice: str) -> None:
+    """Who writes the file's name before the application learns the module's."""
+    with pytest.raises(UsageError, match="is a file, not a module") as caught:
+        resolve(name)
+    assert advice in caught.value.advice
+
+
+def test_a_command_in_quotes_is_refused(here: Path) -> None:
+    """It is one word, and the message says how to write it."""
+    with pytest.raises(UsageError, match="is one word") as caught:
+        resolve("gunicorn --threads 4 shop:app")
+    assert "loadgen record -- gunicorn --threads 4 shop:app" in caught.value.advice
+
+
+def test_a_folder_beside_what_is_none_is_refused(here: Path) -> None:
+    """Of several folders, one that does not exist makes the rest look like a command."""
+    (here / "one_test").mkdir()
+    with pytest.raises(UsageError, match="one_test is a folder, and not everything") as caught:
+        resolve(["one_test", "gone_test"])
+    assert "loadgen init" in caught.value.advice
+
+
 @pytest.mark.parametrize(
     "name",
     [

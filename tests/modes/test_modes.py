@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -13,16 +14,18 @@ import pytest
 
 from loadgen.core.events import Entry, EntryBody, LeftTape, SessionEnd, ignore, to_line
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.spec import RunSpec, VerifySpec
+from loadgen.core.spec import CommandTraffic, ModeName, RunSpec, VerifySpec
 from loadgen.core.transcript import Event, FailedIteration, Run
 from loadgen.core.verdict import Judgement, Verdict
 from loadgen.engine import retrace
-from loadgen.errors import TranscriptFault
+from loadgen.errors import TranscriptFault, UsageError
 from loadgen.modes import client
 from loadgen.modes import process as process_mode
 from loadgen.modes.client import ClientMode
+from loadgen.modes.listening import told_address
 from loadgen.modes.local import LocalHost
 from loadgen.modes.process import ProcessMode
+from loadgen.modes.program import script_of
 from loadgen.store.journal import Journal
 from loadgen.store.manifest import Manifest, Result, Started, State
 from loadgen.store.run_folder import RunFolder
@@ -309,3 +312,19 @@ def test_process_that_crashes_or_stalls_tells_nothing(
     (reason,) = verdict.reasons
     assert reason.fault == "engine"
     assert says in reason.message
+
+
+@pytest.mark.parametrize(("name", "found"), [(["::1", 80], ("::1", 80)), ("/run/server.sock", None)])
+def test_an_address_that_the_tap_tells(name: list[str | int] | str, found: tuple[str, int] | None) -> None:
+    """A server may also listen on a path, which is not where requests are sent."""
+    told = base64.b64encode(json.dumps(name).encode())
+    assert told_address(b"listening 1 %s\n" % told) == found
+    assert told_address(b"< 1 %s\n" % told) is None
+
+
+def test_a_client_that_cannot_be_traced_is_named() -> None:
+    """The message is about the client, not about the server, and says what else is possible."""
+    spec = RunSpec(mode=ModeName.CLIENT, traffic=CommandTraffic(client="curl {url}"))
+    with pytest.raises(UsageError, match=r"the client curl cannot be traced") as caught:
+        script_of(spec)
+    assert "Without --trace client, any client can be recorded" in caught.value.advice

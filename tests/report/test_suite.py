@@ -15,7 +15,7 @@ from loadgen.report.suite import headline, to_html, to_junit, to_markdown, told
 from loadgen.store.run_folder import RunFolder
 from loadgen.store.runs import FoundRun, find_runs
 from loadgen.store.verification import find_verification
-from loadgen.suite import SuiteRow, judged
+from loadgen.suite import RecordedRow, SuiteRow, judged
 from loadgen.verify import Verified
 from tests.report.sample import Sample, make
 
@@ -90,6 +90,23 @@ def test_every_form_has_every_run(lines: list[RowTold]) -> None:
     assert headline(lines) == "4 runs: 1 identical, 1 diverged, 2 undetermined."
     assert 'href="two/report.html"' in page
     assert "&lt;its&gt; tape is &amp; damaged" in page
+
+
+def test_a_reason_of_many_lines_is_shortened(rows: list[SuiteRow]) -> None:
+    """A table of runs shows the first and the last line of a traceback, not its lines run together."""
+    problem = Reason("server", "it crashed: exit code 1\n  Traceback\n    File x\n  KeyError: 'KEY'")
+    lost = told(SuiteRow(rows[0].run, problem=problem), Masker(parse(())))
+    assert "it crashed: exit code 1 … KeyError: 'KEY'\n" in show_suite.suite([lost])
+    shown = show_suite.recorded([RecordedRow("shop", problem=problem)])
+    assert "it crashed: exit code 1 … KeyError: 'KEY'" in shown
+
+
+def test_names_of_runs_can_be_copied(tmp_path: Path) -> None:
+    """The name of a run is on one line, however much else there is."""
+    name = "20261127-042629-gateway-of-a-run-with-a-long-name"
+    make(tmp_path / name, Sample())
+    found = [(one, 1 << 20, find_verification(one.path)) for one in find_runs([tmp_path])]
+    assert name in show_suite.runs(found)
 
 
 def test_the_list_of_runs(tmp_path: Path) -> None:

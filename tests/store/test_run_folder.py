@@ -110,8 +110,10 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, wanted: str) ->
 def test_runs_that_is_a_file_is_refused(here: Path) -> None:
     """A file called ``runs`` is no place for runs."""
     (here / "runs").write_text("x")
-    with pytest.raises(UsageError, match="cannot create the run folder"):
+    with pytest.raises(UsageError, match="cannot create the run folder") as caught:
         RunFolder.create(None, "r")
+    assert str(here / "runs") in caught.value.message
+    assert "Errno" not in caught.value.message
 
 
 # ---- latest ----------------------------------------------------------------------------------------------
@@ -156,6 +158,15 @@ def test_no_run_folder_is_a_usage_error(tmp_path: Path, what: str) -> None:
     with pytest.raises(UsageError, match="is not a run folder") as caught:
         RunFolder.open(path)
     assert caught.value.advice == "Record one: loadgen record"
+
+
+def test_a_name_without_its_folder_is_advised(here: Path) -> None:
+    """Who copies the name of a run out of a result learns where it is."""
+    (here / "runs" / "a").mkdir(parents=True)
+    (here / "runs" / "a" / "run.json").touch()
+    with pytest.raises(UsageError, match="is not a run folder") as caught:
+        RunFolder.open((here / "a").relative_to(here))
+    assert caught.value.advice == "Give runs/a"
 
 
 def test_no_run_yet_is_a_usage_error(here: Path) -> None:

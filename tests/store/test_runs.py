@@ -9,9 +9,9 @@ import pytest
 from loadgen.core.spec import Label, Load, RunSpec
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.store.files import exchange
-from loadgen.store.manifest import Manifest
+from loadgen.store.manifest import Manifest, State
 from loadgen.store.run_folder import RunFolder
-from loadgen.store.runs import find_runs, size
+from loadgen.store.runs import find_runs, incomplete_since, read_run, size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,40 @@ def test_damaged_and_foreign_folders_are_listed(tmp_path: Path) -> None:
     assert found.pop("good").problem is None
     assert all(one.manifest is None and one.problem is not None for one in found.values())
     assert isinstance(found["foreign"].problem, RecordingFault)
+
+
+def test_a_named_folder_without_a_run_is_listed(tmp_path: Path) -> None:
+    """Beside folders with runs it has a row with the reason: a suite cannot become identical by losing it."""
+    make(tmp_path / "one" / "runs" / "a")
+    (tmp_path / "two" / "deep").mkdir(parents=True)
+    one, two = find_runs([tmp_path / "one", tmp_path / "two"])
+    assert one.problem is None
+    assert two.label == "two"
+    assert two.problem is not None
+    assert f"there is no run in {tmp_path / 'two'}" in two.problem.message
+
+
+def test_an_incomplete_run_after_the_latest_is_found(tmp_path: Path) -> None:
+    """The latest run is the last complete one: whoever verifies it learns that a later recording failed."""
+
+    def made(name: str, minute: int, state: State) -> Path:
+        path = make(tmp_path / name)
+        manifest = read_run(path, "").manifest
+        assert manifest is not None
+        manifest.created = f"2026-01-01T00:{minute:02}:00+00:00"
+        manifest.result.state = state
+        RunFolder(path).save(manifest)
+        return path
+
+    latest = made("a", 2, State.COMPLETE)
+    made("earlier", 1, State.FAILED)
+    made("later", 3, State.COMPLETE)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text("{")
+    assert incomplete_since(latest) is None
+    made("z", 4, State.FAILED)
+    last = made("b", 5, State.RECORDING)
+    assert incomplete_since(latest) == last
 
 
 def test_names_are_labels_and_labels_are_unique(tmp_path: Path) -> None:

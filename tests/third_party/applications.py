@@ -421,8 +421,7 @@ APPLICATIONS = (
         "a content management system on Django",
         "Torchbox",
         "`mysite.wsgi:application` of `wagtail start`; Django's ORM on SQLite",
-        "the site read; editors log in, add and publish pages, list them (not the search and the site "
-        "history, which iterate over sets of classes)",
+        "the site read and searched; editors log in, read its history, add and publish pages, list them",
         ("--cwd", "{here}/site", "mysite.wsgi:application"),
         "wagtail_scenario.py",
         1,
@@ -448,6 +447,16 @@ APPLICATIONS = (
             "spirit startproject mysite && cp recorded.py mysite/",
             f"cd mysite && python manage.py spiritinstall -v 0 && {SUPERUSER}",
         ),
+    ),
+    Application(
+        "oidc-provider-mock",
+        "logins with OpenID Connect",
+        "Thomas Scholtes",
+        "`oidc-provider-mock`, uvicorn in front of Flask; RSA keys of `cryptography`, in memory",
+        "keys, clients, users, codes, signed tokens, and a code that is used twice",
+        ("--", "oidc-provider-mock"),
+        "oidc_scenario.py",
+        1,
     ),
     Application(
         "pandas matplotlib",

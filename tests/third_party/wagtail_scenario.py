@@ -1,4 +1,4 @@
-"""A site and its editors: pages read; log-in, pages added, published and listed."""
+"""A site and its editors: pages read and searched; log-in, history, pages added, published and listed."""
 
 import re
 
@@ -20,6 +20,8 @@ async def edit(user: User) -> None:
     given = {**form, "csrfmiddlewaretoken": await token("/admin/login/")}
     assert (await user.http.post("/admin/login/", data=given)).status_code == 302
     await user.http.get("/admin/")
+    for searched in ("/search/?query=of", "/admin/pages/search/?q=of", "/admin/reports/site-history/"):
+        assert (await user.http.get(searched)).status_code == 200
     new = "/admin/pages/add/home/homepage/3/"
     slug = f"page-{user.id}-{user.rng.randrange(10**9)}"
     given = {"title": f"of {user.id}", "slug": slug, "action-publish": "1"}

@@ -195,3 +195,18 @@ def test_lifespan(serve: Serve) -> None:
     assert answered(serve(Application("unsupported")), asked("/echo"))[0] == "299 Unknown"
     with pytest.raises(RuntimeError, match="start-up of the application failed: no database"):
         OnLoop(Application("failed"))
+
+
+def test_the_loop_is_pythons_own(serve: Callable[[Application], OnLoop]) -> None:
+    """A policy of the application, such as uvloop's, does not choose the loop: that would be off the tape."""
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> Any:
+            raise AssertionError("off the tape")
+
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(Policy())
+    try:
+        serve(Application())
+    finally:
+        asyncio.set_event_loop_policy(before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +15,10 @@ from loadgen import protocol
 from loadgen.core.departure import Departure
 from loadgen.testing.system import FakeSystem
 from loadgen.traced import liveness, settings
-from loadgen.traced.boundary import ENTER, Boundary
+from loadgen.traced.boundary import Boundary, _Numbers
 from loadgen.traced.gaps.collector import collect_at_fixed_points
 from loadgen.traced.settings import FIRST_THREAD
-from loadgen.traced.tape import FINISH, Diverged
+from loadgen.traced.tape import ENTER, FINISH, Diverged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,7 +98,7 @@ def test_a_request_is_one_logical_thread_between_two_checkpoints() -> None:
     assert json.loads(answer.headers[protocol.OWN_HEADER]) == [["date", "mine"]]
     assert system.threads == [FIRST_THREAD + 7]
     assert [one[:2] for one in system.checkpoints] == [(ENTER, 7), (FINISH, 7)]
-    assert made.order == [7, -7]
+    assert list(made.order) == [7, -7]
 
 
 @pytest.mark.parametrize("seq", ["", "x", "²", "1"])
@@ -124,7 +126,7 @@ def test_an_error_of_the_application_is_for_the_live_server(path: str) -> None:
     made, _ = boundary()
     with pytest.raises(KeyError, match="mine"):
         Answer(made, path, "1")
-    assert made.order == [1, -1]
+    assert list(made.order) == [1, -1]
     assert made.diverged == {}
 
 
@@ -181,7 +183,7 @@ def test_another_live_request_is_reported_as_that() -> None:
     told = Departure.from_json(json.loads(Answer(made, "/a", "1").body))
     assert told.code == protocol.NOT_THE_RECORDED_REQUEST
     assert "path '/a', recorded '/other'" in told.why
-    assert made.order == []
+    assert list(made.order) == []
 
 
 def asking(wrapper: Any = None) -> dict[str, Any]:
@@ -250,7 +252,7 @@ def test_a_file_is_handed_to_the_live_server_as_its_own(tmp_path: Path, *, numbe
     with sent.file as file:
         assert file.read() == b"0123456789" * 2
         assert hasattr(file, "name") == numbered
-    assert made.order == [1, -1]
+    assert list(made.order) == [1, -1]
 
 
 def test_a_file_without_a_place_is_sent_in_pieces() -> None:
@@ -305,6 +307,52 @@ def test_what_clients_gave_up_holds_up_no_server() -> None:
     asking.join(10)
     assert len(failures) == 1
     assert Answer(made, "/a", "2").status.startswith("409")
-    assert made.order == [1]
+    assert list(made.order) == [1]
     goes_on.set()
     assert ended.wait(10)
+
+
+def test_an_order_of_many_steps() -> None:
+    """It is told in pieces, and is one list."""
+    made = boundary()[0]
+    for steps in ([], [1], [*range(1, 25_001)]):
+        made.order = array("q", steps)
+        (body,) = made({"PATH_INFO": protocol.CONTROL + protocol.ORDER}, lambda *_: None)
+        assert json.loads(body) == steps
+
+
+def test_numbers_nearly_in_order_take_no_room() -> None:
+    """Only those that are ahead of a missing one are kept."""
+    numbers = _Numbers()
+    for number in (2, 1, 3, 5, 6):
+        assert number not in numbers
+        numbers.add(number)
+    assert [number in numbers for number in range(1, 8)] == [True, True, True, False, True, True, False]
+    numbers.add(4)
+    assert (numbers._all_below, numbers._above) == (7, set())
+
+
+def test_threads_that_add_numbers_lose_none() -> None:
+    """Wherever the interpreter switches between them, a number counts as used only if it was."""
+
+    class Slow(set[int]):
+        def discard(self, number: object) -> None:
+            time.sleep(0.0001)
+            super().discard(number)
+
+    numbers, found = _Numbers(), list[int]()
+    numbers._above = Slow()
+
+    def add(first: int) -> None:
+        for number in range(first, 201, 4):
+            if number in numbers:
+                found.append(number)
+            numbers.add(number)
+
+    threads = [threading.Thread(target=add, args=(first,)) for first in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == []
+    assert (numbers._all_below, numbers._above) == (201, set())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.traced.described import HANDLE, SHORT, STATEMENT, Describer, same, shown
+from loadgen.traced.described import HANDLE, SHORT, STATEMENT, Describer, in_another_order, same, shown
 
 
 class Cursor:
@@ -125,3 +125,12 @@ def test_kinds_of_the_interpreter() -> None:
     assert "ValueError" in shown(described(print, ValueError("0x7f")))
     assert described(print, ValueError("a")) == described(print, ValueError("b"))
     assert described(print, types.SimpleNamespace(a=1)) == described(print, types.SimpleNamespace(a=2))
+
+
+def test_the_same_parts_in_another_order() -> None:
+    """Two statements that only order their parts differently: the difference says where that comes from."""
+    statement = 'execute("SELECT x FROM t WHERE id IN ({})")'
+    assert "order of their addresses" in in_another_order(
+        statement.format("1, 12"), statement.format("12, 1")
+    )
+    assert in_another_order(statement.format("1, 12"), statement.format("1, 21")) == ""

@@ -1,58 +1,144 @@
-"""What enters the boundary: the live server's request, read whole and never more than that."""
+"""What enters the boundary: the live server's request, and its body as the server gives it."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loadgen.traced.boundary import Request, _RequestThread
+from loadgen.traced.input import read_again
+from loadgen.traced.tape import Diverged
+from loadgen.traced.wsgi import dechunked
 
-BODY = b"abcdef"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-class Stream(io.BytesIO):
-    """A connection: whoever reads it without a limit waits for ever."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        assert size is not None
-        assert size >= 0, "this read waits until the client closes the connection"
-        return super().read(size)
+BODY = b"abc\nef\ngh"
 
 
-def entering(**environ: Any) -> tuple[Request, dict[str, Any]]:
-    """Return a request as it is when it enters, and what the live server said of itself and the client."""
-    boundary: Any = SimpleNamespace(system=SimpleNamespace(disable_for=lambda call, **_: call), _served={})
-    live = {"wsgi.url_scheme": "http", "HTTP_X_LOADGEN_SEQ": "7", "wsgi.input": Stream(BODY), **environ}
+class Boundary:
+    """The boundary's share in a request: what is read on the tape."""
+
+    def __init__(self) -> None:
+        self.system = SimpleNamespace(disable_for=lambda call, **_: call)
+        self._served: dict[int, tuple[tuple[str, Any], ...]] = {}
+        self._inputs: dict[int, Any] = {}
+        self.reads: list[tuple[str, int]] = []
+
+    def reading(self, seq: int) -> Callable[[str, int], bytes]:
+        def read(method: str, size: int) -> bytes:
+            self.reads.append((method, size))
+            content: bytes = getattr(self._inputs[seq], method)(size)
+            return content
+
+        return read
+
+
+def entering(**environ: Any) -> tuple[Request, dict[str, Any], Any]:
+    """Return a request as it is when it enters, what the live server said of itself, and the boundary."""
+    boundary: Any = Boundary()
+    connection = io.BufferedReader(io.BytesIO(BODY))
+    live = {"wsgi.url_scheme": "http", "HTTP_X_LOADGEN_SEQ": "7", "wsgi.input": connection, **environ}
     request = Request(boundary, 7, live)
-    return request, dict(boundary._served[7])
+    return request, dict(boundary._served[7]), boundary
 
 
 @pytest.mark.parametrize(
-    ("length", "body"),
-    [(None, b""), ("", b""), ("0", b""), ("3", b"abc"), ("6", BODY), ("-1", b""), ("abc", b""), ("²", b"")],
-)
-def test_a_body_is_as_long_as_it_says(length: str | None, body: bytes) -> None:
-    """A length that is none means that there is no body: nobody waits for one."""
-    request, _ = entering(**({} if length is None else {"CONTENT_LENGTH": length}))
-    assert request.environ["wsgi.input"].read() == body
+    ("length", "read"),
+    [
+        (None, b""), ("", b""), ("0", b""), ("3", b"abc"), ("6", b"abc\nef"), ("-1", b""), ("abc", b""),
+        ("²", b""), ("+3", b""), ("3, 3", b""), ("9" * 20, b""),
+    ],
+)  # fmt: skip
+def test_a_body_with_a_valid_length_is_read_before(length: str | None, read: bytes) -> None:
+    """What is not a length says nothing: only the application knows how much it wants to read."""
+    environ = {} if length is None else {"CONTENT_LENGTH": length}
+    request, _, boundary = entering(**environ)
+    assert request.body_digest == hashlib.sha256(read).digest()
+    assert boundary._inputs[7].read() == BODY[len(read) :]
 
 
-@pytest.mark.parametrize("length", [{}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "6"}])
-def test_a_body_that_ends_by_itself(length: dict[str, str]) -> None:
-    """A chunked body has no length: the server says where it ends."""
+READS: dict[str, Callable[[Any], Any]] = {
+    "all": lambda stream: stream.read(),
+    "none": lambda stream: stream.read(None),
+    "some": lambda stream: [stream.read(2), stream.read(3), stream.read(0), stream.read(9)],
+    "one": lambda stream: [stream.read1(2), stream.read1(50)[:1]],
+    "line": lambda stream: [stream.readline(), stream.readline(1), stream.readline(), stream.readline()],
+    "lines": lambda stream: stream.readlines(),
+    "iterated": list,
+    "into": lambda stream: [stream.readinto(into := bytearray(5)), bytes(into)],
+    "text": lambda stream: io.TextIOWrapper(stream).read(),
+    "kind": lambda stream: [stream.readable(), stream.writable(), isinstance(stream, io.IOBase)],
+}
+
+
+@pytest.mark.parametrize("length", ["+3", "3", "4", "5", "0"])
+@pytest.mark.parametrize("how", READS)
+def test_the_application_reads_as_from_the_connection(how: str, length: str) -> None:
+    """Whatever it reads, and wherever the body ends: it gets what the server itself would have given it."""
+    request, _, _ = entering(CONTENT_LENGTH=length)
+    plain = io.BufferedReader(io.BytesIO(BODY))
+    assert READS[how](request.environ["wsgi.input"]) == READS[how](plain)
+
+
+def test_a_body_that_ends_by_itself_is_read_before() -> None:
+    """The server says so, and needs no length."""
     stream = io.BytesIO(BODY)
-    request, _ = entering(**{"wsgi.input": stream, "wsgi.input_terminated": True, **length})
+    request, _, boundary = entering(**{"wsgi.input": stream, "wsgi.input_terminated": True})
     assert request.environ["wsgi.input"].read() == BODY
+    assert (boundary.reads, boundary._inputs) == ([], {})
+
+
+def test_a_chunked_body_is_read_by_the_application() -> None:
+    """It may be invalid in its middle: the error is that of the read that finds it."""
+
+    class Chunked:
+        def read(self, size: int) -> bytes:
+            if size < 0:
+                raise OSError("no chunk")
+            return BODY[:size]
+
+    live = {"wsgi.input": Chunked(), "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    request, _, boundary = entering(**live)
+    stream = request.environ["wsgi.input"]
+    assert stream.read(2) == b"ab"
+    with pytest.raises(OSError, match="no chunk"):
+        stream.read()
+    assert boundary.reads == [("read", 2), ("read", -1)]
+    assert not hasattr(stream, "readinto")
+
+
+def test_a_replay_reads_what_the_live_request_has() -> None:
+    """What the tape gives is compared with the live request, which is read as far as the recorded one was."""
+    live = io.BytesIO(b"abcXYZ")
+    read = read_again(Boundary().system, lambda _method, size: BODY[:size], live)
+    assert read("readline", 3) == b"abc"
+    with pytest.raises(Diverged, match="not the recorded body"):
+        read("read", 3)
+
+
+def test_chunks() -> None:
+    """The standard library's server gets bodies that end, and refuses those that are not well-formed."""
+    body = b"5;a=b\r\nhello\r\n1\n!\n0\r\nX: 1\r\n\r\nnext"
+    stream = io.BytesIO(body)
+    assert dechunked(stream) == b"hello!"
+    assert stream.read() == b"next"
+    for broken in (b"", b"5\r\nhel", b"x\r\n", b"+1\r\na\r\n0\r\n\r\n", b"2\r\nabc\r\n0\r\n\r\n", b"1_0\r\n"):
+        with pytest.raises(ValueError, match="a chunk has"):
+            dechunked(io.BytesIO(broken))
 
 
 def test_what_is_of_the_live_server_is_kept_apart() -> None:
     """Addresses and ports, texts and numbers, come from the tape; everything else is the client's request."""
-    request, served = entering(REMOTE_ADDR="127.0.0.1", REMOTE_PORT=49152, SERVER_PORT="80", PATH_INFO="/a")
+    request, served, _ = entering(
+        REMOTE_ADDR="127.0.0.1", REMOTE_PORT=49152, SERVER_PORT="80", PATH_INFO="/a"
+    )
     addresses = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": 49152, "SERVER_PORT": "80"}
     assert served == {**addresses, "wsgi.url_scheme": "http"}
     assert request.asked == {"PATH_INFO": "/a"}

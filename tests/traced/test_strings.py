@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.traced.strings import ROOM, Strings
+from loadgen.traced.strings import LONGEST, REMEMBERED, ROOM, Strings
 
 SCRIPT = """
 import json, sys
@@ -63,3 +63,16 @@ def test_what_is_written_is_equal_and_not_shared() -> None:
     assert strings.written(late) is not late
     assert strings.written("SELECT 1".lower()) is once
     assert strings.once("another") == "another"
+
+
+def test_a_string_that_comes_again_is_stored_once() -> None:
+    """The engine's reader keeps each string that was written in full, so a replay would grow with them."""
+    strings = Strings()
+    texts = ["GET", "/api/stats", "x" * LONGEST]
+    given = [tuple(text.encode().decode() for text in texts) for _ in range(3)]
+    first, second, third = (strings.written(one) for one in given)
+    assert first == second == third == tuple(texts)
+    assert [a is b for a, b in zip(second, third, strict=True)] == [True, True, False]
+    for number in range(2 * REMEMBERED):  # others that never come again need no room
+        strings.written(f"another {number}")
+    assert len(strings._came) <= REMEMBERED

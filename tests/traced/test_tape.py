@@ -114,6 +114,49 @@ def test_patience(*, stock: bool) -> None:
         assert tape.seen == [(1, "first"), (2, "second"), (3, "third")]
 
 
+def test_a_thread_that_is_over_leaves_nothing() -> None:
+    """A replay of a million requests has a million threads."""
+    tape = Tape(tape_of((1, "first"), (2, "second")))
+    for thread in (1, 2):
+        tape.be(thread)
+        assert not tape.bindings.at_sync()  # the engine, too, looks at items before it reads them
+        tape.bindings.read()
+        tape.bindings.ended(thread)
+    turns = tape.turns
+    assert (tape.bindings._buffers, turns._depth, turns._waiting, turns._finishing) == ({}, {}, {}, set())
+
+
+def test_a_waiting_thread_keeps_nothing_of_another_ones_items() -> None:
+    """What an item refers to dies with its reader's last reference, on the reader's thread.
+
+    An error that is raised refers to all variables on its way, whose finalizers are on the tape.
+    """
+    freed: list[int] = []
+
+    class FreedError(Exception):
+        def __del__(self) -> None:
+            freed.append(threading.get_ident())
+
+    tape = Tape([*switch(1), "first", FreedError, *switch(2), "last"])
+    waits = tape.reads(2, 1)
+    while 2 not in tape.turns.state()["waiting"]:  # it has seen the head of the tape
+        time.sleep(0.001)
+
+    def read_both() -> None:
+        assert tape.bindings.read() == "first"
+        again = tape.reads(3, 1)  # sees the next head
+        while 3 not in tape.turns.state()["waiting"]:
+            time.sleep(0.001)
+        tape.bindings.read()
+        tape.seen.append((1, tuple(freed)))
+        del again
+
+    reader = tape.start(1, read_both)
+    reader.join(5)
+    waits.join(5)
+    assert tape.seen[0] == (1, (reader.ident,))
+
+
 @pytest.mark.parametrize("stock", [False, True])
 def test_binding_deleted_behind_the_item_that_uses_it(*, stock: bool) -> None:
     """An item is resolved before the tape moves on: what stands behind it may delete its binding.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadgen.traced import turn as module
-from loadgen.traced.turn import Turn, at_rest
+from loadgen.traced.turn import OwnerState, Turn, look
 
 
 @pytest.fixture
@@ -115,11 +115,48 @@ def test_what_computes_for_too_long_loses_its_turn(
     assert "A replay may differ here" in "".join(said)
 
 
+def test_a_look_keeps_nothing_of_the_owner_alive(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a function of the owner frees at its end is freed there, though another thread looks then."""
+    freed: list[int] = []
+    has_it, looks, returned = threading.Event(), threading.Event(), threading.Event()
+
+    class Held:
+        def __del__(self) -> None:
+            freed.append(threading.get_ident())
+
+    def function() -> None:
+        held = Held()
+        has_it.set()
+        assert looks.wait(10), held
+
+    def owner() -> None:
+        turn.enter()
+        function()
+        freed.append(0)
+        returned.set()
+        turn.leave()
+
+    def other() -> None:
+        def computed() -> float:
+            looks.set()
+            returned.wait(10)
+            return 0.0
+
+        has_it.wait()
+        monkeypatch.setattr(time, "process_time", computed)
+        turn.enter()
+        turn.leave()
+
+    run(owner, other)
+    assert len(freed) == 2
+    assert freed[1] == 0
+
+
 @pytest.mark.slow
 def test_an_owner_may_go_on_just_when_it_loses_its_turn(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The turn is given back once, by whoever has it: many threads that stall at random never raise."""
     monkeypatch.setattr(module, "STALLED", 0.001)
-    turn._at_rest = lambda: True
+    turn._look = lambda held: OwnerState(held, 0, 0, at_rest=True)
     failed: list[RuntimeError] = []
 
     def work() -> None:
@@ -148,7 +185,7 @@ def test_a_thread_that_runs_is_no_rest() -> None:
     thread = threading.Thread(target=compute)
     thread.start()
     try:
-        assert not all(at_rest() for _ in range(20))
+        assert not all(look((1, 0)).at_rest for _ in range(20))
     finally:
         stop.set()
         thread.join()

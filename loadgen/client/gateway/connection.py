@@ -22,6 +22,7 @@ from loadgen.core.http1 import HEAD_LIMIT, Malformed, Refused, check_beginning, 
 if TYPE_CHECKING:
     import socket
 
+    from loadgen.client.gateway.sockets import Readiness
     from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.http1 import Body, RequestHead
 
@@ -35,6 +36,7 @@ class Owner(Protocol):
     """The interface of the gateway for a connection; see :class:`loadgen.client.gateway.listener.Gateway`."""
 
     server: tuple[str, int]
+    readiness: Readiness
 
     def closing(self, one: ClientConnection) -> None:
         """Note that the connection is about to end: its lane is free."""
@@ -67,10 +69,10 @@ class Owner(Protocol):
 class ServerConnection:
     """The connection to the server behind a client's."""
 
-    def __init__(self, connection: socket.socket, client: ClientConnection) -> None:
+    def __init__(self, connection: socket.SocketType, client: ClientConnection, readiness: Readiness) -> None:
         self._client = client
         self.ended = False
-        self.stream = Stream(connection, self)
+        self.stream = Stream(connection, self, readiness)
 
     def data_received(self, data: bytes) -> None:
         """Pass on a piece of an answer."""
@@ -104,10 +106,10 @@ class ServerConnection:
 class ClientConnection:
     """A client's connection: one request after the other, each with its answer."""
 
-    def __init__(self, connection: socket.socket, owner: Owner) -> None:
+    def __init__(self, connection: socket.SocketType, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self.stream = Stream(connection, self)
+        self.stream = Stream(connection, self, owner.readiness)
         self.lane: int | None = None
         """The number of its lane, once it has sent a request."""
         self.exchange: Exchange | None = None
@@ -221,9 +223,11 @@ class ClientConnection:
         else:
             # A numbered request is sent at once, in the order of the numbers, so connect first.
             try:
-                self._connecting = Connecting(self._owner.server, self._connected)
+                self._connecting = Connecting(self._owner.server, self._connected, self._owner.readiness)
             except OSError as error:
                 self._connected(None, error)
+            else:
+                self._connecting.begin()
 
     def _read_head(self) -> bool:
         received = self._received
@@ -257,10 +261,10 @@ class ClientConnection:
             self._received = self._received[taken:]
         return self._body.ended
 
-    def _connected(self, connection: socket.socket | None, error: OSError | None) -> None:
+    def _connected(self, connection: socket.SocketType | None, error: OSError | None) -> None:
         self._connecting = None
         if connection is not None:
-            self._server = ServerConnection(connection, self)
+            self._server = ServerConnection(connection, self, self._owner.readiness)
             self._send(self._server)
         elif self._issue() is not None:
             self._fail("ConnectError", HTTPStatus.BAD_GATEWAY, f"the server could not be reached: {error}")

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from loadgen.client.gateway.admission import Admission
 from loadgen.client.gateway.connection import ClientConnection
-from loadgen.client.gateway.sockets import Listener
+from loadgen.client.gateway.sockets import Listener, Readiness
 from loadgen.client.gateway.users import UserBy, Users
+from loadgen.core.address import reached_at
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Gateway:
         assert there.hostname is not None
         assert there.port is not None
         self.server = (there.hostname, there.port)
+        self.readiness: Readiness
         self._journal = journal
         self._timeout = timeout
         self._users = Users(by)
@@ -72,9 +74,11 @@ class Gateway:
             UsageError: it cannot listen on the address.
         """
         loop = asyncio.get_running_loop()
+        self.readiness = Readiness()
         try:
-            listener = Listener(host, port, self._accept)
+            listener = Listener(host, port, self._accept, self.readiness)
         except (OSError, OverflowError, UnicodeError) as error:
+            self.readiness.close()
             raise UsageError(
                 f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
                 advice="Give another address: --listen HOST:PORT. Port 0 means any free port.",
@@ -84,7 +88,7 @@ class Gateway:
             self._admission.add(f"[{name}]:{number}" if ":" in name else f"{name}:{number}")
         watching = loop.create_task(self._watch_silence())
         try:
-            yield f"http://{_reached_at(host)}:{number}"
+            yield f"http://{reached_at(host)}:{number}"
         finally:
             listener.close()
             watching.cancel()
@@ -92,6 +96,7 @@ class Gateway:
                 one.stop()
             for one in tuple(self._connections):
                 one.stream.abort()
+            self.readiness.close()
 
     @property
     def stopping(self) -> bool:
@@ -132,7 +137,7 @@ class Gateway:
 
     # ---- interface for connections -------------------------------------------------------------------------
 
-    def _accept(self, connection: socket.socket) -> None:
+    def _accept(self, connection: socket.SocketType) -> None:
         self._connections.add(ClientConnection(connection, self))
 
     def closing(self, one: ClientConnection) -> None:
@@ -187,12 +192,3 @@ class Gateway:
     def left(self, when: str) -> None:
         """Count a client that disconnected early."""
         self.departures[when] += 1
-
-
-def _reached_at(host: str) -> str:
-    """Return the host under which a client on this machine reaches a listener on *host*."""
-    if host in {"0.0.0.0", ""}:  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    if host == "::":
-        return "[::1]"
-    return f"[{host}]" if ":" in host else host

@@ -1,13 +1,16 @@
-"""Non-blocking sockets with callbacks, based only on the event loop's readiness notifications.
+"""Non-blocking sockets with callbacks, based only on the kernel's readiness notifications.
 
 A connection costs no task and no future. Most servers close connections after each answer, so a request pays
-for two of them. With asyncio's own transports, they cost more than all the rest of a request.
+for two of them. With asyncio's own transports, they cost more than all the rest of a request; even its
+readers and writers take a handle and several look-ups each. So all sockets are in one epoll of their own, and
+are those of C, without the classes around them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import struct
 from errno import EINPROGRESS, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM
@@ -27,6 +30,49 @@ PAUSE = 0.2
 _EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 _BREAK = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing resets the connection instead of ending it in an orderly way."""
+
+
+class _Ready(Protocol):
+    """A socket that waits for readiness."""
+
+    def ready(self, events: int) -> None:
+        """Handle the *events* of epoll."""
+
+
+class Readiness:
+    """Calls the sockets that are ready, on the running event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        self._waiting: dict[int, _Ready] = {}
+        self._loop.add_reader(self._epoll.fileno(), self._call)
+
+    def wait(self, number: int, one: _Ready, events: int) -> None:
+        """Call *one* whenever its socket, the descriptor *number*, is ready for one of *events*; 0: never."""
+        if number not in self._waiting:
+            if events:
+                self._epoll.register(number, events)
+                self._waiting[number] = one
+        elif events:
+            self._epoll.modify(number, events)
+        else:  # with no events, it would still be called for the end of the connection, again and again
+            del self._waiting[number]
+            self._epoll.unregister(number)
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _call(self) -> None:
+        # A callback may close another socket, whose number may be that of a new one then.
+        found = [(self._waiting[number], events) for number, events in self._epoll.poll(0)]
+        for one, events in found:
+            one.ready(events)
+
+
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
 class Receiver(Protocol):
@@ -51,8 +97,9 @@ class Receiver(Protocol):
 class Stream:
     """A connected socket; its data goes to *receiver*."""
 
-    def __init__(self, connection: socket.socket, receiver: Receiver) -> None:
+    def __init__(self, connection: socket.SocketType, receiver: Receiver, readiness: Readiness) -> None:
         self._loop = asyncio.get_running_loop()
+        self._readiness = readiness
         self._socket = connection
         self._number = connection.fileno()
         self._receiver = receiver
@@ -64,7 +111,18 @@ class Stream:
         self._closes = False
         """Whether to close after the unsent bytes."""
         self._closed = False
-        self._loop.add_reader(self._number, self._receive)
+        readiness.wait(self._number, self, _READ)
+
+    def ready(self, events: int) -> None:
+        """Handle the *events* of epoll: the end of the connection is one for both."""
+        if self._reads and events & ~_WRITE:
+            self._receive()
+        if self._unsent and events & ~_READ:
+            self._flush()
+
+    def _wait(self) -> None:
+        reads = _READ if self._reads else 0
+        self._readiness.wait(self._number, self, reads | _WRITE if self._unsent else reads)
 
     def write(self, data: bytes) -> None:
         """Send *data*, as much as possible at once."""
@@ -80,9 +138,10 @@ class Stream:
                 return
             if sent == len(data):
                 return
-            data = data[sent:]
-            self._loop.add_writer(self._number, self._flush)
-        self._unsent += data
+            self._unsent += data[sent:]
+            self._wait()
+        else:
+            self._unsent += data
         if len(self._unsent) > HIGH and not self._is_held_up:
             self._is_held_up = True
             self._receiver.pause_writing()
@@ -97,8 +156,9 @@ class Stream:
         """Close it when everything is sent."""
         if not self._closes and not self._closed:
             self._closes = True
-            self.pause_reading()
-            if not self._unsent:
+            if self._unsent:
+                self.pause_reading()
+            else:
                 self._shut(None)
 
     def abort(self) -> None:
@@ -115,13 +175,13 @@ class Stream:
         """Stop reading."""
         if self._reads:
             self._reads = False
-            self._loop.remove_reader(self._number)
+            self._wait()
 
     def resume_reading(self) -> None:
         """Read again."""
         if not (self._reads or self._closes or self._closed):
             self._reads = True
-            self._loop.add_reader(self._number, self._receive)
+            self._wait()
 
     def _receive(self) -> None:
         try:
@@ -151,7 +211,7 @@ class Stream:
             self._is_held_up = False
             self._receiver.resume_writing()
         if not self._unsent and not self._closed:
-            self._loop.remove_writer(self._number)
+            self._wait()
             if self._closes:
                 self._shut(None)
             elif self._ends:
@@ -167,11 +227,9 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        if self._reads:
-            self._loop.remove_reader(self._number)
-        if self._unsent:
-            self._loop.remove_writer(self._number)
-            self._unsent.clear()
+        self._reads = False
+        self._unsent.clear()
+        self._wait()
         self._socket.close()
         self._receiver.connection_lost(error)
 
@@ -180,31 +238,46 @@ class Connecting:
     """A pending connection: *done* gets the socket, or the error."""
 
     def __init__(
-        self, address: tuple[str, int], done: Callable[[socket.socket | None, OSError | None], None]
+        self,
+        address: tuple[str, int],
+        done: Callable[[socket.SocketType | None, OSError | None], None],
+        readiness: Readiness,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._readiness = readiness
         self._done = done
         self._waits = False
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = self._socket.connect_ex(address)
-        if number == EINPROGRESS:
+        self._number = self._socket.connect_ex(address)
+
+    def begin(self) -> None:
+        """Wait for it, if it is not there already, as on this machine it usually is."""
+        if self._number == EINPROGRESS and not self._is_connected():
             self._waits = True
-            self._loop.add_writer(self._socket.fileno(), self._ready)
+            self._readiness.wait(self._socket.fileno(), self, _WRITE)
         else:
-            self._loop.call_soon(self._end, number)
+            self._end(0 if self._number == EINPROGRESS else self._number)
 
     def cancel(self) -> None:
         """Cancel it: *done* is not called."""
         self._done = _nobody
         if self._waits:
-            self._ready()
+            self.ready(0)
 
-    def _ready(self) -> None:
+    def ready(self, events: int) -> None:
+        """Handle its end, whatever the *events* of epoll are."""
+        del events
         self._waits = False
-        self._loop.remove_writer(self._socket.fileno())
+        self._readiness.wait(self._socket.fileno(), self, 0)
         self._end(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def _is_connected(self) -> bool:
+        try:
+            self._socket.getpeername()
+        except OSError:
+            return False
+        return True
 
     def _end(self, number: int) -> None:
         if number or self._done is _nobody:
@@ -217,7 +290,9 @@ class Connecting:
 class Listener:
     """A listening socket; each connection goes to *accepted*."""
 
-    def __init__(self, host: str, port: int, accepted: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self, host: str, port: int, accepted: Callable[[socket.SocketType], None], readiness: Readiness
+    ) -> None:
         """Listen on the address.
 
         Raises:
@@ -229,36 +304,41 @@ class Listener:
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         self._loop = asyncio.get_running_loop()
         self._accepted = accepted
+        self._readiness = readiness
         self._socket = socket.create_server((address[0], address[1]), family=family, backlog=BACKLOG)
         self._socket.setblocking(False)
+        self._family = family
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # of its connections, too
         self.port: int = self._socket.getsockname()[1]
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+        readiness.wait(self._socket.fileno(), self, _READ)
 
     def close(self) -> None:
         """Stop listening."""
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket.fileno())
+            self._readiness.wait(self._socket.fileno(), self, 0)
             self._socket.close()
 
-    def _accept(self) -> None:
+    def ready(self, events: int) -> None:
+        """Accept every connection that waits."""
+        del events
         for _ in range(BACKLOG):
             try:
-                connection, _address = self._socket.accept()
+                descriptor, _address = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except OSError as error:
                 if error.errno in _EXHAUSTED:  # the next attempt would fail too
-                    self._loop.remove_reader(self._socket.fileno())
+                    self._readiness.wait(self._socket.fileno(), self, 0)
                     self._loop.call_later(PAUSE, self._resume)
                 return  # there is no connection left, or a client has already disconnected
+            connection = socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
             connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted(connection)
             if self._socket.fileno() < 0:
                 return
 
     def _resume(self) -> None:
         if self._socket.fileno() >= 0:
-            self._loop.add_reader(self._socket.fileno(), self._accept)
+            self._readiness.wait(self._socket.fileno(), self, _READ)
 
 
-def _nobody(connection: socket.socket | None, error: OSError | None) -> None:
+def _nobody(connection: socket.SocketType | None, error: OSError | None) -> None:
     """Ignore the connection."""

@@ -25,6 +25,8 @@ CONNECTION = frozenset(
 """Headers that belong to a connection, or follow from the rest of a request; not taken from a file."""
 IMPLIED = frozenset({"connection", "keep-alive", "proxy-connection", protocol.SEQ_HEADER.lower()})
 """Of those, headers that are irrelevant to the request, so that leaving them out needs no note."""
+_CLOSING = frozenset({"connection", "proxy-connection"})
+"""Of those, headers that are relevant if they do not keep the connection."""
 COOKIE = "cookie"
 """The kind of a value that is the cookie of its name."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -48,6 +50,8 @@ class Redirects:
     """The headers if the body is not sent again."""
     referer: bool = False
     """Whether the URL that redirected is sent as ``Referer``."""
+    leaves: bool = True
+    """Whether a redirect to another server is an error, because it would be followed; otherwise it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ def without_connection(
             kept.append((name, value))
             continue
         told = (
-            key in IMPLIED
+            (key in IMPLIED and (key not in _CLOSING or value.strip().lower() == "keep-alive"))
             or (key == "host" and host(value.strip()) == host(authority))
             or (key == "content-length" and value.strip() == str(length))
         )

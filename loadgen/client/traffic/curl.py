@@ -29,6 +29,8 @@ AGENT = "curl/8.5.0"
 """Default User-Agent."""
 REDIRECTS = 50
 """Default limit of redirects."""
+EXPECTS = 1 << 20
+"""Largest body that curl sends at once, without an ``Expect`` before it, in bytes."""
 FORM = "application/x-www-form-urlencoded"
 FOR_BASH = "Commands copied for Windows (cmd, PowerShell) are not understood: copy them for bash."
 _POST_AGAIN = {301: "post301", 302: "post302", 303: "post303"}
@@ -81,6 +83,8 @@ class _Command:
                 self._data(name, value)
             case _ if name in _SINGLE:
                 self.single[name] = value
+            case _ if name in _VERSIONS:
+                self.single["version"] = "" if value == "no" else name
             case _ if value == "no":
                 self.flags.discard(name)
             case _:
@@ -156,10 +160,27 @@ class _Command:
                 f"--cookie {unknown} names a file that no earlier command writes with --cookie-jar: "
                 "write the cookies, name=value"
             )
-        if "http1.0" in self.flags:
-            notes.more["{n} would be HTTP/1.0 (curl's --http1.0), and is sent as HTTP/1.1."] += len(self.urls)
         for url in self.urls:
             yield self._call(url, notes)
+        self._note(notes)
+
+    def _note(self, notes: Notes) -> None:
+        """Note what curl would do with the requests beyond sending them once, as HTTP/1.1, to the server."""
+        option = self.single.get("version", "")
+        if version := _VERSIONS.get(option):
+            notes.more[f"{{n}} would be {version} (curl's --{option}), and is sent as HTTP/1.1."] += len(
+                self.urls
+            )
+        if self.single.get("proxy"):
+            notes.more["{n} would be sent to a proxy (curl's --proxy), in the form for proxies."] += len(
+                self.urls
+            )
+        if self.single.get("retry", "0").strip("0"):
+            notes.more["{n} would be sent again after a failure (curl's --retry): sent once."] += len(
+                self.urls
+            )
+        if "fail-early" in self.flags and len(self.urls) > 1:
+            notes.more["{n} would not be sent after a failure (curl's --fail-early)."] += len(self.urls) - 1
 
     def _call(self, url: str, notes: Notes) -> Found:
         scheme, user, authority, target = self._split(url)
@@ -186,6 +207,8 @@ class _Command:
         if any(name.lower() == "content-length" and value != str(len(body)) for name, value in custom):
             raise _CommandError(f"its Content-Length is not that of its body, {len(body)} bytes")
         method = self._method(posts=bool(kind))
+        if len(body) > EXPECTS and "expect" not in {name.lower() for name, _ in custom} | self.absent:
+            headers = (*headers, ("Expect", "100-continue"))
         sent = without_connection(headers, authority, len(body), notes)
         call = Call(
             method, target, sent, body, redirects=self._redirects(plain, method), jar=self._jar(plain)
@@ -278,8 +301,16 @@ class _Command:
 
 _SINGLE = {
     "request", "user", "user-agent", "referer", "oauth2-bearer", "range", "max-redirs", "request-target",
-    "cookie-jar",
+    "cookie-jar", "proxy", "retry",
 }  # fmt: skip
+_VERSIONS = {
+    "http1.0": "HTTP/1.0",
+    "http1.1": "",
+    "http2": "HTTP/2, or ask for it in an Upgrade header",
+    "http2-prior-knowledge": "HTTP/2",
+    "http3": "HTTP/3",
+}
+"""Options for the version of HTTP, of which the last one counts; no text: the version that is sent."""
 
 
 def parse(file: Path, content: bytes) -> tuple[list[Found], Notes]:

@@ -19,18 +19,19 @@ VALUES = {
     "request": "X", "header": "H", "data": "d", "data-ascii": "", "data-raw": "", "data-binary": "",
     "data-urlencode": "", "json": "", "form": "F", "form-string": "", "cookie": "b", "cookie-jar": "c",
     "user": "u", "user-agent": "A", "referer": "e", "oauth2-bearer": "", "url": "", "range": "r",
-    "max-redirs": "", "request-target": "",
+    "max-redirs": "", "request-target": "", "proxy": "x", "retry": "",
 }  # fmt: skip
-"""Options with a value that affect the request."""
+"""Options with a value that affect the request, or what is said about it."""
 FLAGS = {
     "get": "G", "head": "I", "compressed": "", "location": "L", "location-trusted": "", "globoff": "g",
     "path-as-is": "", "post301": "", "post302": "", "post303": "", "form-escape": "", "http1.0": "0",
-    "junk-session-cookies": "j",
+    "http1.1": "", "http2": "", "http2-prior-knowledge": "", "http3": "", "junk-session-cookies": "j",
+    "fail-early": "",
 }  # fmt: skip
-"""Options without a value that affect the request."""
+"""Options without a value that affect the request, or what is said about it."""
 _VALUES_PASSED_OVER = {
-    "output": "o", "write-out": "w", "max-time": "m", "connect-timeout": "", "proxy": "x", "noproxy": "",
-    "resolve": "", "connect-to": "", "interface": "", "retry": "", "retry-delay": "", "retry-max-time": "",
+    "output": "o", "write-out": "w", "max-time": "m", "connect-timeout": "", "noproxy": "",
+    "resolve": "", "connect-to": "", "interface": "", "retry-delay": "", "retry-max-time": "",
     "cacert": "", "cert": "E", "key": "", "ciphers": "", "dump-header": "D", "stderr": "",
     "limit-rate": "", "proxy-user": "U", "keepalive-time": "", "expect100-timeout": "",
     "speed-limit": "Y", "speed-time": "y", "cert-type": "", "key-type": "", "pass": "", "capath": "",
@@ -38,12 +39,11 @@ _VALUES_PASSED_OVER = {
 }  # fmt: skip
 _FLAGS_PASSED_OVER = {
     "insecure": "k", "silent": "s", "show-error": "S", "verbose": "v", "include": "i", "fail": "f",
-    "fail-with-body": "", "http1.1": "", "http2": "", "http2-prior-knowledge": "",
-    "http3": "", "progress-bar": "#", "no-progress-meter": "", "no-buffer": "N",
+    "fail-with-body": "", "progress-bar": "#", "no-progress-meter": "", "no-buffer": "N",
     "remote-name": "O", "ipv4": "4", "ipv6": "6", "tlsv1": "1", "tlsv1.2": "", "tlsv1.3": "",
     "no-keepalive": "", "tcp-nodelay": "", "disable": "q", "show-headers": "", "remote-header-name": "J",
     "create-dirs": "", "ssl": "", "ssl-reqd": "", "no-alpn": "", "no-sessionid": "", "retry-connrefused": "",
-    "retry-all-errors": "", "basic": "", "fail-early": "", "raw": "", "trace-time": "", "progress-meter": "",
+    "retry-all-errors": "", "basic": "", "raw": "", "trace-time": "", "progress-meter": "",
     "buffer": "", "keepalive": "", "alpn": "", "sessionid": "", "remote-name-all": "", "no-clobber": "",
 }  # fmt: skip
 _WITH_VALUE = VALUES | _VALUES_PASSED_OVER

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from loadgen.client.traffic import carried, curl, har, openapi, postman
 from loadgen.client.traffic.call import Notes
+from loadgen.client.traffic.documents import YAML, looks_like_json, parsed
 from loadgen.client.traffic.hosts import chosen
 from loadgen.client.traffic.kinds import refuse_json, refuse_text
-from loadgen.client.traffic.links import lacks_cookies, link, with_jar
+from loadgen.client.traffic.links import lacks_cookies, link, listed, with_jar
 from loadgen.core.masking import MASK
 from loadgen.errors import UsageError
 
@@ -57,13 +58,10 @@ def _read(file: Path, hosts: Sequence[str], *, verbatim: bool) -> tuple[list[Cal
         content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
-        return _json(file, content, hosts, verbatim=verbatim)
     text = content.decode("utf-8-sig", "replace")
-    if file.suffix.lower() in {".yaml", ".yml"} or re.search(
-        r"\A(?:openapi|swagger)\s*:", text, re.MULTILINE
-    ):
-        return _yaml(file, content)
+    is_yaml = file.suffix.lower() in YAML or re.search(r"\A(?:openapi|swagger)\s*:", text, re.MULTILINE)
+    if is_yaml or looks_like_json(content):
+        return _document(file, content, hosts, verbatim=verbatim)
     refuse_text(file, text)
     found, notes = curl.parse(file, content)
     calls = chosen(found, hosts, notes)
@@ -72,45 +70,32 @@ def _read(file: Path, hosts: Sequence[str], *, verbatim: bool) -> tuple[list[Cal
     return calls, notes.lines()
 
 
-def _json(
+def _document(
     file: Path, content: bytes, hosts: Sequence[str], *, verbatim: bool
 ) -> tuple[list[Call], list[str]]:
-    try:
-        parsed: Any = json.loads(content.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{file}, line {error.lineno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is not JSON: {error}") from error
-    match parsed:
+    document = parsed(file, content)
+    match document:
         case {"log": {"entries": _}}:
-            return _har(har.parse(file, parsed, hosts), verbatim=verbatim)
+            return _har(har.parse(file, document, hosts), verbatim=verbatim)
         case {"format": carried.FORMAT}:
-            return carried.load(parsed), []
-    if openapi.is_openapi(parsed):
-        return openapi.parse(file, parsed)
-    if postman.is_collection(parsed):
+            return carried.load(document), []
+    if openapi.is_openapi(document):
+        calls, told = openapi.parse(file, document)
+        return _bound(calls, told, verbatim=verbatim)
+    if postman.is_collection(document):
         notes = Notes()
-        calls = chosen(postman.parse(file, parsed, notes), hosts, notes)
-        return calls, notes.lines()
-    raise refuse_json(file, parsed)
+        calls = chosen(postman.parse(file, document, notes), hosts, notes)
+        return _bound(calls, notes.lines(), verbatim=verbatim)
+    if not looks_like_json(content):
+        refuse_text(file, content.decode("utf-8-sig", "replace"))
+    raise refuse_json(file, document)
 
 
-def _yaml(file: Path, content: bytes) -> tuple[list[Call], list[str]]:
-    """Read an OpenAPI document in YAML."""
-    try:
-        import yaml  # noqa: PLC0415 - it comes with an extra
-    except ImportError:
-        raise UsageError(
-            f"{file} is YAML, and PyYAML is not installed", advice="Install it: pip install pyyaml"
-        ) from None
-    try:
-        parsed = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is not YAML: {error}") from error
-    if openapi.is_openapi(parsed):
-        return openapi.parse(file, json.loads(json.dumps(parsed, default=str)))
-    refuse_text(file, content.decode("utf-8-sig", "replace"))
-    raise refuse_json(file, parsed)
+def _bound(calls: list[Call], notes: list[str], *, verbatim: bool) -> tuple[list[Call], list[str]]:
+    """Return *calls* with a note about their links to answers, or without links."""
+    if verbatim:
+        return [replace(call, bound=()) for call in calls], notes
+    return calls, [*notes, *listed(calls)]
 
 
 def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:

@@ -10,16 +10,17 @@ import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_plus
 
 from loadgen.client.traffic.answers import Answer
-from loadgen.client.traffic.call import TOKEN, Call, Notes, split, wire, without_connection
+from loadgen.client.traffic.call import TOKEN, Call, Notes, split, unwired, wire, without_connection
 from loadgen.client.traffic.har_body import BodyError, body, encodings
 from loadgen.client.traffic.hosts import Hosts
 from loadgen.core.masking import MASK
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from loadgen.core.exchange import Headers
@@ -28,9 +29,14 @@ _BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body 
 _MASKED = "{n} with " + MASK + " in place of a secret: sent so."
 _TYPE = "The type of the body of {n} is not among its headers: sent as Content-Type."
 _CAPITALS = "{n} with a method in small letters: sent in capital letters."
+_OTHER_VERSIONS = frozenset({"http/1.0", "http/2", "http/2.0", "h2", "http/3", "http/3.0", "h3"})
 _BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
 """Names of browsers as creators of a file."""
 _SWITCHING = 101
+_QUERY = "{n} with a queryString that is not that of the URL: the URL's is sent."
+_COOKIES = "{n} with cookies that are not those of the Cookie header: the header is sent."
+_CREDENTIALS = "{n} with credentials in the URL and no Authorization header: sent without them."
+_VERSION = "{n} not of HTTP/1.1, by the file: sent as HTTP/1.1."
 _READABLE = "A URL of {n} held characters that no URL may: sent percent-encoded."
 
 
@@ -143,8 +149,19 @@ def _call(method: str, url: str, request: dict[str, Any], own: dict[str, Any], n
         headers += (("Content-Type", wire(kind)),)
         notes.more[_TYPE] += 1
     notes.more[_READABLE] += target not in url
-    if "?" not in url.partition("#")[0] and (fields := request.get("queryString")):
-        target += f"?{_query(fields)}"
+    notes.more[_CREDENTIALS] += "@" in authority and not any(
+        name.lower() == "authorization" for name, _ in headers
+    )
+    if fields := request.get("queryString"):
+        pairs = _pairs(fields, "field of its queryString")
+        if "?" not in url.partition("#")[0]:
+            target += f"?{_query(pairs)}"
+        else:
+            notes.more[_QUERY] += not _same(target.partition("?")[2].split("&"), pairs)
+    sent_cookies = [one for name, value in headers if name.lower() == "cookie" for one in value.split(";")]
+    if sent_cookies and (fields := request.get("cookies")) and not own:
+        notes.more[_COOKIES] += not _same(map(str.strip, sent_cookies), _pairs(fields, "cookie"))
+    notes.more[_VERSION] += str(request.get("httpVersion")).lower() in _OTHER_VERSIONS
     user = own.get("user", 0)
     return Call(
         method,
@@ -202,9 +219,26 @@ def _pairs(given: Any, what: str) -> list[tuple[str, str]]:
     return found
 
 
-def _query(fields: Any) -> str:
-    text = encodings(_pairs(fields, "field of its queryString"))[0]
-    return split(f"/?{text}")[2][2:]
+def _query(fields: list[tuple[str, str]]) -> str:
+    return split(f"/?{encodings(fields)[0]}")[2][2:]
+
+
+def _same(sent: Iterable[str], fields: list[tuple[str, str]]) -> bool:
+    """Whether *fields* are the pairs that were *sent*, encoded or decoded in one of the usual ways."""
+    pairs = [pair.partition("=")[::2] for pair in sent if pair]
+    given = [(name, value) for name, value in fields if name or value]
+    return len(pairs) == len(given) and all(
+        _readings(unwired(text)) & _readings(kept)
+        for pair, field in zip(pairs, given, strict=True)
+        for text, kept in zip(pair, field, strict=True)
+    )
+
+
+def _readings(text: str) -> set[str]:
+    return {
+        text,
+        *(read(text, coding) for read in (unquote, unquote_plus) for coding in ("utf-8", "latin-1")),
+    }
 
 
 def _answer(response: Any) -> Answer | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from loadgen.client.traffic.call import COOKIE, Bound, Call, Jar
 from loadgen.client.traffic.slots import TELLING, cookies, slots
@@ -48,19 +49,24 @@ def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[
     """Return *calls* with links to earlier answers, and notes for the user."""
     users: defaultdict[int, _Client] = defaultdict(_Client)
     found: list[Call] = []
-    told: Counter[str] = Counter()
     for number, (call, answer) in enumerate(zip(calls, answers, strict=True)):
         client = users[call.user]
         bound = client.links(call)
         found.append(replace(call, bound=bound))
-        told.update({_named(one, calls) for one in bound})
         if answer is not None:
             client.learn(number, call, answer)
-    notes = []
-    if told:
-        what = ", ".join(f"{name} ({count})" for name, count in told.most_common())
-        notes.append(f"Carried over from earlier answers: {what}. --verbatim sends the file as it is.")
-    return found, notes
+    return found, listed(found)
+
+
+def listed(calls: Sequence[Call]) -> list[str]:
+    """Return a note for the user about the values of *calls* that come from earlier answers."""
+    told: Counter[str] = Counter()
+    for call in calls:
+        told.update({_named(one, calls) for one in call.bound})
+    if not told:
+        return []
+    what = ", ".join(f"{name} ({count})" for name, count in told.most_common())
+    return [f"Carried over from earlier answers: {what}. --verbatim sends the file as it is."]
 
 
 def with_jar(calls: Iterable[Call]) -> list[Call]:
@@ -91,9 +97,15 @@ class _Client:
         """Return the links of *call* to the answers so far."""
         request = _request(0, call)
         bound = []
+        same: dict[str, Bound] = {}
+        """The ids of this request, by their values: what is in its path may be in its body, too."""
         for slot in slots(call):
-            if (one := self._link(slot, request)) is not None:
+            one = self._link(slot, request) or self._of_a_cookie(slot)
+            if one is None and slot.key.lower().endswith("id") and (known := same.get(str(slot.value))):
+                one = replace(known, part=slot.part, start=slot.start, end=slot.end, writing=slot.writing)
+            if one is not None:
                 bound.append(one)
+                same.setdefault(str(slot.value), one)
             else:
                 self._said.add(str(slot.value))
         bound += [
@@ -116,6 +128,18 @@ class _Client:
             if len(known) < PROVIDERS:
                 key = ("id",) if kind == "location" else path[:1] if kind == "field" else path
                 known.append(_Seen(Origin(request, 0, key), kind, path, answer.behind(kind, path)))
+
+    def _of_a_cookie(self, slot: Slot) -> Bound | None:
+        """Return the link of a value that an answer has set as a cookie, which many clients send again."""
+        text = str(slot.value)
+        if not _telling(text):
+            return None
+        for name, values in self._cookies.items():
+            if text in values:
+                return Bound(slot.part, slot.start, slot.end, slot.writing, -1, COOKIE, (name,))
+            if slot.writing == "plain" and any(value and unquote(value) == text for value in values):
+                return Bound(slot.part, slot.start, slot.end, "unquoted", -1, COOKIE, (name,))
+        return None
 
     def _link(self, slot: Slot, request: Request) -> Bound | None:
         text = str(slot.value)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from loadgen.client.traffic.call import Bound, Call, Notes, wire
 from loadgen.client.traffic.curl_form import Field, multipart
+from loadgen.client.traffic.documents import parsed
 from loadgen.client.traffic.sample import SampleError, Sampler
 from loadgen.errors import UsageError
 
@@ -41,7 +44,9 @@ class _Operation:
 
 def is_openapi(content: Any) -> bool:
     """Whether a parsed file is an OpenAPI document."""
-    return isinstance(content, dict) and ("openapi" in content or "swagger" in content) and "paths" in content
+    if not isinstance(content, dict):
+        return False
+    return ("openapi" in content or "swagger" in content) and ("paths" in content or "info" in content)
 
 
 def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
@@ -50,7 +55,7 @@ def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
     Raises:
         UsageError: the document has no operation, or an invalid one; the message names it.
     """
-    sampler, notes = Sampler(content), Notes()
+    sampler, notes = Sampler(content, partial(_other, file.absolute().parent)), Notes()
     operations = _operations(file, content, sampler)
     operations.sort(key=lambda one: (one.method == "delete", one.path.count("{"), METHODS.index(one.method)))
     base = _base(content)
@@ -78,11 +83,35 @@ def parse(file: Path, content: dict[str, Any]) -> tuple[list[Call], list[str]]:
     return calls, [f"One request is sent for each of the {len(calls)} operations.", *notes.lines()]
 
 
+def _other(folder: Path, name: str) -> Any:
+    """Return another file of a document, with its references as they are from *folder*."""
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise SampleError(f"{folder / name}, which it refers to, cannot be read: {error.strerror}") from error
+    return _relative(parsed(folder / name, content), PurePosixPath(name))
+
+
+def _relative(node: Any, file: PurePosixPath) -> Any:
+    if isinstance(node, list):
+        return [_relative(one, file) for one in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _relative(one, file) for key, one in node.items()}
+    if isinstance(ref := node.get("$ref"), str) and "://" not in ref:
+        name, mark, pointer = ref.partition("#")
+        found["$ref"] = f"{file.parent / name if name else file}{mark}{pointer}"
+    return found
+
+
 def _operations(file: Path, content: dict[str, Any], sampler: Sampler) -> list[_Operation]:
     found = []
     is_guarded = bool(content.get("security"))
-    paths = content["paths"] if isinstance(content["paths"], dict) else {}
-    for path, node in paths.items():
+    try:
+        paths = sampler.resolved(content.get("paths"))
+    except SampleError as error:
+        raise UsageError(f"{file}: {error}", advice="Correct the document.") from None
+    for path, node in paths.items() if isinstance(paths, dict) else ():
         try:
             item = sampler.resolved(node)
             found += [
@@ -90,8 +119,12 @@ def _operations(file: Path, content: dict[str, Any], sampler: Sampler) -> list[_
                 for method in METHODS
                 if isinstance(operation := item.get(method), dict)
             ]
-        except (SampleError, AttributeError, TypeError) as error:
+        except SampleError as error:
             raise UsageError(f"{file}, {path}: {error}", advice="Correct the document.") from None
+        except (AttributeError, TypeError) as error:
+            raise UsageError(
+                f"{file}, {path}: it is not valid: {error}", advice="Check it with a tool for OpenAPI."
+            ) from None
     return found
 
 
@@ -105,7 +138,9 @@ def _operation(
     is_guarded: bool,
 ) -> _Operation:
     given: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in (*item.get("parameters", ()), *operation.get("parameters", ())):
+    for one in (*(item.get("parameters") or ()), *(operation.get("parameters") or ())):
+        if one is None:  # an empty item of a list in YAML
+            continue
         parameter = sampler.resolved(one)
         given[str(parameter.get("in")), str(parameter.get("name"))] = parameter
     content = (sampler.resolved(operation.get("requestBody")) or {}).get("content") or {}

@@ -1,7 +1,8 @@
 """The requests of a Postman collection (format 2.0 and 2.1), in the order of a collection run.
 
-Variables are those of the collection, of its folders, and those that a test script sets from an answer in one
-of the usual ways; scripts are not run. A missing value is an error that names the request.
+Variables are those of the collection, of its folders, of an environment in a file beside it, and those that a
+script sets to a text, or from an answer in one of the usual ways; scripts are not run. A missing value is an
+error that names the request. As Postman does, redirects are followed, and cookies of answers are sent.
 """
 
 from __future__ import annotations
@@ -13,8 +14,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from loadgen.client.traffic.call import TOKEN, Bound, Call, Notes, split, wire, without_connection
+from loadgen.client.traffic.call import (
+    COOKIE,
+    TOKEN,
+    Bound,
+    Call,
+    Jar,
+    Notes,
+    Redirects,
+    split,
+    wire,
+    without_connection,
+)
 from loadgen.client.traffic.curl_form import Field, multipart
+from loadgen.client.traffic.postman_scripts import sets
+from loadgen.client.traffic.slots import written
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,25 +36,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.traffic.hosts import Found
+    from loadgen.client.traffic.postman_scripts import Taken
+    from loadgen.core.exchange import Headers
 
 FORM = "application/x-www-form-urlencoded"
 DEPTH = 20
 """Largest depth of references between values."""
 _VARIABLE = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
-_SETS = re.compile(
-    r"""(?:pm\.(?:environment|collectionVariables|globals|variables)\.set|postman\.set(?:Environment|Global)Variable)
-    \(\s*["'](?P<name>[^"']+)["']\s*,\s*
-    (?:pm\.response\.json\(\)|JSON\.parse\(responseBody\)|[A-Za-z_$][\w$]*)
-    (?P<path>(?:\.[A-Za-z_$][\w$]*|\[\d+\]|\[["'][^"']+["']\])+)\s*\)""",
-    re.VERBOSE,
-)
-_KEY = re.compile(r"""\.([\w$]+)|\[(\d+)\]|\[["']([^"']+)["']\]""")
 _TYPES = {
     "json": "application/json", "xml": "application/xml", "html": "text/html", "javascript":
     "application/javascript", "text": "text/plain",
 }  # fmt: skip
-_SCRIPTS = "{n} with a script of Postman's: it is not run; what it sets from an answer's JSON is followed."
+_SCRIPTS = (
+    "{n} with a script of Postman's: not run, but what it sets to a text or from an answer is followed."
+)
+_OWN = "Headers that Postman adds by itself (User-Agent, Accept, Postman-Token, ...) are not sent."
+_PRUNED = "{n} with a body that Postman does not send with its method: not sent."
 _AUTHORITY = "target"
+ENVIRONMENT = ".postman_environment.json"
+GLOBALS = ".postman_globals.json"
+"""How the names of exported values end."""
+JAR = "postman"
+REDIRECTS = 10
+"""Redirects that Postman follows."""
+_BODILESS = frozenset({"GET", "HEAD", "COPY", "PURGE", "UNLOCK"})
+"""Methods with which Postman sends no body, unless told to."""
 
 
 class _RequestError(Exception):
@@ -51,8 +71,9 @@ class _RequestError(Exception):
 class _Set:
     """A variable that is set from an answer."""
 
+    name: str
     call: int
-    path: tuple[str | int, ...]
+    taken: Taken
 
 
 @dataclass(slots=True)
@@ -60,6 +81,11 @@ class _Collection:
     folder: Path
     notes: Notes
     variables: dict[str, str] = field(default_factory=dict)
+    """Values, by name: the latest."""
+    fixed: frozenset[str] = frozenset()
+    """Names that a collection's own variables do not replace, because an environment has them."""
+    beside: str = ""
+    """What is beside the collection but cannot be used, for the message about a missing value."""
     made: dict[str, _Set] = field(default_factory=dict)
     count: int = 0
 
@@ -82,23 +108,55 @@ def parse(file: Path, content: dict[str, Any], notes: Notes) -> list[Found]:
     """
     root = content.get("collection", content)
     collection = _Collection(file.absolute().parent, notes)
-    return list(_items(file, root, collection, (), root.get("auth")))
+    _environment(collection)
+    notes.more.setdefault(_OWN, 0)
+    behavior = root.get("protocolProfileBehavior") or {}
+    return list(_items(file, root, collection, (), root.get("auth"), behavior))
+
+
+def _environment(collection: _Collection) -> None:
+    """Read the values of the environment, and the globals, that are exported beside the collection."""
+    for end in (GLOBALS, ENVIRONMENT):
+        found = sorted(one for one in collection.folder.iterdir() if one.name.endswith(end))
+        if len(found) > 1:
+            collection.beside = f"; there are several files *{end} beside it: keep one"
+            collection.notes.more.setdefault(f"No file *{end} is used: several are beside the collection.", 0)
+        if len(found) != 1:
+            continue
+        try:
+            values = json.loads(found[0].read_bytes())["values"]
+            given = {str(one["key"]): _plain(one.get("value")) for one in values if one.get("enabled", True)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{found[0]} is not an environment of Postman's: {error}") from error
+        collection.variables |= given
+        if end == ENVIRONMENT:
+            collection.fixed = frozenset(given)
+        collection.notes.more.setdefault(
+            f"Variables have the values of {found[0].name}, beside the collection.", 0
+        )
 
 
 def _items(
-    file: Path, node: dict[str, Any], collection: _Collection, above: Sequence[str], auth: Any
+    file: Path,
+    node: dict[str, Any],
+    collection: _Collection,
+    above: Sequence[str],
+    auth: Any,
+    behavior: dict[str, Any],
 ) -> Iterator[Found]:
     for one in node.get("variable") or ():
-        if isinstance(one, dict) and not one.get("disabled") and (key := one.get("key") or one.get("id")):
+        key = (one.get("key") or one.get("id")) if isinstance(one, dict) and not one.get("disabled") else None
+        if key and str(key) not in collection.fixed:
             collection.variables[str(key)] = _plain(one.get("value"))
     for item in node.get("item") or ():
         where = (*above, str(item.get("name", "")) if isinstance(item, dict) else "")
         name = "/".join(where)
         try:
             if "item" in item:
-                yield from _items(file, item, collection, where, item.get("auth") or auth)
+                inner = {**behavior, **(item.get("protocolProfileBehavior") or {})}
+                yield from _items(file, item, collection, where, item.get("auth") or auth, inner)
             elif "request" in item:
-                yield _request(item, collection, auth)
+                yield _request(item, collection, auth, behavior)
         except _RequestError as error:
             raise UsageError(
                 f"{file}, request {name!r}: {error}", advice="Correct it, or remove it from the collection."
@@ -110,7 +168,9 @@ def _items(
             ) from None
 
 
-def _request(item: dict[str, Any], collection: _Collection, auth: Any) -> Found:
+def _request(item: dict[str, Any], collection: _Collection, auth: Any, behavior: dict[str, Any]) -> Found:
+    _follow(_scripts(item, "prerequest"), collection)
+    behavior = {**behavior, **(item.get("protocolProfileBehavior") or {})}
     request = item["request"]
     if isinstance(request, str):
         request = {"method": "GET", "url": request}
@@ -127,6 +187,9 @@ def _request(item: dict[str, Any], collection: _Collection, auth: Any) -> Found:
         if isinstance(one, dict) and not one.get("disabled")
     ]
     body, kind = _body(request.get("body"), collection)
+    if body and method in _BODILESS and not behavior.get("disableBodyPruning"):
+        collection.notes.more[_PRUNED] += 1
+        body, kind = b"", ""
     if kind and not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", kind))
     url, headers = _authorized(request["auth"], _url(request.get("url", "")), headers)
@@ -134,10 +197,30 @@ def _request(item: dict[str, Any], collection: _Collection, auth: Any) -> Found:
     sent = without_connection(
         [(wire(name), wire(value)) for name, value in headers], authority, len(body), collection.notes
     )
-    call = _bound(Call(method, target, sent, body), marks, is_form=kind == FORM)
-    _learn(item, collection)
+    jar = None if behavior.get("disableCookies") else Jar((JAR,), JAR, active=True)
+    made = Call(method, target, sent, body, redirects=_redirects(method, sent, behavior), jar=jar)
+    call = _bound(made, marks, is_form=kind == FORM)
+    script = _scripts(item, "test")
+    collection.notes.more[_SCRIPTS] += bool((script + _scripts(item, "prerequest")).strip())
+    _follow(script, collection)
     collection.count += 1
     return scheme, authority, call
+
+
+def _redirects(method: str, headers: Headers, behavior: dict[str, Any]) -> Redirects | None:
+    """Return how Postman follows redirects of a request."""
+    if behavior.get("followRedirects") is False:
+        return None
+    keeps = bool(behavior.get("followOriginalHttpMethod"))
+    rest = tuple(pair for pair in headers if not pair[0].lower().startswith("content-"))
+    return Redirects(
+        int(behavior.get("maxRedirects", REDIRECTS)),
+        (301, 302, 303) if keeps or method in {"GET", "HEAD"} else (),
+        "GET",
+        rest,
+        not behavior.get("removeRefererHeaderOnRedirect"),
+        leaves=False,
+    )
 
 
 def _url(url: Any) -> str:
@@ -152,11 +235,24 @@ def _url(url: Any) -> str:
         raw += "/" + ("/".join(map(str, path)) if isinstance(path, list) else str(path).lstrip("/"))
         pairs = [f"{one.get('key') or ''}={_plain(one.get('value'))}" for one in _enabled(url.get("query"))]
         raw += f"?{'&'.join(pairs)}" if pairs else ""
+    else:
+        raw = _without_disabled(raw, url.get("query"))
     for one in url.get("variable") or ():
         name = re.escape(str(one.get("key") or one.get("id")))
         value = _plain(one.get("value")).replace("\\", "\\\\")
         raw = re.sub(rf"(?<=/):{name}(?=[/?#]|$)", value, raw)
     return raw
+
+
+def _without_disabled(raw: str, pairs: Any) -> str:
+    """Return the URL *raw* without the parameters that are disabled in the list of *pairs*."""
+    address, mark, rest = raw.partition("?")
+    query, *fragment = rest.partition("#")
+    listed = [one for one in pairs or () if isinstance(one, dict)]
+    kept = [f"{one.get('key') or ''}={_plain(one.get('value'))}" for one in _enabled(listed)]
+    off = {f"{one.get('key') or ''}={_plain(one.get('value'))}" for one in listed if one.get("disabled")}
+    parts = [part for part in query.split("&") if part not in off or part in kept]
+    return f"{address}{mark if parts else ''}{'&'.join(parts)}{''.join(fragment)}"
 
 
 def _enabled(pairs: Any) -> list[dict[str, Any]]:
@@ -260,7 +356,7 @@ def _filled(
             return collection.variables[name]
         if is_url and found.start() == 0:
             return _AUTHORITY  # the address of an environment: the target replaces it
-        raise _RequestError(f"{found[0]} has no value: define it among the collection's variables")
+        raise _RequestError(_missing(name, collection))
 
     for _ in range(DEPTH):
         if not _VARIABLE.search(node):
@@ -269,38 +365,67 @@ def _filled(
     return node
 
 
+def _missing(name: str, collection: _Collection) -> str:
+    if name.startswith("$"):
+        return f"{{{{{name}}}}} has no value: Postman makes one up each time; write one in its place"
+    return (
+        f"{{{{{name}}}}} has no value: define it among the collection's variables, or put its exported "
+        f"environment (*{ENVIRONMENT}) beside it{collection.beside}"
+    )
+
+
 def _bound(call: Call, marks: list[tuple[str, _Set]], *, is_form: bool) -> Call:
-    """Return *call* with links to answers in place of the markers."""
-    bound: list[Bound] = []
+    """Return *call* with links to answers in place of the markers; without a value, variables' names."""
     texts = {"target": call.target, "body": call.body.decode("latin-1")}
     texts |= {str(number): value for number, (_, value) in enumerate(call.headers)}
-    for mark, source in marks:
-        found = False
-        for part, text in texts.items():
-            if (start := text.find(mark)) >= 0:
-                found = True
-                in_query = (part == "target" and "?" in text[:start]) or (part == "body" and is_form)
-                writing = "query" if in_query else "path" if part == "target" else "plain"
-                binding = Bound(part, start, start + len(mark), writing, source.call, "json", source.path)
-                bound.append(binding)
-        if not found and any("Basic " in value for _, value in call.headers):
-            raise _RequestError("its name or password comes from an answer: that is not supported")
-    return replace(call, bound=tuple(bound))
+    bound: list[Bound] = []
+    found: set[str] = set()
+    for part, text in texts.items():
+        rest, done = text, ""
+        for start, mark, source in sorted((text.find(mark), mark, source) for mark, source in marks):
+            if start < 0:
+                continue
+            found.add(mark)
+            before, _, rest = rest.partition(mark)
+            done += before
+            in_query = (part == "target" and "?" in done) or (part == "body" and is_form)
+            writing = "query" if in_query else "path" if part == "target" else "plain"
+            unset = written(f"{{{{{source.name}}}}}", writing)  # as Postman sends it
+            number = -1 if source.taken.kind == COOKIE else source.call
+            at = len(done), len(done) + len(unset)
+            bound.append(Bound(part, *at, writing, number, source.taken.kind, source.taken.path))
+            done += unset
+        texts[part] = done + rest
+    if len(found) < len(marks) and any("Basic " in value for _, value in call.headers):
+        raise _RequestError("its name or password comes from an answer: that is not supported")
+    headers = tuple((name, texts[str(number)]) for number, (name, _) in enumerate(call.headers))
+    return replace(
+        call,
+        target=texts["target"],
+        headers=headers,
+        body=texts["body"].encode("latin-1"),
+        bound=tuple(bound),
+    )
 
 
-def _learn(item: dict[str, Any], collection: _Collection) -> None:
-    """Note the variables that the scripts of a request set from its answer."""
+def _scripts(item: dict[str, Any], listen: str) -> str:
+    """Return the text of the scripts that run before or after a request."""
     lines: list[str] = []
     for event in item.get("event") or ():
-        script = (event.get("script") or {}).get("exec") or ()
-        lines += [script] if isinstance(script, str) else map(str, script)
-    text = "\n".join(lines)
-    collection.notes.more[_SCRIPTS] += bool(text.strip())
-    for found in _SETS.finditer(text):
-        path = tuple(
-            int(number) if number else name or quoted for name, number, quoted in _KEY.findall(found["path"])
-        )
-        collection.made[found["name"]] = _Set(collection.count, path)
+        if (event.get("listen") == "prerequest") is (listen == "prerequest"):
+            script = (event.get("script") or {}).get("exec") or ()
+            lines += [script] if isinstance(script, str) else map(str, script)
+    return "\n".join(lines)
+
+
+def _follow(script: str, collection: _Collection) -> None:
+    """Note the variables that a script sets."""
+    for name, value in sets(script):
+        collection.made.pop(name, None)
+        if isinstance(value, str):
+            collection.variables[name] = value
+        else:
+            collection.made[name] = _Set(name, collection.count, value)
 
 
 def _plain(value: Any) -> str:

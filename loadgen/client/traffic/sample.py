@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEPTH = 12
 """Largest depth of nested schemas, because a schema may contain itself."""
@@ -31,8 +34,11 @@ class SampleError(Exception):
 class Sampler:
     """Makes values for the schemas of one document."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], read: Callable[[str], Any]) -> None:
+        """*read* returns the content of another file, whose references are relative to the document's."""
         self._document = document
+        self._read = read
+        self._files: dict[str, Any] = {}
         self.made_up = 0
         """Number of values derived only from a schema."""
 
@@ -40,21 +46,27 @@ class Sampler:
         """Return the target of *node*, if it is a reference.
 
         Raises:
-            SampleError: the target is in another file, or does not exist.
+            SampleError: the target is at another server, or does not exist.
         """
         for _ in range(DEPTH):
             if not isinstance(node, dict) or not isinstance(ref := node.get("$ref"), str):
                 return node
-            if not ref.startswith("#/"):
-                raise SampleError(f"{ref} is in another file: bundle the document into one")
-            node = self._document
-            for key in ref[2:].split("/"):
+            file, _, pointer = ref.partition("#")
+            node = self._file(file, ref) if file else self._document
+            for key in pointer.lstrip("/").split("/") if pointer.lstrip("/") else ():
                 name = key.replace("~1", "/").replace("~0", "~")
                 try:
                     node = node[int(name)] if isinstance(node, list) else node[name]
                 except (KeyError, IndexError, TypeError, ValueError):
                     raise SampleError(f"{ref} refers to nothing") from None
         raise SampleError("a reference refers to itself")
+
+    def _file(self, name: str, ref: str) -> Any:
+        if "://" in name:
+            raise SampleError(f"{ref} is at another server: save it beside the document")
+        if name not in self._files:
+            self._files[name] = self._read(name)
+        return self._files[name]
 
     def given(self, node: dict[str, Any]) -> tuple[Any] | None:
         """Return the example of a parameter or a body as a 1-tuple; None if it has none."""

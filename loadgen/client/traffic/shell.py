@@ -131,11 +131,10 @@ class _Word:
 
 def _unquoted(kind: str | None, found: re.Match[str], line: int) -> str:
     if kind == "ansi":
-        return (
-            _ANSI.sub(_escape, found["ansi"])
-            .encode("utf-8", "surrogateescape")
-            .decode("utf-8", "surrogateescape")
-        )
+        text = _ANSI.sub(_escape, found["ansi"])
+        if "\0" in text:
+            raise ShellError(line, "a shell cuts off what is behind a zero byte: put the body into a file")
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     if kind == "double":
 
         def inner(part: re.Match[str]) -> str:

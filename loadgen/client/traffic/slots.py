@@ -59,6 +59,8 @@ def written(value: str | int, writing: str) -> str:
             text = quote_plus(str(value), safe="")
         case "json":
             text = json.dumps(str(value), ensure_ascii=False)
+        case "unquoted":  # a cookie, whose value is encoded
+            text = unquote(str(value))
         case _:  # "plain", and "number": a number of JSON
             text = str(value)
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
@@ -103,7 +105,7 @@ def _body(call: Call) -> Iterator[Slot]:
     if "json" in kind:
         try:
             json.loads(call.body)
-            yield from _json(text, 0, "")
+            yield from _json(text, 0, "", "")
         except (ValueError, RecursionError):
             return
     elif kind.startswith("application/x-www-form-urlencoded"):
@@ -122,21 +124,26 @@ def _pairs(part: str, text: str, at: int) -> Iterator[Slot]:
         at += len(pair) + 1
 
 
-def _json(text: str, at: int, key: str) -> Generator[Slot, None, int]:
-    """Yield the texts and whole numbers of the JSON at *at*; return where it ends. *text* is valid JSON."""
+def _json(text: str, at: int, key: str, owner: str) -> Generator[Slot, None, int]:
+    """Yield the texts and whole numbers of the JSON at *at*; return where it ends. *text* is valid JSON.
+
+    An ``id`` has the name of its *owner*, the object that it is in: ``cart_id`` in ``{"cart": {"id": 7}}``.
+    """
     at = _skip(text, at)
     if text[at] not in "{[":
         value, end = _DECODER.raw_decode(text, at)
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-            yield Slot("body", at, end, value, "json" if isinstance(value, str) else "number", key)
+            name = f"{owner}_id" if owner and key.lower() in {"id", "uuid"} else key
+            yield Slot("body", at, end, value, "json" if isinstance(value, str) else "number", name)
         return end
     is_object = text[at] == "{"
+    owner = key if is_object else owner
     at = _skip(text, at + 1)
     while text[at] not in "}]":
         if is_object:
             key, at = _DECODER.raw_decode(text, at)
             at = _skip(text, at) + 1
-        at = yield from _json(text, at, key)
+        at = yield from _json(text, at, key, owner)
         at = _skip(text, at)
         if text[at] == ",":
             at = _skip(text, at + 1)

@@ -1,6 +1,6 @@
 """What the application has seen of the outside: its calls, and what it knows of external objects.
 
-An external object, such as a connection or a row, is empty in a replay: there is no database. What it
+An external object, such as a connection or a file, is empty in a replay: there is no database. What it
 contains is known as far as the application has asked for it. So each call of a debugged replay is noted with
 its result, and an object is shown with the calls that were made on it. At the prompt, the same question gets
 the same answer; one that the application has not asked has none.
@@ -87,13 +87,14 @@ class Knowledge:
         if call.startswith(_OURS):
             return
         result = f"{how}{self.brief(got)}"
-        if (on := _receiver(described)) is not None:
+        on = _receiver(described)
+        if on is not None:
             question = (described[0].rpartition(".")[2], *described[2:])
             self._of(on).calls.append(f"{shown(_numbered(question))} = {result}")
         if not how:
             self._keep(described, got)
             for one in [got, *(got[:ELEMENTS] if isinstance(got, list | tuple) else ())]:
-                if (key := self.key(one)) is not None:
+                if (key := self.key(one)) not in (None, on):  # a ``with`` returns the object itself
                     self._kinds.add(one.__class__)
                     self._about.pop(key, None)  # another object had its place on the tape before
                     self._of(key).origin = call
@@ -119,7 +120,7 @@ class Knowledge:
         if type(value) in _PLAIN or isinstance(value, list | tuple | dict):
             return None
         described = self._describe.value(value)
-        return described[:4] if _is_object(described) else None
+        return described if _is_object(described) else None
 
     # ---- what is shown ----------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Knowledge:
         kind = getattr(kind, "_loadgen_kind", kind)
         origin = f" from {known.origin}" if known.origin else ""
         calls = "; ".join(known.calls) or "nothing seen of it yet"
-        number = f" {key[-1]}" if key[0] == EXTERNAL else f" #{key[-1]}"
+        number = f" {key[3]}" if key[0] == EXTERNAL else f" #{key[-1]}"
         return f"<{kind.__module__}.{kind.__qualname__}{number}{origin}: {calls}>"
 
     def is_external(self, kind: type) -> bool:
@@ -197,7 +198,7 @@ def _noting(stock: Callable[..., Any], note: Callable[..., None]) -> Callable[..
 def _receiver(described: Any) -> Any:
     """Return what identifies the object that a call is made on; None if it is none on the tape."""
     first: Any = described[1] if isinstance(described, tuple) and len(described) > 1 else None
-    return first[:4] if _is_object(first) else None
+    return first if _is_object(first) else None
 
 
 def _numbered(described: Any) -> Any:
@@ -220,6 +221,12 @@ class _Brief(reprlib.Repr):
         super().__init__()
         self.maxstring = self.maxother = 100
         self.maxlist = self.maxtuple = self.maxdict = 6
+
+    def repr_Row(self, x: Any, level: int) -> str:  # noqa: N802 - named after the type
+        """Show a row of SQLite by its values."""
+        if type(x).__module__ != "sqlite3":
+            return self.repr_instance(x, level)
+        return f"<sqlite3.Row {self.repr_dict(dict(x), level)}>"
 
     def repr_instance(self, x: Any, level: int) -> str:
         """Show an object that is no plain value."""

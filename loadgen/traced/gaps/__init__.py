@@ -24,9 +24,10 @@ from loadgen.traced.gaps.files import (
     keep_live_descriptors_apart,
     keep_live_descriptors_live,
     let_paths_be_omitted,
-    record_temporary_folders,
-    take_the_applications_files_from_the_tape,
+    record_removal_of_temporary_files,
+    take_files_from_the_tape,
 )
+from loadgen.traced.gaps.hashes import number_classes
 from loadgen.traced.gaps.imports import find_code_live, read_code_live, trace_imports_of_the_application
 from loadgen.traced.gaps.raised import (
     keep_frames_off_the_tape,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = "0.2.30"
 
 CLOSED: tuple[Callable[[], None], ...] = (
+    number_classes,
     follow_the_tape_in_turns,
     fail_the_request_not_the_process,
     bind_reused_addresses,
@@ -59,8 +61,8 @@ CLOSED: tuple[Callable[[], None], ...] = (
     trace_imports_of_the_application,
     read_code_live,
     find_code_live,
-    record_temporary_folders,
-    take_the_applications_files_from_the_tape,
+    record_removal_of_temporary_files,
+    take_files_from_the_tape,
     let_paths_be_omitted,
     fill_buffers_from_the_tape,
     keep_live_descriptors_apart,

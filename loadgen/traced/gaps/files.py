@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from retracesoftware.install import patcher, pathpredicate
 from retracesoftware.install.fdprovenance import FdProvenance
 
-from loadgen.traced import moved, settings
 from loadgen.traced.installing import reconfigure, when_installed
 
 if TYPE_CHECKING:
@@ -23,34 +22,24 @@ def _unlink(path: str) -> None:
     os.unlink(path)  # noqa: PTH108 - as tempfile does
 
 
-def record_temporary_folders() -> None:
-    """Record operations on the temporary folders themselves, not only on files in them.
+def record_removal_of_temporary_files() -> None:
+    """Record that a temporary file is removed at its end, which a replay would do to a file of today.
 
-    ``NamedTemporaryFile`` opens its folder with a function that then opens the file. A call that is not
-    recorded runs with the trace off, and so does everything that it calls, such as the choice of the file's
-    random name.
+    ``tempfile`` keeps the function for that as a default argument, from before the engine replaced it.
     """
     for function in vars(tempfile._TemporaryFileCloser).values():  # type: ignore[attr-defined]
-        if getattr(function, "__defaults__", None):  # captured before the engine replaced it
+        if getattr(function, "__defaults__", None):
             kept = tuple(_unlink if value is os.unlink else value for value in function.__defaults__)
             function.__defaults__ = kept
-    stock, folders = pathpredicate.make_pathpredicate, re.compile(r"^(/var)?/tmp$")
-    pathpredicate.make_pathpredicate = lambda patterns, **how: stock([*patterns, folders], **how)
 
 
-def take_the_applications_files_from_the_tape() -> None:
-    """Record the application's folder, its working directory, and the files in them, like those in ``/tmp``.
+def take_files_from_the_tape() -> None:
+    """Record all files, but for code and libraries, which :func:`~.imports.read_code_live` names.
 
-    The engine leaves all other files live: a replay would write them again, over their current content, and
-    read what they have become.
+    The engine leaves all files but temporary ones live: a replay would write them again, over their current
+    content, and read what they have become.
     """
-    folders = (settings.CURRENT.application, ".")
-    named = (name(one) for one in folders if one for name in (os.path.abspath, os.path.realpath))
-    roots = {moved.recorded(one) for one in named} - {"/"}
-    own = [re.compile(rf"^{re.escape(root)}(/|$)") for root in sorted(roots)]
-    load_patterns = pathpredicate.load_patterns
-    relative = re.compile(r"^[^/]")
-    pathpredicate.load_patterns = lambda extra=None: [*load_patterns(extra), relative, *own]
+    pathpredicate.load_patterns = lambda extra=None: [re.compile("")]  # noqa: ARG005 - as it is called
 
 
 def keep_live_descriptors_live() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import sys
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware import utils
 from retracesoftware.install import importhook, pathpredicate
 
-from loadgen.traced import moved, settings
+from loadgen.traced import constants, moved, settings
+from loadgen.traced.functions import note_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,8 @@ def trace_imports_of_the_application() -> None:
     is on the tape if the module is the main script, but a new secret in each replay if it is imported, as
     ``flask run`` does. Only imports of the main thread are traced: imports by requests are ordered by import
     locks, which are not on the tape.
+
+    The constants of all modules are put in order, see :mod:`~loadgen.traced.constants`.
 
     The replacement of ``__import__`` adds no frame to the traceback of a failed import, because Flask
     distinguishes a missing module from a failing one by the length of the traceback, and tries ``wsgi``
@@ -45,7 +50,10 @@ def trace_imports_of_the_application() -> None:
             own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
             own = own or str((namespace or {}).get("__name__")).partition(".")[0] in packages
             trace = own and importing[0] and system.thread_id() == 0
-            (traced_execute if trace else execute)(source, namespace, names)
+            code = constants.ordered(source) if isinstance(source, CodeType) else source
+            if own and isinstance(code, CodeType):
+                note_functions(code)
+            (traced_execute if trace else execute)(code, namespace, names)
 
         builtins.exec = execute_module  # type: ignore[assignment]
         try:
@@ -72,20 +80,30 @@ def trace_imports_of_the_application() -> None:
     importhook.install_import_hooks = install_import_hooks
 
 
-_LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[2]), "*/site-packages")
+_LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[2]))
+_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
 
 
 def read_code_live() -> None:
-    """Read the application's own code live.
+    """Read code live: source files, libraries and programs.
 
     Files under ``/tmp`` are recorded. A replay of a server script there would run the recorded source,
     whatever the file contains by now, and prove nothing about the current code. The same holds for templates,
     which Flask looks up in folders of that name.
+
+    What is in the application's own folder is its own, also where that is in a folder of libraries or
+    programs, as ``/usr/src/app`` is.
     """
+    own = [name(one) for one in (settings.CURRENT.application, ".") if one for name in _NAMES]
     ignored = [glob for glob in pathpredicate.DEFAULT_IGNORE_GLOBS if "/pytest-of-" not in glob]
-    ignored += ["*.py", "*.pyc", "*/templates/*", *(f"{folder}/*" for folder in _LIBRARIES)]
+    ignored += [f"{folder}/*" for folder in (*_LIBRARIES, *_SYSTEM)]
+    ignored = [glob for glob in ignored if not any(fnmatch(f"{folder}/", glob) for folder in own)]
+    ignored += ["*.py", "*.pyc", "*/templates/*", "*/site-packages/*"]
     ignored = [moved.recorded(glob) for glob in ignored]
     pathpredicate.make_pathpredicate = partial(pathpredicate.make_pathpredicate, ignore_globs=ignored)
+
+
+_NAMES = (os.path.abspath, os.path.realpath)
 
 
 def find_code_live() -> None:

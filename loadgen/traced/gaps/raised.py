@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
 
+from loadgen.traced.errors import copied
 from loadgen.traced.installing import when_installed
 from loadgen.traced.tape import LiveLock, TapeTurns
 
@@ -24,11 +24,7 @@ def keep_frames_off_the_tape() -> None:
 
     def copying(on_error: Callable[..., None]) -> Callable[..., None]:
         def write(kind: object, error: BaseException, traceback: object) -> None:
-            try:
-                bare = copy.copy(error)  # copies as pickling does, which the writer uses
-            except Exception:  # noqa: BLE001 - an exception of any making
-                bare = error
-            on_error(kind, bare, traceback)
+            on_error(kind, copied(error), traceback)
 
         return write
 

@@ -8,9 +8,11 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 
 from loadgen.client.session import Stop, fire
+from loadgen.client.traffic.carrying import Carrier, providers
 from loadgen.client.traffic.file import read
 from loadgen.client.traffic.playing import playing
 from loadgen.store.journal import Journal
@@ -265,11 +267,53 @@ def bound(tmp_path: Path, *entries: dict[str, Any]) -> list[list[tuple[str, str]
         ({"t": "a1b2-c3d4-e5"}, entry("GET", "/", X="a1b2-c3d4-e5"), [("1", "t")]),
         ({"t": "short"}, entry("GET", "/", X="short"), []),
         ({"ok": True}, entry("POST", "/x", {"item_id": True}), []),
+        # the object that an id belongs to, by a name around it: one or several, in any spelling
+        ({"user": {"id": 7}}, entry("GET", "/users/7"), [("target", "user.id")]),
+        ({"cartId": 7}, entry("GET", "/carts/7"), [("target", "cartId")]),
+        ({"category": {"id": 7}}, entry("GET", "/x/categories/7/all"), [("target", "category.id")]),
+        ({"item": {"parts": [{"id": 7}]}}, entry("GET", "/x?part_id=7"), [("target", "item.parts.0.id")]),
+        ({"parts": [{"id": 7}]}, entry("POST", "/x", {"parts": [{"id": 7}]}), [("body", "parts.0.id")]),
+        ({"user": {"id": 7}}, entry("POST", "/x", {"userId": 7}), [("body", "user.id")]),
+        ({"user": {"id": 7}}, entry("GET", "/carts/7"), []),
+        ({"user": {"id": 7}}, entry("POST", "/x", {"user": {"age": 7}}), []),
+        ({"users": 7}, entry("GET", "/users/7"), []),  # as many as there are
+        # an id that is in the path, and in the body again
+        ({"id": 42}, entry("PUT", "/items/42", {"id": 42, "size": 42}), [("target", "id"), ("body", "id")]),
     ],
 )
 def test_links(tmp_path: Path, then: Any, later: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     """A value is bound where it is too particular to be there by chance, or its place says so."""
     assert bound(tmp_path, entry("POST", "/items", {"name": "a"}, then), later) == [[], expected]
+
+
+@pytest.mark.parametrize(
+    ("cookie", "header", "is_bound"),
+    [
+        ("csrftoken=a1b2c3d4e5f6", "a1b2c3d4e5f6", True),
+        ("XSRF-TOKEN=eyJpdiI6IkE%3D", "eyJpdiI6IkE=", True),
+        ("jwt=aaaa.bbbb.cccc", "Bearer aaaa.bbbb.cccc", True),
+        ("lang=english-gb", "english-gb", True),
+        ("lang=en", "en", False),
+    ],
+)
+def test_a_cookie_is_sent_back_in_a_header(
+    tmp_path: Path, cookie: str, header: str, *, is_bound: bool
+) -> None:
+    """Django's and Angular's clients send a cookie against forgery in a header, too: with today's value."""
+    first = entry("GET", "/")
+    first["response"]["headers"].append({"name": "Set-Cookie", "value": f"{cookie}; Path=/"})
+    later = entry("POST", "/x", **{"X-Token": header})
+    calls, notes = read(write(tmp_path / "x.har", [first, later]))
+    assert [one.path for one in calls[1].bound] == ([(cookie.partition("=")[0],)] if is_bound else [])
+    if is_bound:
+        carrier = Carrier(providers(calls))
+        name = cookie.partition("=")[0]
+        carrier.seen(0, httpx.Response(200, headers={"Set-Cookie": f"{name}=n%2Bw"}))
+        sent = dict(carrier.filled(calls[1])[0].headers)["X-Token"]
+        assert sent == header.rpartition(" ")[0] + (" " if " " in header else "") + (
+            "n+w" if "%" in cookie else "n%2Bw"
+        )
+        assert any(f"cookie {name}" in note for note in notes)
 
 
 def test_the_clients_own_values_are_not_bound(tmp_path: Path) -> None:

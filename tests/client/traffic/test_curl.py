@@ -78,6 +78,9 @@ def test_words_are_a_shells(text: str, found: list[list[str]]) -> None:
         ("a\nb http://h/{1..3}", 2, "{1..3} would be expanded by a shell"),
         ("a {x,'y z'}", 1, "{x,qqq} would be expanded by a shell"),
         ("a ~/body.txt", 1, "~/body.txt would be expanded by a shell"),
+        ("a\nb $'x\\x00y'", 2, "a shell cuts off what is behind a zero byte"),
+        ("a $'x\\0y'", 1, "a shell cuts off what is behind a zero byte"),
+        ("a $'x\\u0000y'", 1, "a shell cuts off what is behind a zero byte"),
     ],
 )
 def test_what_only_a_shell_can_do_is_refused(text: str, line: int, says: str) -> None:
@@ -165,12 +168,23 @@ def test_the_same_command_makes_the_same_bytes(tmp_path: Path) -> None:
             "Te (1), Transfer-Encoding (1)",
         ),
         ("curl -0 http://h/", "1 request would be HTTP/1.0"),
+        ("curl --http2 http://h/ http://h/b", "2 requests would be HTTP/2, or ask for it"),
+        ("curl --http2-prior-knowledge http://h/", "1 request would be HTTP/2 (curl's --http2-prior"),
+        ("curl --http3 https://h/", "1 request would be HTTP/3"),
+        ("curl -x http://proxy:8080 http://h/", "1 request would be sent to a proxy"),
+        ("curl --retry 3 http://h/", "1 request would be sent again after a failure"),
+        ("curl --fail-early http://h/ http://h/b", "1 request would not be sent after a failure"),
+        ("curl http://h/ -d @large.bin", "Expect (1)"),
+        ("curl http://h/ -F a=@large.bin", "Expect (1)"),
+        ("curl http://h/ -H 'Expect: 100-continue' -d @large.bin", "Expect (1)"),
+        ("curl http://h/ -H 'Connection: close'", "Connection (1)"),
         ("curl http://h/ http://H:80/ http://other/ http://www.h", "Left out: 1 to other."),
     ],
 )
 def test_what_is_not_sent_as_it_stands_is_told(tmp_path: Path, text: str, says: str) -> None:
     """What belongs to a connection is made anew: where that makes a difference, a note says so."""
     (tmp_path / "calls.txt").write_text(text)
+    (tmp_path / "large.bin").write_bytes(b"x" * ((1 << 20) + 1))
     _, notes = read(tmp_path / "calls.txt")
     assert says in "\n".join(notes)
 
@@ -178,5 +192,7 @@ def test_what_is_not_sent_as_it_stands_is_told(tmp_path: Path, text: str, says: 
 def test_what_follows_from_the_request_is_no_note(tmp_path: Path) -> None:
     """A browser's own copy has the host, the length and the connection: nothing is lost with them."""
     command = "curl http://h/ -H 'Host: h' -H 'Content-Length: 1' -H 'Connection: keep-alive' -d x"
-    (tmp_path / "calls.txt").write_text(command)
+    more = "curl --http2 --http1.1 --retry 0 -x '' http://h/ -H Expect: -d @large.bin"
+    (tmp_path / "large.bin").write_bytes(b"x" * ((1 << 20) + 1))
+    (tmp_path / "calls.txt").write_text(f"{command}\n{more}\n")
     assert read(tmp_path / "calls.txt")[1] == []

@@ -244,15 +244,59 @@ def test_a_query_that_only_the_list_has_is_sent() -> None:
     fields = [*field("q", "a b"), *field("r", "1")]
     (call,), _ = parse(entry("http://h/x#f?", request={"queryString": fields}))
     assert call.target == "/x?q=a+b&r=1"
-    (call,), _ = parse(entry("http://h/x?q=%20", request={"queryString": fields}))
-    assert call.target == "/x?q=%20"
+
+
+@pytest.mark.parametrize(
+    ("query", "kept", "same"),
+    [
+        ("a=1&b=%20c", ["a=1", "b= c"], True),
+        ("a=1&b=%20c", ["a=1", "b=%20c"], True),
+        ("a=x+y&é=%C3%A9&c", ["a=x y", "é=é", "c="], True),
+        ("a=x+y", ["a=x+y"], True),
+        ("a=%E9", ["a=é"], True),
+        ("&a=1&&", ["a=1"], True),
+        ("a=1", [], True),  # many programs write no list
+        ("a=1", ["a=2"], False),
+        ("a=1", ["a=1", "b=2"], False),
+        ("a=1&a=2", ["a=2", "a=1"], False),
+        ("", ["a=1"], False),
+    ],
+)
+def test_a_query_that_contradicts_the_list_is_told(query: str, kept: list[str], *, same: bool) -> None:
+    """Where the URL has a query, it is sent; that the list has another one is said, once."""
+    fields = [dict(zip(("name", "value"), pair.split("=", 1), strict=True)) for pair in kept]
+    (call,), notes = parse(entry(f"http://h/x?{query}", request={"queryString": fields}))
+    assert call.target == "/x?" + query.replace("é", "%C3%A9")
+    assert any("1 request with a queryString" in note for note in notes) is not same
+
+
+def test_what_else_contradicts_is_told() -> None:
+    """Cookies beside a Cookie header that has other ones, and another version of HTTP."""
+    header = field("Cookie", "a=1; b=%20x")
+    for cookies, said in (([*field("a", "1"), *field("b", " x")], 0), (field("a", "2"), 1)):
+        (call,), notes = parse(entry(request={"headers": header, "cookies": cookies}))
+        assert call.headers == (("Cookie", "a=1; b=%20x"),)
+        assert sum("cookies that are not those of the Cookie header" in note for note in notes) == said
+    for version, said in (("HTTP/1.1", 0), ("h2", 1), ("HTTP/1.0", 1), ("unknown", 0)):
+        _, notes = parse(entry(request={"httpVersion": version}))
+        assert sum("not of HTTP/1.1" in note for note in notes) == said
+
+
+def test_credentials_of_a_url_are_told() -> None:
+    """A browser sends them in a header of its own, if at all; without it, that they are not sent is said."""
+    for headers, said in (([], 1), (field("authorization", "Basic bWU6cHc="), 0)):
+        (call,), notes = parse(entry("http://me:pw@h/x", request={"headers": headers}))
+        assert call.target == "/x"
+        assert sum("credentials in the URL" in note for note in notes) == said
 
 
 def test_headers_of_a_connection_are_told() -> None:
     """Those that follow from the request are not worth a word; the others are counted."""
     headers = [*field("Host", "SHOP.test:80"), *field("Connection", "close"), *field("TE", "trailers")]
     _, notes = parse(entry(request={"headers": headers}), entry(request={"headers": field("Host", "other")}))
-    assert notes == ["Not sent, as the connection to the target has its own: Te (1), Host (1)."]
+    assert notes == [
+        "Not sent, as the connection to the target has its own: Connection (1), Te (1), Host (1)."
+    ]
 
 
 @pytest.mark.parametrize(
