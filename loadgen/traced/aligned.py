@@ -29,6 +29,7 @@ import json
 import os
 import re
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.io as engine_io
@@ -124,7 +125,8 @@ class AlignedTape(TapeTurns):
         self._past = Past()
         self._without_waiting = set[int | None]()
         """Live sockets that do not wait for what they receive, by their numbers."""
-        self._fresh = _FRESH
+        self.fresh_handle = count(_FRESH).__next__
+        """Returns a handle that no recording has; requests ask at the same time."""
         self._has_served = False
         self.counts: Callable[[int], Any]
         """Returns the last call of a thread, whose number names the objects that it returns."""
@@ -749,7 +751,7 @@ class AlignedTape(TapeTurns):
         if _ROWS.match(name) and not has_rows:
             return False
         step = self._steps.get(key)
-        if step is None or not self._feed_elsewhere(lane, step, described):
+        if step is None or self._feed_elsewhere(lane, step, described) is None:
             return False
         lane.journal.append(["supposed", None, _brief(described), ""])
         if self.kinds.named(name) == STATEMENT and on is not None:
@@ -779,7 +781,7 @@ class AlignedTape(TapeTurns):
             found = self._effects.get((name, verb)) or self._effects.get(name)
             if name.endswith(SETS):
                 lane.feeds.append(deque(["RESULT", None]))
-            elif found is None or not self._feed_elsewhere(lane, found, described):
+            elif found is None or self._feed_elsewhere(lane, found, described) is None:
                 return False
             key = key if found is None else found.key
             lane.journal.append(["supposed", None, _brief(described), application_line()])
@@ -798,12 +800,11 @@ class AlignedTape(TapeTurns):
         if question is None:
             return False
         step, other, on = question.step, receiver(question.step.call), receiver(described)
-        made = _made_by(step)
-        first = self._fresh + 1
-        if not self._feed_elsewhere(lane, step, described):
+        made = self._feed_elsewhere(lane, step, described)
+        if made is None:
             return False
-        for count, handle in enumerate(made):
-            lane.borrowed[first + count] = self._rows(question.lane, question.at, handle, borrowed=True)
+        for handle in _made_by(step):
+            lane.borrowed[made[handle]] = self._rows(question.lane, question.at, handle, borrowed=True)
         if on is not None and other is not None and self.kinds.named(name_of(described)) == STATEMENT:
             lane.rows[on] = self._rows(question.lane, question.at, other, borrowed=True)
             lane.supposed.discard(on)
@@ -816,11 +817,6 @@ class AlignedTape(TapeTurns):
     def _handle(live: int | None) -> int | None:
         """Return the recorded handle of a live object."""
         return None if live is None else AlignedBindings.current.recorded.get(live)
-
-    def fresh_handle(self) -> int:
-        """Return a handle that no recording has."""
-        self._fresh += 1
-        return self._fresh
 
     def number_of_result(self) -> tuple[int, ...]:
         """Return the number of an external object without a handle, which a call returns now."""
@@ -838,8 +834,11 @@ class AlignedTape(TapeTurns):
         if lane.answering is not None:
             lane.created[live] = lane.answering
 
-    def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> bool:
-        """Feed the result of another request's *step*, with new objects; False if it needs existing ones."""
+    def _feed_elsewhere(self, lane: Lane, step: Step, described: Any) -> dict[int, int] | None:
+        """Feed the result of another request's *step*, with new objects; None if it needs existing ones.
+
+        Returns the handle here of each recorded one that it makes.
+        """
         bindings, known = AlignedBindings.current, dict(pairs(step.call, described))
         made = dict[int, int]()
         missing = []
@@ -862,9 +861,10 @@ class AlignedTape(TapeTurns):
 
         rename = functional.walker(renamed)
         body = [(item[0], fresh(item[1])) if _is_bind_open(item) else rename(item) for item in step.body]
-        if not missing:
-            lane.feeds.append(deque(body))
-        return not missing
+        if missing:
+            return None
+        lane.feeds.append(deque(body))
+        return made
 
     def _match(self, lane: Lane, key: Any, described: Any, name: str) -> tuple[int | None, str]:
         known = lane.by_key.get(key, ())
@@ -1047,7 +1047,8 @@ class AlignedBindings(OrderedBindings):
         self.handles = {}
         self.recorded: dict[int, int] = {}
         """The recorded handle of each live object that has one, by its number."""
-        self._objects: list[Any] = []  # kept alive, because they are identified by address
+        self._objects: dict[int, Any] = {}  # kept alive, because they are identified by address
+        self._next_number = count().__next__
 
     def bind(self, obj: object) -> None:
         """Bind *obj* as the recorded call did; objects created by the application have no recorded handle."""
@@ -1055,7 +1056,7 @@ class AlignedBindings(OrderedBindings):
             handle = self._source.next_binding()
             if handle is not None:
                 self._bindings[handle] = obj
-            self._number(obj, "new")
+            self._number(self._next_number(), obj, "new")
             return
         value = self._peek_item(resolve=False)
         if not isinstance(value, engine_io._BindOpenEvent):
@@ -1065,14 +1066,15 @@ class AlignedBindings(OrderedBindings):
         if not self._source.started:
             self._source.recorded[value.index] = f"first {value.index}"
             self._source.shared.add(value.index)
-        self._source.note_made(len(self._objects))
-        self.recorded[len(self._objects)] = value.index
-        self._number(obj, self._source.recorded.get(value.index, "new"))
+        number = self._next_number()
+        self._source.note_made(number)
+        self.recorded[number] = value.index
+        self._number(number, obj, self._source.recorded.get(value.index, "new"))
 
-    def _number(self, obj: object, made: str) -> None:
-        self.handles[id(obj)] = number = len(self._objects)
-        self._objects.append(obj)
+    def _number(self, number: int, obj: object, made: str) -> None:
+        self._objects[number] = obj
         self._source.live[number] = made
+        self.handles[id(obj)] = number
 
     def forget_peeked(self) -> None:
         """Drop the peeked item: the start of the application, which has been reached."""
