@@ -6,7 +6,19 @@ import argparse
 import json
 import sys
 
-from loadgen.traced import debug, engine, gaps, liveness, moved, reached, settings, stopping, tap
+from loadgen.traced import (
+    debug,
+    engine,
+    gaps,
+    liveness,
+    moved,
+    reached,
+    server_logs,
+    settings,
+    stopping,
+    tap,
+)
+from loadgen.traced.installing import when_installed
 
 
 def main(argv: list[str]) -> None:
@@ -69,6 +81,7 @@ def main(argv: list[str]) -> None:
     stopping.by_signals(records="--format" in argv[split:])
     moved.install()
     gaps.close()
+    when_installed(server_logs.keep_apart)
     if options.tap:
         tap.open_for_program()
     if options.reach is not None:

@@ -329,6 +329,8 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         own = [make(listener.getsockname(), arbiter.cfg, arbiter.log, fd=listener.detach())]
         worker = worker_class(1, os.getppid(), own, arbiter.app, arbiter.timeout, arbiter.cfg, arbiter.log)
         worker.pid = os.getpid()
+        # It asks the open files of all loggers, which are on the tape, and this process executes no other.
+        arbiter.log.close_on_exec = lambda: None
         worker.init_signals = partial(_stop_worker_too, worker)
         if worker_class.__module__ == threaded[0]:
             worker.handle = _outliving(worker, answers=answers)
