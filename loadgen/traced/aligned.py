@@ -29,6 +29,7 @@ import json
 import os
 import re
 from collections import deque
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -625,7 +626,8 @@ class AlignedTape(TapeTurns):
                 lane.supposed.discard(receiver(described))
                 self._executed(lane, index, described)
             return
-        answer = self.ambient.answer(name, described, lambda: utils.try_unwrap_apply(function, *args))
+        live = partial(utils.try_unwrap_apply, function, *args)
+        answer = self.ambient.answer(name, described, live, lane.readings)
         if answer is not None:
             lane.journal.append(["ambient", None, _brief(described), ""])
             lane.feeds.append(deque(["RESULT", answer[0]]))
@@ -950,7 +952,7 @@ class AlignedTape(TapeTurns):
 
         # The result is given at its recorded position: others run while this thread waits for it.
         body = list(step.body)
-        self.ambient.saw(name_of(step.call), body)
+        self.ambient.saw(name_of(step.call), body, lane.readings)
         body.insert(max(len(body) - 2, 0), _Then(in_turn))
         with self._mutex:
             lane.next, lane.runs = step.end, False

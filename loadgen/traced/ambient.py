@@ -1,8 +1,8 @@
 """Answers to ambient calls that were not recorded: a virtual clock, and a seeded random generator.
 
 Changed code may read the clock or draw a random number more often than it did. The answers continue from the
-recorded values: the clock stands still at the last value that was given out, so that an additional reading
-does not shift the recorded ones, and advances only if code seems to wait for it.
+recorded values: a thread's clock stands still at the last value that the thread was given, so that an
+additional reading does not shift the recorded ones, and advances only if code seems to wait for it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,19 @@ _now, _live = time.time, {
 _fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
 
 
+class Readings:
+    """What one thread read, whose clocks go on from there: another thread may have read them since."""
+
+    __slots__ = ("ahead", "asked", "last")
+
+    def __init__(self) -> None:
+        self.last: dict[str, Any] = {}
+        self.asked: dict[str, int] = {}
+        """How often each clock was read since its last recorded reading."""
+        self.ahead = 0.0
+        """Seconds by which the clocks have advanced, because the thread waited."""
+
+
 class Ambient:
     """Time and random numbers for calls that the recording does not contain."""
 
@@ -57,25 +70,24 @@ class Ambient:
         self._random, self._bits = self._chance.random, self._chance.getrandbits
         self._last: dict[str, Any] = {}
         self._first: dict[str, Any] = {}
-        self._asked: dict[str, int] = {}
-        self._ahead = 0.0
         self._started = {name: read() for name, read in _live.items() if name in _CLOCKS}
 
     def knows(self, name: str) -> bool:
         """Whether the call *name* is ambient."""
         return bool(_AMBIENT.match(name)) or self._kinds.named(name) == AMBIENT
 
-    def saw(self, name: str, body: list[Any]) -> None:
+    def saw(self, name: str, body: list[Any], mine: Readings) -> None:
         """Note the result of a recorded call that is replayed now."""
         if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and is_plain(body[-1]):
-            self._last[name], self._asked[name] = body[-1], 0
+            self._last[name] = mine.last[name] = body[-1]
+            mine.asked[name] = 0
 
     def read_ahead(self, name: str, body: list[Any]) -> None:
         """Note the result of a recorded call that will be replayed later, as a starting value."""
         if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and is_plain(body[-1]):
             self._first[name] = body[-1]
 
-    def answer(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
+    def answer(self, name: str, described: Any, live: Callable[[], Any], mine: Readings) -> tuple[Any] | None:
         """Return the answer to a call that was not recorded, as a 1-tuple; None if there is none.
 
         A call whose result depends only on its arguments is made *live*.
@@ -88,11 +100,11 @@ class Ambient:
             return (len(text_of(described)) if name.endswith(".write") else None,)
         if _DRAWN.match(name):
             return (live(),)
-        told = self._told(name, described, live) if _AMBIENT.match(name) else None
-        known = self._last if name in self._last else self._first
-        return told if told is not None or name not in known else (known[name],)
+        made = self._made(name, described, live, mine) if _AMBIENT.match(name) else None
+        known = next((one for one in (mine.last, self._last, self._first) if name in one), {})
+        return made if made is not None or not known else (known[name],)
 
-    def _told(self, name: str, described: Any, live: Callable[[], Any]) -> tuple[Any] | None:
+    def _made(self, name: str, described: Any, live: Callable[[], Any], mine: Readings) -> tuple[Any] | None:
         short = name.rpartition(".")[2]
         numbers = [
             one if isinstance(one, int) else float(one[1])
@@ -100,32 +112,35 @@ class Ambient:
             if isinstance(one, int) or (isinstance(one, tuple) and one[:1] == (NUMBER,))
         ]
         if short in _CLOCKS:
-            return (self._clock(name, short),)
+            return (self._clock(name, short, mine),)
         if short in ("strftime", "asctime") or (short in _OF_A_TIME and numbers):
             return (live(),)
         if short in ("now", "utcnow", "today"):
-            return self._datetime(short, described)
-        return self._other(short, numbers)
+            return self._datetime(short, described, mine)
+        return self._other(short, numbers, mine)
 
-    def _clock(self, name: str, short: str) -> Any:
+    def _clock(self, name: str, short: str, mine: Readings) -> Any:
         """Return the clock's last value; after many readings in a row, later ones."""
-        count = self._asked[name] = self._asked.get(name, 0) + 1
+        count = mine.asked[name] = mine.asked.get(name, 0) + 1
         if count > _STILL:
-            self._ahead += _TICK
-        value = self._last.get(name)
+            mine.ahead += _TICK
+        value = mine.last.get(name, self._last.get(name))
         if value is None:
-            value = self._wall() if short.startswith("time") else self._started[short]
+            value = self._wall(mine) if short.startswith("time") else self._started[short]
             value = int(value * 10**9) if short == "time_ns" else value
-        return value + (int(self._ahead * 10**9) if short.endswith("_ns") else self._ahead)
+        return value + (int(mine.ahead * 10**9) if short.endswith("_ns") else mine.ahead)
 
-    def _wall(self) -> float:
+    def _wall(self, mine: Readings) -> float:
         """Return the last recorded reading of any wall clock function, or else the current time."""
-        if "time.time_ns" in self._last:
-            return float(self._last["time.time_ns"]) / 10**9
-        return float(self._last.get("time.time", self._started["time"]))
+        for last in (mine.last, self._last):
+            if "time.time_ns" in last:
+                return float(last["time.time_ns"]) / 10**9
+            if "time.time" in last:
+                return float(last["time.time"])
+        return float(self._started["time"])
 
-    def _datetime(self, short: str, described: Any) -> tuple[Any] | None:
-        wall = self._wall() + self._ahead
+    def _datetime(self, short: str, described: Any, mine: Readings) -> tuple[Any] | None:
+        wall = self._wall(mine) + mine.ahead
         if short == "utcnow":
             return (_utcfrom(wall),)
         zone = isinstance(described, tuple) and len(described) > 2  # noqa: PLR2004 - class, zone, site
@@ -137,12 +152,12 @@ class Ambient:
 
         return _fromtimestamp(wall, UTC) if utc else _fromtimestamp(wall)
 
-    def _other(self, short: str, numbers: list[Any]) -> tuple[Any] | None:
+    def _other(self, short: str, numbers: list[Any], mine: Readings) -> tuple[Any] | None:
         first = numbers[0] if numbers else None
         answers: dict[str, Callable[[], Any]] = {
-            "sleep": lambda: self._sleep(float(first or 0)),
-            "gmtime": lambda: _live["gmtime"](self._wall() if first is None else first),
-            "localtime": lambda: _live["localtime"](self._wall() if first is None else first),
+            "sleep": lambda: self._sleep(float(first or 0), mine),
+            "gmtime": lambda: _live["gmtime"](self._wall(mine) if first is None else first),
+            "localtime": lambda: _live["localtime"](self._wall(mine) if first is None else first),
             "urandom": lambda: self._bytes(int(first or 0)),
             "getrandom": lambda: self._bytes(int(first or 0)),
             "RAND_bytes": lambda: self._bytes(int(first or 0)),
@@ -159,8 +174,9 @@ class Ambient:
     def _bytes(self, count: int) -> bytes:
         return self._bits(8 * count).to_bytes(count, "little") if count else b""
 
-    def _sleep(self, seconds: float) -> None:
-        self._ahead += seconds
+    @staticmethod
+    def _sleep(seconds: float, mine: Readings) -> None:
+        mine.ahead += seconds
 
 
 def is_plain(value: Any) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings
+from loadgen.traced.ambient import Readings
 from loadgen.traced.tape import FINISH
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Lane:
         them."""
         self.borrowed: dict[int | None, Rows] = {}
         """Rows that another request was given, by the handle of the cursor that has them here."""
+        self.readings = Readings()
+        """What it read of clocks."""
         self.feeds: list[deque[Any]] = []
         self.owner: int | None = None
         self.states = states

@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.core.classification import TABLE, Kind
 from loadgen.statements import parse
-from loadgen.traced.ambient import Ambient
+from loadgen.traced.ambient import Ambient, Readings
 from loadgen.traced.kinds import Kinds, guess, verb_of
 
 KINDS = Kinds((("mydriver\\.ask", "read"), *((name, kind.value) for name, kind in TABLE)))
@@ -66,11 +66,23 @@ def test_the_verb_of_a_call() -> None:
 
 def test_an_ambient_call_without_an_answer_gets_what_another_got() -> None:
     """What its user called ambient stands still, at the last value; before it, at the first to come."""
-    ambient = Ambient(Kinds((("mydriver.now", "ambient"), ("a", "read"))))
-    assert ambient.answer("mydriver.now", "mydriver.now", list) is None
+    ambient, mine = Ambient(Kinds((("mydriver.now", "ambient"), ("a", "read")))), Readings()
+    assert ambient.answer("mydriver.now", "mydriver.now", list, mine) is None
     ambient.read_ahead("mydriver.now", ["RESULT", 5])
     ambient.read_ahead("mydriver.now", ["RESULT", 6])
-    assert ambient.answer("mydriver.now", "mydriver.now", list) == (5,)
-    ambient.saw("mydriver.now", ["RESULT", 7])
-    assert ambient.answer("mydriver.now", "mydriver.now", list) == (7,)
-    assert ambient.answer("a", "a", list) is None
+    assert ambient.answer("mydriver.now", "mydriver.now", list, mine) == (5,)
+    ambient.saw("mydriver.now", ["RESULT", 7], mine)
+    assert ambient.answer("mydriver.now", "mydriver.now", list, mine) == (7,)
+    assert ambient.answer("a", "a", list, mine) is None
+
+
+def test_a_clock_stands_still_for_each_thread() -> None:
+    """An additional reading does not shift one that was recorded, whoever reads the clock meanwhile."""
+    ambient, one, other = Ambient(Kinds(())), Readings(), Readings()
+    ambient.saw("time.time", ["RESULT", 1.0], one)
+    ambient.saw("time.time", ["RESULT", 2.0], other)
+    assert ambient.answer("time.time", "time.time", list, one) == (1.0,)
+    ambient.answer("time.sleep", ("time.sleep", 5), list, other)
+    assert ambient.answer("time.time", "time.time", list, one) == (1.0,)
+    assert ambient.answer("time.time", "time.time", list, other) == (7.0,)
+    assert ambient.answer("time.time", "time.time", list, Readings()) == (2.0,)
