@@ -42,7 +42,7 @@ from loadgen import protocol
 from loadgen.traced import kinds, settings
 from loadgen.traced.ambient import Ambient
 from loadgen.traced.call_log import application_line
-from loadgen.traced.described import CALLED_BY, ENTERS, LOCK, SETS, name_of, plain, shown, site_of
+from loadgen.traced.described import CALLED_BY, DRAWN, ENTERS, LOCK, SETS, name_of, plain, shown, site_of
 from loadgen.traced.errors import copied
 from loadgen.traced.functions import OWN_FUNCTIONS, runs
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, READ, STATEMENT, STEP, Kinds, text_of, verb_of
@@ -899,7 +899,8 @@ class AlignedTape(TapeTurns):
         renamed, or of one that calls another for it now.
         """
         site = site_of(described)
-        mine = [one for one in known if site_of(lane.steps[one].call) == site]
+        anywhere = name_of(described) == DRAWN  # an import, which its arguments do distinguish
+        mine = [one for one in known if anywhere or site_of(lane.steps[one].call) == site]
         barrier = self._barrier(lane)
         for one in mine:
             if one < barrier and not lane.steps[one].taken:

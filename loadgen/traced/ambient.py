@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from retracesoftware import functional, stream
 
 from loadgen.traced.canonical import LOGGING
-from loadgen.traced.described import NUMBER
+from loadgen.traced.described import DRAWN, NUMBER
 from loadgen.traced.kinds import AMBIENT, Kinds, text_of
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Ambient:
         """
         if _FREE.match(name):
             return (None,)
+        if name == DRAWN:
+            return ([],)
         if not self.knows(name):
             return None
         if name.startswith(LOGGING):

@@ -42,6 +42,8 @@ NAMES = 50_000
 
 LOCK = "loadgen.lock"
 """The call of a thread that waits for a lock."""
+DRAWN = "loadgen.drawn"
+"""The call that returns what libraries drew while they were imported."""
 TEXT, BYTES, NUMBER, LENGTH, KIND, HANDLE = "…", "b…", "n", "len", "<", "#"
 TUPLE, LIST, DICT, NAMED, SITE, EXTERNAL = "(", "[", "{", "**", "@", "x"
 """First elements of the tuples that describe values; nothing else in a description is a tuple."""

@@ -30,6 +30,17 @@ def reconfigure(module: str, change: Callable[[dict[str, Any]], dict[str, Any]])
     ModuleConfigResolver._register = changed
 
 
+def each_module(note: Callable[[str], None]) -> None:
+    """Call *note* with the name of each module that the engine has a configuration of."""
+    register = ModuleConfigResolver._register
+
+    def noted(resolver: Any, name: str, config: dict[str, Any]) -> None:
+        note(name)
+        register(resolver, name, config)
+
+    ModuleConfigResolver._register = noted
+
+
 def when_installed(do: Callable[[Any], None]) -> None:
     """Call *do* with the engine's ``system`` when it exists, before it changes anything.
 

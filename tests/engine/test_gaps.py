@@ -115,7 +115,7 @@ SERVER = """
                 held.error = error
 
         probe()
-        return jsonify(gc.collect(), len(finalized), time.time())
+        return jsonify(gc.collect(), gc.get_stats(), gc.get_count(), len(finalized), time.time())
 
     @app.get("/pipe")
     def pipe():

@@ -85,10 +85,10 @@ def collect_at_fixed_points() -> Collections:
 
 
 def record_how_much_was_collected() -> None:
-    """Record the number that the application's own calls of ``gc.collect`` return.
+    """Record the number that the application's own calls of ``gc.collect`` return, and the statistics.
 
-    It counts the garbage of the whole process, including that of the live server and the engine's frames in
-    tracebacks, which differ in a replay.
+    They count the garbage of the whole process, including that of the live server and the engine's frames in
+    tracebacks, which differ in a replay. Metrics of Prometheus contain them.
     """
 
     def install(system: Any) -> None:
@@ -111,5 +111,7 @@ def record_how_much_was_collected() -> None:
                 del found[get_ident()]
 
         gc.collect = collect
+        for name in ("get_stats", "get_count", "get_freeze_count"):
+            setattr(gc, name, system.patch_function(getattr(gc, name)))
 
     when_installed(install)

@@ -6,6 +6,7 @@ import builtins
 import importlib
 import os
 import sys
+from _thread import get_ident
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from retracesoftware.install import importhook, pathpredicate
 
 from loadgen.traced import constants, moved, settings
 from loadgen.traced.functions import note_functions
+from loadgen.traced.gaps.draws import Draws, concerns
+from loadgen.traced.installing import each_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +31,8 @@ def trace_imports_of_the_application() -> None:
     The engine switches tracing off during every import. So ``SECRET = os.urandom(16)`` at the top of a module
     is on the tape if the module is the main script, but a new secret in each replay if it is imported, as
     ``flask run`` does. Only imports of the main thread are traced: imports by requests are ordered by import
-    locks, which are not on the tape.
+    locks, which are not on the tape. Of the libraries that they import, what those draw is on the tape, see
+    :mod:`~loadgen.traced.gaps.draws`.
 
     The constants of all modules are put in order, see :mod:`~loadgen.traced.constants`.
 
@@ -36,48 +40,81 @@ def trace_imports_of_the_application() -> None:
     distinguishes a missing module from a failing one by the length of the traceback, and tries ``wsgi``
     before ``app``.
     """
-    install = importhook.install_import_hooks
-    root = f"{Path(settings.CURRENT.application).resolve()}/"
-    packages = settings.CURRENT.packages
+    install, configured = importhook.install_import_hooks, set[str]()
+    each_module(configured.add)
 
     def install_import_hooks(disable_for: Any, module_patcher: Any) -> Any:
         system, execute = disable_for.__self__, builtins.exec
-        traced_execute = system.gate.apply_with("internal", execute)
-        importing = [0]
+        importing, draws = _Importing(system), Draws(system)
 
-        def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
-            path = str((namespace or {}).get("__file__"))
-            own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
-            own = own or str((namespace or {}).get("__name__")).partition(".")[0] in packages
-            trace = own and importing[0] and system.thread_id() == 0
-            code = constants.ordered(source) if isinstance(source, CodeType) else source
-            if own and isinstance(code, CodeType):
-                note_functions(code)
-            (traced_execute if trace else execute)(code, namespace, names)
+        def patch_module(namespace: Any, update: Any, name: str | None = None, **how: Any) -> None:
 
-        builtins.exec = execute_module  # type: ignore[assignment]
+            if (name or namespace.get("__name__")) in configured:  # it binds functions: steps on the tape
+                with draws.between():
+                    module_patcher(namespace, update, name, **how)
+
+        builtins.exec = _executing(system, importing, draws)
         try:
-            uninstall = install(disable_for, module_patcher)
+            uninstall = install(disable_for, patch_module)
         finally:
             builtins.exec = execute
-
-        def counting(step: int) -> Callable[..., None]:
-            def count(*_: object, **__: object) -> None:
-                if settings.CURRENT.application and not system.thread_id() and system.enabled():
-                    importing[0] += step
-
-            return count
-
-        def traced(untraced_import: Any) -> Any:
-            begin, end = counting(1), counting(-1)
-            call = untraced_import._retrace_call  # the callable around it is Python code, which adds a frame
-            return utils.observer(function=call, on_call=begin, on_result=end, on_error=end)
-
-        builtins.__import__ = traced(builtins.__import__)
-        importlib.import_module = traced(importlib.import_module)  # as gunicorn and waitress-serve do
+        builtins.__import__ = importing.counted(builtins.__import__)
+        importlib.import_module = importing.counted(importlib.import_module)  # of gunicorn and waitress-serve
         return uninstall
 
     importhook.install_import_hooks = install_import_hooks
+
+
+class _Importing:
+    """Knows whether the main thread is importing for traced code, before it serves."""
+
+    def __init__(self, system: Any) -> None:
+        self._system, self._main, self._depth = system, get_ident(), 0
+
+    def at_start(self) -> bool:
+        """Whether the calling thread is the main one, in an import that traced code began."""
+        return self._depth > 0 and self._system.thread_id() == 0 and get_ident() == self._main
+
+    def counted(self, untraced_import: Any) -> Any:
+        """Return an import function whose calls are noted."""
+        call = untraced_import._retrace_call  # the callable around it is Python code, which adds a frame
+        begin, end = self._counting(1), self._counting(-1)
+        return utils.observer(function=call, on_call=begin, on_result=end, on_error=end)
+
+    def _counting(self, step: int) -> Callable[..., None]:
+        system = self._system
+
+        def count(*_: object, **__: object) -> None:
+            if settings.CURRENT.application and not system.thread_id() and system.enabled():
+                self._depth += step
+
+        return count
+
+
+def _executing(system: Any, importing: _Importing, draws: Draws) -> Callable[..., None]:
+    """Return the function that executes a module's code."""
+    execute = builtins.exec
+    traced_execute = system.gate.apply_with("internal", execute)
+    root, packages = f"{Path(settings.CURRENT.application).resolve()}/", settings.CURRENT.packages
+
+    def execute_module(source: Any, namespace: Any = None, names: Any = None) -> None:
+        path = str((namespace or {}).get("__file__"))
+        own = path.startswith(root) and "site-packages" not in path.removeprefix(root)
+        own = own or str((namespace or {}).get("__name__")).partition(".")[0] in packages
+        code = constants.ordered(source) if isinstance(source, CodeType) else source
+        if own and isinstance(code, CodeType):
+            note_functions(code)
+        at_start = importing.at_start()
+        if own and at_start:
+            with draws.between():
+                traced_execute(code, namespace, names)
+        elif at_start and namespace is not None and concerns(namespace):
+            with draws.of(namespace) as drawing_execute:
+                drawing_execute(code, namespace, names)
+        else:
+            execute(code, namespace, names)
+
+    return execute_module
 
 
 _LIBRARIES = (sys.base_prefix, sys.base_exec_prefix, str(Path(__file__).parents[2]))

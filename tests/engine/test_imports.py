@@ -1,0 +1,109 @@
+"""What is drawn while modules are imported: by libraries, which are not traced, and by the application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loadgen.core.verdict import Judgement
+from tests.engine.conftest import visiting
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Bench
+
+pytestmark = pytest.mark.engine
+
+LIBRARY = """
+    import datetime, os, random, secrets, socket, tempfile, time, uuid
+    from . import inner
+    import plugin
+
+    ALL = [
+        os.urandom(8).hex(), random.Random().random(), random.random(), random.sample(range(100), 3),
+        time.time(), time.monotonic(), time.perf_counter_ns(), str(uuid.uuid4()), str(uuid.uuid1()),
+        os.getpid(), str(datetime.datetime.now()), str(datetime.datetime.utcnow()),
+        str(datetime.date.today()), str(datetime.datetime.now(datetime.UTC)), secrets.token_hex(4),
+        socket.gethostname(), inner.KEY, inner.RANDOM,
+    ]
+    os.kill(os.getpid(), 0)  # of a replay's process, whose number is another one
+    SAME_PROCESS = os.getpid() == inner.PROCESS and os.path.isdir(f"/proc/{os.getpid()}")
+    FOLDER = tempfile.mkdtemp()  # which a replay finds, and makes another one
+    os.rmdir(FOLDER) if os.urandom(1) < b"a" else None
+"""
+INNER = """
+    import os, secrets
+    import numpy  # whose functions are patched: steps within the import of a library
+
+    KEY = secrets.token_bytes(4).hex()
+    PROCESS = os.getpid()
+    RANDOM = float(numpy.random.default_rng().random())
+"""
+PLUGIN = """
+    import os, time
+
+    SECRET, AT = os.urandom(4).hex(), time.time()  # of the application, in the middle of a library's import
+"""
+SERVER = """
+    import os, sys
+    from pathlib import Path
+    sys.path.insert(0, str(Path(__file__).parent / "site-packages"))
+    from flask import Flask, jsonify
+    import drawing
+    import plugin
+
+    app = Flask(__name__)
+
+    @app.get("/drawn")
+    def drawn():
+        return jsonify(drawing.ALL, plugin.SECRET, plugin.AT)
+
+    @app.get("/process")
+    def process():
+        return jsonify(drawing.SAME_PROCESS, drawing.inner.PROCESS == os.getpid())
+
+    if __name__ == "__main__":
+        app.run()
+"""
+
+
+@pytest.fixture
+def drawing(bench: Bench) -> Bench:
+    """Return a bench with an application, and a library that draws while it is imported."""
+    library = bench.path / "site-packages" / "drawing"
+    library.mkdir(parents=True)
+    bench.script(LIBRARY, "site-packages/drawing/__init__.py")
+    bench.script(INNER, "site-packages/drawing/inner.py")
+    bench.script(PLUGIN, "plugin.py")
+    bench.script(SERVER, "server.py")
+    return bench
+
+
+@pytest.mark.parametrize("target", ["python server.py", "server:app"])
+def test_what_imports_draw_replays(drawing: Bench, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """A secret, the time and the process's number that a library keeps are those of the recording."""
+    monkeypatch.chdir(drawing.path)
+    recorded = drawing.record(target.split(), visiting("/drawn", "/process"), concurrency=2, iterations=1)
+    assert recorded.totals.statuses.keys() == {200}
+    verdict = drawing.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("import drawing", "import colorsys, drawing"),
+        ("import drawing", "import another, drawing"),
+        ("import another, drawing", "import drawing, another"),
+        ("import another, drawing", "import drawing"),
+    ],
+    ids=["a module of Python's", "another library", "another order", "a library less"],
+)
+def test_imports_change(drawing: Bench, before: str, after: str) -> None:
+    """Other imports give a library that is still there what it drew."""
+    drawing.script("import os\nKEY = os.urandom(8)", "site-packages/another.py")
+    source = SERVER.replace("import drawing", before)
+    drawing.record(drawing.script(source, "server.py"), visiting("/drawn"), concurrency=1, iterations=1)
+    drawing.script(SERVER.replace("import drawing", after), "server.py")
+    verdict = drawing.verify(strict=False).verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
