@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from functools import partial, wraps
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import settings, stopping
@@ -341,6 +342,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
             worker.alive = False
 
     live = system.disable_for(listen, unwrap_args=False)
+    worker_class_of = system.disable_for(attrgetter("worker_class"), unwrap_args=False)
 
     def run(arbiter: Any) -> None:
         config, worker_class = arbiter.cfg, arbiter.worker_class
@@ -365,7 +367,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         _keep_connections(config, keeps=not sync)
         if replaying:
             config.set("worker_class", "gthread")
-            worker_class = config.worker_class
+            worker_class = worker_class_of(config)  # off the tape: only a replay imports it
             config.set("threads", PLENTY)
             config.set("worker_connections", 2 * PLENTY)
         arbiter.pid = os.getpid()
