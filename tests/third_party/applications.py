@@ -468,4 +468,18 @@ APPLICATIONS = (
         "numerical_scenario.py",
         2,
     ),
+    Application(
+        "pymongo apscheduler argon2-cffi arrow babel cachetools diskcache faker fakeredis filelock "
+        "flask-caching flask-limiter humanize loguru mongomock msgpack nanoid networkx openpyxl orjson "
+        "passlib pendulum pillow polars pony portalocker prometheus-client pyarrow pydantic pyjwt "
+        "python-docx python-ulid qrcode reportlab sentry-sdk shortuuid structlog tenacity tinydb whoosh "
+        "xlsxwriter",
+        "`bson`, in a server with 40 other libraries, `tests/third_party/libraries_server.py`",
+        "many",
+        "Flask's own server; files, SQLite, a scheduler's threads, pools",
+        "caches, stores, documents, identifiers, secrets, clocks, logs, metrics, locks, limits",
+        (str(HERE / "libraries_server.py"),),
+        "libraries_scenario.py",
+        2,
+    ),
 )
