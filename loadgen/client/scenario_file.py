@@ -21,14 +21,19 @@ def named_in_file(given: str) -> bool:
     return given.endswith(".py") or ".py:" in given
 
 
+def file_of(given: str) -> Path:
+    """Return the file of ``file.py`` or ``file.py:name``."""
+    return Path(given if given.endswith(".py") else given.rpartition(":")[0])
+
+
 def load(given: str) -> Scenario:
     """Return the scenario for *given*, ``file.py`` or ``file.py:name``; for several, a mix of them.
 
     Raises:
         UsageError: the file or scenario does not exist, or the file has an error; the message says where.
     """
-    path, _, name = given.rpartition(":") if not given.endswith(".py") else (given, "", "")
-    file = Path(path)
+    name = "" if given.endswith(".py") else given.rpartition(":")[2]
+    file = file_of(given)
     found = _scenarios(file)
     if not found:
         raise UsageError(f"{file} has no scenario", advice=EXAMPLE)

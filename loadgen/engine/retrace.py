@@ -223,6 +223,8 @@ class Start:
 
     environment: dict[str, str]
     cwd: str
+    words: tuple[str, ...]
+    """The command line behind the interpreter."""
 
 
 def recorded_start(recording: Path) -> Start:
@@ -234,7 +236,8 @@ def recorded_start(recording: Path) -> Start:
     try:
         with recording.open("rb") as file:
             header = json.loads(file.readline())
-        return Start({str(name): str(value) for name, value in header["env"].items()}, str(header["cwd"]))
+        environment = {str(name): str(value) for name, value in header["env"].items()}
+        return Start(environment, str(header["cwd"]), tuple(map(str, header["argv"])))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordingFault(
             f"{recording} has no readable header: {error!r}", advice="Record again."

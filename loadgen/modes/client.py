@@ -15,6 +15,7 @@ import anyio
 from msgspec.structs import replace
 
 from loadgen import protocol
+from loadgen.client.scenario_file import file_of, named_in_file
 from loadgen.core import events as happened
 from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
 from loadgen.core.comparison import told as ended
@@ -22,7 +23,7 @@ from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.jobs import ENTRY, Fire
 from loadgen.core.judge import CLIENT
-from loadgen.core.spec import ModeName, absolute, to_json
+from loadgen.core.spec import ModeName, ScenarioTraffic, absolute, from_json, to_json
 from loadgen.core.transcript import FailedIteration, decode
 from loadgen.engine import retrace
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
@@ -96,12 +97,11 @@ class ClientMode:
         run = session.run
         retrace.empty_recording(run.client)
         spec = replace(absolute(session.spec, lambda path: str(Path(path).resolve())), server_env=())
-        file = session.scenario.file
         job = to_json(Fire(spec=spec, url=url)).decode()
 
         def command(liveness: Sequence[str]) -> list[str]:
-            options = (*liveness, "--application", str(file.parent) if file else "")
             words = ("-m", ENTRY, job)
+            options = (*liveness, *_options(words))
             return retrace.record_command(run.client.resolve(), words, options, stacks=spec.stacks)
 
         log = run.path / "client.log"
@@ -130,14 +130,22 @@ class ClientMode:
             return
         run, log = replaying.run, replaying.folder / "client.log"
 
-        def command(liveness: Sequence[str]) -> list[str]:
-            return retrace.replay_command(run.client.resolve(), liveness)
-
         start = retrace.recorded_start(run.client)
+
+        def command(liveness: Sequence[str]) -> list[str]:
+            return retrace.replay_command(run.client.resolve(), (*liveness, *_options(start.words)))
+
         async with traced(command, start.environment, log, start.cwd) as process:
             async with replaying.timed(journal):
                 await _Lockstep(replaying, process).run(events, journal)
             await process.exit_report()  # it is about to exit
+
+
+def _options(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the launcher's options for the users that *words* start, the same for record and replay."""
+    traffic = from_json(words[-1], Fire).spec.traffic
+    name = traffic.scenario if isinstance(traffic, ScenarioTraffic) else ""
+    return ("--application", str(file_of(name).parent) if named_in_file(name) else "")
 
 
 class _Client:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen.client.scenario_file import load
+from loadgen.core.spec import ModeName
 from loadgen.core.verdict import Judgement
 from tests.engine.conftest import visiting
 
@@ -106,4 +108,29 @@ def test_imports_change(drawing: Bench, before: str, after: str) -> None:
     drawing.record(drawing.script(source, "server.py"), visiting("/drawn"), concurrency=1, iterations=1)
     drawing.script(SERVER.replace("import drawing", after), "server.py")
     verdict = drawing.verify(strict=False).verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+
+
+def test_scenarios_import_modules(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traced client with a module beside its scenario, which draws, and imports a library that does."""
+    monkeypatch.chdir(bench.path)
+    bench.script("import os, time\nimport another\nKEY = os.urandom(4).hex()\nAT = time.time()", "helper.py")
+    (bench.path / "site-packages").mkdir()
+    bench.script("import os\nKEY = os.urandom(4).hex()", "site-packages/another.py")
+    scenario = bench.script(
+        """
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(__file__).parent / "site-packages"))
+        import helper
+        from loadgen import User, scenario
+
+        @scenario
+        async def ask(user: User) -> None:
+            await user.http.get(f"/?key={helper.KEY}&at={helper.AT}&other={helper.another.KEY}")
+        """,
+        "load.py",
+    )
+    bench.record((), load(scenario), concurrency=2, iterations=1, mode=ModeName.CLIENT)
+    verdict = bench.verify(mode=ModeName.CLIENT).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
