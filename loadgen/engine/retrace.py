@@ -237,7 +237,7 @@ def recorded_start(recording: Path) -> Start:
         with recording.open("rb") as file:
             header = json.loads(file.readline())
         environment = {str(name): str(value) for name, value in header["env"].items()}
-        return Start(environment, str(header["cwd"]), tuple(map(str, header["argv"])))
+        return Start(environment, str(header["cwd"]), tuple(map(str, header.get("argv", ()))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordingFault(
             f"{recording} has no readable header: {error!r}", advice="Record again."

@@ -143,7 +143,7 @@ class ClientMode:
 
 def _options(words: Sequence[str]) -> tuple[str, ...]:
     """Return the launcher's options for the users that *words* start, the same for record and replay."""
-    traffic = from_json(words[-1], Fire).spec.traffic
+    traffic = from_json(words[-1], Fire).spec.traffic if words else None
     name = traffic.scenario if isinstance(traffic, ScenarioTraffic) else ""
     return ("--application", str(file_of(name).parent) if named_in_file(name) else "")
 

@@ -86,7 +86,7 @@ class Draws:
         self._call = system.gate.apply_with("internal", system.patch_function(drawn))
         for gateway in (system.ext_gateway, system.ext_method_gateway):
             gateway.on_else = self._on.if_then_else(True, self._asked(gateway.on_else), gateway.on_else)
-        system.bind = self._on.if_then_else(True, self._bound(system.bind), system.bind)
+        self._bind: Any = None
         _current.append(self)
 
     @contextmanager
@@ -97,6 +97,7 @@ class Draws:
         try:
             if self._depth == 1:
                 self._library = self._module
+                self._note_bindings()
                 self._begin()
             yield self._on.apply_with(True, exec)
         finally:
@@ -164,14 +165,20 @@ class Draws:
             for one in args
         )  # fmt: skip
 
-    def _bound(self, bind: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Binding is a step, as of a class that a library derives from one of the tape."""
+    def _note_bindings(self) -> None:
+        """Binding is a step, as of a class that a library derives from one of the tape.
+
+        Only now: the engine has another function for it while it starts.
+        """
+        bind = self._system.bind
+        if bind is self._bind:
+            return
 
         def bound(target: Any) -> Any:
             with self.between():
                 return bind(target)
 
-        return bound
+        self._bind = self._system.bind = self._on.if_then_else(True, bound, bind)
 
     def _begin(self) -> None:
         if not self._records:
