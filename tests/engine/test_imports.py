@@ -18,6 +18,7 @@ pytestmark = pytest.mark.engine
 
 LIBRARY = """
     import datetime, os, random, secrets, socket, tempfile, time, uuid
+    from pathlib import Path
     from . import inner
     import plugin
 
@@ -29,7 +30,9 @@ LIBRARY = """
         socket.gethostname(), inner.KEY, inner.RANDOM,
     ]
     os.kill(os.getpid(), 0)  # of a replay's process, whose number is another one
-    SAME_PROCESS = os.getpid() == inner.PROCESS and os.path.isdir(f"/proc/{os.getpid()}")
+    PROC = Path(f"/proc/{os.getpid()}")
+    (PROC / "stat").read_text()
+    SAME_PROCESS = os.getpid() == inner.PROCESS and os.path.isdir(str(PROC))
     FOLDER = tempfile.mkdtemp()  # which a replay finds, and makes another one
     os.rmdir(FOLDER) if os.urandom(1) < b"a" else None
 """

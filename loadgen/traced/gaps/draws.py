@@ -154,16 +154,21 @@ class Draws:
 
     def _of_this_process(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of a live call in a replay, in which the process has another number."""
-        recorded = self._process
-        if not recorded:
+        if not self._process:
             return args
+        of_processes = name.startswith(_OF_PROCESSES)
         return tuple(
-            _here if one == recorded and type(one) is int and name.startswith(_OF_PROCESSES)
-            else one.replace(f"/proc/{recorded}", f"/proc/{_here}", 1)
-            if isinstance(one, str) and one.startswith(f"/proc/{recorded}")
+            _here if of_processes and type(one) is int and one == self._process
+            else self._own_folder(one) if isinstance(one, (str, os.PathLike))
             else one
             for one in args
         )  # fmt: skip
+
+    def _own_folder(self, path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+        recorded = f"/proc/{self._process}/"
+        text = os.fspath(path)
+        is_own = isinstance(text, str) and f"{text}/".startswith(recorded)
+        return f"/proc/{_here}/{text[len(recorded) :]}" if is_own else path
 
     def _note_bindings(self) -> None:
         """Binding is a step, as of a class that a library derives from one of the tape.
