@@ -11,14 +11,13 @@ from loadgen.traced import (
     engine,
     gaps,
     liveness,
+    logs,
     moved,
     reached,
-    server_logs,
     settings,
     stopping,
     tap,
 )
-from loadgen.traced.installing import when_installed
 
 
 def main(argv: list[str]) -> None:
@@ -81,7 +80,7 @@ def main(argv: list[str]) -> None:
     stopping.by_signals(records="--format" in argv[split:])
     moved.install()
     gaps.close()
-    when_installed(server_logs.keep_apart)
+    logs.install(alone=options.engine_alone)
     if options.tap:
         tap.open_for_program()
     if options.reach is not None:
