@@ -49,6 +49,7 @@ INHERENT = {
 """Hazards that no engine can replay, and why."""
 OPEN = {
     "asyncio_as_completed": "the same as of hash_of_objects: it puts coroutines into a set",
+    "log_record": "logging notes when it was imported, which is before anything is recorded",
     "hash_of_objects": "the engine numbers the hashes of object itself, and not those of classes made of it",
     "signal_timer": "the replay takes the result of setting the timer from the tape, and sets none",
     "signal_to_itself": "the replay takes the result of sending the signal from the tape, and sends none",
