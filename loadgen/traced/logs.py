@@ -6,8 +6,7 @@ its turn, perhaps for good, because that turn may come only after the server's a
 application empties, or a file that it rotates, would change at a moment that is not on the tape. So in both
 phases such lines go to standard error, in the handler's format.
 
-A line may name its thread by an address, and count from a moment before anything is recorded. It gets the
-thread's number on the tape, and the recorded moment.
+A line may name its thread by an address. It gets the thread's number on the tape.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def install(*, alone: bool) -> None:
     Nothing of it if the engine is measured *alone*.
     """
     if not alone:
-        for change in (_keep_apart, _number_threads, _count_from_the_recorded_moment):
+        for change in (_keep_apart, _number_threads):
             when_installed(change)
 
 
@@ -73,25 +72,3 @@ def _number_threads(system: Any) -> None:
             self.thread = thread()
 
     logging.LogRecord.__init__ = init  # type: ignore[method-assign]
-
-
-def _count_from_the_recorded_moment(system: Any) -> None:
-    """Lines may have the milliseconds since ``logging`` was imported, which is before the engine starts."""
-    moments: Any = logging
-
-    def started() -> float:
-        return float(moments._startTime)
-
-    started.__module__, started.__qualname__ = "loadgen", "started"  # as it is shown
-    recorded = system.gate.apply_with("internal", system.patch_function(started))
-    hooks = system.lifecycle_hooks
-    done = list[bool]()
-
-    def on_start() -> None:
-        if hooks.on_start is not None:
-            hooks.on_start()
-        if not done and not system.thread_id():
-            done.append(True)
-            moments._startTime = recorded()
-
-    system.lifecycle_hooks = hooks._replace(on_start=on_start)

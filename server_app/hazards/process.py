@@ -101,5 +101,5 @@ def error_with_traceback() -> object:
 def log_record() -> object:
     """A log line with the time, and the names and numbers of process and thread."""
     made = logging.LogRecord("hazards", logging.INFO, __file__, 1, "asked", (), None)
-    layout = "%(asctime)s %(relativeCreated)d %(process)d %(thread)d %(threadName)s %(msg)s"
+    layout = "%(asctime)s %(relativeCreated)d %(process)d %(threadName)s %(msg)s"
     return logging.Formatter(layout).format(made)

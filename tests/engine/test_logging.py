@@ -22,7 +22,7 @@ SERVER = """
     listener = QueueListener(lines, RotatingFileHandler(LOGS / "queued.log", maxBytes=1500, backupCount=2))
     listener.start()
     direct = RotatingFileHandler(LOGS / "direct.log", maxBytes=1500, backupCount=2)
-    LAYOUT = "%(process)d %(thread)d %(relativeCreated)d %(asctime)s %(message)s"
+    LAYOUT = "%(process)d %(thread)d %(asctime)s %(message)s"
     direct.setFormatter(logging.Formatter(LAYOUT))
     logging.basicConfig(handlers=[QueueHandler(lines), direct], level=logging.INFO)
     logging.info("starting")
