@@ -22,23 +22,26 @@ def unseen(function: _Function) -> _Function:
 
 def reconfigure(module: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Let *change* make the engine's configuration of *module* from the stock one."""
+    _each_configuration(lambda name, config: change(config) if name == module else config)
+
+
+def each_module(note: Callable[[str], object]) -> None:
+    """Call *note* with the name of each module that the engine has a configuration of."""
+
+    def noted(name: str, config: dict[str, Any]) -> dict[str, Any]:
+        note(name)
+        return config
+
+    _each_configuration(noted)
+
+
+def _each_configuration(change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
     register = ModuleConfigResolver._register
 
     def changed(resolver: Any, name: str, config: dict[str, Any]) -> None:
-        register(resolver, name, change(config) if name == module else config)
+        register(resolver, name, change(name, config))
 
     ModuleConfigResolver._register = changed
-
-
-def each_module(note: Callable[[str], None]) -> None:
-    """Call *note* with the name of each module that the engine has a configuration of."""
-    register = ModuleConfigResolver._register
-
-    def noted(resolver: Any, name: str, config: dict[str, Any]) -> None:
-        note(name)
-        register(resolver, name, config)
-
-    ModuleConfigResolver._register = noted
 
 
 def when_installed(do: Callable[[Any], None]) -> None:

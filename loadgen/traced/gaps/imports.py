@@ -48,7 +48,6 @@ def trace_imports_of_the_application() -> None:
         importing, draws = _Importing(system), Draws(system)
 
         def patch_module(namespace: Any, update: Any, name: str | None = None, **how: Any) -> None:
-
             if (name or namespace.get("__name__")) in configured:  # it binds functions: steps on the tape
                 with draws.between():
                     module_patcher(namespace, update, name, **how)
