@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.core.relocation import Relocation
+from loadgen.core.spec import BUNDLED
 from loadgen.engine.interpreter import ENGINE, PACKAGED
 from loadgen.errors import RecordingFault, UsageError
 
@@ -25,10 +26,12 @@ CHECKOUT = "checkout"
 def installed(server: Interpreter) -> dict[str, str]:
     """Return the folders of loadgen, of its engine, and of the interpreter *server* with its packages.
 
-    If two have the same folder, the last one counts: what the application sees are its own packages.
+    If two have the same folder, the last one counts: what the application sees are its own packages. The two
+    packages of loadgen, which may be among those, are named by themselves.
     """
     engine = server.brought().get(ENGINE, server.libraries["platlib"])
-    return {"loadgen": str(PACKAGED.parent), "engine": engine, **server.libraries}
+    packages = {"package": str(PACKAGED), "demo": str(PACKAGED.with_name(BUNDLED))}
+    return {"loadgen": str(PACKAGED.parent), **packages, "engine": engine, **server.libraries}
 
 
 def checkout(target: Target, started_in: Path) -> str:
@@ -88,6 +91,7 @@ def _holds(folder: Path, code: Sequence[str]) -> bool:
 
 
 def relocation(recorded: Mapping[str, str], here: Mapping[str, str]) -> Relocation:
-    """Return which of the folders *recorded* have moved."""
+    """Return which of the folders *recorded* have moved, and which in them have not."""
     pairs = {recorded[name]: here[name] for name in recorded if recorded[name] and here.get(name)}
-    return Relocation(tuple((then, now) for then, now in pairs.items() if then != now))
+    moved = tuple(f"{then}/" for then, now in pairs.items() if then != now)
+    return Relocation(tuple(pair for pair in pairs.items() if f"{pair[0]}/".startswith(moved)))

@@ -251,7 +251,7 @@ def _start(server: Interpreter | None, module: str, *, demo: bool = False) -> li
     """
     server = server or interpreter.own()
     brought = server.brought()
-    if demo and not server.own:
+    if demo:
         brought[BUNDLED] = str(PACKAGED.parent)
     options = (word for prefix, folder in brought.items() for word in ("--bring", f"{prefix}={folder}"))
     # -P: files in the current directory must not shadow the engine's modules.

@@ -87,7 +87,9 @@ def installation(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
-    shutil.copytree(Path(loadgen.__file__).parent, packages / "loadgen")
+    package = Path(loadgen.__file__).parent
+    for one in (package, package.with_name("server_app")):
+        shutil.copytree(one, packages / one.name)
     return folder / "bin" / "python"
 
 
@@ -117,6 +119,22 @@ def test_another_checkout_and_another_installation(tmp_path: Path) -> None:
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "IDENTICAL  All 28 answers" in verified.stdout
     assert not (b / "written.txt").exists()  # the replay wrote nothing
+
+
+@pytest.mark.parametrize("target", [("serve.py", "--scenario", "load.py"), ()], ids=["own", "demo"])
+def test_an_installation_of_another_shape(tmp_path: Path, target: tuple[str, ...]) -> None:
+    """Recorded where loadgen is among the server's packages, and verified where it is not.
+
+    Then by the same loadgen, with a server's environment of which it is no longer a part.
+    """
+    one = checkout(tmp_path / "one")
+    python = installation(tmp_path / "installed")
+    recorded = call(python, one.path, "record", *target, "-c2", "-n2")
+    assert recorded.returncode == 0, recorded.stderr
+    again = [(python, "--python", sys.executable)] if target else []
+    for verify, *options in ((sys.executable,), *again):
+        verified = call(Path(verify), one.path, "verify", *map(str, options))
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_the_code_of_the_checkout_above_the_run_is_what_is_verified(tmp_path: Path) -> None:
