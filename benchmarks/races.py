@@ -22,7 +22,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -74,7 +74,7 @@ class Part:
         return self.name == "twins"
 
 
-def setting(planted: Planted, folder: Path, seed: int, part: Part) -> Setting:
+def setting(planted: Planted, folder: Path, seed: int, part: Part, fleet: LocalFleet) -> Setting:
     """Write an application into *folder*, and return how it is hunted."""
     (folder / "app.py").write_text(planted.source(fixed=part.fixed), encoding="utf-8")
     (folder / "load.py").write_text(planted.scenario(), encoding="utf-8")
@@ -92,7 +92,7 @@ def setting(planted: Planted, folder: Path, seed: int, part: Part) -> Setting:
         spec,
         invariants(spec.invariants),
         work,
-        LocalFleet(1),
+        fleet,
         seconds=3600,
         seed=1000 * seed,  # seeds of one hunt are not those of the next
         most=part.most,
@@ -160,13 +160,15 @@ def once(planted: Planted, part: Part, seed: int) -> Hunt:
     """Make one hunt of a part; return its figures."""
     folder = Path(tempfile.mkdtemp(prefix=f"loadgen-{planted.name}-"))
     try:
-        where = setting(planted, folder, seed, part)
-        call: Callable[[], Any]
-        if part.name in {"turns", "parallel"}:
-            call = lambda: plain(where, Schedule(part.name), part.most)  # noqa: E731
-        else:
-            narrow = not part.fixed and part.strategies == ROTATION
-            call = lambda: explored(where, planted, narrow=narrow)  # noqa: E731
+
+        async def call() -> Hunt:
+            async with LocalFleet(1) as fleet:
+                where = setting(planted, folder, seed, part, fleet)
+                if part.name in {"turns", "parallel"}:
+                    return await plain(where, Schedule(part.name), part.most)
+                narrow = not part.fixed and part.strategies == ROTATION
+                return await explored(where, planted, narrow=narrow)
+
         return {"race": planted.name, "seed": seed, "loadgen": CODE, **anyio.run(call)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -108,9 +108,17 @@ async def routes(spec: RunSpec) -> tuple[str, ...]:
 
 
 async def verify(
-    run: RunFolder, manifest: Manifest, spec: VerifySpec, emit: Emit, *, host: Host | None = None
+    run: RunFolder,
+    manifest: Manifest,
+    spec: VerifySpec,
+    emit: Emit,
+    *,
+    host: Host | None = None,
+    at_once: int = 1,
 ) -> Verified:
     """Verify a run where *spec* says, by default where it was recorded, or with the server of *host*.
+
+    Of several replays, *at_once* run at a time.
 
     Raises:
         LoadgenError: nothing could be replayed.
@@ -118,14 +126,16 @@ async def verify(
     from loadgen import verify as verifying  # noqa: PLC0415 - slow, and recording does without
 
     moved = verifying.relocated(run, manifest, spec)
+    at_once = min(at_once, spec.replays) if host is None and _is_here(manifest, spec) else 1
+    each = emit if at_once == 1 else ignore  # the progress of several replays is how many are done
     if manifest.sealed is None:
-        again = once(run, manifest, spec, emit, moved, host=host)
-        return await verifying.verify(manifest, spec, again, emit, moved)
+        again = once(run, manifest, spec, each, moved, host=host)
+        return await verifying.verify(manifest, spec, again, emit, moved, at_once=at_once)
     from loadgen.store.sealing import unsealed  # noqa: PLC0415 - most runs are not sealed
 
     with unsealed(run, manifest) as (opened, recorded):
-        again = once(opened, recorded, spec, emit, moved, host=host)
-        verified = await verifying.verify(recorded, spec, again, emit, moved)
+        again = once(opened, recorded, spec, each, moved, host=host)
+        verified = await verifying.verify(recorded, spec, again, emit, moved, at_once=at_once)
     if opened is run:
         return verified
     folder = run.path / "verify" / verified.folder.name
@@ -153,6 +163,13 @@ async def debug(
     return verifying.conclude(manifest, [one], moved)
 
 
+def _is_here(manifest: Manifest, spec: VerifySpec) -> bool:
+    """Return whether the replay is of the application alone, on this machine: several do not disturb it."""
+    topology = spec.topology_of(manifest.spec.runtime, manifest.id)
+    name = spec.mode_of(manifest.spec.mode, manifest.id)
+    return topology.runtime is not Runtime.DOCKER and name is ModeName.BOUNDARY
+
+
 def once(
     run: RunFolder,
     manifest: Manifest,
@@ -167,7 +184,7 @@ def once(
 
     topology = spec.topology_of(manifest.spec.runtime, manifest.id)
     name = spec.mode_of(manifest.spec.mode, manifest.id)
-    local = topology.runtime is not Runtime.DOCKER and name is ModeName.BOUNDARY
+    local = _is_here(manifest, spec)
     if (
         spec.coverage is not None
         and manifest.spec.threads is Schedule.EXPLORE

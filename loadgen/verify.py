@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
+
 from loadgen.core.alignment import align
 from loadgen.core.classification import Classifier, table
 from loadgen.core.comparison import ignoring
@@ -54,9 +56,15 @@ class Once(Protocol):
 
 
 async def verify(
-    manifest: Manifest, spec: VerifySpec, once: Once, emit: Emit, moved: Relocation = IN_PLACE
+    manifest: Manifest,
+    spec: VerifySpec,
+    once: Once,
+    emit: Emit,
+    moved: Relocation = IN_PLACE,
+    *,
+    at_once: int = 1,
 ) -> Verified:
-    """Replay a run as often as *spec* says, with *once*, and conclude.
+    """Replay a run as often as *spec* says, with *once*, *at_once* at a time, and conclude.
 
     Raises:
         UsageError: the run cannot be verified with these settings.
@@ -67,13 +75,37 @@ async def verify(
             "this run was recorded by the engine alone, and --explain needs loadgen's own replay",
             advice="Leave out --explain, or record again without --engine-alone.",
         )
-    replayed = [await once() for _ in range(spec.replays)]
+    replayed = await _replays(spec.replays, once, emit, at_once)
     verified = conclude(manifest, replayed, moved)
     if spec.explain and verified.verdict.causes and mode is ModeName.BOUNDARY:
         emit(Stage(what="replaying once more to explain"))
         replayed.append(await once(log_calls=verified.verdict.causes[0].first.seq))
         verified = conclude(manifest, replayed, moved)
     return verified
+
+
+async def _replays(count: int, once: Once, emit: Emit, at_once: int) -> list[Verified]:
+    """Return the results of *count* replays, in the order of their evidence."""
+    if count == 1:
+        return [await once()]
+    found, errors = list[Verified](), list[Exception]()
+    limit = anyio.CapacityLimiter(at_once)
+
+    async def one(scope: anyio.CancelScope) -> None:
+        async with limit:
+            try:
+                found.append(await once())
+            except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                errors.append(error)
+                scope.cancel()
+        emit(Stage(what=f"replayed {len(found)} of {count} times"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(count):
+            group.start_soon(one, group.cancel_scope)
+    if errors:
+        raise errors[0]
+    return sorted(found, key=lambda one: int(one.folder.name))
 
 
 async def replay_once(

@@ -121,7 +121,7 @@ async def _verify(job: Verify | DriveReplay, emit: Emit) -> Verified:
     run, manifest = RunFolder.open(None if job.run is None else Path(job.run))
     if isinstance(job, DriveReplay):
         return await dispatch.once(run, manifest, job.spec, emit, host=_host(job))(log_calls=job.log_calls)
-    return await dispatch.verify(run, manifest, job.spec, emit)
+    return await dispatch.verify(run, manifest, job.spec, emit, at_once=job.at_once)
 
 
 def _host(job: Job) -> Host | None:

@@ -65,10 +65,7 @@ async def connected(cluster: Cluster | None, jobs: int) -> AsyncIterator[Fleet]:
     """Use *cluster*, or this machine with *jobs* trials at a time."""
     from loadgen.hunt.fleet import LocalFleet
 
-    if cluster is None:
-        yield LocalFleet(jobs)
-        return
-    async with cluster as fleet:
+    async with LocalFleet(jobs) if cluster is None else cluster as fleet:
         yield fleet
 
 

@@ -264,7 +264,7 @@ def shrink(
     again = VerifySpec()
     folder = new_folder(output, Path("shrunk"))
     setting = TrialSettings(
-        fleet=LocalFleet(jobs),
+        fleet=(fleet := LocalFleet(jobs)),
         record=manifest.spec,
         verify=again,
         sign=found.sign,
@@ -274,7 +274,8 @@ def shrink(
 
     async def work(stop: Stop) -> tuple[Shrunk, bool]:
         oracle = Oracle(setting, stop, progress)
-        result = await call(found.workload, found.head, oracle, progress, confirm, folder / EXAMPLE)
+        async with fleet:
+            result = await call(found.workload, found.head, oracle, progress, confirm, folder / EXAMPLE)
         if result.measured.failures:
             progress.phase("whose fault it is")
             await attribute(folder / EXAMPLE, again)

@@ -161,14 +161,15 @@ def verify(
     diverged; 3: undetermined; of several runs, that of the worst.
     """
     run = suites.latest(run or ())
-    if run and (suites.is_suite(run) or jobs is not None or html is not None):
-        many = jobs or suites.JOBS
+    jobs = jobs or suites.JOBS
+    if run and (suites.is_suite(run) or html is not None):
         suites.verified(
-            spec, run, jobs=many, quiet=quiet, as_json=as_json, junit=junit, summary=summary, html=html
+            spec, run, jobs=jobs, quiet=quiet, as_json=as_json, junit=junit, summary=summary, html=html
         )
-    if jobs is not None or html is not None:
-        raise UsageError("--jobs and --html need the runs", advice="Name one or more, or a folder of runs.")
-    verified(spec, run[0] if run else None, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
+    if html is not None:
+        raise UsageError("--html needs the runs", advice="Name one or more, or a folder of runs.")
+    given = run[0] if run else None
+    verified(spec, given, jobs=jobs, quiet=quiet, as_json=as_json, junit=junit, summary=summary)
 
 
 def verified(
@@ -176,12 +177,13 @@ def verified(
     given: Path | None = None,
     *,
     host: Host | None = None,
+    jobs: int = 1,
     quiet: bool = False,
     as_json: bool = False,
     junit: Path | None = None,
     summary: Path | None = None,
 ) -> None:
-    """Verify a run, print the verdict, and exit with its code."""
+    """Verify a run, *jobs* replays at a time, print the verdict, and exit with its code."""
     from loadgen import dispatch
     from loadgen.cli import show
     from loadgen.cli.progress import Progress
@@ -198,7 +200,9 @@ def verified(
     with Progress(quiet=quiet or as_json) as emit:
         if failed is not None:
             emit(Note(line=f"{failed.name} was recorded later, and is not complete: this is {manifest.id}"))
-        result = interruptible(lambda _: dispatch.verify(run, manifest, spec, emit, host=host), at_once=True)
+        result = interruptible(
+            lambda _: dispatch.verify(run, manifest, spec, emit, host=host, at_once=jobs), at_once=True
+        )
     say(show.verdict_json(result) if as_json else show.verdict(result, manifest, explain=spec.explain))
     if junit is not None or summary is not None:
         exports.write_verdict(run, manifest, int(result.folder.name), junit, summary)

@@ -184,16 +184,17 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int
     from loadgen.hunt.races.hunting import LIMIT, exploring
     from loadgen.hunt.races.trial import attempt
 
-    tell, here, broken = _teller(quiet=quiet), LocalFleet(1), 0
+    tell, broken = _teller(quiet=quiet), 0
     held = invariants(race.spec.invariants)
     with tempfile.TemporaryDirectory(prefix=prefix()) as work:
-        for number in range(AGAIN):
-            spec = exploring(race.spec, script=race.script)
-            tried = await attempt(here, spec, Path(work) / str(number), held, LIMIT, race.directory)
-            if tried.failure:
-                raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
-            broken += bool(tried.kinds & race.kinds)
-            tell(f"recording {number + 1}: {'breaks' if tried.kinds & race.kinds else 'holds'}")
+        async with LocalFleet(1) as here:
+            for number in range(AGAIN):
+                spec = exploring(race.spec, script=race.script)
+                tried = await attempt(here, spec, Path(work) / str(number), held, LIMIT, race.directory)
+                if tried.failure:
+                    raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
+                broken += bool(tried.kinds & race.kinds)
+                tell(f"recording {number + 1}: {'breaks' if tried.kinds & race.kinds else 'holds'}")
     return broken
 
 

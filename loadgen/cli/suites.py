@@ -39,7 +39,7 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         min=1,
-        help=f"Number of runs to verify at a time. [default: {JOBS}]",
+        help=f"Number of replays at a time, of several runs or of one with --replays. [default: {JOBS}]",
         show_default=False,
     ),
 ]

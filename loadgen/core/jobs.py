@@ -26,6 +26,8 @@ class Verify(_Job, frozen=True, kw_only=True, tag="verify"):
 
     spec: VerifySpec
     run: str
+    at_once: int = 1
+    """Number of replays at a time."""
 
 
 class Fire(_Job, frozen=True, kw_only=True, tag="fire"):

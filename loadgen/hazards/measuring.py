@@ -16,6 +16,7 @@ from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.hazards.matrix import HazardCell, HazardRow, Matrix, Setup
 from loadgen.hunt import trial
+from loadgen.hunt.fleet import LocalFleet
 from loadgen.store.files import write_json
 from loadgen.store.run_folder import RunFolder
 
@@ -140,21 +141,21 @@ async def measure(
     cells = {row.name: row.cells for row in matrix.rows}
     pending, done = iter(trials), 0
 
-    async def work() -> None:
+    async def work(fleet: LocalFleet) -> None:
         nonlocal done
         for one in pending:
             if stop.requested:
                 return
-            cell = await _run(one, settings, folder / one.folder)
+            cell = await _run(one, settings, folder / one.folder, fleet)
             at = cells[one.name].setdefault(one.setup, {})
             at[one.concurrency] = at.get(one.concurrency, HazardCell()) + cell
             done += 1
             write_json(folder / "hazards.json", matrix.to_json())
             seen(one, cell, done, len(trials))
 
-    async with anyio.create_task_group() as workers:
-        for _ in range(settings.jobs):
-            workers.start_soon(work)
+    async with LocalFleet(settings.jobs) as fleet, anyio.create_task_group() as workers:
+        for _ in range(fleet.slots):
+            workers.start_soon(work, fleet)
     return Measurement(matrix, stop.requested)
 
 
@@ -179,7 +180,7 @@ def _trials(settings: HazardSettings) -> Iterator[HazardRun]:
                     yield HazardRun(name, setup, concurrency, number)
 
 
-async def _run(one: HazardRun, settings: HazardSettings, folder: Path) -> HazardCell:
+async def _run(one: HazardRun, settings: HazardSettings, folder: Path, fleet: LocalFleet) -> HazardCell:
     """Make one run, and delete its folder unless it failed."""
     turns = max(1, settings.requests // one.concurrency)
     spec = structs.replace(
@@ -189,7 +190,7 @@ async def _run(one: HazardRun, settings: HazardSettings, folder: Path) -> Hazard
         load=Load(concurrency=one.concurrency, iterations=turns),
     )
     plan = trial.TrialPlan(spec, VerifySpec(timeout=settings.timeout))
-    result = await trial.run(plan, folder, limit=LIMIT)
+    result = await fleet.run(plan, folder, limit=LIMIT)
     told = result.judgement is not Judgement.UNDETERMINED
     broken = _broken(folder / trial.RUN)
     failed = result.judgement is not Judgement.IDENTICAL or bool(broken)

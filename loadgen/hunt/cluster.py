@@ -27,6 +27,7 @@ from loadgen.engine import retrace
 from loadgen.errors import LoadgenError, MachineFault, UsageError
 from loadgen.hunt import trial
 from loadgen.hunt.trial import TrialCause, TrialPlan, TrialResult
+from loadgen.hunt.workers import Workers
 
 try:
     from distributed import Client, KilledWorker, Security, get_worker
@@ -280,7 +281,8 @@ async def _while_wanted(plan: TrialPlan, folder: Path, limit: float, worker: Wor
     async with anyio.create_task_group() as group:
         group.start_soon(ask, group.cancel_scope)
         try:
-            result.append(await trial.run(plan, folder, limit=limit))
+            async with Workers() as workers:
+                result.append(await trial.run(plan, folder, workers, limit=limit))
         except LoadgenError as raised:  # kept outside the task group, which would wrap it
             error.append(raised)
         group.cancel_scope.cancel()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from loadgen.hunt import trial
+from loadgen.hunt.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,12 +30,22 @@ class Fleet(Protocol):
 
 
 class LocalFleet:
-    """This machine."""
+    """This machine. Use it with ``async with``."""
 
     def __init__(self, jobs: int) -> None:
         self.slots = jobs
         self.name = f"here, {jobs} at a time"
+        self._workers = Workers()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        await self._workers.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End the workers' processes."""
+        await self._workers.__aexit__(*exc_info)
 
     async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan* in *folder*."""
-        return await trial.run(plan, folder, limit=limit)
+        return await trial.run(plan, folder, self._workers, limit=limit)

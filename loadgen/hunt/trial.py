@@ -14,29 +14,20 @@ A trial without a result is undetermined, with a message; only errors that all t
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from msgspec import structs
 
-from loadgen import errors
 from loadgen.core.conclusion import counting_verification
 from loadgen.core.diagnosis import numberless
-from loadgen.core.events import Failed, from_line
-from loadgen.core.jobs import ENTRY, Record, Verify
+from loadgen.core.jobs import Record, Verify
 from loadgen.core.option import command
-from loadgen.core.spec import RunSpec, VerifySpec, to_json
+from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.verdict import Judgement
-from loadgen.engine.log import ending
-from loadgen.engine.traced_process import send
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import LoadgenError
+from loadgen.hunt.workers import Workers
 from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
 from loadgen.store.verification import read_verdict, verifications
@@ -51,12 +42,8 @@ RUN = "run"
 """The name of the run folder in a trial's folder."""
 LIMIT = 600.0
 """Time limit for each of the two commands, in seconds."""
-GRACE = 25.0
-"""Grace period in seconds for a command to clean up after SIGTERM, before it is killed."""
 ATTRIBUTING = 3
 """Number of replays; separates races from values that are missing on the tape."""
-LAST_WORDS = 3
-"""Number of log lines quoted for a command that failed unexpectedly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +123,8 @@ class TrialResult:
         return cls(**fields)
 
 
-async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialResult:
-    """Run *plan* in *folder*, which must not exist or be empty, and return the result.
+async def run(plan: TrialPlan, folder: Path, workers: Workers, *, limit: float = LIMIT) -> TrialResult:
+    """Let *workers* run *plan* in *folder*, which must not exist or be empty, and return the result.
 
     What is only recorded is undetermined; its run is in *folder*.
 
@@ -146,11 +133,12 @@ async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialRe
 
     Raises:
         UsageError: the commands refuse their arguments, as they would in every trial of this plan.
+        MachineFault: no worker can be started.
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = (folder / RUN).absolute()
-    recording = await work(Record(spec=plan.record, folder=str(run)), folder, limit, plan.directory)
+    recording = await workers.do(Record(spec=plan.record, folder=str(run)), folder, limit, plan.directory)
     result = TrialResult(
         judgement=Judgement.UNDETERMINED,
         record_code=recording.code,
@@ -160,15 +148,15 @@ async def run(plan: TrialPlan, folder: Path, *, limit: float = LIMIT) -> TrialRe
     )
     requests = _recorded(run)
     if requests is None:
-        return _because(result, recording.failure())
+        return _because(result, _reason(*recording.failure()))
     result = replace(result, requests=requests)
     if plan.verify is None:
         return result
-    verifying = await work(Verify(spec=plan.verify, run=str(run)), folder, limit, plan.directory)
+    verifying = await workers.do(Verify(spec=plan.verify, run=str(run)), folder, limit, plan.directory)
     result = replace(result, verify_code=verifying.code, verify_seconds=verifying.seconds)
     verdict = concluded(run)
     if verdict is None or verifying.code != verdict.judgement.exit_code:
-        return _because(result, verifying.failure())
+        return _because(result, _reason(*verifying.failure()))
     seconds = verdict.facts.seconds
     return replace(
         _because(result, *_causes(verdict)),
@@ -192,7 +180,8 @@ async def attribute(folder: Path, verify: VerifySpec, *, limit: float = LIMIT) -
     verifications = folder / RUN / "verify"
     shutil.rmtree(verifications, ignore_errors=True)
     again = structs.replace(verify, replays=ATTRIBUTING)
-    await work(Verify(spec=again, run=str(folder / RUN)), folder, limit)
+    async with Workers() as workers:
+        await workers.do(Verify(spec=again, run=str(folder / RUN)), folder, limit)
 
 
 def _because(result: TrialResult, *causes: TrialCause) -> TrialResult:
@@ -236,92 +225,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A command that has exited."""
-
-    name: str
-    code: int | None
-    """Its exit code, negative for a signal; None if its time was up."""
-    seconds: float
-    events: Path
-    log: Path
-
-    def failure(self) -> TrialCause:
-        """Return why it failed, with its own message if it has one."""
-        if self.failed is not None and self.code is not None:
-            error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)
-            return _reason(error.fault, f"{self.name}: {error.message}")
-        if self.code is None:
-            took = f"it took longer than {self.seconds:.0f} s, and was ended"
-            return _reason(errors.HarnessFault.fault, f"{self.name}: {took}")
-        return _reason(
-            "unknown", "\n".join((f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:]))
-        )
-
-    @property
-    def failed(self) -> Failed | None:
-        """Its report of a failure."""
-        for line in reversed(_lines(self.events)):
-            with suppress(ValueError):  # truncated
-                if isinstance(event := from_line(line.encode()), Failed):
-                    return event
-        return None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-async def work(job: Record | Verify, folder: Path, limit: float, directory: str | None = None) -> _Ended:
-    """Let a worker do *job* in *directory*, until it ends or *limit* seconds have passed.
-
-    Its events and its log are written to *folder*.
-    """
-    began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
-    events, log = folder / f"{name}.jsonl", folder / f"{name}.log"
-    liveness, held = os.pipe()  # its standard input: the command exits when this process does
-    try:
-        with events.open("wb") as out, log.open("wb") as err:
-            process = await anyio.open_process(
-                # -P: something named loadgen in the working directory must not be imported
-                [sys.executable, "-P", "-m", ENTRY, to_json(job).decode()],
-                stdin=liveness,
-                stdout=out,
-                stderr=err,
-                cwd=directory,
-                start_new_session=True,  # this process passes on a Ctrl-C at the terminal
-            )
-        try:
-            with anyio.move_on_after(limit):
-                await process.wait()
-            code = process.returncode
-        finally:
-            await _end(process)
-    finally:
-        os.close(liveness)
-        os.close(held)
-    ended = _Ended(name, code, round(monotonic() - began, 3), events, log)
-    if code == UsageError.exit_code and (said := ended.failed) is not None:
-        raise UsageError(said.message, advice=said.advice)  # the user called another command
-    return ended
-
-
-async def _end(process: anyio.abc.Process) -> None:
-    """End the processes of a command: interrupt twice, and then kill."""
-    if process.returncode is not None:
-        return
-    with anyio.CancelScope(shield=True):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            send(process, number)
-        with anyio.move_on_after(GRACE):
-            await process.wait()
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()

@@ -68,7 +68,12 @@ def setting(bench: Bench, path: str, trials: int) -> Setting:
 
 
 def hunting(hunt_in: Setting) -> Hunted:
-    return anyio.run(hunt, hunt_in, Stop(), lambda *_: None)
+    async def work() -> Hunted:
+        assert isinstance(hunt_in.fleet, LocalFleet)
+        async with hunt_in.fleet:
+            return await hunt(hunt_in, Stop(), lambda *_: None)
+
+    return anyio.run(work)
 
 
 def kept(hunted: Hunted) -> Path:

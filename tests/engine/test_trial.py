@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,6 +16,7 @@ from loadgen.cli.main import record_spec, verify_spec
 from loadgen.core.verdict import Judgement
 from loadgen.errors import UsageError
 from loadgen.hunt.trial import TrialPlan, TrialResult, run
+from loadgen.hunt.workers import Workers
 from tests.engine.test_command_line import gone, servers_of, wait_for_requests
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ SMALL = ("-c", "2", "-n", "2")
 
 def tried(folder: Path, *record: str, verify: tuple[str, ...] = (), limit: float = 120) -> TrialResult:
     """Run one trial, of what the words of the two commands say."""
-    return anyio.run(partial(run, TrialPlan(record_spec(record), verify_spec(verify)), folder, limit=limit))
+    plan = TrialPlan(record_spec(record), verify_spec(verify))
+
+    async def work() -> TrialResult:
+        async with Workers() as workers:
+            return await run(plan, folder, workers, limit=limit)
+
+    return anyio.run(work)
 
 
 def script(path: Path, source: str) -> str:
@@ -103,11 +109,12 @@ def test_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
         import anyio, signal, pathlib
         from loadgen.core.spec import Load, RunSpec
         from loadgen.hunt.trial import TrialPlan, run
+        from loadgen.hunt.workers import Workers
 
         async def main():
-            async with anyio.create_task_group() as group:
+            async with Workers() as workers, anyio.create_task_group() as group:
                 plan = TrialPlan(RunSpec(load=Load(concurrency=2, iterations=100000)))
-                group.start_soon(run, plan, pathlib.Path({trial!r}))
+                group.start_soon(run, plan, pathlib.Path({trial!r}), workers)
                 with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                     async for _ in signals:
                         group.cancel_scope.cancel()

@@ -6,6 +6,7 @@ If more than one preemption is needed, no explanation is given.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +23,7 @@ from loadgen.hunt.ddmin import ddmin
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import SMALLEST, exploring
 from loadgen.hunt.races.trial import Tried, attempt
+from loadgen.hunt.workers import Workers
 from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
@@ -91,6 +93,10 @@ class Narrowing:
 
     async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
         """Cut the failure down; *measured* is how many steps each kind of request takes."""
+        async with self._here:
+            return await self._narrow(measured)
+
+    async def _narrow(self, measured: Mapping[str, int]) -> Narrowed:
         shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
         await self._fewer_requests(measured)
         script = await self._one_preemption()
@@ -255,7 +261,9 @@ def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple
 
 async def replayed(run: Path, limit: float, replays: int = REPLAYS) -> tuple[int, int]:
     """Replay *run*, and return the number of identical replays, and of all."""
-    await trial.work(Verify(spec=VerifySpec(replays=replays), run=str(run)), run.parent, limit * replays)
+    job = Verify(spec=VerifySpec(replays=replays), run=str(run), at_once=os.cpu_count() or 1)
+    async with Workers() as workers:
+        await workers.do(job, run.parent, limit * replays)
     verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
     same = [one for one in verdicts if one is not None and one.judgement is Judgement.IDENTICAL]
     return len(same), replays
