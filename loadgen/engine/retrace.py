@@ -24,7 +24,7 @@ from loadgen.engine.interpreter import ENGINE, PACKAGED
 from loadgen.errors import RecordingFault, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from loadgen.engine.interpreter import Interpreter
@@ -55,21 +55,9 @@ def versions(server: Interpreter | None = None) -> dict[str, str]:
     Raises:
         MachineFault: the engine is missing, or is not the build that the boundary was made for.
     """
-    mine = interpreter.own()
-    server = server or mine
+    server = server or interpreter.own()
     server.brought()
-    return {
-        "loadgen": __version__,
-        "engine": f"{ENGINE} {interpreter.SUPPORTED}",
-        "tape": str(protocol.TAPE),
-        "boundary": _boundary(),
-        "package": _digest(PACKAGED, [PACKAGED]),
-        "libraries": _libraries("loadgen"),
-        "python": server.version,
-        "client_python": mine.version,
-        "installation": str(PACKAGED),
-        "platform": _platform(),
-    }
+    return {name: find(server) for name, find in _VERSIONS.items()}
 
 
 def _platform() -> str:
@@ -78,6 +66,18 @@ def _platform() -> str:
     return f"{system.sysname}-{system.release}-{system.machine}-with-{library}"
 
 
+_VERSIONS: dict[str, Callable[[Interpreter], str]] = {
+    "loadgen": lambda _: __version__,
+    "engine": lambda _: f"{ENGINE} {interpreter.SUPPORTED}",
+    "tape": lambda _: str(protocol.TAPE),
+    "boundary": lambda _: _boundary(),
+    "package": lambda _: _digest(PACKAGED, [PACKAGED]),
+    "libraries": lambda _: _libraries("loadgen"),
+    "python": lambda server: server.version,
+    "client_python": lambda _: interpreter.own().version,
+    "installation": lambda _: str(PACKAGED),
+    "platform": lambda _: _platform(),
+}
 _MUST_MATCH = {
     "engine": "a different engine",
     "tape": "a loadgen whose recordings are different",
@@ -105,16 +105,19 @@ def check_versions(
 
     Raises:
         RecordingFault: it was made with a different engine, Python or boundary.
+        MachineFault: the engine is missing, or is not the build that the boundary was made for.
     """
-    here = versions(None if client else server)
+    if client or server is None:
+        server = interpreter.own()
+    server.brought()
     must_match = {**_MUST_MATCH, **(_CLIENT_MUST_MATCH if client else _SERVER_MUST_MATCH)}
     if in_place:
         must_match["installation"] = "a different installation, and refers to its files"
     recorded = {"client_python": recorded.get("python", ""), **recorded}  # before they could be two
     for name, what in must_match.items():
-        if recorded.get(name) != here[name]:
+        if recorded.get(name) != (here := _VERSIONS[name](server)):
             raise RecordingFault(
-                f"the recording was made with {what}: {recorded.get(name)!r}, not {here[name]!r}",
+                f"the recording was made with {what}: {recorded.get(name)!r}, not {here!r}",
                 advice=_ANOTHER_PYTHON
                 if name == "python"
                 else "Verify with the installation that recorded it, or record again.",
@@ -162,9 +165,12 @@ def _libraries(name: str) -> str:
         except metadata.PackageNotFoundError:  # only needed on other systems
             continue
         if name not in found:
-            found[name] = f"{name} {distribution.version}"
-            needed = (one for one in distribution.requires or () if "extra ==" not in one)
-            open_ += [match[0] for one in needed if (match := re.match(r"[\w.-]+", one))]
+            # Read directly: the library parses it as a mail, which takes most of the time of a short command.
+            head = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+            version = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
+            found[name] = f"{name} {version[1] if version else distribution.version}"
+            needed = re.findall(r"^Requires-Dist: *([\w.-]+)(.*)", head, re.MULTILINE)
+            open_ += [one for one, condition in needed if "extra ==" not in condition]
     return ", ".join(sorted(found.values()))
 
 
