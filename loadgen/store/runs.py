@@ -43,10 +43,14 @@ def is_run(path: Path) -> bool:
 def find_runs(given: Sequence[Path]) -> list[FoundRun]:
     """Return the runs in *given*: run folders, and folders that contain some.
 
+    A link to a run that is given, too, as in ``runs/*``, is not another run.
+
     Raises:
         UsageError: a folder does not exist, or no run was found.
     """
-    found = [one for path in given for one in _found(path)]
+    folders = {path.resolve() for path in given if not path.is_symlink()}
+    named = [path for path in given if not (path.is_symlink() and path.resolve() in folders)]
+    found = [one for path in named for one in _found(path)]
     if not any(one.manifest is not None for one in found) and all(map(_is_foreign, found)):
         names = ", ".join(map(str, given))
         raise UsageError(

@@ -26,6 +26,25 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_replays_of_one_run_side_by_side(tmp_path: Path, recorded_once: Path) -> None:
+    """Each has its own evidence; a difference in any of them is the verdict."""
+    run = tmp_path / "one"
+    shutil.copytree(recorded_once, run, ignore=shutil.ignore_patterns("verify"))
+    good = call(tmp_path, "verify", "one", "--replays", "5", "--jobs", "3")
+    assert good.returncode == 0, good.stdout + good.stderr
+    verdicts = [json.loads((run / f"verify/{at}/verdict.json").read_text()) for at in range(1, 6)]
+    counts = sorted(len(one["replays"]) for one in verdicts)
+    assert counts == [0, 0, 0, 0, 5]
+    shown = next(one for one in verdicts if len(one["replays"]) > 1)
+    assert [one["folder"] for one in shown["replays"]] == ["1", "2", "3", "4", "5"], shown["replays"]
+
+    transcript = (run / "transcript.jsonl").read_bytes()
+    (run / "transcript.jsonl").write_bytes(transcript.replace(b"walkthrough", b"walkthr0ugh", 1))
+    bad = call(tmp_path, "verify", "one", "--replays", "3", "--jobs", "3")
+    assert bad.returncode == 3, bad.stdout + bad.stderr
+    assert "replayed 3 times" in bad.stdout
+
+
 def test_a_folder_of_runs_is_verified(tmp_path: Path, recorded_once: Path) -> None:
     """Good, altered, damaged and foreign runs: each has its row, and the exit code is that of the worst."""
     runs = tmp_path / "recordings"

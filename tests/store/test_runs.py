@@ -37,6 +37,14 @@ def test_a_folder_of_runs(tmp_path: Path) -> None:
     assert all(one.manifest is not None and one.problem is None for one in found)
 
 
+def test_a_link_to_a_run_that_is_given_too(tmp_path: Path) -> None:
+    """All that is in a folder of runs may be given: the link to the latest run adds none."""
+    run = make(tmp_path / "a")
+    (tmp_path / "latest").symlink_to("a")
+    assert [one.path for one in find_runs([run, tmp_path / "latest"])] == [run]
+    assert [one.path for one in find_runs([tmp_path / "latest"])] == [tmp_path / "latest"]
+
+
 def test_damaged_and_foreign_folders_are_listed(tmp_path: Path) -> None:
     """What is no run, or cannot be read, has a row with the reason."""
     make(tmp_path / "good")
