@@ -1,13 +1,13 @@
-"""Forks workers: ``python -m loadgen.warm DESCRIPTOR`` has imported what they need once for all of them.
+"""Forks workers: ``python -m loadgen.warm DESCRIPTOR`` imports once what all of them need.
 
-A worker forked here (:mod:`loadgen.worker`) does one job in a process of its own, as one that is started
-does, but its first half second is spared. This process stays free of threads, files and event loops, so that
-a fork copies nothing but modules.
+A worker forked here (:mod:`loadgen.worker`) does one job in its own process, as a started one does, and saves
+its first half second. This process has no threads, open files or event loops, so that a fork copies only
+modules.
 
-The descriptor is a socket. Each message on it asks for one worker: its length, four bytes, with four
-descriptors, and then JSON (:class:`Asked`). The descriptors become the worker's standard input, output and
-error; the fourth is a pipe for two lines, the worker's process number and later its exit code, negative for
-a signal. When the socket closes, this process exits; workers end when their standard input closes.
+The descriptor is a socket. Each message on it asks for one worker: its length, with four descriptors, and
+then JSON (:class:`loadgen.core.jobs.Fork`). The descriptors become the worker's standard input, output and
+error; the fourth is a pipe for two lines, the worker's process number and later its exit code, negative for a
+signal. When the socket closes, this process exits; workers end when their standard input closes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -26,16 +25,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadgen import worker
-from loadgen.core.jobs import Job
+from loadgen.core.jobs import HEAD, Fork, Job
 from loadgen.core.spec import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENTRY = "loadgen.warm"
-"""The module to run."""
-LENGTH = struct.Struct("!I")
-"""Before each message: the number of its bytes."""
 DESCRIPTORS = 4
 IMPORTED = (
     "loadgen.cli.running",
@@ -51,14 +46,6 @@ IMPORTED = (
 """What recording and verifying import; a name that is missing here only costs time."""
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a worker is to do, and in which directory; None: in that of this process."""
-
-    job: str
-    """The job as JSON, see :mod:`loadgen.core.jobs`."""
-    directory: str | None
-
-
 class _Forks:
     """The workers that run; ``wake`` becomes readable when one has ended."""
 
@@ -70,7 +57,7 @@ class _Forks:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only handled signals write to the descriptor
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
 
-    def until_worker(self) -> Asked | None:
+    def until_worker(self) -> Fork | None:
         """Fork as asked. Return what to do in each worker, and None here, when nobody can ask any more."""
         while True:
             ready, _, _ = select.select([self._asked.fileno(), self._wake], [], [])
@@ -94,12 +81,12 @@ class _Forks:
             _become(standard)
             return what
 
-    def _receive(self) -> tuple[Asked, list[int]] | None:
-        head, descriptors, _, _ = socket.recv_fds(self._asked, LENGTH.size, DESCRIPTORS)
+    def _receive(self) -> tuple[Fork, list[int]] | None:
+        head, descriptors, _, _ = socket.recv_fds(self._asked, HEAD, DESCRIPTORS)
         if not head:
             return None
-        content = self._exactly(LENGTH.unpack(head + self._exactly(LENGTH.size - len(head)))[0])
-        return msgspec.json.decode(content, type=Asked), descriptors
+        content = self._exactly(int.from_bytes(head + self._exactly(HEAD - len(head))))
+        return msgspec.json.decode(content, type=Fork), descriptors
 
     def _exactly(self, size: int) -> bytes:
         content = b""

@@ -30,10 +30,11 @@ PARTS = (
     ("record",), ("verify",), ("diff",), ("check",), ("containers",), ("discovery",), ("convention",),
     ("dispatch",), ("init",), ("doctor",), ("debugging",), ("suite",), ("thin",), ("accept",),
     ("hunt",), ("hazards",),
-    ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("__main__",),
+    ("report",), ("testing",), ("cli",), ("pytest_plugin",), ("worker",), ("warm",), ("__main__",),
 )  # fmt: skip
 """The parts of the package, from the inside out: each knows those before it, and none behind it."""
-ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.traced": "loadgen.engine.retrace",
+ENTRIES = {"loadgen.worker": "loadgen.core.jobs", "loadgen.warm": "loadgen.core.jobs",
+           "loadgen.traced": "loadgen.engine.retrace",
            "loadgen.traced.application": "loadgen.engine.target",
            "loadgen.traced.process": "loadgen.engine.retrace"}  # fmt: skip
 """What other processes are started with, and where its name stands: to start one is not to know it."""

@@ -8,6 +8,10 @@ from loadgen.core.spec import RunSpec, VerifySpec
 
 ENTRY = "loadgen.worker"
 """The module that a worker process runs: ``python -m loadgen.worker JOB``."""
+FORKING = "loadgen.warm"
+"""The module that forks such processes; it receives :class:`Fork`."""
+HEAD = 4
+"""Number of bytes before each message to it: the message's length, most significant byte first."""
 
 
 class _Job(msgspec.Struct, frozen=True, kw_only=True, tag_field="job", forbid_unknown_fields=True):
@@ -81,6 +85,15 @@ class DriveReplay(_Job, frozen=True, kw_only=True, tag="drive_replay"):
     """None: the replay needs no requests, and runs here."""
     log_calls: int | None = None
     """Replay once, and log the calls of this request."""
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """A worker to fork."""
+
+    job: str
+    """Its job, as JSON."""
+    directory: str | None
+    """Where it runs; None: in the directory of the process that forks it."""
 
 
 Job = Record | Verify | Fire | FirePart | Serve | ServeReplay | Drive | DriveReplay

@@ -21,11 +21,10 @@ import msgspec
 
 from loadgen import errors
 from loadgen.core.events import Failed, from_line
-from loadgen.core.jobs import Record, Verify
+from loadgen.core.jobs import FORKING, HEAD, Fork, Record, Verify
 from loadgen.core.spec import to_json
 from loadgen.engine.log import ending
 from loadgen.errors import MachineFault, UsageError
-from loadgen.warm import ENTRY, LENGTH, Asked
 
 GRACE = 25.0
 """Grace period in seconds for a worker to clean up after SIGTERM, before it is killed."""
@@ -34,7 +33,7 @@ LAST_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class WorkerEnd:
     """A worker that has exited."""
 
     name: str
@@ -94,7 +93,7 @@ class Workers:
 
     async def do(
         self, job: Record | Verify, folder: Path, limit: float, directory: str | None = None
-    ) -> Ended:
+    ) -> WorkerEnd:
         """Let a worker do *job* in *directory*, until it ends or *limit* seconds have passed.
 
         Its events and its log are written to *folder*. Cancelled, it ends the worker first, cleanly if that
@@ -118,7 +117,7 @@ class Workers:
                 for one in (liveness, report):
                     passed.callback(os.close, one)
                 files = [passed.enter_context(path.open("wb")).fileno() for path in (events, log)]
-                asked = Asked(to_json(job).decode(), directory)
+                asked = Fork(to_json(job).decode(), directory)
                 self._ask(msgspec.json.encode(asked), [liveness, *files, report])
             worker = _Worker(heard)
             try:
@@ -127,7 +126,7 @@ class Workers:
                 code = worker.code
             finally:
                 await worker.end()
-        ended = Ended(name, code, round(monotonic() - began, 3), events, log)
+        ended = WorkerEnd(name, code, round(monotonic() - began, 3), events, log)
         if code == UsageError.exit_code and (said := ended.failed) is not None:
             raise UsageError(said.message, advice=said.advice)  # the user called another command
         return ended
@@ -144,7 +143,7 @@ class Workers:
         if self._warm is None:
             self._start()
         assert self._asking is not None
-        socket.send_fds(self._asking, [LENGTH.pack(len(message))], descriptors)
+        socket.send_fds(self._asking, [len(message).to_bytes(HEAD)], descriptors)
         self._asking.sendall(message)
 
     def _start(self) -> None:
@@ -152,7 +151,7 @@ class Workers:
         with theirs:
             # -P: something named loadgen in the working directory must not be imported
             self._warm = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", ENTRY, str(theirs.fileno())],
+                [sys.executable, "-P", "-m", FORKING, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,

@@ -39,7 +39,7 @@ def test_replays_of_one_run_side_by_side(tmp_path: Path, recorded_once: Path) ->
     assert [one["folder"] for one in shown["replays"]] == ["1", "2", "3", "4", "5"], shown["replays"]
 
     transcript = (run / "transcript.jsonl").read_bytes()
-    (run / "transcript.jsonl").write_bytes(transcript.replace(b"walkthrough", b"walkthr0ugh", 1))
+    (run / "transcript.jsonl").write_bytes(transcript[:-20])
     bad = call(tmp_path, "verify", "one", "--replays", "3", "--jobs", "3")
     assert bad.returncode == 3, bad.stdout + bad.stderr
     assert "replayed 3 times" in bad.stdout

@@ -13,7 +13,7 @@ from loadgen.core.exchange import Response
 from loadgen.core.jobs import Record
 from loadgen.core.spec import Load, RunSpec
 from loadgen.errors import MachineFault
-from loadgen.hunt.workers import Ended, Workers
+from loadgen.hunt.workers import WorkerEnd, Workers
 from loadgen.store.run_folder import RunFolder
 from tests.engine.test_command_line import wait_for_requests
 
@@ -48,7 +48,7 @@ def job(folder: Path, target: str = "serve.py", iterations: int = 2) -> Record:
 def test_workers_are_forked_from_one_process(tmp_path: Path) -> None:
     """Each job has a directory, events and a log of its own; several run at a time."""
     places = [tmp_path / name for name in "abc"]
-    ended = dict[str, Ended]()
+    ended = dict[str, WorkerEnd]()
 
     async def one(workers: Workers, place: Path) -> None:
         place.mkdir()
@@ -77,7 +77,7 @@ def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
     """Its exit code and its own words are known; a directory that is not there is refused at once."""
     (tmp_path / "serve.py").write_text("raise SystemExit('no such luck')")
 
-    async def work() -> Ended:
+    async def work() -> WorkerEnd:
         async with Workers() as workers:
             with pytest.raises(FileNotFoundError):
                 await workers.do(job(tmp_path / "1"), tmp_path / "1", LIMIT, str(tmp_path / "nowhere"))
@@ -92,7 +92,7 @@ def test_the_forking_process_is_killed(tmp_path: Path) -> None:
     """The job that ran has no known end, and is ended; the next one starts another process."""
     (tmp_path / "serve.py").write_text(SERVER)
 
-    async def work() -> Ended:
+    async def work() -> WorkerEnd:
         async with Workers() as workers:
             (tmp_path / "1").mkdir()
 
