@@ -370,7 +370,8 @@ def installed_locust(folder: Path) -> Path:
 
 def inner_client(url: str, method: str, count: str) -> float:
     """Send requests as record does, with a journal, and return the CPU of each."""
-    from loadgen.client.session import Stop, fire  # noqa: PLC0415 - only this task needs it
+    from loadgen.client.session import fire  # noqa: PLC0415 - only this task needs it
+    from loadgen.core.stop import Stop  # noqa: PLC0415
     from loadgen.store.journal import Journal  # noqa: PLC0415
 
     names: dict[str, Any] = {}

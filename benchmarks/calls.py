@@ -15,9 +15,9 @@ from pathlib import Path
 import anyio
 
 from loadgen import dispatch
-from loadgen.client.session import Stop
 from loadgen.core.events import ignore
 from loadgen.core.spec import Load, RunSpec, Schedule
+from loadgen.core.stop import Stop
 from loadgen.traced.calls import compare_calls
 
 WITHOUT = (compare_calls.__name__,)

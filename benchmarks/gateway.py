@@ -44,9 +44,10 @@ import httpx
 
 from loadgen.client.gateway.listener import Gateway
 from loadgen.client.scenario import User, scenario
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.core.events import ignore
 from loadgen.core.spec import CommandTraffic, RunSpec
+from loadgen.core.stop import Stop
 from loadgen.dispatch import MODES
 from loadgen.modes.local import LocalHost
 from loadgen.record import record

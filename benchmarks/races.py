@@ -33,8 +33,8 @@ from msgspec.structs import replace
 from planted.applications import PLANTED, Planted
 
 from loadgen.check import invariants
-from loadgen.client.session import Stop
 from loadgen.core.spec import Explore, Load, Points, RunSpec, ScenarioTraffic, Schedule
+from loadgen.core.stop import Stop
 from loadgen.engine import retrace
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import LIMIT, ROTATION, Setting, hunt

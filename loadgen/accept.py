@@ -30,10 +30,10 @@ from loadgen.store.run_folder import RunFolder
 from loadgen.store.sealing import unsealed
 
 if TYPE_CHECKING:
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit
     from loadgen.core.relocation import Relocation
     from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.core.stop import Stop
     from loadgen.core.verdict import Verdict
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest

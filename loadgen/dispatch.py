@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loadgen.client.scenario import User
-    from loadgen.client.session import Stop
     from loadgen.core.debug_plan import DebugPlan
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.core.stop import Stop
     from loadgen.modes.base import Host, Mode
     from loadgen.record import Recorded
     from loadgen.store.manifest import Manifest

@@ -12,9 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from loadgen import dispatch
-from loadgen.client.session import Stop
 from loadgen.core.events import Stage, ignore
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
+from loadgen.core.stop import Stop
 from loadgen.discovery import Candidate, look
 from loadgen.engine import scratch
 from loadgen.errors import LoadgenError, ServerFault, UsageError

@@ -20,7 +20,6 @@ from loadgen.engine.target import resolve
 from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault, UsageError
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
-from loadgen.modes.program import script_of, traces_program
 from loadgen.modes.totals import totals
 from loadgen.store.code_digests import changed, client_sources, sources
 from loadgen.store.journal import Journal
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.plan import Plan
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.spec import RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.modes.base import Mode, RecordedServer, Served
 
 
@@ -88,6 +87,11 @@ def begin(
     spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
     if not elsewhere:
         check_room(spec.load.concurrency or 0)
+    client = scenario.file
+    if spec.traces_program and not elsewhere:
+        from loadgen.modes.program import script_of  # noqa: PLC0415 - most sessions do without
+
+        client = script_of(spec)
     now = datetime.now(UTC)
     how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
@@ -99,9 +103,7 @@ def begin(
         sources=sources(target),
         data_files={} if elsewhere else data_files(target),
         packages={} if elsewhere else packages(target.python),
-        client_sources=client_sources(
-            script_of(spec) if traces_program(spec) and not elsewhere else scenario.file
-        ),
+        client_sources=client_sources(client),
         result=Result(
             versions=versions, started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)
         ),

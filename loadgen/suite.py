@@ -20,9 +20,9 @@ from loadgen.store.run_folder import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec, VerifySpec
+    from loadgen.core.stop import Stop
     from loadgen.record import Recorded
     from loadgen.store.runs import FoundRun
     from loadgen.verify import Verified

@@ -22,7 +22,6 @@ from loadgen.core.verdict import Database, Facts
 from loadgen.engine import folders, interpreter, retrace
 from loadgen.engine.log import first_message
 from loadgen.errors import LoadgenError, RecordingFault, TranscriptFault, UsageError
-from loadgen.modes.program import traces_program
 from loadgen.modes.replaying import Replaying
 from loadgen.store import sealed, surroundings
 from loadgen.store.code_digests import changed
@@ -206,7 +205,7 @@ async def _replay(replaying: Replaying, mode: Mode) -> None:
     retrace.check_versions(
         manifest.result.versions,
         interpreter.at(replaying.moved.python),
-        client=mode.name is ModeName.CLIENT and not traces_program(manifest.spec),
+        client=mode.name is ModeName.CLIENT and not manifest.spec.traces_program,
         in_place=manifest.spec.mode is not ModeName.BOUNDARY or manifest.spec.engine_alone,
     )
     run.check_recording(manifest, mode.tape(run))

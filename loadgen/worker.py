@@ -29,8 +29,8 @@ from loadgen.errors import LoadgenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, Event
+    from loadgen.core.stop import Stop
     from loadgen.modes.base import Host
     from loadgen.record import Recorded
     from loadgen.verify import Verified

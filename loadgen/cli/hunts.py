@@ -19,7 +19,7 @@ from loadgen.errors import Interrupted, LoadgenError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadgen.client.session import Stop
+    from loadgen.core.stop import Stop
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Grid
     from loadgen.hunt.summary import Summary

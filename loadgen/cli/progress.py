@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 from rich.text import Text
 
 from loadgen.cli.live import LiveView
 from loadgen.core.events import Figures, Note, Stage, Story
+from loadgen.core.history import SERVER_ERRORS
 
 if TYPE_CHECKING:
     from loadgen.core.events import Event
@@ -41,8 +41,7 @@ class Progress(LiveView):
         if figures.requests:
             of = f"/{figures.total}" if figures.total else ""
             rate = figures.requests / max(figures.elapsed, 1e-9)
-            broken = httpx.codes.INTERNAL_SERVER_ERROR
-            errors = sum(count for status, count in figures.statuses.items() if status >= broken)
+            errors = sum(count for status, count in figures.statuses.items() if status in SERVER_ERRORS)
             text.append(
                 f"  {figures.requests}{of} requests  {rate:.0f}/s  p50 {figures.p50 * 1000:.1f} ms  "
                 f"p99 {figures.p99 * 1000:.1f} ms",

@@ -18,7 +18,7 @@ from loadgen.errors import Interrupted, LoadgenError, Undetermined
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadgen.client.session import Stop
+    from loadgen.core.stop import Stop
     from loadgen.hunt.races.folder import Race, RecordedRace
     from loadgen.hunt.races.hunting import Hunted, Setting
     from loadgen.hunt.races.trial import Tried

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from loadgen.client.session import Stop
+from loadgen.core.stop import Stop
 from loadgen.errors import Interrupted
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client.gateway.command import Run
-    from loadgen.client.session import Stop
     from loadgen.core.spec import RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.store.journal import Journal
 
 OUTPUT = "client.log"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count, islice
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import anyio
 import httpx
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
     from loadgen.core.spec import Load
+    from loadgen.core.stop import Stopping
 
 T = TypeVar("T")
 
@@ -45,21 +46,6 @@ POLL = 0.05
 """Seconds until pausing users notice a stop: a signal can only set a flag."""
 GAVE_UP = 1.0
 """Seconds until a scenario that waits for something other than a request is cancelled too."""
-
-
-class Stopping(Protocol):
-    """Says whether a stop was requested."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether a stop was requested: requests in progress are finished, no new one begins."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Set to end the run: requests in progress are finished, no new one begins."""
-
-    requested: bool = False
 
 
 @dataclass(slots=True)

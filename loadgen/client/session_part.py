@@ -14,8 +14,9 @@ import anyio
 
 from loadgen.client.plan import plan
 from loadgen.client.scenario import Scenario
-from loadgen.client.session import Part, Stop, fire_load
+from loadgen.client.session import Part, fire_load
 from loadgen.core.events import Story, to_line
+from loadgen.core.stop import Stop
 from loadgen.store.journal import PartJournal
 from loadgen.store.numbers import Numbers
 from loadgen.store.run_folder import RunFolder

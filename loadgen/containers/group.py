@@ -19,9 +19,9 @@ from loadgen.errors import MachineFault
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from loadgen.client.session import Stop
     from loadgen.containers.daemon import ContainerExit, Daemon
     from loadgen.containers.layout import Service
+    from loadgen.core.stop import Stop
 
 CLEAN_UP_LIMIT = 60.0
 """Time limit for removing all resources."""

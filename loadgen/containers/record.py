@@ -28,10 +28,10 @@ from loadgen.store.manifest import State
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from loadgen.client.session import Stop
     from loadgen.containers.group import ContainerExits
     from loadgen.core.events import Emit
     from loadgen.core.spec import RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.engine.target import Target
     from loadgen.modes.base import Session
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from loadgen.client.session import Stop
 from loadgen.containers import carry, exits, layout
 from loadgen.containers.daemon import Daemon
 from loadgen.containers.driver_events import DriverEvents
@@ -17,6 +16,7 @@ from loadgen.core.events import Stage
 from loadgen.core.jobs import DriveReplay, ServeReplay
 from loadgen.core.judge import Judge
 from loadgen.core.spec import ModeName, Runtime, VerifySpec, to_json
+from loadgen.core.stop import Stop
 from loadgen.core.verdict import Database, Facts, Judgement, Reason, Verdict
 from loadgen.errors import RecordingFault
 from loadgen.store import sealed

@@ -573,6 +573,11 @@ class RunSpec(Value, frozen=True, kw_only=True):
         return self.topology.runtime or Runtime.LOCAL
 
     @property
+    def traces_program(self) -> bool:
+        """Whether it traces a client that is a program, and not loadgen's own load generator."""
+        return self.mode is ModeName.CLIENT and isinstance(self.traffic, CommandTraffic)
+
+    @property
     def target_name(self) -> str:
         """The server as given by the user, as one line."""
         return shlex.join(self.target) if len(self.target) > 1 else (*self.target, BUNDLED)[0]

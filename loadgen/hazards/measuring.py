@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from loadgen.client.session import Stop
+    from loadgen.core.stop import Stop
 
 OK = 200
 LIMIT = 120.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loadgen.client.session import Stop
+    from loadgen.core.stop import Stop
     from loadgen.core.workload import Workload
     from loadgen.hunt.fleet import Fleet
     from loadgen.hunt.trial import TrialResult

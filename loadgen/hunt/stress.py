@@ -15,7 +15,7 @@ from loadgen.hunt.trial import LIMIT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadgen.client.session import Stop
+    from loadgen.core.stop import Stop
     from loadgen.hunt.fleet import Fleet
     from loadgen.hunt.folder import HuntFolder
     from loadgen.hunt.grid import Trial

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from loadgen.client.control import Control
     from loadgen.client.plan import Plan
-    from loadgen.client.session import Stop
     from loadgen.client.transport import WireTransport
     from loadgen.core.classification import Row
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.judge import Terms
     from loadgen.core.relocation import Relocation
     from loadgen.core.spec import ModeName, RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.core.transcript import Reader
     from loadgen.engine.target import Target
     from loadgen.modes.replaying import Replaying

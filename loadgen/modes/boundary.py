@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from loadgen.client.replay import Refire
 from loadgen.core.judge import BOUNDARY
 from loadgen.core.spec import ModeName
 from loadgen.core.verdict import CallLog
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.stop import Stop
     from loadgen.core.transcript import Reader
     from loadgen.modes.base import Host, RecordedServer, Session
     from loadgen.modes.replaying import Replaying
@@ -63,6 +62,8 @@ class BoundaryMode:
 
     async def _replay(self, one: Replaying, events: Reader, journal: Journal) -> None:
         async with self._host.replay(one.run, one.manifest, one.log, one.moved, align=one.align) as server:
+            from loadgen.client.replay import Refire  # noqa: PLC0415 - its imports are those of the server
+
             refire = Refire(server.url, server.transport, server.control, journal, one.judge, one.timeout)
             if one.log_calls is not None:
                 await server.control.log_calls(one.log_calls)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.stop import Stop
     from loadgen.core.transcript import Event as Recorded
     from loadgen.core.transcript import Reader
     from loadgen.modes.base import Host, RecordedServer, Session
@@ -92,7 +92,7 @@ class ClientMode:
         Raises:
             EngineFault: that process crashed, or ended before the session did.
         """
-        if program.traces_program(session.spec):
+        if session.spec.traces_program:
             return await program.fire(session, url, journal, stop, emit)
         run = session.run
         retrace.empty_recording(run.client)
@@ -125,7 +125,7 @@ class ClientMode:
 
     async def replay(self, replaying: Replaying, events: Reader, journal: Journal) -> None:
         """Replay the client, and compare each of its events with the recorded event in the same position."""
-        if program.traces_program(replaying.manifest.spec):
+        if replaying.manifest.spec.traces_program:
             await program.replay(replaying, events, journal)
             return
         run, log = replaying.run, replaying.folder / "client.log"

@@ -11,8 +11,8 @@ from loadgen.core.events import Story
 from loadgen.modes.parts import fire_in_parts
 
 if TYPE_CHECKING:
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
+    from loadgen.core.stop import Stop
     from loadgen.modes.base import Session
     from loadgen.store.journal import Journal
 

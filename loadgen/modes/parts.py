@@ -21,8 +21,8 @@ from loadgen.store.numbers import Numbers
 if TYPE_CHECKING:
     from anyio.abc import Process
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit
+    from loadgen.core.stop import Stop
     from loadgen.modes.base import Session
     from loadgen.store.journal import Journal
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.exchange import Outcome
+    from loadgen.core.stop import Stop
     from loadgen.core.transcript import Reader
     from loadgen.modes.base import Host, RecordedServer, Session
     from loadgen.modes.replaying import Replaying

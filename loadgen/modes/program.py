@@ -29,7 +29,7 @@ from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
 from loadgen.core.departure import Departure
 from loadgen.core.events import Story
 from loadgen.core.exchange import Failure, Request, Response
-from loadgen.core.spec import CommandTraffic, ModeName
+from loadgen.core.spec import CommandTraffic
 from loadgen.engine import interpreter, retrace
 from loadgen.engine.target import resolve
 from loadgen.engine.traced_process import END_LIMIT, TracedProcess, traced
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from loadgen.client.http_bytes import SentRequest
-    from loadgen.client.session import Stop
     from loadgen.core.events import Emit, SessionEnd, Visit
     from loadgen.core.exchange import Headers, Outcome
     from loadgen.core.spec import RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.core.transcript import Reader
     from loadgen.engine.target import Target
     from loadgen.modes.base import Session
@@ -52,11 +52,6 @@ if TYPE_CHECKING:
 
 PRINTED = 200
 """Characters of a line of output that a difference shows."""
-
-
-def traces_program(spec: RunSpec) -> bool:
-    """Whether *spec* traces a client that is a program, and not loadgen's own load generator."""
-    return spec.mode is ModeName.CLIENT and isinstance(spec.traffic, CommandTraffic)
 
 
 def script_of(spec: RunSpec) -> Path | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import os
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from loadgen.core import transcript
 from loadgen.core.events import PartFigures
@@ -21,7 +21,7 @@ from loadgen.core.tally import RequestTally
 from loadgen.store.files import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -46,7 +46,6 @@ class Journal:
     def __init__(self, path: Path, bodies: Path) -> None:
         self._bodies = bodies
         self._file = os.fdopen(os.open(path, self._FLAGS, 0o666), "ab")
-        self._line = structlog.BytesLogger(self._file).msg
         self.began = time.monotonic()
         """When it was opened, by the clock of this machine."""
         self._sent: dict[int, float] = {}
@@ -55,6 +54,12 @@ class Journal:
         self.requests = 0
         self.tally = RequestTally()
         self._due: dict[int, float] = {}
+
+    @cached_property
+    def _line(self) -> Callable[[bytes], object]:
+        import structlog  # noqa: PLC0415 - a server starts in the time that this takes
+
+        return structlog.BytesLogger(self._file).msg
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,8 @@ import pytest
 
 from loadgen import protocol
 from loadgen.client.builtin import find
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
+from loadgen.core.stop import Stop
 from loadgen.store.journal import Journal
 from tests.client.raw_server import OK, Received, raw_server
 

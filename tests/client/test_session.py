@@ -12,10 +12,11 @@ import pytest
 
 from loadgen.client.builtin import SCENARIOS, find
 from loadgen.client.scenario import Scenario, User
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.core.events import SessionEnd, Visit
 from loadgen.core.exchange import Request
 from loadgen.core.pacing import AT_ONCE, Shape
+from loadgen.core.stop import Stop
 from loadgen.core.transcript import FailedIteration, Reader, Run, encode
 from loadgen.errors import UsageError
 from loadgen.record import nothing_recorded

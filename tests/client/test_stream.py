@@ -11,8 +11,9 @@ import pytest
 
 from loadgen.client import session
 from loadgen.client.scenario import Scenario, User
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.core.exchange import Failure, Request, Response
+from loadgen.core.stop import Stop
 from loadgen.core.transcript import Run
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript

@@ -14,9 +14,9 @@ import pytest
 
 from loadgen.client.builtin import find
 from loadgen.client.scenario import Scenario
-from loadgen.client.session import Stop
 from loadgen.core.events import ignore
 from loadgen.core.spec import Explore, Load, ModeName, RunSpec, Schedule, VerifySpec
+from loadgen.core.stop import Stop
 from loadgen.dispatch import MODES
 from loadgen.modes.local import LocalHost
 from loadgen.record import Recorded, record

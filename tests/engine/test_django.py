@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.core.events import ignore
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic, VerifySpec
+from loadgen.core.stop import Stop
 from loadgen.core.verdict import Judgement
 from loadgen.dispatch import record, verify
 from loadgen.store.run_folder import RunFolder

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.core.events import ignore
 from loadgen.core.exchange import Request
 from loadgen.core.spec import CommandTraffic, FileTraffic, GatewaySpec, ListenTraffic, Load, RunSpec
+from loadgen.core.stop import Stop
 from loadgen.core.verdict import Judgement
 from loadgen.dispatch import MODES
 from loadgen.record import record

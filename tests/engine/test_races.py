@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.core.invariants import Unique
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic
+from loadgen.core.stop import Stop
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import Setting, hunt
 from loadgen.hunt.races.narrowing import Narrowing, replayed

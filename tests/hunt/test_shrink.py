@@ -13,9 +13,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.core.exchange import Request, Response
 from loadgen.core.spec import RunSpec, ScenarioTraffic, VerifySpec
+from loadgen.core.stop import Stop
 from loadgen.core.verdict import Judgement
 from loadgen.core.workload import Workload, read
 from loadgen.errors import Undetermined, UsageError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.core.spec import to_json
+from loadgen.core.stop import Stop
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.folder import HuntFolder
 from loadgen.hunt.grid import Grid

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadgen.client.gateway.command import Run
     from loadgen.client.gateway.users import UserBy
     from loadgen.client.recording import Recorder
-    from loadgen.client.session import Stopping
+    from loadgen.core.stop import Stopping
 
 
 @dataclass(frozen=True, slots=True)

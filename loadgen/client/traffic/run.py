@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from loadgen.client.recording import Recorder
-    from loadgen.client.session import Stopping
     from loadgen.core.exchange import Outcome
+    from loadgen.core.stop import Stopping
     from loadgen.core.transcript import Reader
 
 LEFT = "ClientLeft"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from loadgen.client.session import Stop
     from loadgen.core.invariants import Invariant
     from loadgen.core.spec import RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.hunt.fleet import Fleet
 
 ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from loadgen.client.session import Stop
     from loadgen.core.spec import Load, RunSpec
+    from loadgen.core.stop import Stop
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2

@@ -11,8 +11,8 @@ import pytest
 
 from loadgen.client.gateway.command import running
 from loadgen.client.gateway.session import Door, Visiting
-from loadgen.client.session import Stop
 from loadgen.core.exchange import Response
+from loadgen.core.stop import Stop
 from loadgen.core.transcript import Run
 from loadgen.errors import UsageError
 from loadgen.store.journal import Journal

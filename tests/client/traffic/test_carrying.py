@@ -11,10 +11,11 @@ import anyio
 import httpx
 import pytest
 
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.client.traffic.carrying import Carrier, providers
 from loadgen.client.traffic.file import read
 from loadgen.client.traffic.playing import playing
+from loadgen.core.stop import Stop
 from loadgen.store.journal import Journal
 from tests.client.raw_server import RawServer, Received, raw_server
 

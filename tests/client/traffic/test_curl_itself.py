@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.client.traffic.file import read
 from loadgen.client.traffic.playing import playing
+from loadgen.core.stop import Stop
 from loadgen.store.journal import Journal
 from tests.client.raw_server import OK, Received, raw_server
 

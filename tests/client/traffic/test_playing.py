@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.client.session import Stop, fire
+from loadgen.client.session import fire
 from loadgen.client.traffic import curl
 from loadgen.client.traffic.call import Call
 from loadgen.client.traffic.playing import playing
+from loadgen.core.stop import Stop
 from loadgen.store.journal import Journal
 from tests.client.raw_server import OK, Received, raw_server
 

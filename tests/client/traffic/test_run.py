@@ -9,9 +9,9 @@ import anyio
 import httpx
 import pytest
 
-from loadgen.client.session import Stop
 from loadgen.client.traffic.run import Again
 from loadgen.core.exchange import Failure, Headers, Request, Response
+from loadgen.core.stop import Stop
 from loadgen.core.transcript import Reader
 
 if TYPE_CHECKING:
