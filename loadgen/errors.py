@@ -7,7 +7,8 @@
     ├── Interrupted         stopped by the user: exit code 130
     └── Undetermined        no result could be reached: exit code 3
         ├── MachineFault    this machine: no port, no engine, another Python
-        ├── ServerFault     the server under test: did not start, died, stopped answering
+        ├── ServerFault     the server under test: did not start, stopped answering
+        │   └── ServerEnded it ended while it was being recorded
         ├── EngineFault     the engine: crashed, refused the recording, lost the tape
         ├── RecordingFault  the recording or the run folder: missing, truncated, changed
         ├── TranscriptFault the transcript: missing, empty, damaged
@@ -61,9 +62,13 @@ class MachineFault(Undetermined):
 
 
 class ServerFault(Undetermined):
-    """The server under test did not start, died or stopped answering."""
+    """The server under test did not start or stopped answering."""
 
     fault = "server"
+
+
+class ServerEnded(ServerFault):
+    """The server under test ended by itself while it was being recorded, so its recording is incomplete."""
 
 
 class EngineFault(Undetermined):

@@ -17,7 +17,7 @@ from loadgen.core.transcript import Run
 from loadgen.engine import retrace
 from loadgen.engine.machine import check_room
 from loadgen.engine.target import resolve
-from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerFault, UsageError
+from loadgen.errors import Interrupted, LoadgenError, RecordingFault, ServerEnded, ServerFault, UsageError
 from loadgen.modes.base import Session
 from loadgen.modes.figures import sampled
 from loadgen.modes.totals import totals
@@ -238,7 +238,7 @@ async def _served(server: RecordedServer, run: RunFolder, journal: Journal) -> S
         return await server.served()
     except httpx.TransportError as error:
         how = await server.exit_report() or f"{type(error).__name__}: {error}"
-        raise ServerFault(
+        raise ServerEnded(
             f"the recorded server ended after {journal.requests:,} "
             f"request{'' if journal.requests == 1 else 's'}: {how}",
             advice=f"See {run.log}. The transcript so far is kept.",

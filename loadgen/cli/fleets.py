@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,6 +56,11 @@ def cluster_at(
     given = _tls(*tls)
     if address is None:
         return None
+    if not re.fullmatch(r"(\w+://)?\S+:\d+", address):
+        raise UsageError(
+            f"{address!r} is not the address of a Dask scheduler",
+            advice="Give tcp://HOST:PORT or tls://HOST:PORT.",
+        )
     from loadgen.hunt.cluster import Cluster
 
     return Cluster(address, files, tls=given, keep=keep)

@@ -33,6 +33,14 @@ OWN = (
     "stacks",
     "engine_alone",
     "iterations",
+    "duration",
+    "rate",
+    "ramp_up",
+    "client",
+    "listen",
+    "user_by",
+    "proxy_for",
+    "fail_if",
 )
 """Fields of the specification that the search sets, or that do not work with it."""
 USERS = 8
@@ -94,7 +102,7 @@ def races(
     from loadgen.cli.running import interruptible
     from loadgen.hunt.grid import seconds
     from loadgen.hunt.races.folder import PROGRESS, open_hunt
-    from loadgen.hunt.races.hunting import Setting
+    from loadgen.hunt.races.hunting import FAILED, Setting
 
     if again is not None:
         _again(again, quiet=quiet or as_json)
@@ -106,8 +114,16 @@ def races(
     limit, held = seconds(budget, "--budget"), invariants(spec.invariants)
     elsewhere = cluster_at(cluster, files_of(spec, (spec.traffic,)), (tls_ca, tls_cert, tls_key))
     path, before = open_hunt(folder, PARENT, spec, held)
+    stopped = False
 
     async def work(stop: Stop) -> tuple[Hunted, Race | None]:
+        nonlocal stopped
+        try:
+            return await hunted_in(stop)
+        finally:
+            stopped = stop.requested
+
+    async def hunted_in(stop: Stop) -> tuple[Hunted, Race | None]:
         async with connected(elsewhere, jobs) as fleet:
             setting = Setting(spec, held, path, fleet, limit, record.load.seed)
             return await _hunt(setting, before, stop, quiet=quiet or as_json)
@@ -118,18 +134,21 @@ def races(
         if not (path / PROGRESS).exists():  # refused before the first trial
             shutil.rmtree(path)
         raise
-    if race is None and hunted.failed == hunted.trials:
-        raise Undetermined(f"no trial could be recorded: {hunted.why}")
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
-    if race is None and hunted.seconds < limit:
+    if hunted.found is None and stopped:
         raise Interrupted(
             "interrupted: nothing was found", advice=f"To go on, add --folder {path} to the same command."
         )
-    raise typer.Exit(0 if race is None else 1)
+    if hunted.found is None and hunted.failed:
+        raise Undetermined(
+            f"{hunted.failed} of {hunted.trials} trials could not be recorded: {hunted.why}",
+            advice=f"The last of them is in {path / FAILED}.",
+        )
+    raise typer.Exit(0 if hunted.found is None else 1)
 
 
 async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) -> tuple[Hunted, Race | None]:
-    from loadgen.hunt.races.folder import save, write
+    from loadgen.hunt.races.folder import PROGRESS, save, write
     from loadgen.hunt.races.hunting import hunt
     from loadgen.hunt.races.narrowing import Narrowing, replayed
     from loadgen.store.run_folder import RunFolder
@@ -137,7 +156,7 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
     tell = _teller(quiet=quiet)
 
     def see(hunted: Hunted, strategy: str, tried: Tried) -> None:
-        what = tried.failure or (
+        what = tried.failure.partition("\n")[0] or (
             tried.broken[0].message if tried.broken else f"{tried.requests} requests hold"
         )
         tell(f"trial {hunted.trials} ({strategy}): {what}")
@@ -146,12 +165,15 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
     hunted = await hunt(setting, stop, see, before)
     if hunted.found is None or hunted.spec is None:
         return hunted, None
+    if not hunted.found.is_complete:
+        (setting.folder / PROGRESS).unlink(missing_ok=True)  # there is nothing to go on with
+        return hunted, None
     narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
     tell("reducing the failure: requests, thread switches, lines")
     narrowed = await narrowing.narrow(hunted.measured)
     run = narrowed.tried.run
     tell("replaying it 20 times")
-    replays = await replayed(run, setting.limit)
+    replays = await replayed(run, setting.limit, stop=stop)
     _, manifest = RunFolder.open(run)
     return hunted, write(setting.folder, narrowed, replays, manifest.result.started.code)
 
@@ -169,6 +191,11 @@ def _again(folder: Path, *, quiet: bool) -> None:
         return await _broken_again(folder, race, quiet=quiet)
 
     broken = interruptible(work)
+    if not (broken or race.repeats):
+        say(
+            "the choices alone did not make it fail with the code that had the race, either: search again, "
+            "loadgen races"
+        )
     if broken:
         say(f"it still breaks: in {broken} of {AGAIN} recordings of the same choices")
         raise typer.Exit(1)
@@ -210,7 +237,18 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 
 
 def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
-    counted = f"{hunted.trials} trials, {hunted.requests} requests, {hunted.seconds:.0f} s"
+    trials = f"{hunted.trials} trial{'' if hunted.trials == 1 else 's'}"
+    counted = f"{trials}, {hunted.requests} requests, {hunted.seconds:.0f} s"
+    if hunted.found is not None and race is None:
+        return "\n".join(
+            (
+                f"BROKEN: {hunted.found.broken[0].message}",
+                f"found in {counted}",
+                "",
+                "The recording ends with the server, so it cannot be replayed or reduced.",
+                f"log         {hunted.found.run / 'server.log'}",
+            )
+        )
     if race is None:
         unchecked = (f"never checked: {name}: {why}" for name, why in hunted.unchecked.items())
         return "\n".join((f"nothing broke in {counted}. That is no proof: see docs/races.md.", *unchecked))
@@ -221,6 +259,14 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     lines += [*race.story, "", f"replays     {same} of {of} identical"]
     lines += [f"preemptions {race.preemptions}", f"run         {race.run}", f"choices     {race.script}"]
     lines += [f"replay      {race.replay}", f"look        loadgen report {shlex.quote(race.run)}"]
+    if not race.repeats:
+        return "\n".join(
+            (
+                *lines,
+                "",
+                "Recorded again with the same choices, it did not fail: something else has a part in it.",
+            )
+        )
     lines.append(f"record      {race.record}")
     lines.append(f"after a fix loadgen races --again {shlex.quote(str(folder))}")
     return "\n".join(lines)
@@ -233,6 +279,8 @@ def _json(hunted: Hunted, race: Race | None, folder: Path) -> str:
             "requests": hunted.requests,
             "seconds": round(hunted.seconds, 1),
             "failed_trials": hunted.failed,
+            "never_checked": hunted.unchecked,
+            "broken": hunted.found and hunted.found.broken[0].message,
             "race": race and race.to_json(),
             "folder": str(folder),
         },

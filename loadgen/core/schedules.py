@@ -188,9 +188,9 @@ def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, int]:
-    """Return the number of steps of each kind of request."""
+    """Return the number of steps of each kind of request, and of the threads that the application starts."""
     found: dict[str, int] = {}
     for entry in entries:
-        if isinstance(entry, Ended) and entry.thread >= FIRST:
+        if isinstance(entry, Ended) and entry.thread:
             found[entry.label] = max(entry.steps, found.get(entry.label, 0))
     return found

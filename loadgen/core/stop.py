@@ -19,3 +19,7 @@ class Stop:
     """Set to end the run: requests in progress are finished, no new one begins."""
 
     requested: bool = False
+
+
+NEVER: Stopping = Stop()
+"""Nobody requests a stop."""

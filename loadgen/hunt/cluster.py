@@ -99,7 +99,8 @@ class Cluster:
         except (OSError, ValueError, RuntimeError) as error:
             raise MachineFault(
                 f"no Dask scheduler answers at {self._address}: {error}",
-                advice="Start one: dask scheduler. With TLS, both sides need --tls-ca-file and the like.",
+                advice="Start one: dask scheduler. With TLS, it needs Dask's --tls-ca-file, --tls-cert and "
+                "--tls-key, and loadgen its --tls-ca, --tls-cert and --tls-key.",
             ) from error
         try:
             self.slots = await self._check_workers()

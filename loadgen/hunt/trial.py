@@ -26,7 +26,7 @@ from loadgen.core.jobs import Record, Verify
 from loadgen.core.option import command
 from loadgen.core.spec import RunSpec, VerifySpec
 from loadgen.core.verdict import Judgement
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, ServerEnded
 from loadgen.hunt.workers import Workers
 from loadgen.store.manifest import State
 from loadgen.store.run_folder import RunFolder
@@ -74,6 +74,8 @@ class TrialCause:
     why: str
     count: int
     """Number of requests concerned."""
+    advice: str = ""
+    """What to do next, if it could not be recorded or verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class TrialResult:
     record_seconds: float = 0
     """Elapsed time of the command in seconds, like ``verify_seconds``."""
     verify_seconds: float = 0
+    server_ended: bool = False
+    """Whether the server ended by itself while it was being recorded."""
     sessions: tuple[float, float] | None = None
     """Duration of the requests alone in seconds, recorded and replayed."""
     folder: str = ""
@@ -148,7 +152,8 @@ async def run(plan: TrialPlan, folder: Path, workers: Workers, *, limit: float =
     )
     requests = _recorded(run)
     if requests is None:
-        return _because(result, _reason(*recording.failure()))
+        ended = recording.failed is not None and recording.failed.kind == ServerEnded.__name__
+        return replace(_because(result, _reason(*recording.failure())), server_ended=ended)
     result = replace(result, requests=requests)
     if plan.verify is None:
         return result
@@ -197,12 +202,12 @@ def _causes(verdict: Verdict) -> Iterator[TrialCause]:
     if not verdict.causes and verdict.order is not None:
         yield TrialCause("unknown", "server order differs", str(verdict.order.differences[0]), "", 0)
     for reason in verdict.reasons:
-        yield _reason(reason.fault, reason.message)
+        yield _reason(reason.fault, reason.message, reason.advice)
 
 
-def _reason(fault: str, message: str) -> TrialCause:
+def _reason(fault: str, message: str, advice: str) -> TrialCause:
     first, *rest = message.split("\n", 1)
-    return TrialCause(fault, numberless(first), first, "".join(rest), 0)
+    return TrialCause(fault, numberless(first), first, "".join(rest), 0, advice)
 
 
 def kind(head: Divergence) -> str:

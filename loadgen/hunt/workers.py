@@ -44,15 +44,16 @@ class WorkerEnd:
     events: Path
     log: Path
 
-    def failure(self) -> tuple[str, str]:
-        """Return whose fault its failure is, and why it failed, in its own words if it has any."""
+    def failure(self) -> tuple[str, str, str]:
+        """Return whose fault its failure is, why it failed, and what to do next, in its own words if any."""
         if self.failed is not None and self.code is not None:
             error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)
-            return error.fault, f"{self.name}: {error.message}"
+            return error.fault, f"{self.name}: {error.message}", error.advice
         if self.code is None:
             took = f"it took longer than {self.seconds:.0f} s, and was ended"
-            return errors.HarnessFault.fault, f"{self.name}: {took}"
-        return "unknown", "\n".join((f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:]))
+            return errors.HarnessFault.fault, f"{self.name}: {took}", ""
+        last = (f"{self.name}: {ending(self.code)}", *_lines(self.log)[-LAST_WORDS:])
+        return "unknown", "\n".join(last), f"See {self.log}."
 
     @property
     def failed(self) -> Failed | None:

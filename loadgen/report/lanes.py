@@ -169,9 +169,9 @@ def _excerpts(pair: Mapping[str, Any] | None, sources: SourceLines, masker: Mask
     if not pair:
         return []
     stopped, other = schedules.name(pair["stopped"]), schedules.name(pair["other"])
-    inside = "in the middle of" if pair["inside"] else "before"
+    where = "in the middle of" if pair["inside"] else "before" if pair["at"] else "after"
     wanted = (
-        (f"{stopped} was stopped {inside} the marked line", str(pair["at"])),
+        (f"{stopped} was stopped {where} the marked line", str(pair["at"] or pair["after"])),
         (f"{other} ran the marked line in between", str(pair["ran"])),
     )
     found = []

@@ -30,6 +30,7 @@ _DATA = frozenset(
      ".jinja", ".jinja2", ".j2", ".mako", ".sql", ".css", ".js", ".mjs"}
 )  # fmt: skip
 _NAMES = frozenset({".env", ".flaskenv"})
+_OURS = frozenset({"run.json", "hunting.json", "race.json", "hunt.json"})
 _INSTALLED = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist|egg)-info")
 
 
@@ -40,8 +41,8 @@ def data_files(target: Target) -> dict[str, str]:
 
 def _data(folder: Path) -> Iterator[Path]:
     for here, names in folders(folder):
-        if "run.json" in names:
-            continue  # a run folder
+        if not _OURS.isdisjoint(names):
+            continue  # a run folder, or the folder of a hunt
         static = "static" in here.relative_to(folder).parts
         for name in names:
             path = here / name

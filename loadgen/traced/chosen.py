@@ -259,7 +259,8 @@ class ChosenTurn:
                 with self._mutex:
                     self._locks.goes_on(me)
                     self._outside = self._outside or self._owner == me  # still in the call
-        if not signal:
+        entered_again = hasattr(lock, "_is_owned") and self._locks.holder(name) == me  # an RLock
+        if not (signal or entered_again):
             self._locks.took(me, name, self._location(self._frame(1)))
         return True
 

@@ -169,7 +169,8 @@ class Lengths:
 class Pct(Strategy):
     """Probabilistic concurrency testing: threads have random priorities, and the highest one runs.
 
-    Each request drops to the lowest priority at ``depth - 1`` random steps, drawn when it begins.
+    Each request, and each thread that the application starts, drops to the lowest priority at ``depth - 1``
+    random steps, drawn when it begins.
     """
 
     def __init__(self, seed: int, depth: int, measured: Mapping[str, int]) -> None:
@@ -187,12 +188,12 @@ class Pct(Strategy):
         self._lengths.began(thread, label)
         dice = Dice(self._seed, thread)
         self._priority[thread] = 1 + dice.real()
-        changes = self._depth - 1 if thread >= FIRST_THREAD else 0
+        changes = self._depth - 1 if thread else 0  # the main thread goes on to serve
         self._changes[thread] = {self._lengths.draw(label, dice) for _ in range(changes)}
 
     def ended(self, thread: int, steps: int) -> None:
         """Update the length of this kind of request."""
-        self._lengths.ended(thread, steps if thread >= FIRST_THREAD else 0)
+        self._lengths.ended(thread, steps if thread else 0)
 
     def stops(self, thread: int, step: int) -> bool:
         """Whether to make a choice at this step."""
@@ -258,7 +259,7 @@ class Script(Strategy):
 
     Threads continue in the order in which the choices name them. A thread named by a choice may not exist
     yet: the scheduler waits for it, unless all of the *users* have open requests. A choice whose step is not
-    reached is not made.
+    reached is not made, and neither is one of a thread that was waited for in vain.
     """
 
     def __init__(
@@ -280,11 +281,13 @@ class Script(Strategy):
                 if one is not None:
                     self._rank.setdefault(one, len(self._rank))
         self._coming = {one for one in self._rank if one >= FIRST_THREAD}
+        self._missed: set[int] = set()
 
     def began(self, thread: int, label: str) -> None:
         """Note that *thread* no longer has to be waited for."""
         super().began(thread, label)
         self._coming.discard(thread)
+        self._missed.discard(thread)
         if thread >= FIRST_THREAD:
             self._open.add(thread)
 
@@ -296,6 +299,7 @@ class Script(Strategy):
     def missed(self, thread: int) -> None:
         """Wait for *thread* no more."""
         self._coming.discard(thread)
+        self._missed.add(thread)
 
     def stops(self, thread: int, step: int) -> bool:
         """Whether to make a choice at this step."""
@@ -304,12 +308,13 @@ class Script(Strategy):
     def here(self, thread: int, step: int, kind: str, ready: Sequence[int]) -> int:
         """Return the thread that continues."""
         del kind, ready
-        return self._preempted.get((thread, step), thread)
+        to = self._preempted.get((thread, step), thread)
+        return thread if to in self._missed else to
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
         """Return the thread that continues instead."""
         to = self._next.get((thread, step, kind))
-        if to is not None:
+        if to is not None and to not in self._missed:
             return to
         last = len(self._rank)
         others = any(one < FIRST_THREAD and one not in self._rank for one in ready)

@@ -10,6 +10,7 @@ import pytest
 from loadgen.core.invariants import Unique
 from loadgen.core.spec import Load, RunSpec, ScenarioTraffic
 from loadgen.core.stop import Stop
+from loadgen.errors import Undetermined
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import Setting, hunt
 from loadgen.hunt.races.narrowing import Narrowing, replayed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Bench
 
 SERVER = """
-    import threading
+    import os, threading
     from flask import Flask
 
     app, total, lock = Flask(__name__), 0, threading.Lock()
@@ -40,6 +41,14 @@ SERVER = """
             seen = total
             total = seen + 1
         return {"n": seen + 1}
+
+    @app.post("/fatal")
+    def fatal():
+        global total
+        seen = total = total + 1
+        if seen != total:
+            os._exit(3)
+        return {"n": seen}
 
     if __name__ == "__main__":
         app.run()
@@ -104,3 +113,24 @@ def test_what_is_locked_holds(bench: Bench) -> None:
     """Nothing is reported where there is nothing."""
     hunted = hunting(setting(bench, "fixed", 5))
     assert (hunted.found, hunted.failed, hunted.trials) == (None, 0, 6)
+
+
+@pytest.mark.engine
+def test_a_race_that_kills_the_server_is_found(bench: Bench) -> None:
+    """Its recording is not complete, so it is reported as it is; it is no trial that held."""
+    hunted = hunting(setting(bench, "fatal", 20))
+    assert hunted.found is not None
+    assert (hunted.found.is_complete, hunted.failed) == (False, 0)
+    assert "the recorded server ended after" in hunted.found.broken[0].message
+    assert "exit code 3" in hunted.found.broken[0].message
+
+
+@pytest.mark.engine
+def test_a_server_that_does_not_start_ends_the_search(bench: Bench) -> None:
+    """It would fail in every trial: its error and what to do about it are told at once, and its log is kept."""
+    where = setting(bench, "fixed", 5)
+    (bench.path / "serve.py").write_text("import nosuchmodule", encoding="utf-8")
+    with pytest.raises(Undetermined, match="No module named 'nosuchmodule'") as raised:
+        hunting(where)
+    assert "server.log" in raised.value.advice
+    assert (where.folder / "0" / "run" / "server.log").is_file()

@@ -32,6 +32,8 @@ def test_data_files_are_configuration_and_what_is_served(tmp_path: Path) -> None
         "data.bin",
         "node_modules/a.js",
         "runs/r/run.json",
+        "races/r/hunting.json",
+        "races/s/race.json",
         ".git/a.ini",
     )
     for name in (*ours, *others):

@@ -221,6 +221,23 @@ def test_a_deadlock_is_raised_in_who_closes_it() -> None:
     assert {(wait["thread"], wait["holder"]) for wait in told} == {(A, B), (B, A)}
 
 
+def test_a_lock_that_is_taken_again_is_told_by_its_first_line() -> None:
+    """A lock that its thread may take more than once is held since the first time."""
+    lock = threading.RLock()
+    stage = Stage(make("none", 1, {}, None), 1)
+    places = iter(("first", "second"))
+    stage.turn._location = lambda _: next(places)
+
+    def body() -> None:
+        for _ in range(2):
+            stage.call(partial(stage.turn.acquire, lock, lock.acquire))
+            stage.done.append(stage.turn._locks._held[id(lock)][1])
+
+    stage.start(A, body)
+    stage.finish()
+    assert stage.done == ["first", "first"]
+
+
 @pytest.mark.slow
 def test_a_thread_that_waits_for_itself_is_a_deadlock() -> None:
     """Where nobody moves any more, a lock that its own thread has is never given back."""

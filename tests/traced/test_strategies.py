@@ -92,10 +92,11 @@ def test_pct_drops_a_request_at_its_change_points() -> None:
     assert strategy.after(None, 0, "start", [A, B]) == other
 
 
-def test_pct_has_no_change_points_in_threads_of_the_application() -> None:
-    """A worker of the application has no length: it is not stopped by itself."""
-    strategy = begun(Pct(3, 5, {}), 4)
-    assert not stopping(strategy, 4, 600)
+def test_pct_stops_threads_of_the_application_too() -> None:
+    """A race may be between two of them; the main thread, which goes on to serve, is not stopped by itself."""
+    strategy = begun(Pct(3, 5, {}), 0, 4)
+    assert stopping(strategy, 4, 600)
+    assert not stopping(strategy, 0, 600)
 
 
 def test_a_paused_request_goes_first_when_others_have_finished() -> None:
@@ -149,6 +150,14 @@ def test_a_script_waits_for_requests_that_are_to_come() -> None:
     assert order.after(None, 0, "start", [B]) == B
     order.began(C, "GET /")
     assert order.after(None, 0, "start", [B, C]) == C
+
+    gone = begun(Script([Choice(A, 7, "end", 4), Choice(B, 2, "line", 4)], users=2), A, B)
+    assert gone.after(A, 7, "end", [B]) == 4
+    gone.missed(4)
+    assert gone.after(A, 7, "end", [B]) == B, "it was waited for once"
+    assert gone.here(B, 2, "line", [A]) == B
+    gone.began(4, "")
+    assert gone.here(B, 2, "line", [4]) == 4
 
     full = Script([Choice(None, 0, "start", one) for one in (C, A, B)], users=2)
     begun(full, A, B)

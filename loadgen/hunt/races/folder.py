@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from loadgen.core.invariants import Invariant
     from loadgen.hunt.races.narrowing import Narrowed
 
-FORMAT = "loadgen-race/2"
+FORMAT = "loadgen-race/3"
 PROGRESS, ABOUT, SCRIPT = "hunting.json", "race.json", "script.jsonl"
 
 
@@ -65,6 +65,8 @@ class Race:
     """The command that replays the failure."""
     record: str
     """The command that records the same choices again."""
+    repeats: bool
+    """Whether the application failed again when its choices were recorded again."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the race as a JSON object."""
@@ -140,6 +142,7 @@ def write(
         script=str(script),
         replay=shlex.join(["loadgen", "verify", str(run)]),
         record=command("record", spec, "--script", str(script)),
+        repeats=narrowed.repeats,
     )
     about = {
         "format": FORMAT,
@@ -162,11 +165,15 @@ def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:
         return f"{schedules.location(at)} `{text}`" if text else schedules.location(at)
 
     if (pair := narrowed.pair) is not None:
-        where = f"inside {quoted(pair.at)}" if pair.inside else f"at {quoted(pair.at)}"
-        after = f", after {quoted(pair.after)}" if pair.after and not pair.inside else ""
+        places = []
+        if pair.at:  # it was stopped in the application's own code
+            places.append(f"{'inside' if pair.inside else 'at'} {quoted(pair.at)}")
+        if pair.after and not pair.inside:
+            places.append(f"after {quoted(pair.after)}")
         ran = quoted(pair.ran)
         stopped, other = schedules.name(pair.stopped), schedules.name(pair.other)
-        return [f"{stopped} was stopped {where}{after}; {other} ran {ran} in between: {message}"]
+        where = "".join(f" {place}" for place in (", ".join(places),) if place)
+        return [f"{stopped} was stopped{where}; {other} ran {ran} in between: {message}"]
     if any(kind.startswith("deadlock") for kind in narrowed.tried.kinds):
         return [str(entry) for entry in narrowed.tried.entries if isinstance(entry, schedules.Deadlock)]
     switches = [choice for choice in narrowed.script if choice.is_preemption or choice.is_timing]
@@ -188,6 +195,8 @@ class RecordedRace:
     script: Path
     directory: str
     """The directory in which its commands ran, or which corresponds to it in this checkout."""
+    repeats: bool
+    """Whether its choices failed again with the code that had the race."""
 
 
 def read(folder: Path) -> RecordedRace:
@@ -202,7 +211,7 @@ def read(folder: Path) -> RecordedRace:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
         spec = from_json(json.dumps(content["spec"]), RunSpec)
-        kinds = frozenset(content["race"]["kinds"])
+        kinds, repeats = frozenset(content["race"]["kinds"]), bool(content["race"]["repeats"])
         kept = folder / SMALLEST if (folder / SMALLEST).is_dir() else folder / FOUND
         run, manifest = RunFolder.open(kept / RUN)
     except (LoadgenError, OSError, ValueError, KeyError, TypeError) as error:
@@ -219,4 +228,4 @@ def read(folder: Path) -> RecordedRace:
             advice="Create it again, or search again.",
         )
     whole = absolute(spec, lambda path: moved.here(str(Path(directory, path))))
-    return RecordedRace(whole, kinds, (folder / SCRIPT).absolute(), directory)
+    return RecordedRace(whole, kinds, (folder / SCRIPT).absolute(), directory, repeats)

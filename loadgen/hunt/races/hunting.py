@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from loadgen.core import schedules
 from loadgen.core.spec import Explore, Schedule
+from loadgen.errors import Undetermined
 from loadgen.hunt.races.trial import Tried, attempt
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ ROTATION = ("pause:2", "pct:3", "random:0.1", "pause:3", "pct:2", "random:0.3")
 more."""
 FOUND = "found"
 """Where in the folder of a hunt the trial is kept that found something."""
+FAILED = "failed"
+"""The same for the last trial that could not be recorded."""
 SMALLEST = "smallest"
 """The same for the smallest case that fails."""
 LIMIT = 120.0
@@ -111,10 +114,12 @@ async def _measure(
     if tried.broken:
         hunted.found, hunted.spec = _found(setting, tried), first
         hunted.without_race = not any(choice.is_timing for choice in tried.choices)
-    else:
+    elif not tried.failure:
         shutil.rmtree(setting.folder / "0", ignore_errors=True)
     _count(hunted, tried, began)
     see(hunted, "none", tried)
+    if tried.failure:  # without any choice, as it would fail in every trial
+        raise Undetermined(f"the first trial could not be recorded: {tried.failure}", advice=tried.advice)
 
 
 def _found(setting: Setting, tried: Tried) -> Tried:
@@ -159,6 +164,9 @@ async def _rotate(
             see(hunted, strategy, tried)
             if hunted.found is not None:
                 return
+            if tried.failure and folder.is_dir():
+                shutil.rmtree(setting.folder / FAILED, ignore_errors=True)
+                folder.rename(setting.folder / FAILED)
             shutil.rmtree(folder, ignore_errors=True)
 
     async with anyio.create_task_group() as group:

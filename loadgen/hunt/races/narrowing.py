@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from loadgen.core import schedules
 from loadgen.core.jobs import Verify
 from loadgen.core.spec import VerifySpec
+from loadgen.core.stop import NEVER
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.core.spec import Load, RunSpec
-    from loadgen.core.stop import Stop
+    from loadgen.core.stop import Stop, Stopping
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2
@@ -41,6 +42,8 @@ LIKELY = 12
 OFTEN = 3
 """Recordings until the threads run in the order that was asked for."""
 REPLAYS = 20
+FIRST_REPLAYS = 2
+"""Number of replays after which a failure that never replays is not replayed again."""
 FEWEST_USERS = 2
 
 
@@ -192,7 +195,8 @@ class Narrowing:
         self.trials += 1
         folder = self._work / str(self.trials)
         tried = await attempt(self._here, spec, folder, self._setting.invariants, self._setting.limit)
-        self._see(f"{what}: {'fails' if tried.kinds & self._kinds else 'holds'}")
+        ended = "fails" if tried.kinds & self._kinds else "holds"
+        self._see(f"{what}: {'could not be recorded' if tried.failure else ended}")
         return tried
 
     def _keep(self, tried: Tried) -> None:
@@ -217,7 +221,9 @@ class Narrowing:
                 return None
             low, high = (low, middle) if fails else (middle, high)
         second = between[high - 1]
-        return Pair(only.thread, only.at, only.kind == "store", before, second.thread, second.at)
+        in_a_call = only.kind == "call" and not only.point  # a recorded one, of a library or its own
+        inside = bool(only.at) and (only.kind == "store" or in_a_call)
+        return Pair(only.thread, only.at, inside, before, second.thread, second.at)
 
     async def _fails_until(
         self, choices: list[schedules.Choice], line: schedules.Ran, stopped: int
@@ -259,11 +265,22 @@ def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple
     return before, between or []
 
 
-async def replayed(run: Path, limit: float, replays: int = REPLAYS) -> tuple[int, int]:
-    """Replay *run*, and return the number of identical replays, and of all."""
-    job = Verify(spec=VerifySpec(replays=replays), run=str(run), at_once=os.cpu_count() or 1)
+async def replayed(
+    run: Path, limit: float, replays: int = REPLAYS, stop: Stopping = NEVER
+) -> tuple[int, int]:
+    """Replay *run*, and return the number of identical replays, and of all.
+
+    If none of the first few is identical, or *stop* is requested, it is not replayed more often.
+    """
+    at_once = os.cpu_count() or 1
+    made, same = 0, 0
     async with Workers() as workers:
-        await workers.do(job, run.parent, limit * replays)
-    verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
-    same = [one for one in verdicts if one is not None and one.judgement is Judgement.IDENTICAL]
-    return len(same), replays
+        for some in (min(FIRST_REPLAYS, replays), max(0, replays - FIRST_REPLAYS)):
+            if not some or stop.requested or (made and not same):
+                break
+            job = Verify(spec=VerifySpec(replays=some), run=str(run), at_once=at_once)
+            await workers.do(job, run.parent, limit * some)
+            made += some
+            verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
+            same = sum(one is not None and one.judgement is Judgement.IDENTICAL for one in verdicts)
+    return same, made

@@ -1,7 +1,7 @@
 """A trial of a search for races: record once, with an explored schedule, and find what broke.
 
 Failures are found without a replay: a failed assertion of the scenario, a 5xx answer, a request without an
-answer, a deadlock, or a violated invariant.
+answer, a deadlock, a violated invariant, or a server that ends.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from loadgen.hunt.fleet import Fleet
 
 
+ENDED = "the server ended"
+"""Kind of the failure of a server that a race kills."""
+
+
 @dataclass(frozen=True, slots=True)
 class RaceFailure:
     """A failure of the application."""
@@ -50,6 +54,10 @@ class Tried:
     run: Path
     failure: str = ""
     """Why it could not be recorded; the other fields are then empty."""
+    advice: str = ""
+    """What to do about that."""
+    is_complete: bool = True
+    """Whether it can be replayed: false if the server ended."""
     checked: tuple[Checked, ...] = ()
     """The result of each invariant."""
 
@@ -83,8 +91,12 @@ async def attempt(
     shutil.rmtree(folder, ignore_errors=True)  # of a hunt that was killed
     run = folder / trial.RUN
     made = await fleet.run(TrialPlan(spec, verify=None, directory=directory), folder, limit=limit)
+    if made.server_ended:
+        ended = RaceFailure(ENDED, made.message.removeprefix("record: "), 0)
+        return Tried((ended,), (), 0, run, is_complete=False)
     if made.causes:
-        return Tried((), (), 0, run, made.message)
+        why = "\n".join(filter(None, (made.message, made.causes[0].why)))
+        return Tried((), (), 0, run, why, made.causes[0].advice)
     try:
         return look(RunFolder.open(run)[0], invariants)
     except UsageError:

@@ -43,6 +43,14 @@ def test_one_preemption_is_told_by_two_lines(tmp_path: Path) -> None:
     assert story(narrowed(tmp_path, STOP, pair=pair), "a lost update", tmp_path) == [told]
 
 
+def test_a_thread_that_was_stopped_in_a_library(tmp_path: Path) -> None:
+    """Where no line of the application was running, the last one that ran says where it was."""
+    (tmp_path / "app.py").write_text(CODE, encoding="utf-8")
+    pair = Pair(FIRST + 4, "", False, "app.py:3 hit", FIRST + 1, "app.py:3 hit")
+    (told,) = story(narrowed(tmp_path, STOP, pair=pair), "a lost update", tmp_path)
+    assert told.startswith("request 4 was stopped after app.py:3 `n = total`; request 1 ran app.py:3")
+
+
 def test_several_preemptions_are_listed(tmp_path: Path) -> None:
     """No explanation is made up."""
     some = [
@@ -75,6 +83,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "race.json").read_bytes() == (tmp_path / "race.json").read_bytes()
     assert "--script" in race.record
     assert race.preemptions == 1
+    assert (race.repeats, again.repeats) == (True, True)
 
 
 def kept(project: Path, folder: Path) -> Path:
