@@ -70,7 +70,8 @@ async def prepare(spec: RunSpec, emit: Emit, *, overwrite: bool = False) -> Prep
     existing = [name for name in (CONFIGURATION, SCENARIO) if (here / name).exists()]
     if existing and not overwrite:
         raise UsageError(
-            f"{' and '.join(existing)} exist here already", advice="Replace them: loadgen init --force"
+            f"{' and '.join(existing)} exist{'s' if len(existing) == 1 else ''} here already",
+            advice="Replace them: loadgen init --force",
         )
     found = look(Path(spec.cwd or ""))
     spec = replace(spec, python=found.python_for(spec), traffic=ScenarioTraffic(scenario=SCENARIO))

@@ -156,7 +156,8 @@ async def record(
         result.state = State.COMPLETE
     except BaseException as error:
         result.state = State.FAILED
-        result.error = str(error) or type(error).__name__
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class() | KeyboardInterrupt)
+        result.error = "it was interrupted" if cancelled else str(error) or type(error).__name__
         raise
     finally:
         if session.sealing is None:

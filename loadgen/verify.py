@@ -143,11 +143,11 @@ async def replay_once(
         await _replay(replaying, mode)
     except LoadgenError as error:
         replaying.judge.doubt(error)
-    database = Path(manifest.result.started.database)
-    if database.exists():
-        why = f"there is a database at {database}: the replay may have used it"
-        replaying.judge.doubt(RecordingFault(why))
-    replaying.facts = replace(replaying.facts, database=Database(str(database), database.exists()))
+    if database := manifest.result.started.database:  # it was started
+        if Path(database).exists():
+            why = f"there is a database at {database}: the replay may have used it"
+            replaying.judge.doubt(RecordingFault(why))
+        replaying.facts = replace(replaying.facts, database=Database(database, Path(database).exists()))
     verdict = replaying.judge.verdict(
         requests=replaying.requests,
         complete=replaying.complete,

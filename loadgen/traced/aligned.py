@@ -54,7 +54,7 @@ from loadgen.traced.states import Factories, States, begins_anew, handleless, pa
 from loadgen.traced.tape import ENTER, FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns, ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _VALUES = {
     "CALL": 1, "RESULT": 1, "ERROR": 1, "CALLBACK": 3, "CALLBACK_RESULT": 1, "CALLBACK_ERROR": 1,
@@ -81,6 +81,58 @@ _ROWS = re.compile(
     r".*\.(?:fetch\w*|__next__|__iter__|description|rowcount|lastrowid|recv\w*|read\w*|ntuples|getvalue|status\w*)$"
 )
 """Steps that return the answer to an earlier question, such as the rows of a statement."""
+
+
+class _At:
+    """Where on the tape the next item of a callback was; with *until*, others may run from here to there."""
+
+    def __init__(self, position: int, until: int | None = None) -> None:
+        self.position = position
+        self.until = until
+
+
+class _Took(_At):
+    """A lock that a callback took while recording; if it had to wait, that was a call."""
+
+    def __init__(self, position: int, *, waited: bool, got: bool) -> None:
+        super().__init__(position)
+        self.waited = waited
+        self.got = got
+
+
+def _placed(raw: Sequence[tuple[int, Any]], end: int) -> list[Any]:
+    """Return the items of the result of a call that ends at *end*.
+
+    Of a callback, with their places, because its code runs in turn with that of other threads, as all code
+    does; each lock that it took is one item.
+    """
+    if not any(item == "CALLBACK" for _, item in raw if isinstance(item, str)):
+        return [item for _, item in raw]
+    items, calls, at = list[Any](), list[_At](), 0
+    while at < len(raw):
+        position, item = raw[at]
+        tag = item if isinstance(item, str) else ""
+        size = 1 + _VALUES.get(tag, 0)
+        place: _At | None = None
+        if tag == "TOOK":
+            place, size = _Took(position, waited=False, got=True), 2
+        elif tag == "CALL" and name_of(plain(raw[at + 1][1])) == LOCK:
+            position, got = raw[at + 3]
+            place, size = _Took(position, waited=True, got=got is not False), 4
+        elif tag == "CALL":
+            place = _At(position)
+            calls.append(place)
+        elif tag in ("RESULT", "ERROR") and calls:
+            calls.pop().until = position
+            place = _At(position)
+        elif tag in ("CALLBACK", "CALLBACK_RESULT", "CALLBACK_ERROR"):
+            place = _At(position, None if tag == "CALLBACK" else end)
+        if place is not None:
+            items.append(place)
+        if type(place) is not _Took:
+            items += (one for _, one in raw[at : at + size])
+        at += size
+    return items
 
 
 class _Then:
@@ -273,7 +325,7 @@ class AlignedTape(TapeTurns):
         if index > len(raw):
             return False
         step.call = plain(raw[1][1])
-        step.body = [item for _, item in raw[2:index]]
+        step.body = _placed(raw[2:index], step.end)
         for _ in range(index):
             lane.raw.popleft()
         return True
@@ -361,6 +413,12 @@ class AlignedTape(TapeTurns):
             )
         feed = lane.feeds[-1]
         item = feed.popleft()
+        while isinstance(item, _At):
+            if type(item) is _Took:  # by a callback that does not take the lock any more
+                self.counts(lane.thread).call += item.waited
+            else:
+                self._reach(lane, item)
+            item = feed.popleft()
         if type(item) is _Then:
             item.do()
             item = feed.popleft()
@@ -419,7 +477,7 @@ class AlignedTape(TapeTurns):
         self._begin(lane)
         index = lane.at
         while index < len(lane.steps) and (
-            lane.steps[index].taken or lane.steps[index].kind in ("ON_START", "TOOK")
+            lane.steps[index].taken or lane.steps[index].kind in ("ON_START", "TOOK", "CHECKPOINT")
         ):
             index += 1
         if index == len(lane.steps) or lane.steps[index].kind != "BIND":
@@ -455,6 +513,8 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         self._begin(lane)
         apart = bool(lane.left or lane.feeds or lane.over)
+        if not (lane.left or lane.over) and lane.feeds and type(lane.feeds[-1][0]) is _Took:
+            return self._take_again(lane, lane.feeds[-1].popleft(), attempt)
         index = None if apart else self._lock_step(lane, name)
         if index is not None:
             step = lane.steps[index]
@@ -504,6 +564,21 @@ class AlignedTape(TapeTurns):
             if step.kind != "CALL":
                 step.taken = True
         lane.at = index + 1
+
+    def _take_again(self, lane: Lane, took: _Took, attempt: Callable[..., bool]) -> bool:
+        """Take a lock inside a callback at its recorded position, and with its recorded outcome."""
+        self.counts(lane.thread).call += took.waited
+        self._wait(lane, took.position)
+        return took.got and (attempt(False) or self._block(lane, attempt, -1, apart=True))
+
+    def _reach(self, lane: Lane, place: _At) -> None:
+        """Wait for the recorded place of the next item of a callback."""
+        self._wait(lane, place.position)
+        if place.until is not None:
+            with self._mutex:
+                lane.next, lane.runs = place.until, False
+                self._moved = self._now()
+                self._wake_all()
 
     def _block(self, lane: Lane, attempt: Callable[..., bool], timeout: float, *, apart: bool) -> bool:
         """Wait for a lock while others run, one of which holds it."""
@@ -1129,7 +1204,9 @@ def _tags(body: list[Any]) -> list[str]:
     """Return the engine's tags in the result of a call."""
     at, tags = 0, list[str]()
     while at < len(body):
-        if not _is_bind_open(body[at]):
+        if isinstance(body[at], _At):
+            tags += ("CALL" if body[at].waited else "TOOK",) if type(body[at]) is _Took else ()
+        elif not _is_bind_open(body[at]):
             tags.append(str(body[at]))
             at += _VALUES.get(tags[-1], 0)
         at += 1

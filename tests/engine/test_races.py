@@ -127,7 +127,7 @@ def test_a_race_that_kills_the_server_is_found(bench: Bench) -> None:
 
 @pytest.mark.engine
 def test_a_server_that_does_not_start_ends_the_search(bench: Bench) -> None:
-    """It would fail in every trial: its error and what to do about it are told at once, and its log is kept."""
+    """It would fail in every trial: its error and the advice are told at once, and its log is kept."""
     where = setting(bench, "fixed", 5)
     (bench.path / "serve.py").write_text("import nosuchmodule", encoding="utf-8")
     with pytest.raises(Undetermined, match="No module named 'nosuchmodule'") as raised:

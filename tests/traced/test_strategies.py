@@ -93,7 +93,7 @@ def test_pct_drops_a_request_at_its_change_points() -> None:
 
 
 def test_pct_stops_threads_of_the_application_too() -> None:
-    """A race may be between two of them; the main thread, which goes on to serve, is not stopped by itself."""
+    """A race may be between two of them; the main thread goes on to serve, and is not stopped by itself."""
     strategy = begun(Pct(3, 5, {}), 0, 4)
     assert stopping(strategy, 4, 600)
     assert not stopping(strategy, 0, 600)
