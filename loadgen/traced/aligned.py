@@ -63,6 +63,8 @@ _VALUES = {
 """Number of items that follow each tag of the engine."""
 _CHUNK = 1000
 """Number of items that are read at a time, to find what a thread does besides the requests."""
+_REST = 0.05
+"""Seconds that a thread rests in each sleep after the end of the recording."""
 _PATIENCE = 20.0
 """Seconds that a thread waits for its recorded position without any progress, as with a changed order of
 locks."""
@@ -470,6 +472,10 @@ class AlignedTape(TapeTurns):
         if lane.thread < settings.FIRST_THREAD and lane.at >= len(lane.steps):
             with self._mutex:
                 self._read_on(lane)
+                if lane.at >= len(lane.steps):  # the recording has ended: nobody waits for this thread
+                    lane.next, lane.runs = NEVER, False
+                    self._close(lane)
+                    self._wake_all()
 
     def next_binding(self) -> int | None:
         """Return the handle that the recording binds next, or None if its next step is not a binding."""
@@ -796,6 +802,11 @@ class AlignedTape(TapeTurns):
     def _nap(self, lane: Lane, name: str) -> None:
         """Let other threads run if the calling one sleeps again and again: it may wait for them."""
         if not name.endswith((".sleep", ".sched_yield")):
+            return
+        if lane.over and lane.thread < settings.FIRST_THREAD:
+            rest = LiveLock()  # without a rest it would take the processor from the requests
+            rest.acquire()
+            rest.acquire(True, _REST)
             return
         lane.naps += 1
         upcoming = self._upcoming(lane)

@@ -92,3 +92,35 @@ def test_callbacks_of_changed_code(bench: Bench) -> None:
         if verdict.judgement is not expected:
             wrong[name] = (verdict.judgement, verdict.reasons, verdict.divergences)
     assert not wrong, "\n".join(f"{name}: {found}" for name, found in wrong.items())
+
+
+TICKING = """
+    import threading, time
+    from flask import Flask
+
+    UNUSED = 0
+    app = Flask(__name__)
+
+    def tick():
+        while True:
+            time.sleep(0.0005)
+            time.time()
+
+    threading.Thread(target=tick, daemon=True).start()
+
+    @app.get("/ticking")
+    def ticking():
+        return "tick"
+
+    app.run()
+"""
+
+
+def test_a_thread_that_goes_on_after_the_recording(bench: Bench) -> None:
+    """Requests do not wait for a thread that has done all of its recorded steps, and runs on."""
+    script = bench.script(TICKING)
+    bench.record(script, visiting("/ticking"), concurrency=1, iterations=4)
+    bench.script(TICKING.replace("UNUSED = 0", "UNUSED = 1"))
+    for _ in range(3):
+        verdict = bench.verify(strict=False, timeout=10).verdict
+        assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons
