@@ -98,8 +98,8 @@ class TrialResult:
     record_seconds: float = 0
     """Elapsed time of the command in seconds, like ``verify_seconds``."""
     verify_seconds: float = 0
-    server_ended: bool = False
-    """Whether the server ended by itself while it was being recorded."""
+    server_ended: str = ""
+    """How the server ended by itself while it was being recorded, if it did."""
     sessions: tuple[float, float] | None = None
     """Duration of the requests alone in seconds, recorded and replayed."""
     folder: str = ""
@@ -152,8 +152,10 @@ async def run(plan: TrialPlan, folder: Path, workers: Workers, *, limit: float =
     )
     requests = _recorded(run)
     if requests is None:
-        ended = recording.failed is not None and recording.failed.kind == ServerEnded.__name__
-        return replace(_because(result, _reason(*recording.failure())), server_ended=ended)
+        said = recording.failed
+        ended = said is not None and said.kind == ServerEnded.__name__
+        how = said.message.splitlines()[0] if said is not None and ended else ""
+        return replace(_because(result, _reason(*recording.failure())), server_ended=how)
     result = replace(result, requests=requests)
     if plan.verify is None:
         return result

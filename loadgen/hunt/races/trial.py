@@ -92,7 +92,7 @@ async def attempt(
     run = folder / trial.RUN
     made = await fleet.run(TrialPlan(spec, verify=None, directory=directory), folder, limit=limit)
     if made.server_ended:
-        ended = RaceFailure(ENDED, made.message.removeprefix("record: "), 0)
+        ended = RaceFailure(ENDED, made.server_ended, 0)
         return Tried((ended,), (), 0, run, is_complete=False)
     if made.causes:
         why = "\n".join(filter(None, (made.message, made.causes[0].why)))
