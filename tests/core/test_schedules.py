@@ -47,7 +47,7 @@ def test_every_kind_of_line_is_read() -> None:
     assert isinstance(deadlock, Deadlock)
     assert str(deadlock) == "request 1 at a.py:4 waits for a lock that request 2 took at a.py:2"
     assert ended == Ended(1000001, "POST /hit", 12)
-    assert steps([choice, ended, Ended(3, "", 99)]) == {"POST /hit": 12}
+    assert steps([choice, ended, Ended(3, "", 9), Ended(0, "", 99)]) == {"POST /hit": 12, "": 9}
 
 
 def test_a_script_is_read_as_it_was_written() -> None:
