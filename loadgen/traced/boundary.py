@@ -319,7 +319,10 @@ class Request:
             if self.boundary.tape:
                 self.boundary.tape.leave()
             if isinstance(caught, Diverged):
-                left = _departure(_first(caught), tuple(self.boundary.diverged))
+                first = _first(caught)
+                if first.code == protocol.ALREADY_LEFT and self.boundary.tape:
+                    first = self.boundary.tape.first() or first
+                left = _departure(first, tuple(self.boundary.diverged))
                 self.boundary.diverged[self.seq] = left
                 where = f", at {left['stack'][0]}" if left["stack"] else ""
                 sys.stderr.write(f"{protocol.LOG_LEFT}request {self.seq}: {left['why']}{where}\n")

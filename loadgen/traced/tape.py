@@ -86,8 +86,19 @@ class Diverged(BaseException):
         ]
         """The application's calls, innermost first. Captured here, because an exception's own traceback ends
         where it was handled."""
-        if self.stack and code != protocol.ALREADY_LEFT and (seen := Diverged.seen) is not None:
+        if code == protocol.ALREADY_LEFT:
+            return
+        if (tape := getattr(TapeTurns, "current", None)) is not None:
+            tape.note_first(self)
+        if self.stack and (seen := Diverged.seen) is not None:
             seen(message)
+
+    def without_frames(self) -> Diverged:
+        """Return a copy that was never raised, and keeps nothing of the application alive."""
+        copy = Diverged.__new__(Diverged, str(self))
+        copy.code, copy.lost, copy.stack = self.code, self.lost, self.stack
+        copy.recorded = copy.replayed = None
+        return copy
 
 
 class TapeTurns:
@@ -125,6 +136,7 @@ class TapeTurns:
         self._waiting: dict[int, LiveLock] = {}
         self._finishing: set[int] = set()
         self._left: dict[int, None] = {}
+        self._first: dict[int, Diverged] = {}
         self._serving: set[int] = set()
         self._makers: dict[int, int] = {}
         """The thread that creates each object on the tape, by the object's handle, until that is deleted."""
@@ -239,6 +251,14 @@ class TapeTurns:
     def bury(self, garbage: object) -> None:
         """Keep *garbage* until the calling thread's turn is over."""
         self._garbage.setdefault(self._thread_id(), []).append(garbage)
+
+    def note_first(self, error: Diverged) -> None:
+        """Keep why the calling thread left the tape: code that handles all errors may never show it."""
+        self._first.setdefault(self._thread_id(), error.without_frames())
+
+    def first(self) -> Diverged | None:
+        """Return why the calling thread first left the tape, and forget it."""
+        return self._first.pop(self._thread_id(), None)
 
     def state(self) -> dict[str, Any]:
         """Return what the replay waits for: the next item's thread, the waiting threads, and for how long."""

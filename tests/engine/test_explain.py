@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.core.verdict import Judgement
+from tests.engine.conftest import visiting
 from tests.engine.test_command_line import run
 
 if TYPE_CHECKING:
@@ -99,3 +101,33 @@ def test_nothing_to_explain(explained: Explained) -> None:
     code, out, verdict = explained("id=1", "id=1")
     assert (code, len(verdict["replays"]), verdict["call_log"]) == (0, 1, None)
     assert "results of its calls" not in out
+
+
+SWALLOWED = """
+    import asyncio, time
+    from flask import Flask
+
+    app = Flask(__name__)
+
+    async def asks():
+        return time.time()
+
+    async def both():
+        return await asyncio.gather(asks(), asks(), return_exceptions=True)
+
+    @app.get("/swallowed")
+    def swallowed():
+        return str(len(asyncio.run(both())))
+
+    app.run()
+"""
+
+
+def test_the_first_difference_is_told_where_it_was_swallowed(bench: Bench) -> None:
+    """A task keeps what is raised in it: what is reported is not that the request had left the tape."""
+    bench.record(bench.script(SWALLOWED), visiting("/swallowed"), concurrency=1, iterations=1)
+    bench.script(SWALLOWED.replace("time.time()", "time.monotonic()"))
+    verdict = bench.verify(strict=True).verdict
+    assert verdict.judgement is Judgement.DIVERGED
+    evidence = str(verdict.divergences[0].evidence)
+    assert "monotonic" in evidence, evidence
