@@ -125,7 +125,10 @@ def test_a_replay_takes_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for whoever gives the lock back, unless that has left the tape and never will."""
     departed: list[int] = []
     monkeypatch.setattr(
-        TapeTurns, "current", SimpleNamespace(departed=lambda: departed, held=False), raising=False
+        TapeTurns,
+        "current",
+        SimpleNamespace(departed=lambda: departed, held=False, note_first=lambda error: None),
+        raising=False,
     )
     attempts = iter([False, False, True])
     schedule._really(lambda *how: next(attempts))
