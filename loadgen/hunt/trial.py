@@ -137,7 +137,6 @@ async def run(plan: TrialPlan, folder: Path, workers: Workers, *, limit: float =
 
     Raises:
         UsageError: the commands refuse their arguments, as they would in every trial of this plan.
-        MachineFault: no worker can be started.
         OSError: *folder* cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)

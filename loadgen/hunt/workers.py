@@ -24,7 +24,7 @@ from loadgen.core.events import Failed, from_line
 from loadgen.core.jobs import FORKING, HEAD, Fork, Record, Verify
 from loadgen.core.spec import to_json
 from loadgen.engine.log import ending
-from loadgen.errors import MachineFault, UsageError
+from loadgen.errors import UsageError
 
 GRACE = 25.0
 """Grace period in seconds for a worker to clean up after SIGTERM, before it is killed."""
@@ -39,16 +39,21 @@ class WorkerEnd:
     name: str
     """What it did: ``record`` or ``verify``."""
     code: int | None
-    """Its exit code, negative for a signal; None if its time was up."""
+    """Its exit code, negative for a signal; None if its time was up, or if it is not known."""
     seconds: float
     events: Path
     log: Path
+    is_known: bool = True
+    """Whether it is known how it ended: not if the process that forked it was killed."""
 
     def failure(self) -> tuple[str, str, str]:
         """Return whose fault its failure is, why it failed, and what to do next, in its own words if any."""
         if self.failed is not None and self.code is not None:
             error = errors.from_event(self.failed.kind, self.failed.message, self.failed.advice)
             return error.fault, f"{self.name}: {error.message}", error.advice
+        if not self.is_known:
+            lost = f"{self.name}: the process that started its worker was killed"
+            return errors.MachineFault.fault, lost, "Look for a limit of memory."
         if self.code is None:
             took = f"it took longer than {self.seconds:.0f} s, and was ended"
             return errors.HarnessFault.fault, f"{self.name}: {took}", ""
@@ -102,7 +107,6 @@ class Workers:
 
         Raises:
             UsageError: the worker refused the job, as it would refuse it in every trial.
-            MachineFault: no worker can be started.
             OSError: *folder* cannot be written to, or *directory* does not exist.
         """
         began, name = monotonic(), "record" if isinstance(job, Record) else "verify"
@@ -127,7 +131,8 @@ class Workers:
                 code = worker.code
             finally:
                 await worker.end()
-        ended = WorkerEnd(name, code, round(monotonic() - began, 3), events, log)
+        took = round(monotonic() - began, 3)
+        ended = WorkerEnd(name, code, took, events, log, is_known=not worker.is_lost)
         if code == UsageError.exit_code and (said := ended.failed) is not None:
             raise UsageError(said.message, advice=said.advice)  # the user called another command
         return ended
@@ -173,20 +178,16 @@ class _Worker:
 
     @property
     def code(self) -> int | None:
-        """Its exit code; None while it runs.
-
-        Raises:
-            MachineFault: it is not known.
-        """
+        """Its exit code; None while it runs, or if it is not known."""
         match self._numbers:
             case [_, code]:
                 return code
-        if self._over:
-            raise MachineFault(
-                "the process that starts workers was ended from outside",
-                advice="Look for a limit of memory, and start the same command again.",
-            )
         return None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it will never be known how it ended."""
+        return self._over and self.code is None
 
     async def wait(self) -> None:
         """Wait until it has ended."""
