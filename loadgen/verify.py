@@ -144,10 +144,10 @@ async def replay_once(
     except LoadgenError as error:
         replaying.judge.doubt(error)
     if database := manifest.result.started.database:  # it was started
-        if Path(database).exists():
+        if there := Path(database).exists():
             why = f"there is a database at {database}: the replay may have used it"
             replaying.judge.doubt(RecordingFault(why))
-        replaying.facts = replace(replaying.facts, database=Database(database, Path(database).exists()))
+        replaying.facts = replace(replaying.facts, database=Database(database, there))
     verdict = replaying.judge.verdict(
         requests=replaying.requests,
         complete=replaying.complete,

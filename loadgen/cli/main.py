@@ -15,6 +15,7 @@ import typer
 
 from loadgen import __version__
 from loadgen.cli import check, config, coverage, debug, exports, hazards, hunts, races, start, suites
+from loadgen.cli.fleets import JOBS
 from loadgen.cli.options import group_of, parse, taking
 from loadgen.cli.output import say
 from loadgen.core.events import Note
@@ -161,7 +162,7 @@ def verify(
     diverged; 3: undetermined; of several runs, that of the worst.
     """
     run = suites.latest(run or ())
-    jobs = jobs or suites.JOBS
+    jobs = jobs or JOBS
     if run and (suites.is_suite(run) or html is not None):
         suites.verified(
             spec, run, jobs=jobs, quiet=quiet, as_json=as_json, junit=junit, summary=summary, html=html

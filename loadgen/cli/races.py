@@ -118,15 +118,11 @@ def races(
 
     async def work(stop: Stop) -> tuple[Hunted, Race | None]:
         nonlocal stopped
-        try:
-            return await hunted_in(stop)
-        finally:
-            stopped = stop.requested
-
-    async def hunted_in(stop: Stop) -> tuple[Hunted, Race | None]:
         async with connected(elsewhere, jobs) as fleet:
             setting = Setting(spec, held, path, fleet, limit, record.load.seed)
-            return await _hunt(setting, before, stop, quiet=quiet or as_json)
+            result = await _hunt(setting, before, stop, quiet=quiet or as_json)
+        stopped = stop.requested
+        return result
 
     try:
         hunted, race = interruptible(work)

@@ -14,6 +14,7 @@ import typer
 from loadgen import __version__
 from loadgen.cli import coverage
 from loadgen.cli.exports import replacing
+from loadgen.cli.fleets import JOBS
 from loadgen.cli.options import taking
 from loadgen.cli.output import say
 from loadgen.core.spec import VerifySpec
@@ -31,8 +32,6 @@ FAILED = 3
 """Exit code where a folder could not be recorded."""
 DECLINED = 1
 """Exit code where a person did not accept what differs."""
-JOBS = max(1, (os.cpu_count() or 1) // 2)
-"""Number of runs at a time: each keeps a server and a client busy."""
 Jobs = Annotated[
     int | None,
     typer.Option(

@@ -152,8 +152,9 @@ async def run(plan: TrialPlan, folder: Path, workers: Workers, *, limit: float =
     requests = _recorded(run)
     if requests is None:
         said = recording.failed
-        ended = said is not None and said.kind == ServerEnded.__name__
-        how = said.message.splitlines()[0] if said is not None and ended else ""
+        how = ""
+        if said is not None and said.kind == ServerEnded.__name__:
+            how = said.message.splitlines()[0]
         return replace(_because(result, _reason(*recording.failure())), server_ended=how)
     result = replace(result, requests=requests)
     if plan.verify is None:

@@ -96,6 +96,7 @@ class Workers:
         if self._warm is not None:
             self._warm.kill()  # it has nothing to clean up
             self._warm.wait()
+        self._asking = self._warm = None
 
     async def do(
         self, job: Record | Verify, folder: Path, limit: float, directory: str | None = None
@@ -142,7 +143,6 @@ class Workers:
             self._send(message, descriptors)
         except (BrokenPipeError, ConnectionResetError):  # it was killed
             self._end()
-            self._warm = None
             self._send(message, descriptors)
 
     def _send(self, message: bytes, descriptors: list[int]) -> None:

@@ -93,7 +93,7 @@ class Diverged(BaseException):
         if self.stack and (seen := Diverged.seen) is not None:
             seen(message)
 
-    def without_frames(self) -> Diverged:
+    def unraised(self) -> Diverged:
         """Return a copy that was never raised, and keeps nothing of the application alive."""
         copy = Diverged.__new__(Diverged, str(self))
         copy.code, copy.lost, copy.stack = self.code, self.lost, self.stack
@@ -254,7 +254,7 @@ class TapeTurns:
 
     def note_first(self, error: Diverged) -> None:
         """Keep why the calling thread left the tape: code that handles all errors may never show it."""
-        self._first.setdefault(self._thread_id(), error.without_frames())
+        self._first.setdefault(self._thread_id(), error.unraised())
 
     def first(self) -> Diverged | None:
         """Return why the calling thread first left the tape, and forget it."""

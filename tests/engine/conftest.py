@@ -24,9 +24,10 @@ from loadgen.store.run_folder import RunFolder
 from loadgen.verify import Verified, conclude, replay_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from loadgen.client.scenario import User
+    from loadgen.core.verdict import Judgement, Verdict
     from loadgen.modes.base import Host
 
 
@@ -92,6 +93,16 @@ class Bench:
         """Replay ``<path>/<run>`` once in *mode*, and say whose fault it is."""
         _, manifest = RunFolder.open(self.path / run)
         return conclude(manifest, [self.verify(run, timeout=timeout, mode=mode)])
+
+
+def changed(
+    bench: Bench, server: str, changes: Mapping[str, tuple[str, str, Judgement]]
+) -> Iterator[tuple[str, Judgement, Verdict]]:
+    """Verify *server*, which was recorded, with each of *changes*; yield name, expectation and verdict."""
+    for name, (before, after, expected) in changes.items():
+        assert before in server, name
+        bench.script(server.replace(before, after))
+        yield name, expected, bench.verify(strict=False).verdict
 
 
 def visiting(*paths: str) -> Scenario:

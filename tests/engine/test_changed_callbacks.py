@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.verdict import Judgement
-from tests.engine.conftest import visiting
+from tests.engine.conftest import changed, visiting
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -85,10 +85,7 @@ def test_callbacks_of_changed_code(bench: Bench) -> None:
     visits = visiting("/named", "/nameless", "/locked", "/behind", "/database")
     bench.record(script, visits, concurrency=8, iterations=3)
     wrong = {}
-    for name, (before, after, expected) in CHANGES.items():
-        assert before in SERVER, name
-        bench.script(SERVER.replace(before, after))
-        verdict = bench.verify(strict=False).verdict
+    for name, expected, verdict in changed(bench, SERVER, CHANGES):
         if verdict.judgement is not expected:
             wrong[name] = (verdict.judgement, verdict.reasons, verdict.divergences)
     assert not wrong, "\n".join(f"{name}: {found}" for name, found in wrong.items())

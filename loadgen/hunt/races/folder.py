@@ -172,7 +172,7 @@ def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:
             places.append(f"after {quoted(pair.after)}")
         ran = quoted(pair.ran)
         stopped, other = schedules.name(pair.stopped), schedules.name(pair.other)
-        where = "".join(f" {place}" for place in (", ".join(places),) if place)
+        where = f" {', '.join(places)}" if places else ""
         return [f"{stopped} was stopped{where}; {other} ran {ran} in between: {message}"]
     if any(kind.startswith("deadlock") for kind in narrowed.tried.kinds):
         return [str(entry) for entry in narrowed.tried.entries if isinstance(entry, schedules.Deadlock)]
