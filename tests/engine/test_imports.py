@@ -137,3 +137,33 @@ def test_scenarios_import_modules(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     bench.record((), load(scenario), concurrency=2, iterations=1, mode=ModeName.CLIENT)
     verdict = bench.verify(mode=ModeName.CLIENT).verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
+
+
+INSPECTING = """
+    import inspect, sys, threading
+    from flask import Flask
+
+    app, here = Flask(__name__), inspect.getframeinfo(sys._getframe()).lineno
+
+    @app.get("/frames")
+    def frames():
+        return f"{here} {inspect.getframeinfo(sys._getframe()).lineno} {len(inspect.stack()) > 3}"
+
+    @app.get("/source")
+    def source():
+        return inspect.getsource(frames)
+
+    @app.get("/threads")
+    def threads():
+        return str(threading.active_count())
+
+    app.run()
+"""
+
+
+def test_what_depends_on_all_modules_and_threads(bench: Bench) -> None:
+    """A replay has others than its recording: where a frame is, and how many threads there are."""
+    visits = visiting("/frames", "/source", "/threads")
+    bench.record(bench.script(INSPECTING), visits, concurrency=4, iterations=3)
+    verdict = bench.verify().verdict
+    assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
