@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, AnyStr, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadgen.core.exchange import Headers
+
+T = TypeVar("T")
 
 HEAD_LIMIT = 1 << 20
 """Largest size of a head, in bytes."""
@@ -21,11 +25,10 @@ LINE_LIMIT = 1 << 12
 """Largest size of the line with a chunk's size, in bytes."""
 TRAILER_LIMIT = 1 << 16
 """Largest size of the header lines after the last chunk, in bytes."""
-KEPT_FIELDS, LONGEST_KEPT = 256, 1 << 11
-"""Number of blocks of header lines that are kept parsed, since peers repeat them, and the longest one."""
+KEPT, LONGEST_KEPT = 256, 1 << 11
+"""Number of parsed texts of a kind that are kept, and the longest one; see :func:`kept`."""
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_HEAD_END = re.compile(rb"\n\r?\n")
 _REQUEST_LINE = re.compile(rf"({_WORD}) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00\r\n]*))?\r?\n")
 _FIELD = re.compile(rf"^({_WORD}):[ \t]*([^\x00\r\n]*)\r?$", re.MULTILINE)
@@ -103,7 +106,7 @@ class Chunked:
         self._line = b""
         self._missing = 0
         """Missing bytes of the current chunk."""
-        self._next = self._size
+        self._next = Chunked._size
         """The parser for the next line."""
         self._trailers = 0
         self.ended = False
@@ -130,7 +133,7 @@ class Chunked:
             raise Malformed("a line of a chunked body that is too long")
         if newline >= 0:
             line, self._line = self._line[:-1].removesuffix(b"\r"), b""
-            self._next(line)
+            self._next(self, line)
         return stop
 
     def _size(self, line: bytes) -> None:
@@ -138,12 +141,12 @@ class Chunked:
         if found is None:
             raise Malformed("a chunk without a size")
         self._missing = int(found[1], 16)
-        self._next = self._end if self._missing else self._trailer
+        self._next = Chunked._end if self._missing else Chunked._trailer
 
     def _end(self, line: bytes) -> None:
         if line:
             raise Malformed("a chunk longer than its size")
-        self._next = self._size
+        self._next = Chunked._size
 
     def _trailer(self, line: bytes) -> None:
         self.ended = not line
@@ -152,13 +155,28 @@ class Chunked:
             raise Malformed("trailers without an end")
 
 
+def kept(parse: Callable[[AnyStr], T]) -> Callable[[AnyStr], T]:
+    """Keep what *parse* last returned for short texts: a peer sends the same head again and again."""
+    known = lru_cache(KEPT)(parse)
+
+    @wraps(parse)
+    def parsed(text: AnyStr) -> T:
+        return known(text) if len(text) <= LONGEST_KEPT else parse(text)
+
+    return parsed
+
+
 def head_end(data: bytes, start: int = 0) -> int:
     """Return where the head at the beginning of *data* ends; -1: not yet. It does not end before *start*."""
-    found = _HEAD_END.search(data, max(0, start - 2))
-    return found.end() if found else -1
+    start = max(0, start - 2)
+    usual = data.find(b"\n\r\n", start)
+    short = data.find(b"\n\n", start, len(data) if usual < 0 else usual + 1)
+    if short >= 0:
+        return short + 2
+    return usual + 3 if usual >= 0 else -1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RequestHead:
     """The parsed head of a request."""
 
@@ -179,7 +197,7 @@ class RequestHead:
         return Chunked() if self.length is None else Sized(self.length)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AnswerHead:
     """The parsed head of an answer."""
 
@@ -205,6 +223,7 @@ class AnswerHead:
         return ToTheEnd() if self.length is None else Sized(self.length)
 
 
+@kept
 def request_head(raw: bytes) -> RequestHead:
     """Parse the head of a request, including its empty line.
 
@@ -248,6 +267,7 @@ def check_beginning(data: bytes) -> None:
         raise Refused(431, "a head that is too large")
 
 
+@kept
 def answer_head(raw: bytes) -> AnswerHead:
     """Parse the head of an answer, including its empty line.
 
@@ -310,17 +330,11 @@ def _request_line(text: str) -> tuple[str, str, int, int]:
     return method, target, int(minor), found.end()
 
 
-def _parsed(lines: str) -> tuple[Headers, _Said]:
+@kept
+def _fields(lines: str) -> tuple[Headers, _Said]:
     """Return the header fields in *lines*, which end with an empty one, and what they say."""
     found: list[tuple[str, str]] = _FIELD.findall(lines)
     if len(found) != lines.count("\n") - 1:
         raise Malformed("a header line that cannot be read")
     headers = tuple([(name, value.rstrip(" \t")) for name, value in found])
     return headers, _Said(headers)
-
-
-_known = lru_cache(KEPT_FIELDS)(_parsed)
-
-
-def _fields(lines: str) -> tuple[Headers, _Said]:
-    return _known(lines) if len(lines) <= LONGEST_KEPT else _parsed(lines)

@@ -170,16 +170,18 @@ def encode(event: Event, keep: Callable[[str, bytes], None]) -> tuple[str, dict[
             }
         case Response():
             fields = {"seq": event.seq, **_answer(event, keep)}
+            if event.pieces:
+                fields["pieces"] = event.pieces
         case Failure():
             fields = {"seq": event.seq, "kind": event.kind, "message": event.message}
             if event.came is not None:
                 fields["came"] = _answer(event.came, keep)
+            if event.pieces:
+                fields["pieces"] = event.pieces
         case Run():
             fields = {"format": FORMAT, **asdict(event)}
         case _:
             fields = asdict(event)
-    if isinstance(event, Response | Failure) and event.pieces:
-        fields["pieces"] = event.pieces
     return _NAMES[type(event)], fields
 
 

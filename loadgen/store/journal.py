@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 
-_NOT_LIVED = (transcript.Run, transcript.Order, transcript.End)
-
+_NOT_LIVED = frozenset({transcript.Run, transcript.Order, transcript.End})
 
 ORDER_PIECE = 1000
 """Number of steps of the server's order per line."""
@@ -109,8 +108,9 @@ class Journal:
 
         *at* overrides the time, for an event that happened in another process.
         """
-        at = self.elapsed if at is None else at
-        if not isinstance(event, _NOT_LIVED):
+        if at is None:
+            at = time.monotonic() - self.began
+        if type(event) not in _NOT_LIVED:
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
         self._line(_encode({"event": name, "at": round(at, 6), **more, **fields}))

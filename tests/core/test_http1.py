@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -103,6 +104,13 @@ def test_the_end_of_a_head(line: bytes, last: bytes, more: bytes) -> None:
     for cut in range(len(head)):
         assert head_end(head[:cut]) == -1
         assert head_end(head + more, cut) == len(head)
+
+
+@given(st.lists(st.sampled_from([b"a", b"\r", b"\n"]), max_size=20).map(b"".join))
+def test_the_first_empty_line_ends_a_head(data: bytes) -> None:
+    """Line ends of both kinds may be mixed, and follow each other."""
+    found = re.search(rb"\n\r?\n", data)
+    assert head_end(data) == (found.end() if found else -1)
 
 
 @pytest.mark.parametrize(

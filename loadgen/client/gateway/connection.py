@@ -10,8 +10,8 @@ tasks (``benchmarks/gateway.py``).
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from loadgen.client.gateway.admission import FOR_THE_PROXY
@@ -108,7 +108,6 @@ class ClientConnection:
 
     def __init__(self, connection: socket.SocketType, owner: Owner) -> None:
         self._owner = owner
-        self._loop = asyncio.get_running_loop()
         self.stream = Stream(connection, self, owner.readiness)
         self.lane: int | None = None
         """The number of its lane, once it has sent a request."""
@@ -174,7 +173,7 @@ class ClientConnection:
         """Read from the server again."""
         self.is_slow = False
         if self.exchange is not None:
-            self.exchange.heard = self._loop.time()
+            self.exchange.heard = monotonic()
         if self._server is not None and not self._server.ended:
             self._server.stream.resume_reading()
 
@@ -291,7 +290,7 @@ class ClientConnection:
         if request is None:
             self.stream.abort()
         else:
-            self.exchange = Exchange(request, continued=self._continued, now=self._loop.time())
+            self.exchange = Exchange(request, continued=self._continued, now=monotonic())
         return request
 
     def _refuse(self, refused: Refused) -> None:
@@ -302,7 +301,7 @@ class ClientConnection:
         method = self._head.method if self._head else ""
         self.stream.write(own_answer(refused.status, refused.why, method))
         self.stream.write_eof()
-        self._loop.call_later(LINGER, self.stream.abort)
+        self._owner.readiness.loop.call_later(LINGER, self.stream.abort)
 
     # ---- answers ------------------------------------------------------------------------------------------
 
@@ -312,7 +311,7 @@ class ClientConnection:
         if exchange is None or server is not self._server:
             server.drop()  # there is no open request
             return
-        exchange.heard = self._loop.time()
+        exchange.heard = monotonic()
         try:
             passing = exchange.take(data)
         except Malformed as error:

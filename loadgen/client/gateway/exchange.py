@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from loadgen.core.exchange import Failure, Response
-from loadgen.core.http1 import HEAD_LIMIT, Malformed, ToTheEnd, answer_head, head_end
+from loadgen.core.http1 import HEAD_LIMIT, Malformed, ToTheEnd, answer_head, head_end, kept
 
 if TYPE_CHECKING:
     from loadgen.core.exchange import Request
@@ -113,7 +113,13 @@ class Exchange:
         if head.status < _FINAL:
             return b"" if self._continued and head.status == HTTPStatus.CONTINUE else raw
         self._head, self._body = head, head.body(self.request.method)
-        return _OURS.sub(b"", raw)
+        return _without_ours(raw)
+
+
+@kept
+def _without_ours(raw: bytes) -> bytes:
+    """Return the head of an answer without loadgen's own header lines."""
+    return _OURS.sub(b"", raw)
 
 
 def own_answer(status: int, why: str, method: str = "", *, outcome: str = "refused") -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -113,11 +114,10 @@ class Gateway:
         self._stopping = True
         for one in tuple(self._connections):
             one.close_if_idle()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = monotonic()
         while self._open:
             self.check()
-            waited = loop.time() - began
+            waited = monotonic() - began
             for one in tuple(self._open):
                 is_stream = one.exchange is not None and one.exchange.started
                 if waited > (GRACE if is_stream else self._timeout):
@@ -127,10 +127,9 @@ class Gateway:
 
     async def _watch_silence(self) -> None:
         """Give up answers of which nothing arrives."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(1.0, self._timeout / 4))
-            late = loop.time() - self._timeout
+            late = monotonic() - self._timeout
             for one in tuple(self._open):
                 if one.exchange is not None and one.exchange.heard < late and not one.is_slow:
                     one.silent(self._timeout)

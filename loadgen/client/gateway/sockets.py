@@ -27,6 +27,11 @@ BACKLOG = 1024
 MOST_PORTS = 0xFFFF
 PAUSE = 0.2
 """Seconds until a connection is accepted again after this process ran out of descriptors."""
+ROUNDS, MORE = 8, 0.001
+"""How often more sockets are awaited, and for how many seconds, before the event loop's other work.
+
+What the loop does between two calls costs as much as parsing a request and its answer.
+"""
 _EXHAUSTED = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 _BREAK = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing resets the connection instead of ending it in an orderly way."""
@@ -43,10 +48,10 @@ class Readiness:
     """Calls the sockets that are ready, on the running event loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._waiting: dict[int, _Ready] = {}
-        self._loop.add_reader(self._epoll.fileno(), self._call)
+        self.loop.add_reader(self._epoll.fileno(), self._call)
 
     def wait(self, number: int, one: _Ready, events: int) -> None:
         """Call *one* whenever its socket, the descriptor *number*, is ready for one of *events*; 0: never."""
@@ -60,16 +65,27 @@ class Readiness:
             del self._waiting[number]
             self._epoll.unregister(number)
 
+    def closed(self, number: int) -> None:
+        """Note that the descriptor *number* is closed: the kernel has forgotten it by itself."""
+        self._waiting.pop(number, None)
+
     def close(self) -> None:
         """Wait for nothing more."""
-        self._loop.remove_reader(self._epoll.fileno())
+        self.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def _call(self) -> None:
-        # A callback may close another socket, whose number may be that of a new one then.
-        found = [(self._waiting[number], events) for number, events in self._epoll.poll(0)]
-        for one, events in found:
-            one.ready(events)
+        # A callback may close another socket, whose number may be that of a new one then. A closed socket is
+        # in epoll as long as a child process that is just being started has it, too.
+        waiting = self._waiting
+        for _ in range(ROUNDS):
+            found = [
+                (waiting[number], events) for number, events in self._epoll.poll(MORE) if number in waiting
+            ]
+            if not found:
+                return
+            for one, events in found:
+                one.ready(events)
 
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -98,7 +114,6 @@ class Stream:
     """A connected socket; its data goes to *receiver*."""
 
     def __init__(self, connection: socket.SocketType, receiver: Receiver, readiness: Readiness) -> None:
-        self._loop = asyncio.get_running_loop()
         self._readiness = readiness
         self._socket = connection
         self._number = connection.fileno()
@@ -134,7 +149,8 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._loop.call_soon(self._shut, error)  # not now: the caller is in the middle of something
+                # Not now: the caller is in the middle of something.
+                self._readiness.loop.call_soon(self._shut, error)
                 return
             if sent == len(data):
                 return
@@ -221,7 +237,7 @@ class Stream:
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:  # it is no longer connected
-            self._loop.call_soon(self._shut, error)
+            self._readiness.loop.call_soon(self._shut, error)
 
     def _shut(self, error: OSError | None) -> None:
         if self._closed:
@@ -229,9 +245,11 @@ class Stream:
         self._closed = True
         self._reads = False
         self._unsent.clear()
-        self._wait()
         self._socket.close()
-        self._receiver.connection_lost(error)
+        self._readiness.closed(self._number)
+        receiver = self._receiver
+        del self._receiver  # both refer to each other, and would stay until a collection
+        receiver.connection_lost(error)
 
 
 class Connecting:
@@ -302,7 +320,6 @@ class Listener:
             raise OSError(EINVAL, "there is no such port")
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104 - asked for
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        self._loop = asyncio.get_running_loop()
         self._accepted = accepted
         self._readiness = readiness
         self._socket = socket.create_server((address[0], address[1]), family=family, backlog=BACKLOG)
@@ -327,7 +344,7 @@ class Listener:
             except OSError as error:
                 if error.errno in _EXHAUSTED:  # the next attempt would fail too
                     self._readiness.wait(self._socket.fileno(), self, 0)
-                    self._loop.call_later(PAUSE, self._resume)
+                    self._readiness.loop.call_later(PAUSE, self._resume)
                 return  # there is no connection left, or a client has already disconnected
             connection = socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
             connection.setblocking(False)
