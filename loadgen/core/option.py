@@ -59,8 +59,13 @@ def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def fields(kind: type[msgspec.Struct]) -> Iterator[OptionField]:
-    """Yield the fields of *kind* that have an option, including those of nested values."""
+@cache
+def fields(kind: type[msgspec.Struct]) -> tuple[OptionField, ...]:
+    """Return the fields of *kind* that have an option, including those of nested values."""
+    return tuple(_found(kind))
+
+
+def _found(kind: type[msgspec.Struct]) -> Iterator[OptionField]:
     hints = _hints(kind)
     for one in msgspec.structs.fields(kind):
         hint = hints[one.name]

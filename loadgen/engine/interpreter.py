@@ -6,6 +6,7 @@ and loadgen's own is built for that Python, loadgen brings it along (see :mod:`l
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -81,13 +82,13 @@ class Interpreter:
             point.name: point.value for point in points if point.group == "console_scripts" and point.attr
         }
 
-    def providers(self, modules: Collection[str]) -> set[str]:
-        """Return the names of the distributions that contain one of the top-level *modules*."""
+    def providers(self, modules: Collection[str], among: Collection[str]) -> set[str]:
+        """Return which of the distributions *among* contain one of the top-level *modules*."""
         known = {*modules}
         return {
-            one.name
-            for one in self._distributions()
-            if not known.isdisjoint(file.parts[0].partition(".")[0] for file in one.files or ())
+            name
+            for name in among
+            if not all(known.isdisjoint(_top_levels(one)) for one in self._distributions(name))
         }
 
     def _distributions(self, name: str | None = None) -> list[metadata.Distribution]:
@@ -116,6 +117,16 @@ class Interpreter:
             )
         folder = mine.libraries["platlib"]
         return {ENGINE: folder, f"_{ENGINE}_": folder}
+
+
+def _top_levels(installed: metadata.Distribution) -> set[str]:
+    """Return the top-level modules of a distribution; to look for each file takes a hundred times as long."""
+    record = installed.read_text("RECORD")
+    if record is None:
+        names = [str(file) for file in installed.files or ()]
+    else:
+        names = [row[0] for row in csv.reader(record.splitlines()) if row]
+    return {name.partition("/")[0].partition(".")[0] for name in names}
 
 
 @cache

@@ -78,7 +78,7 @@ def changed_packages(manifest: Manifest, moved: Relocation = IN_PLACE) -> list[A
     other = {name for name, version in manifest.packages.items() if now.get(name) != version}
     if not other:
         return []
-    imported = {_normal(name) for name in server.providers(manifest.result.modules)}
+    imported = server.providers(manifest.result.modules, other)
     return [
         Altered("package", name, manifest.packages[name], now.get(name, ""))
         for name in sorted(other)

@@ -54,7 +54,7 @@ def test_the_own_interpreter() -> None:
     assert interpreter.own().engine == interpreter.SUPPORTED
     assert interpreter.own().brought() == {}
     assert "flask" in interpreter.own().scripts
-    assert interpreter.own().providers(["flask", "nothing"]) == {"Flask"}
+    assert interpreter.own().providers(["flask", "nothing"], ["flask", "httpx", "gone"]) == {"flask"}
 
 
 def test_which_environment(tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
