@@ -51,6 +51,7 @@ async def requested(path: Path, routes: list[str]) -> tuple[list[str], SessionEn
     return [one for one in targets if not one.startswith(protocol.CONTROL)], end
 
 
+@pytest.mark.slow
 async def test_a_path_without_an_answer_does_not_end_the_list(tmp_path: Path) -> None:
     """Whatever becomes of a request: it is an outcome in the transcript, and the next path is requested."""
     routes = ["/", "/closes", "/breaks-off", "/slow", "/garbage", "/announces", "/fails", "/last"]

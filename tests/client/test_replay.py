@@ -327,6 +327,7 @@ async def test_a_client_that_gave_up(folder: Path, *, finishes: bool) -> None:
     assert found.unanswered == {"ReadTimeout": 1}
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_answers(folder: Path) -> None:
     """It has ended the request, and sends nothing more, as while it was recorded: nobody waits for ever."""
 

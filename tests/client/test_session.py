@@ -199,6 +199,7 @@ async def test_set_up_and_tear_down(tmp_path: Path) -> None:
         assert (failed.user, failed.iteration, failed.scenario, failed.message) == (1, 0, "setup", "refused")
 
 
+@pytest.mark.slow
 async def test_arrivals_wait_for_a_free_user_and_count_from_when_they_were_due(tmp_path: Path) -> None:
     """While the only user is held up, iterations fall due; none is left out, and their waiting is counted."""
     last_due = 0.19

@@ -91,6 +91,7 @@ async def forever(server: Server, stream: anyio.abc.SocketStream) -> None:
         await anyio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_the_limit_is_that_of_the_whole_request(tmp_path: Path) -> None:
     """Bytes that keep coming do not put it off: an answer that trickles, or never ends, is given up."""
 
@@ -106,6 +107,7 @@ async def test_the_limit_is_that_of_the_whole_request(tmp_path: Path) -> None:
     assert events[1].kind == "ReadTimeout"
 
 
+@pytest.mark.slow
 async def test_the_limit_is_that_of_a_stream_too(tmp_path: Path) -> None:
     """The pieces until then are handed out, and their sizes are journalled with the failure."""
     seen: list[bytes] = []

@@ -124,6 +124,7 @@ def test_a_driver_that_we_interrupted_is_not_quoted(tmp_path: Path) -> None:
     assert "interrupted" not in error.message
 
 
+@pytest.mark.slow
 def test_an_image_is_named_after_its_content(tmp_path: Path) -> None:
     """The same content has the same digest, any other content another; what is no code is left out."""
     (tmp_path / "serve.py").write_text("1")

@@ -267,6 +267,7 @@ def test_the_shortest_part_is_shown() -> None:
     assert (found.part.state, found.part.operations, found.part.last) == (19, (20, 21), 21)
 
 
+@pytest.mark.slow
 def test_a_long_history_that_holds_takes_few_steps() -> None:
     """Thousands of operations, many at a time, are a matter of some steps each."""
     calls: list[Call] = [(at, at + 7.5, ("cas", at, at + 1, True)) for at in range(3000)]

@@ -75,6 +75,7 @@ def test_json_is_lossless(spec: RunSpec) -> None:
     assert from_json(to_json(spec), RunSpec) == spec
 
 
+@pytest.mark.slow
 @given(run_specs())
 def test_a_command_line_says_the_same(spec: RunSpec) -> None:
     """The words of a specification, read by the command line's own parser, are that specification."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ FEATURES = st.frozensets(st.tuples(st.sampled_from(KINDS), st.integers(0, 9)), m
 RUNS = st.dictionaries(st.text("abc", min_size=1, max_size=2), st.dictionaries(st.integers(0, 6), FEATURES))
 
 
+@pytest.mark.slow
 @given(RUNS)
 def test_nothing_is_lost(runs: dict[str, dict[int, frozenset[tuple[str, int]]]]) -> None:
     """Without the runs and requests that may be removed, everything is still reached."""

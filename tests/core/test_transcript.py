@@ -226,6 +226,7 @@ def transcripts(draw: st.DrawFn) -> list[Event]:
     return [*told, End(total)]
 
 
+@pytest.mark.slow
 @given(transcripts())
 def test_every_transcript_is_read_as_written(told: list[Event]) -> None:
     """A stream of events is read back in its order, whole, and counted."""

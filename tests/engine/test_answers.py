@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadgen.client.scenario import User
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 FIRST = 1_000
 """Number of the first raw request, which no transcript has."""

@@ -149,6 +149,7 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     assert (code, "IDENTICAL" in said) == (0, True), person.all
 
 
+@pytest.mark.once
 def test_it_stops_where_a_request_leaves_the_tape(shop: Bench, debug: Callable[..., Typed]) -> None:
     """``--left`` stops in the call that was not recorded, and goes back into the same request from there."""
     bench_code = SHOP.replace("order by id", "order by name")
@@ -165,6 +166,7 @@ def test_it_stops_where_a_request_leaves_the_tape(shop: Bench, debug: Callable[.
     assert person.end()[0] == 0
 
 
+@pytest.mark.once
 def test_ctrl_c_stops_a_request_that_runs(shop: Bench, debug: Callable[..., Typed]) -> None:
     """A request that would run forever is stopped at its line; Ctrl-C at the prompt drops what was typed."""
     # One at a time: another request that runs forever before the followed one would never end.

@@ -55,6 +55,7 @@ def test_sqlite(project: Path) -> None:
     replayed(project)
 
 
+@pytest.mark.once
 def test_postgres(project: Path) -> None:
     """The database is gone in the replay."""
     with services.postgres() as service:

@@ -343,6 +343,7 @@ LOOKING = """
 """
 
 
+@pytest.mark.slow
 def test_folders_of_code_are_not_on_the_tape(bench: Bench) -> None:
     """What an import looks at is live: stock, a folder that has changed is listed by the replay alone."""
     for closed, seen in (((), "True"), ((gaps.imports.find_code_live.__name__,), "False")):

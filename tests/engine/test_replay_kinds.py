@@ -265,6 +265,7 @@ async def errs(user):
 """
 
 
+@pytest.mark.once
 def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     """A traced client brings its server's recording along; its own needs no network, but its scenario."""
     file = tmp_path / "users.py"
@@ -290,6 +291,7 @@ def test_both_sides_of_a_run_without_a_network(tmp_path: Path) -> None:
     assert "/users.py." in told
 
 
+@pytest.mark.once
 def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
     """A load generator with one user less does not do the same."""
     bench.record((), "mixed", concurrency=4, iterations=2, mode=ModeName.CLIENT)
@@ -302,6 +304,7 @@ def test_client_that_is_not_the_recorded_one(bench: Bench) -> None:
     assert verdict.judgement is Judgement.DIVERGED, verdict.to_json()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mode", [ModeName.CLIENT, ModeName.PROCESS])
 def test_a_recording_that_ends_too_early(bench: Bench, mode: ModeName) -> None:
     """Half a tape is never identical, and neither hangs nor is a bug."""
@@ -314,6 +317,7 @@ def test_a_recording_that_ends_too_early(bench: Bench, mode: ModeName) -> None:
     assert verdict.reasons
 
 
+@pytest.mark.once
 def test_interrupted_client(tmp_path: Path) -> None:
     """One Ctrl-C ends the session where it is; what was recorded until then can be replayed."""
     with start(tmp_path, "record", "--trace", "client", "-c", "4", "-n", "1000", "--run", "r") as process:
@@ -325,6 +329,7 @@ def test_interrupted_client(tmp_path: Path) -> None:
     assert code == 0, out + err
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("trace", ["client", "process"])
 def test_nothing_is_left_behind(tmp_path: Path, trace: str) -> None:
     """A recording whose loadgen was killed leaves no process."""

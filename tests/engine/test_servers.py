@@ -200,6 +200,7 @@ def test_gunicorn_is_stopped_in_the_middle_of_a_request(shop: Bench) -> None:
     assert shop.verify().verdict.judgement is Judgement.IDENTICAL
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("command", "says"),
     [
@@ -239,6 +240,7 @@ def test_what_a_server_started_ends_with_it(shop: Bench) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("source", "says"),
     [

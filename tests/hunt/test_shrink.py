@@ -161,6 +161,7 @@ def test_two_reservations_are_what_is_left(tmp_path: Path, guided: bool) -> None
     assert {json for *_, json in shop.asked} == {None}
 
 
+@pytest.mark.slow
 def test_luck_is_told_from_a_pass(tmp_path: Path) -> None:
     """A failure that shows in two of three trials is shrunk as far, and its rate is told."""
     rng = Random(7)

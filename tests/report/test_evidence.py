@@ -48,6 +48,7 @@ def test_every_request_has_its_place_in_every_column(tmp_path: Path) -> None:
         assert sorted(side["enter"] + side["leave"]) == list(range(240))
 
 
+@pytest.mark.slow
 def test_what_differs_is_what_the_verdict_says(tmp_path: Path) -> None:
     """Also when the verdict keeps the details of some only."""
     assert shown(tmp_path / "few", Sample(diverge=(7, 30)))["differ"] == [7, 30]

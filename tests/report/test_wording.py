@@ -89,6 +89,7 @@ def test_lead_and_cause_tell_what_where_whose_and_what_next(tmp_path: Path) -> N
     assert data["divergences"][0]["stack"] == [LIBRARY, OWN]
 
 
+@pytest.mark.slow
 def test_lead_does_not_count_causes_of_what_it_does_not_know(tmp_path: Path) -> None:
     """Where more differ than a verdict has the details of, the rest may have further causes."""
     data = told(tmp_path / "run", Sample(requests=2600, diverge=tuple(range(1, 2600, 2))))

@@ -222,6 +222,7 @@ def test_damaged_bytes_are_never_identical(whole: RunFolder, tmp_path: Path, fil
     assert not spared
 
 
+@pytest.mark.slow
 def test_a_manifest_with_any_other_value_is_refused(whole: RunFolder, tmp_path: Path) -> None:
     """Every value counts, at every depth, its name and its type: none is ever taken for what was recorded."""
     file = whole.path / "run.json"
@@ -254,6 +255,7 @@ def test_a_manifest_that_is_no_object_of_its_kind(whole: RunFolder) -> None:
             assert json.loads(content) == json.loads(text)
 
 
+@pytest.mark.slow
 def test_a_damaged_verdict_is_never_shown_as_identical(whole: RunFolder) -> None:
     """What a report reads back is the verdict as it was reached, or none; and there is always a report."""
     file = whole.path / "verify" / "1" / "verdict.json"

@@ -175,6 +175,7 @@ async def test_numbers_are_dense_under_concurrency(path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("large", [False, True], ids=["small bodies", "large bodies"])
 def test_killed_in_mid_run_stays_readable(tmp_path: Path, *, large: bool) -> None:
     """A writer killed without warning leaves a transcript that is torn at most in its last line."""

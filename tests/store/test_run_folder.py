@@ -205,6 +205,7 @@ def test_a_damaged_manifest_is_a_recording_fault(tmp_path: Path, content: bytes)
         RunFolder.open(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_torn_manifest_is_a_recording_fault(recorded: tuple[RunFolder, Manifest]) -> None:
     """A manifest cut at any byte is refused; only the newline at its end can be spared."""
     path = recorded[0].path / "run.json"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from loadgen.traced.gaps.collector import GROWTH, LOOK_EVERY, RARITY, Collections
 
 
@@ -42,6 +44,7 @@ class Process:
                 collections.collect()
 
 
+@pytest.mark.slow
 def test_collections_are_a_fixed_share_of_the_work() -> None:
     """However long a collection takes, so many requests share its cost; none is put off for ever."""
     for takes in (0.001, 0.3, 20.0):

@@ -40,6 +40,7 @@ print(json.dumps(found == late * 3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("safe", "count", "expected"), [(False, 70_000, False), (True, 70_000, True), (True, 0, True)]
 )

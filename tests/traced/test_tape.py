@@ -157,6 +157,7 @@ def test_a_waiting_thread_keeps_nothing_of_another_ones_items() -> None:
     assert tape.seen[0] == (1, (reader.ident,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stock", [False, True])
 def test_binding_deleted_behind_the_item_that_uses_it(*, stock: bool) -> None:
     """An item is resolved before the tape moves on: what stands behind it may delete its binding.

@@ -65,6 +65,7 @@ def test_an_owner_that_waits_off_the_tape_loses_its_turn(turn: Turn, said: list[
     turn.leave()
 
 
+@pytest.mark.slow
 def test_a_slow_owner_keeps_its_turn(turn: Turn, said: list[str]) -> None:
     """It computes: however long others wait, and however little of the machine it gets."""
     order: list[str] = []
@@ -90,6 +91,7 @@ def test_a_slow_owner_keeps_its_turn(turn: Turn, said: list[str]) -> None:
     assert said == []
 
 
+@pytest.mark.slow
 def test_what_computes_for_too_long_loses_its_turn(
     turn: Turn, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:

@@ -28,7 +28,7 @@ from loadgen.hunt.workers import Workers
 from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from loadgen.core.spec import Load, RunSpec
@@ -174,14 +174,21 @@ class Narrowing:
         return False
 
     async def _fails(self, choices: Sequence[schedules.Choice], *, tries: int = AGAIN) -> bool:
-        """Return whether these choices fail again in the same way; the smallest such recording is kept."""
-        for _ in range(tries):
+        """Return whether these choices fail again in the same way; the smallest such recording is kept.
+
+        A recording in which other preemptions were made is no answer, unless there is no better one.
+        """
+        held = 0
+        for _ in range(OFTEN):
             if self._stop.requested:
                 return False
             tried = await self._record(choices)
             if tried.kinds & self._kinds:
                 self._keep(tried)
                 return True
+            held += {*places(tried.choices)} >= {*places(choices)}
+            if held == tries:
+                return False
         return False
 
     async def _record(self, choices: Sequence[schedules.Choice]) -> Tried:
@@ -229,13 +236,12 @@ class Narrowing:
         self, choices: list[schedules.Choice], line: schedules.Ran, stopped: int
     ) -> bool | None:
         """Return whether it fails if *stopped* continues before *line*; None if it did not continue there."""
-        back = schedules.Choice("line", line.thread, line.step, stopped)
+        back = schedules.Choice("line", line.thread, line.step, stopped, line.at)
         for _ in range(OFTEN):
             if self._stop.requested:
                 return None
             tried = await self._record([*choices, back])
-            made = [(one.thread, one.step) for one in tried.choices if one.is_preemption]
-            if made == [(one.thread, one.step) for one in (choices[-1], back)]:
+            if places(tried.choices) == places([choices[-1], back]):
                 return bool(tried.kinds & self._kinds)
         return None
 
@@ -247,6 +253,15 @@ def halves(load: Load) -> Iterator[Load]:
         yield replace(load, concurrency=max(FEWEST_USERS, users // 2))
     if iterations > 1:
         yield replace(load, iterations=iterations // 2)
+
+
+def places(choices: Iterable[schedules.Choice]) -> list[tuple[int | None, int, str]]:
+    """Return where threads were preempted.
+
+    The location belongs to it: which virtual user sends request *n* differs from recording to recording, so
+    the thread of a request may run other code.
+    """
+    return [(one.thread, one.step, one.at) for one in choices if one.is_preemption]
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:

@@ -159,6 +159,7 @@ async def test_more_than_the_answer(tmp_path: Path) -> None:
         assert await client.rest() == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+@pytest.mark.slow
 async def test_a_silent_server(tmp_path: Path) -> None:
     """If a server is silent for too long, the client gets 504, or an end if a part had arrived."""
     async with bench(tmp_path, timeout=0.3) as here:
