@@ -16,6 +16,7 @@ from loadgen.client.transport import WireTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loadgen.client.numbering import Numbering
     from loadgen.core.exchange import Failure, Headers, Request, Response
     from loadgen.core.transcript import FailedIteration
 
@@ -58,12 +59,14 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         user: int,
         stopped: Callable[[], bool],
         limits: Limits | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
         self._inner = inner
         self._journal = journal
         self._user = user
         self._stopped = stopped
         self._limits = limits or Limits()
+        self._numbering = numbering
         self.due: float | None = None
         """When the next request should be sent, on the journal's clock; set for one request."""
         self.last = 0
@@ -79,6 +82,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: there was no complete answer; the journal says so.
         """
         body = await request.aread()
+        if self._numbering is not None:
+            await self._numbering.turn(self._user)
         if self._stopped():
             raise Stopped
         issued = self._journal.issue(

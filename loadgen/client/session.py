@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
 
+    from loadgen.client.numbering import Numbering
     from loadgen.client.recording import Recorder
     from loadgen.client.scenario import Scenario, Step
     from loadgen.core.pacing import Shape
@@ -91,12 +92,14 @@ async def fire(
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
     part: Part = ALL,
+    numbering: Numbering | None = None,
 ) -> SessionEnd:
     """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or by *shape*.
 
-    Only the users of *part* run in this process; others run the rest.
+    Only the users of *part* run in this process; others run the rest. *numbering* says who sends the next
+    request, if this is not left to chance.
     """
-    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say, part)
+    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say, part, numbering)
     async with anyio.create_task_group() as watching:
         with anyio.CancelScope() as everything:
             watching.start_soon(session.watch_stop, everything)
@@ -117,6 +120,7 @@ async def fire_load(
     stop: Stopping,
     say: Callable[[str], None],
     part: Part = ALL,
+    numbering: Numbering | None = None,
 ) -> SessionEnd:
     """Send the requests of a *load* whose numbers are decided; see :func:`fire`."""
     assert load.concurrency is not None
@@ -132,6 +136,7 @@ async def fire_load(
         say=say,
         shape=load.shape,
         part=part,
+        numbering=numbering,
     )
 
 
@@ -149,8 +154,10 @@ class _Session:
         stop: Stopping,
         say: Callable[[str], None],
         part: Part,
+        numbering: Numbering | None,
     ) -> None:
         self._part = part
+        self._numbering = numbering
         self._url = httpx.URL(url)
         self._scenario = scenario
         self._journal = journal
@@ -223,7 +230,12 @@ class _Session:
     ) -> None:
         """Run a user: one iteration for each of *turns*, which are due times, or None."""
         transport = RecordingTransport(
-            WireTransport(), self._journal, number, lambda: self._stop.requested, self._limits
+            WireTransport(),
+            self._journal,
+            number,
+            lambda: self._stop.requested,
+            self._limits,
+            self._numbering,
         )
         async with (
             aclosing(turns),

@@ -141,10 +141,23 @@ def _entry(fields: Mapping[str, Any]) -> Entry | None:
     return None
 
 
-def script(choices: Sequence[Choice]) -> str:
-    """Return the content of a script file that repeats these choices."""
-    head = json.dumps({"format": FORMAT, "strategy": "script"})
+def script(choices: Sequence[Choice], users: Sequence[int]) -> str:
+    """Return the content of a script file that repeats these choices; *users* sent the requests, in order."""
+    head = json.dumps({"format": FORMAT, "strategy": "script", "users": users})
     return "".join(f"{line}\n" for line in (head, *(choice.line() for choice in choices)))
+
+
+def users(lines: Iterable[str]) -> list[int]:
+    """Return the virtual users that sent the requests of a script file, in order; empty if it does not say.
+
+    Raises:
+        ValueError: it is not a script.
+    """
+    fields = json.loads(next(iter(lines), ""))
+    found = fields.get("users", []) if isinstance(fields, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, int) for one in found):
+        raise ValueError("its first line does not name the users of its requests")
+    return found
 
 
 def single(entries: Sequence[Entry], failed: Collection[int] = ()) -> Iterator[list[Choice]]:

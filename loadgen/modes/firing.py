@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.client.numbering import Numbering
 from loadgen.client.scenario import Scenario
 from loadgen.client.senders import Sending
 from loadgen.client.session import fire_load
+from loadgen.core import schedules
 from loadgen.core.events import Story
 from loadgen.modes.parts import fire_in_parts
 
@@ -30,4 +33,13 @@ async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, em
     assert load.concurrency is not None
     if (processes := min(load.client_processes, load.concurrency)) > 1:
         return await fire_in_parts(session, url, journal, stop, emit, processes)
-    return await fire_load(url, session.scenario, journal, load, stop=stop, say=say)
+    numbering = _numbering(session.spec.explore.script)
+    return await fire_load(url, session.scenario, journal, load, stop=stop, say=say, numbering=numbering)
+
+
+def _numbering(script: str | None) -> Numbering | None:
+    """Return the order in which a *script* of choices was recorded."""
+    if script is None:
+        return None
+    with Path(script).open(encoding="utf-8") as lines:
+        return Numbering(schedules.users(lines))

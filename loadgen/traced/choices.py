@@ -17,6 +17,9 @@ Otherwise the thread had to wait for a ``lock``, was in a ``slow`` call, waited 
 its ``end``; at a ``start`` no thread had the turn. ``ran``, if requested: the line that a thread is about to
 run. ``at`` is the application's innermost line, with its file relative to the application's folder.
 
+In a script, which repeats choices, the first line may also have ``users``: the number of the virtual user
+that sent each request, in order. The requests are then sent in this order again.
+
 A line is written completely before the choice takes effect; a truncated last line is ignored.
 """
 

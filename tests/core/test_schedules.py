@@ -18,6 +18,7 @@ from loadgen.core.schedules import (
     script,
     single,
     steps,
+    users,
 )
 from loadgen.traced import choices, settings
 
@@ -53,7 +54,12 @@ def test_every_kind_of_line_is_read() -> None:
 def test_a_script_is_read_as_it_was_written() -> None:
     """The choices of a script are those that it was made of, whoever reads it."""
     made = [Choice("start", None, 0, FIRST + 1), Choice("line", FIRST + 1, 3, FIRST + 2, "app.py:1 f", 2)]
-    assert parse(script(made).splitlines(keepends=True)) == made
+    lines = script(made, [1, 0]).splitlines(keepends=True)
+    assert (parse(lines), users(lines)) == (made, [1, 0])
+    assert users([HEAD]) == []
+    for wrong in ("[]\n", '{"users": 3}\n', '{"users": ["a"]}\n', "", "{"):
+        with pytest.raises(ValueError, match=r"\S"):
+            users([wrong])
 
 
 def test_what_is_no_schedule_is_refused() -> None:

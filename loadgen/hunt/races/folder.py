@@ -127,7 +127,7 @@ def write(
     """Write the result to *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
     spec = replace(narrowed.spec, explore=Explore(points=narrowed.spec.explore.points))
-    script.write_text(schedules.script(narrowed.script), encoding="utf-8")
+    script.write_text(schedules.script(narrowed.script, narrowed.tried.users), encoding="utf-8")
     broken = narrowed.tried.broken
     first = broken[0]
     preemptions = [choice for choice in narrowed.script if choice.is_preemption]

@@ -193,7 +193,7 @@ class Narrowing:
 
     async def _record(self, choices: Sequence[schedules.Choice]) -> Tried:
         script = self._setting.folder / "script.jsonl"
-        script.write_text(schedules.script(choices), encoding="utf-8")
+        script.write_text(schedules.script(choices, self._smallest.users), encoding="utf-8")
         count = sum(choice.is_preemption for choice in choices)
         spec = exploring(self._spec, script=script, trace=True)  # the report shows its lines
         return await self._attempt(spec, f"{count} preemption{'' if count == 1 else 's'}")
@@ -210,7 +210,7 @@ class Narrowing:
         kept = self._setting.folder / SMALLEST
         shutil.rmtree(kept, ignore_errors=True)
         shutil.move(tried.run.parent, kept)
-        self._smallest = Tried(tried.broken, tried.entries, tried.requests, kept / trial.RUN)
+        self._smallest = Tried(tried.broken, tried.entries, tried.users, kept / trial.RUN)
 
     async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
         """Find how far the others must run while *only* stops a thread: the last line is the second one."""

@@ -50,7 +50,8 @@ class Tried:
 
     broken: tuple[RaceFailure, ...]
     entries: tuple[schedules.Entry, ...]
-    requests: int
+    users: tuple[int, ...]
+    """The virtual user that sent each request, in order."""
     run: Path
     failure: str = ""
     """Why it could not be recorded; the other fields are then empty."""
@@ -60,6 +61,11 @@ class Tried:
     """Whether it can be replayed: false if the server ended."""
     checked: tuple[Checked, ...] = ()
     """The result of each invariant."""
+
+    @property
+    def requests(self) -> int:
+        """Number of its requests."""
+        return len(self.users)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -93,16 +99,16 @@ async def attempt(
     made = await fleet.run(TrialPlan(spec, verify=None, directory=directory), folder, limit=limit)
     if made.server_ended:
         ended = RaceFailure(ENDED, made.server_ended, 0)
-        return Tried((ended,), (), 0, run, is_complete=False)
+        return Tried((ended,), (), (), run, is_complete=False)
     if made.causes:
         why = "\n".join(filter(None, (made.message, made.causes[0].why)))
-        return Tried((), (), 0, run, why, made.causes[0].advice)
+        return Tried((), (), (), run, why, made.causes[0].advice)
     try:
         return look(RunFolder.open(run)[0], invariants)
     except UsageError:
         raise
     except (LoadgenError, OSError, ValueError) as error:
-        return Tried((), (), 0, run, str(error))
+        return Tried((), (), (), run, str(error))
 
 
 def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
@@ -130,7 +136,8 @@ def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
     history = operations(events)
     checked = tuple(one.check(history) for one in invariants)
     broken += [RaceFailure(one.invariant, one.message, one.seqs[-1]) for one in checked if one.holds is False]
-    return Tried(tuple(broken), tuple(entries), len(asked), run.path, checked=checked)
+    users = tuple(asked[seq].user for seq in sorted(asked))
+    return Tried(tuple(broken), tuple(entries), users, run.path, checked=checked)
 
 
 def _unanswered(request: Request, what: str) -> RaceFailure:

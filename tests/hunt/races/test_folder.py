@@ -27,7 +27,7 @@ def narrowed(
     path: Path, *choices: Choice, pair: Pair | None = None, dead: Deadlock | None = None
 ) -> Narrowed:
     broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
-    tried = Tried(broken, (*choices, *((dead,) if dead else ())), 2, path / "run")
+    tried = Tried(broken, (*choices, *((dead,) if dead else ())), (0, 1), path / "run")
     tried.run.mkdir()
     return Narrowed(SPEC, tried, choices, pair, 9, repeats=True)
 
@@ -131,7 +131,7 @@ def test_an_interrupted_hunt_goes_on(tmp_path: Path) -> None:
 def test_what_was_found_is_looked_at_again(tmp_path: Path) -> None:
     """A hunt that was interrupted after it had found something goes on with its recording."""
     run, _ = make(tmp_path / FOUND / "run", Sample(requests=4, fail=(2,), verified=False))
-    run.schedule.write_text(script([STOP]), encoding="utf-8")
+    run.schedule.write_text(script([STOP], [0, 1]), encoding="utf-8")
     save(tmp_path, SPEC, Hunted(trials=2, spec=SPEC))
     _, hunted = open_hunt(tmp_path, tmp_path, SPEC, ())
     assert hunted.found is not None
