@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadgen.core.verdict import Verdict
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 SERVER = """
     import os, sqlite3, threading, time

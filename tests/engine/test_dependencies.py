@@ -286,6 +286,7 @@ def test_all_of_it_at_once(here: Bench) -> None:
     assert_identical(replayed(here, MIXED, plan))
 
 
+@pytest.mark.once
 @pytest.mark.engine
 def test_postgres(here: Bench) -> None:
     """psycopg and psycopg2: rows, types of their own, errors; PostgreSQL is stopped before verify."""
@@ -314,12 +315,14 @@ def test_files_and_processes(here: Bench) -> None:
     assert_identical(replayed(here, FILES, visiting("/file", "/temporary", "/subprocess")))
 
 
+@pytest.mark.once
 @pytest.mark.engine
 def test_flask_sqlalchemy(here: Bench) -> None:
     """An ORM with its pool of connections, on a database that is gone at verify."""
     assert_identical(replayed(here, SQLALCHEMY, visiting("/note", "/note")))
 
 
+@pytest.mark.once
 @pytest.mark.engine
 @pytest.mark.parametrize("without", ["", gaps.files.record_removal_of_temporary_files.__name__])
 def test_a_replay_removes_no_file(here: Bench, without: str) -> None:

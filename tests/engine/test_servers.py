@@ -222,6 +222,7 @@ def test_refused(shop: Bench, command: str, says: str) -> None:
     assert "; " in caught.value.message
 
 
+@pytest.mark.once
 def test_what_a_server_started_ends_with_it(shop: Bench) -> None:
     """Processes that a server leaves behind are ended, whatever group of processes they made."""
     source = """
@@ -256,6 +257,7 @@ def test_not_started(shop: Bench, source: str, says: str) -> None:
     assert source.split("'")[1] in caught.value.message
 
 
+@pytest.mark.once
 def test_a_server_that_loadgen_does_not_know(shop: Bench) -> None:
     """A server on a port of its own is named as such, with its port, and with what records it."""
     source = """
@@ -272,6 +274,7 @@ def test_a_server_that_loadgen_does_not_know(shop: Bench) -> None:
     assert "--trace process" in caught.value.advice
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("script", ["serve_wsgiref.py", "serve_wsgiref_threads.py"])
 def test_wsgiref(shop: Bench, script: str) -> None:
     """The standard library's server is recorded, with a class of the application's own, too."""
@@ -290,6 +293,7 @@ def test_flask_finds_its_application(shop: Bench) -> None:
         shop.record(["flask", "run"], visiting("/who"), concurrency=1, iterations=1, run="second")
 
 
+@pytest.mark.once
 def test_a_breakpoint_that_was_left_in(shop: Bench) -> None:
     """Nobody is at the terminal: it is passed over; a debugger that is asked for by name ends its request."""
     source = """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadgen.client.scenario import User
     from tests.engine.conftest import Bench
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.once]
 
 APPLICATION = """
     import threading, time
