@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import math
 from functools import cache, wraps
@@ -75,7 +76,14 @@ def parse(app: typer.Typer, command: str, words: Sequence[str], kind: type[T]) -
     """Return the specification given by *words*, the arguments of *command*."""
     group = group_of(app)
     context = group.commands[command].make_context(command, list(words), parent=typer.Context(group))
-    return assemble(kind, {one.name: context.params.get(_parameter(one)) for one in fields(kind)})
+    return assemble(
+        kind, {one.name: _typed(one, context.params.get(_parameter(one))) for one in fields(kind)}
+    )
+
+
+def _typed(field: OptionField, value: Any) -> Any:
+    """Return *value* as the type of *field*: some versions of typer leave this to the call of the command."""
+    return field.kind(value) if isinstance(value, str) and issubclass(field.kind, enum.Enum) else value
 
 
 def _parameter(field: OptionField) -> str:
