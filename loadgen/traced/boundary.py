@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import sys
-import threading
 import traceback
 from array import array
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from loadgen import protocol
 from loadgen.traced import debug, liveness, reached, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.call_log import CallLogging
+from loadgen.traced.connections import PromptThread
 from loadgen.traced.errors import without_frames
 from loadgen.traced.file_body import wrapper_like
 from loadgen.traced.gaps.collector import collect_at_fixed_points
@@ -217,26 +217,6 @@ class Boundary:
         return [body.encode()]
 
 
-class _RequestThread(threading.Thread):
-    """A thread whose creator does not wait until it runs.
-
-    Waiting takes two switches of threads, and the creator waits for the answer anyway.
-    """
-
-    def start(self) -> None:
-        """Start the thread."""
-        limbo: dict[threading.Thread, threading.Thread] = threading._limbo  # type: ignore[attr-defined]
-        guard = threading._active_limbo_lock  # type: ignore[attr-defined]
-        with guard:
-            limbo[self] = self
-        try:
-            threading._start_new_thread(self._bootstrap, ())  # type: ignore[attr-defined]
-        except BaseException:
-            with guard:
-                del limbo[self]
-            raise
-
-
 class Request:
     """One sequenced request: its live half (:meth:`answer`) and its traced half (:meth:`run`)."""
 
@@ -281,7 +261,7 @@ class Request:
         boundary = self.boundary
         boundary._open.add(self.seq)
         boundary._passing[self.seq] = self.passing
-        _RequestThread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
+        PromptThread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
 
         def start(status: str, given: Any, exc_info: Any, changed: Any) -> Callable[[bytes], object]:
             headers = boundary.with_ours(given)

@@ -16,7 +16,7 @@ from functools import partial, wraps
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from loadgen.traced import settings, stopping
+from loadgen.traced import connections, settings, stopping
 from loadgen.traced.boundary import Boundary
 from loadgen.traced.refusal import refuse
 from loadgen.traced.schedule import outside
@@ -50,7 +50,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
             passthrough_errors=given["passthrough_errors"],
             fd=socket.fileno(),
         )
-        stopping.not_lost(server).serve_forever()
+        stopping.not_lost(connections.kept(server)).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
@@ -79,7 +79,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
         more = {"host": host, "port": port, "fd": socket.fileno()}
         if replaying:
             more["threaded"] = True
-        return stopping.not_lost(target(**{**given, **more}))
+        return stopping.not_lost(connections.kept(target(**{**given, **more})))
 
     @wraps(target)
     def make_server(*args: Any, **kwargs: Any) -> Any:
@@ -130,7 +130,7 @@ def _on_our_socket(kind: Any, handler_class: Any, application: Any, host: str, *
     server.server_port = listener.getsockname()[1]
     server.setup_environ()
     server.set_app(application)
-    return stopping.not_lost(server)
+    return stopping.not_lost(connections.kept(server))
 
 
 def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -334,7 +334,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         arbiter.log.close_on_exec = lambda: None
         worker.init_signals = partial(_stop_worker_too, worker)
         if worker_class.__module__ == threaded[0]:
-            worker.handle = _outliving(worker, answers=answers)
+            _fit(worker, in_place_of_sync=answers)
         arbiter.cfg.post_fork(arbiter, worker)
         try:
             worker.init_process()
@@ -379,6 +379,14 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         live(arbiter, worker_class, answers=sync)
 
     return run
+
+
+def _fit(worker: Any, *, in_place_of_sync: bool) -> None:
+    """Fit a threaded worker for one process that is recorded, or replayed *in place of* a *sync* one."""
+    worker.handle = _outliving(worker, answers=in_place_of_sync)
+    if in_place_of_sync:  # which has no pool: by its name, the application's own pools would be counted on
+        pool = sys.modules[type(worker).__module__].futures.ThreadPoolExecutor
+        worker.get_thread_pool = partial(pool, PLENTY, thread_name_prefix="loadgen")
 
 
 def _outliving(worker: Any, *, answers: bool) -> Callable[[Any], Any]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 APPLICATION = """
-    import hashlib, itertools, os, sys, time
+    import hashlib, itertools, os, sys, threading, time
+    from concurrent.futures import ThreadPoolExecutor
     from flask import Blueprint, Flask, Response, abort, g, jsonify, request, session, stream_with_context
 
     numbers = itertools.count()
@@ -55,6 +56,15 @@ APPLICATION = """
             response = jsonify(session["basket"])
             response.set_cookie("last", str(time.time()))
             return response
+
+        @app.get("/threads")
+        def threads():
+            started = threading.Thread(target=len, args=("",))
+            started.start()
+            started.join()
+            with ThreadPoolExecutor(1) as pool:
+                worker = pool.submit(lambda: threading.current_thread().name).result()
+            return jsonify(started.name, worker)
 
         @app.post("/echo")
         def echo():
@@ -148,6 +158,7 @@ async def _shop(user: User) -> None:
     await http.post("/echo", headers={"Content-Length": "0"})
     await http.get(f"/large/{MEGABYTE * 2 + user.id}")
     await http.get("/stream")
+    await http.get("/threads")
     await http.get("/fails")
     await http.put(f"/admin/{user.id}")
     await http.delete("/admin/x", headers={"Connection": "close"})
@@ -180,7 +191,7 @@ def test_servers(shop: Bench, command: str) -> None:
     assert recorded.totals.statuses.keys() == {200, 201, 403, 500}
     verdict = shop.verify().verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
-    assert verdict.compared == 8 * 2 * 13
+    assert verdict.compared == 8 * 2 * 14
 
 
 def test_gunicorn_is_stopped_in_the_middle_of_a_request(shop: Bench) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
-from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loadgen.traced.boundary import Request, _RequestThread
+from loadgen.traced.boundary import Request
 from loadgen.traced.input import read_again
 from loadgen.traced.tape import Diverged
 from loadgen.traced.wsgi import dechunked
@@ -142,35 +140,3 @@ def test_what_is_of_the_live_server_is_kept_apart() -> None:
     addresses = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": 49152, "SERVER_PORT": "80"}
     assert served == {**addresses, "wsgi.url_scheme": "http"}
     assert request.asked == {"PATH_INFO": "/a"}
-
-
-def test_a_requests_thread_is_a_thread_like_any_other() -> None:
-    """It is known by its name while it runs, and forgotten afterwards, though nobody waits for its start."""
-    seen = SimpleQueue[tuple[threading.Thread, bool]]()
-    go_on = threading.Event()
-
-    def run() -> None:
-        seen.put((threading.current_thread(), threading.current_thread() in threading.enumerate()))
-        go_on.wait(10)
-
-    thread = _RequestThread(target=run, name="loadgen-5", daemon=True)
-    thread.start()
-    assert seen.get(timeout=10) == (thread, True)
-    assert thread.is_alive()
-    go_on.set()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert thread not in threading.enumerate()
-
-
-def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the machine has no more threads, the error is the live server's, and nothing is left behind."""
-
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading, "_start_new_thread", refuse)
-    before = threading.enumerate()
-    with pytest.raises(RuntimeError, match="new thread"):
-        _RequestThread(target=refuse).start()
-    assert threading.enumerate() == before

@@ -1,0 +1,116 @@
+"""The threads of a live server: started without waiting, and kept for the next connection."""
+
+from __future__ import annotations
+
+import threading
+from http.client import HTTPConnection
+from queue import SimpleQueue
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+
+from loadgen.traced.connections import PromptThread, kept
+
+
+class Threaded(ThreadingMixIn, WSGIServer):
+    """One that starts a thread for each connection."""
+
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    """One that logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Do nothing."""
+
+
+def test_connections_share_a_thread() -> None:
+    """One after the other in one thread, two at once in two; no thread is counted that serves nobody."""
+    seen = list[int]()
+    together = threading.Barrier(2)
+
+    def application(environ: dict[str, str], start_response: object) -> list[bytes]:
+        seen.append(threading.get_ident())
+        if environ["PATH_INFO"] == "/both":
+            together.wait(10)
+        if environ["PATH_INFO"] == "/fails":
+            raise SystemExit  # of the thread, as it is for socketserver's own
+        start_response("200 OK", [("Content-Length", "0")])  # type: ignore[operator]
+        return []
+
+    def ask(path: str) -> int:
+        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection.request("GET", path)
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    server = make_server("127.0.0.1", 0, application, server_class=Threaded, handler_class=Quiet)
+    before = threading.Thread().name
+    threading.Thread(target=kept(server).serve_forever, args=(0.01,), daemon=True, name="serving").start()
+    try:
+        assert [ask("/"), ask("/"), ask("/")] == [200, 200, 200]
+        assert len({*seen}) == 1
+        both = [threading.Thread(target=ask, args=("/both",), name=f"ask-{n}") for n in range(2)]
+        for one in both:
+            one.start()
+        for one in both:
+            one.join(10)
+        assert len({*seen}) == 2
+        assert ask("/") == 200
+        assert len({*seen}) == 2
+        number = int(before.rpartition("-")[2])
+        assert threading.Thread().name == f"Thread-{number + 1}"  # as if nobody had started any
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_with_threads_of_its_own_is_left_alone() -> None:
+    """What starts threads in its own way, or waits for them at its end, does so."""
+
+    class Waits(ThreadingMixIn, WSGIServer):
+        daemon_threads = False
+
+    class Own(Threaded):
+        def process_request(self, *_: object) -> None:
+            """Do nothing."""
+
+    for kind in (Waits, Own, WSGIServer):
+        with kind(("127.0.0.1", 0), Quiet) as server:
+            assert "process_request" not in vars(kept(server))
+
+
+def test_a_requests_thread_is_a_thread_like_any_other() -> None:
+    """It is known by its name while it runs, and forgotten afterwards, though nobody waits for its start."""
+    seen = SimpleQueue[tuple[threading.Thread, bool]]()
+    go_on = threading.Event()
+
+    def run() -> None:
+        seen.put((threading.current_thread(), threading.current_thread() in threading.enumerate()))
+        go_on.wait(10)
+
+    thread = PromptThread(target=run, name="loadgen-5", daemon=True)
+    thread.start()
+    assert seen.get(timeout=10) == (thread, True)
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert thread not in threading.enumerate()
+
+
+def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no more threads, the error is the live server's, and nothing is left behind."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading, "_start_new_thread", refuse)
+    before = threading.enumerate()
+    with pytest.raises(RuntimeError, match="new thread"):
+        PromptThread(target=refuse).start()
+    assert threading.enumerate() == before
