@@ -18,6 +18,7 @@ import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from loadgen.traced.installing import unseen
 from loadgen.traced.strings import TAPE
@@ -40,14 +41,23 @@ _PLUMBING = (
 _WAITER = threading.Condition.wait.__code__
 
 
+class _Created(ref[Any]):
+    """A reference to a lock, with its name."""
+
+    __slots__ = ("address", "name")
+
+    address: int
+    name: str
+
+
 class Names:
     """Names locks; *traced* is whether the calling thread's code is, and *thread* its number."""
 
     def __init__(self, traced: Callable[[], bool], thread: Callable[[], int]) -> None:
         self._traced = traced
         self._thread = thread
-        self._creators: dict[int, str] = {}
-        """By the lock's address: it has another name as soon as another lock is created there."""
+        self._created: dict[int, _Created] = {}
+        """By the lock's address, as long as the lock lives: C code may create one there that has no name."""
         self._counts: dict[int, dict[str, int]] = {}
         self._steps: dict[tuple[str, CodeType], str] = {}
         self._plumbing: dict[str, bool] = {}
@@ -55,7 +65,8 @@ class Names:
     def step(self, lock: Any) -> str:
         """Name the step in which the caller's caller takes *lock*."""
         code = self._user(sys._getframe(2))
-        creator = self._creators.get(id(lock), "")
+        created = self._created.get(id(lock))
+        creator = "" if created is None else created.name
         known = self._steps.get((creator, code))
         if known is None:
             known = TAPE.once(f"{creator}{_BETWEEN}{_name(code)}")
@@ -102,8 +113,12 @@ class Names:
             counts = self._counts.setdefault(self._thread(), {})
             count = counts[name] = counts.get(name, 0) + 1
             name = f"{name} {min(count, NUMBERED)}"
-        self._creators[id(lock)] = name
+        created = self._created[id(lock)] = _Created(lock, self._freed)
+        created.address, created.name = id(lock), name
         return lock
+
+    def _freed(self, created: _Created) -> None:
+        self._created.pop(created.address, None)
 
 
 def _name(code: CodeType) -> str:

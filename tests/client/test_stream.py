@@ -125,6 +125,7 @@ async def test_the_limit_is_that_of_a_stream_too(tmp_path: Path) -> None:
     assert sum(events[1].pieces) >= 4
 
 
+@pytest.mark.slow
 async def test_one_stop_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has not ended when the grace is over is given up, though bytes keep coming."""
     monkeypatch.setattr(session, "GRACE", 0.1)
@@ -142,6 +143,7 @@ async def test_one_stop_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert events[1].kind == "Stopped"
 
 
+@pytest.mark.slow
 async def test_one_stop_stops_a_scenario_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scenario need not wait for a request to keep a run from ending."""
     monkeypatch.setattr(session, "GRACE", 0.05)
@@ -156,6 +158,7 @@ async def test_one_stop_stops_a_scenario_that_waits(tmp_path: Path, monkeypatch:
     assert events == []
 
 
+@pytest.mark.slow
 async def test_a_request_under_way_is_finished(tmp_path: Path) -> None:
     """A stop lets what ends in time end."""
     stop = Stop()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loadgen.core.proportion import Sequential, interval
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "of", "low", "high"),
     [

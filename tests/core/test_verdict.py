@@ -82,6 +82,7 @@ VERDICT = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VERDICT)
 def test_a_verdict_survives_its_file(verdict: Verdict) -> None:

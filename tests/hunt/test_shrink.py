@@ -139,6 +139,7 @@ def shrunk(
     return anyio.run(partial(shrink, workload, head, oracle, observer, 20, tmp_path / "example"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", [True, False])
 def test_two_reservations_are_what_is_left(tmp_path: Path, guided: bool) -> None:  # noqa: FBT001
     """The item and the two requests that overlapped remain, by two users; and the file runs."""
@@ -171,6 +172,7 @@ def test_luck_is_told_from_a_pass(tmp_path: Path) -> None:
     assert 0.5 <= result.measured.rate < 1
 
 
+@pytest.mark.slow
 def test_what_does_not_fail_again_is_undetermined(tmp_path: Path) -> None:
     """Nothing is claimed of a run that passes whenever it is sent again."""
     with pytest.raises(Undetermined, match="did not fail again in 30 trials"):

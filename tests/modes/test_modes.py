@@ -225,6 +225,7 @@ def test_client_that_leaves_the_tape(judged: Callable[..., Verdict]) -> None:
     assert (found.seq, found.code, found.stack) == (2, "another-call", ("s.py:3 in run: x",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "says"),
     [
@@ -291,6 +292,7 @@ def test_process_that_sends_another_date(judged: Callable[..., Verdict]) -> None
     assert verdict.judgement is Judgement.DIVERGED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("process", "says"),
     [

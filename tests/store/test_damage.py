@@ -210,6 +210,7 @@ def tried(original: Path, name: str, damages: Iterator[tuple[str, Damage]], fold
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["run.json", "transcript.jsonl", "client.bin", "bodies"])
 def test_damaged_bytes_are_never_identical(whole: RunFolder, tmp_path: Path, file: str) -> None:
     """Whatever happened to the bytes of a file, or to the file itself."""

@@ -12,7 +12,7 @@ import pytest
 from loadgen.traced.locks import NUMBERED, Names, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -90,3 +90,17 @@ def test_what_is_not_traced_has_no_number() -> None:
     lock = names.create(_thread.allocate_lock)
     assert names.step(lock).partition("|")[0] == "test_what_is_not_traced_has_no_number"
     assert names.step(_thread.allocate_lock()).startswith("|")
+
+
+@pytest.mark.parametrize("make", [_thread.allocate_lock, _thread.RLock])
+def test_a_lock_of_c_code_does_not_inherit_a_name(make: Callable[[], Any]) -> None:
+    """One that nobody saw is made where a named one was, as the lock that a thread is joined by often is."""
+    names = Names(lambda: True, lambda: 1)
+    lock = names.create(make)
+    assert names.step(lock).startswith("test_a_lock_of_c_code")
+    address = id(lock)
+    del lock
+    others = [make() for _ in range(1000)]
+    again = next((one for one in others if id(one) == address), others[0])
+    assert names.step(again).startswith("|")
+    assert not names._created

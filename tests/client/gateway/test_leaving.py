@@ -216,6 +216,7 @@ async def test_finish(tmp_path: Path) -> None:
     assert len(here.events()) == 2
 
 
+@pytest.mark.slow
 async def test_finish_ends_an_endless_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that goes on is ended with the recording, and its outcome says so."""
     monkeypatch.setattr("loadgen.client.gateway.listener.GRACE", 0.2)

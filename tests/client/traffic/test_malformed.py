@@ -81,6 +81,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(value[key], (*path, key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [HAR, POSTMAN, OPENAPI], ids=["har", "postman", "openapi"])
 def test_wrong_values(tmp_path: Path, document: dict[str, Any]) -> None:
     """Whatever stands in a place, what is sent can be sent."""

@@ -148,6 +148,7 @@ async def test_nothing_waits_for_a_failure() -> None:
     assert isinstance(noted.events[-1], Response)
 
 
+@pytest.mark.slow
 async def test_a_client_that_left_leaves_again() -> None:
     """After as long as it had stayed, and the outcome says so; a silent server is given up as always."""
 
