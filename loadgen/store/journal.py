@@ -108,8 +108,7 @@ class Journal:
 
         *at* overrides the time, for an event that happened in another process.
         """
-        if at is None:
-            at = time.monotonic() - self.began
+        at = self.elapsed if at is None else at
         if type(event) not in _NOT_LIVED:
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)

@@ -50,7 +50,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
             passthrough_errors=given["passthrough_errors"],
             fd=socket.fileno(),
         )
-        stopping.not_lost(connections.kept(server)).serve_forever()
+        _prepared(server).serve_forever()
 
     live = system.disable_for(listen, unwrap_args=False)
 
@@ -79,7 +79,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
         more = {"host": host, "port": port, "fd": socket.fileno()}
         if replaying:
             more["threaded"] = True
-        return stopping.not_lost(connections.kept(target(**{**given, **more})))
+        return _prepared(target(**{**given, **more}))
 
     @wraps(target)
     def make_server(*args: Any, **kwargs: Any) -> Any:
@@ -130,7 +130,7 @@ def _on_our_socket(kind: Any, handler_class: Any, application: Any, host: str, *
     server.server_port = listener.getsockname()[1]
     server.setup_environ()
     server.set_app(application)
-    return stopping.not_lost(connections.kept(server))
+    return _prepared(server)
 
 
 def django(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -231,6 +231,11 @@ def asgi(target: Callable[..., Any], system: Any) -> Callable[..., None]:
         )
 
     return run
+
+
+def _prepared(server: Any) -> Any:
+    """Let *server*, one of socketserver's, keep its threads, and stop although a request caught the stop."""
+    return stopping.not_lost(connections.kept(server))
 
 
 def _run_by_the_application(
@@ -384,7 +389,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
 def _fit(worker: Any, *, in_place_of_sync: bool) -> None:
     """Fit a threaded worker for one process that is recorded, or replayed *in place of* a *sync* one."""
     worker.handle = _outliving(worker, answers=in_place_of_sync)
-    if in_place_of_sync:  # which has no pool: by its name, the application's own pools would be counted on
+    if in_place_of_sync:  # which has no pool; one without a name takes a number from the application's
         pool = sys.modules[type(worker).__module__].futures.ThreadPoolExecutor
         worker.get_thread_pool = partial(pool, PLENTY, thread_name_prefix="loadgen")
 
