@@ -389,7 +389,8 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
 def _fit(worker: Any, *, in_place_of_sync: bool) -> None:
     """Fit a threaded worker for one process that is recorded, or replayed *in place of* a *sync* one."""
     worker.handle = _outliving(worker, answers=in_place_of_sync)
-    if in_place_of_sync:  # which has no pool; one without a name takes a number from the application's
+    if in_place_of_sync:
+        # That one has no pool. One without a name would take a number from the application's.
         pool = sys.modules[type(worker).__module__].futures.ThreadPoolExecutor
         worker.get_thread_pool = partial(pool, PLENTY, thread_name_prefix="loadgen")
 
