@@ -38,7 +38,7 @@ from loadgen.core.stop import Stop
 from loadgen.engine import retrace
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import LIMIT, ROTATION, Setting, hunt
-from loadgen.hunt.races.narrowing import Narrowed, Narrowing, replayed
+from loadgen.hunt.races.narrowing import Narrowed, Narrowing
 from loadgen.hunt.races.trial import attempt
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -116,15 +116,14 @@ async def explored(where: Setting, planted: Planted, *, narrow: bool) -> Hunt:
     if found.found is not None and found.spec is not None and narrow:
         narrowing = Narrowing(where, found.spec, found.found, Stop(), lambda _: None)
         narrowed = await narrowing.narrow(found.measured)
-        same, of = await replayed(narrowed.tried.run, where.limit)
         figures |= {
             "requests": narrowed.tried.requests,
             "preemptions": sum(one.is_preemption for one in narrowed.script),
             "narrowing": narrowed.trials,
             "repeats": narrowed.repeats,
             "lines": _lines(narrowed, planted),
-            "identical": same,
-            "replays": of,
+            "identical": narrowed.replays[0],
+            "replays": narrowed.replays[1],
         }
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -33,15 +33,19 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = 4
 IMPORTED = (
+    "anyio._backends._asyncio",
+    "encodings.ascii",
     "loadgen.cli.running",
     "loadgen.client.replay",
     "loadgen.client.scenario_file",
     "loadgen.client.traffic.playing",
     "loadgen.dispatch",
     "loadgen.modes.firing",
+    "loadgen.modes.local_server",
     "loadgen.record",
     "loadgen.statements",
     "loadgen.verify",
+    "structlog",
 )
 """What recording and verifying import; a name that is missing here only costs time."""
 

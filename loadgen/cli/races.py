@@ -146,7 +146,7 @@ def races(
 async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) -> tuple[Hunted, Race | None]:
     from loadgen.hunt.races.folder import PROGRESS, save, write
     from loadgen.hunt.races.hunting import hunt
-    from loadgen.hunt.races.narrowing import Narrowing, replayed
+    from loadgen.hunt.races.narrowing import Narrowing
     from loadgen.store.run_folder import RunFolder
 
     tell = _teller(quiet=quiet)
@@ -167,11 +167,8 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
     narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
     tell("reducing the failure: requests, thread switches, lines")
     narrowed = await narrowing.narrow(hunted.measured)
-    run = narrowed.tried.run
-    tell("replaying it 20 times")
-    replays = await replayed(run, setting.limit, stop=stop)
-    _, manifest = RunFolder.open(run)
-    return hunted, write(setting.folder, narrowed, replays, manifest.result.started.code)
+    _, manifest = RunFolder.open(narrowed.tried.run)
+    return hunted, write(setting.folder, narrowed, manifest.result.started.code)
 
 
 def _again(folder: Path, *, quiet: bool) -> None:

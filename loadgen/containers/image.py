@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import loadgen
 from loadgen.core.events import Stage
-from loadgen.engine.retrace import is_source
+from loadgen.engine.retrace import package_files
 from loadgen.errors import MachineFault, UsageError
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def _project() -> Iterator[tuple[str, bytes]]:
         yield "pyproject.toml", f"[project]\nname = 'loadgen'\ndependencies = {needs!r}\n".encode()
         yield DOCKERFILE, (PACKAGE / "containers" / "Dockerfile").read_bytes()
     for package in ("loadgen", "server_app"):
-        for path in sorted((root / package).rglob("*")):
-            if is_source(path):
-                yield path.relative_to(root).as_posix(), path.read_bytes()
+        for file in package_files(root / package):
+            path = Path(file)
+            yield path.relative_to(root).as_posix(), path.read_bytes()
 
 
 def _application(folder: Path) -> Iterator[tuple[str, bytes]]:

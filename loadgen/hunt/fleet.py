@@ -35,17 +35,17 @@ class LocalFleet:
     def __init__(self, jobs: int) -> None:
         self.slots = jobs
         self.name = f"here, {jobs} at a time"
-        self._workers = Workers()
+        self.workers = Workers()
 
     async def __aenter__(self) -> Self:
         """Return itself."""
-        await self._workers.__aenter__()
+        await self.workers.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """End the workers' processes."""
-        await self._workers.__aexit__(*exc_info)
+        await self.workers.__aexit__(*exc_info)
 
     async def run(self, plan: TrialPlan, folder: Path, *, limit: float) -> TrialResult:
         """Try *plan* in *folder*."""
-        return await trial.run(plan, folder, self._workers, limit=limit)
+        return await trial.run(plan, folder, self.workers, limit=limit)

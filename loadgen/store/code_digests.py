@@ -47,12 +47,13 @@ def client_sources(file: Path | None) -> dict[str, str]:
 
 def _imported(folder: Path) -> Iterator[Path]:
     """Yield the files in *folder* of modules that this process has imported, except loadgen's own."""
+    inside = str(folder / "_")[:-1]
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file is None or name.partition(".")[0] in {"loadgen", "__main__"}:
+        if file is None or not file.startswith(inside) or name.partition(".")[0] in {"loadgen", "__main__"}:
             continue
         path = Path(file)
-        if path.is_relative_to(folder) and _NOT_ITS_OWN.isdisjoint(path.parts):
+        if _NOT_ITS_OWN.isdisjoint(path.parts):
             yield path
 
 

@@ -12,12 +12,11 @@ from loadgen.core.spec import Load, RunSpec, ScenarioTraffic
 from loadgen.core.stop import Stop
 from loadgen.errors import Undetermined
 from loadgen.hunt.fleet import LocalFleet
+from loadgen.hunt.races import narrowing
 from loadgen.hunt.races.hunting import Setting, hunt
-from loadgen.hunt.races.narrowing import Narrowing, replayed
+from loadgen.hunt.races.narrowing import Narrowing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loadgen.hunt.races.hunting import Hunted
     from tests.engine.conftest import Bench
 
@@ -85,23 +84,19 @@ def hunting(hunt_in: Setting) -> Hunted:
     return anyio.run(work)
 
 
-def kept(hunted: Hunted) -> Path:
-    assert hunted.found is not None
-    return hunted.found.run
-
-
 @pytest.mark.engine
-def test_a_lost_update_is_explained(bench: Bench) -> None:
+def test_a_lost_update_is_explained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found within twenty trials, by an invariant; replays are identical; both lines are right."""
+    monkeypatch.setattr(narrowing, "REPLAYS", 4)
     where = setting(bench, "racy", 20)
     hunted = hunting(where)
     assert hunted.found is not None
     assert hunted.spec is not None
     assert not hunted.without_race
-    assert anyio.run(replayed, kept(hunted), LIMIT, 3) == (3, 3)
-    narrowing = Narrowing(where, hunted.spec, hunted.found, Stop(), lambda line: None)
-    narrowed = anyio.run(narrowing.narrow, hunted.measured)
+    search = Narrowing(where, hunted.spec, hunted.found, Stop(), lambda line: None)
+    narrowed = anyio.run(search.narrow, hunted.measured)
     assert narrowed.repeats
+    assert narrowed.replays == (4, 4)
     assert narrowed.tried.requests == 2
     assert narrowed.pair is not None
     lines = [at.partition(" ")[0] for at in (narrowed.pair.at, narrowed.pair.after, narrowed.pair.ran)]

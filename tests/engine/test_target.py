@@ -215,4 +215,4 @@ def test_bytecode_is_no_source(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert {path.name for path in tmp_path.rglob("*") if retrace.is_source(path)} == {"m.py", "page.html"}
+    assert [Path(file).name for file in retrace.package_files(tmp_path)] == ["m.py", "page.html"]

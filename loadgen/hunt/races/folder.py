@@ -121,7 +121,6 @@ def open_hunt(
 def write(
     folder: Path,
     narrowed: Narrowed,
-    replays: tuple[int, int],
     code: str,
 ) -> Race:
     """Write the result to *folder*, and return it in words; *code* is the application's folder."""
@@ -136,7 +135,7 @@ def write(
         message=first.message,
         kinds=tuple(sorted({one.kind for one in broken})),
         story=tuple(story(narrowed, first.message, Path(code))),
-        replays=replays,
+        replays=narrowed.replays,
         preemptions=len(preemptions),
         run=str(run),
         script=str(script),

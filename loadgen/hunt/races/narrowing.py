@@ -17,22 +17,19 @@ from msgspec.structs import replace
 from loadgen.core import schedules
 from loadgen.core.jobs import Verify
 from loadgen.core.spec import VerifySpec
-from loadgen.core.stop import NEVER
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import SMALLEST, exploring
 from loadgen.hunt.races.trial import Tried, attempt
-from loadgen.hunt.workers import Workers
 from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from loadgen.core.spec import Load, RunSpec
-    from loadgen.core.stop import Stop, Stopping
+    from loadgen.core.stop import Stop
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2
@@ -76,6 +73,8 @@ class Narrowed:
     trials: int
     repeats: bool
     """Whether the schedule of the failure failed again when it was repeated."""
+    replays: tuple[int, int]
+    """Number of identical replays, and of all."""
 
 
 class Narrowing:
@@ -91,29 +90,35 @@ class Narrowing:
         self._stop = stop
         self._see = see
         self._work = setting.folder / "narrowing"
-        self._here = LocalFleet(1)  # a schedule can be repeated only where all else is the same
+        # A schedule can be repeated only where all else is the same.
+        self._here = setting.fleet if isinstance(setting.fleet, LocalFleet) else LocalFleet(1)
         self.trials = 0
 
     async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
-        """Cut the failure down; *measured* is how many steps each kind of request takes."""
+        """Cut the failure down, and replay it; *measured* is how many steps each kind of request takes."""
         async with self._here:
-            return await self._narrow(measured)
+            script, pair, repeats = await self._narrow(measured)
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._see(f"replaying it {REPLAYS} times")
+            replays = await self._replayed()
+        return Narrowed(self._spec, self._smallest, tuple(script), pair, self.trials, repeats, replays)
 
-    async def _narrow(self, measured: Mapping[str, int]) -> Narrowed:
+    async def _narrow(self, measured: Mapping[str, int]) -> tuple[list[schedules.Choice], Pair | None, bool]:
+        """Return the script, the two lines, and whether the schedule of the failure failed again."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
         await self._fewer_requests(measured)
         script = await self._one_preemption()
         if script is None:
             script = await self._fewer_preemptions()
             if script is None:
-                return self._narrowed(self._smallest.choices, None, repeats=False)
+                return self._smallest.choices, None, False
             # Without slow calls and other switches, it can be explained.
             script = await self._one_preemption() or script
         left = [choice for choice in script if choice.is_preemption]
         others = [choice for choice in script if not choice.is_preemption]
         explained = len(left) == 1 and not any(choice.is_timing for choice in others)
         pair = await self._pair(others, left[0]) if explained else None
-        return self._narrowed(script, pair, repeats=True)
+        return script, pair, True
 
     async def _one_preemption(self) -> list[schedules.Choice] | None:
         """Return a script with a single preemption that fails, if one of the likely ones does.
@@ -144,10 +149,6 @@ class Narrowing:
         if await self._fails([*order, *preemptions]):
             others = order
         return [*others, *await ddmin(preemptions, lambda some: self._fails([*others, *some]))]
-
-    def _narrowed(self, script: Sequence[schedules.Choice], pair: Pair | None, *, repeats: bool) -> Narrowed:
-        shutil.rmtree(self._work, ignore_errors=True)
-        return Narrowed(self._spec, self._smallest, tuple(script), pair, self.trials, repeats)
 
     async def _fewer_requests(self, measured: Mapping[str, int]) -> None:
         """Hunt again with half the virtual users, or half their iterations, as long as the same breaks."""
@@ -245,6 +246,20 @@ class Narrowing:
                 return bool(tried.kinds & self._kinds)
         return None
 
+    async def _replayed(self) -> tuple[int, int]:
+        """Replay the smallest failure; if none of the first few replays is identical, not any more."""
+        run, at_once = self._smallest.run, os.cpu_count() or 1
+        made, same = 0, 0
+        for some in (FIRST_REPLAYS, REPLAYS - FIRST_REPLAYS):
+            if self._stop.requested or (made and not same):
+                break
+            job = Verify(spec=VerifySpec(replays=some), run=str(run), at_once=at_once)
+            await self._here.workers.do(job, run.parent, self._setting.limit * some)
+            made += some
+            verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
+            same = sum(one is not None and one.judgement is Judgement.IDENTICAL for one in verdicts)
+        return same, made
+
 
 def halves(load: Load) -> Iterator[Load]:
     """Yield *load* with half as many virtual users, two at least, and with half as many iterations."""
@@ -278,24 +293,3 @@ def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple
         elif isinstance(entry, schedules.Ran) and entry.thread == only.thread and entry.step < only.step:
             before = entry.at
     return before, between or []
-
-
-async def replayed(
-    run: Path, limit: float, replays: int = REPLAYS, stop: Stopping = NEVER
-) -> tuple[int, int]:
-    """Replay *run*, and return the number of identical replays, and of all.
-
-    If none of the first few is identical, or *stop* is requested, it is not replayed more often.
-    """
-    at_once = os.cpu_count() or 1
-    made, same = 0, 0
-    async with Workers() as workers:
-        for some in (min(FIRST_REPLAYS, replays), max(0, replays - FIRST_REPLAYS)):
-            if not some or stop.requested or (made and not same):
-                break
-            job = Verify(spec=VerifySpec(replays=some), run=str(run), at_once=at_once)
-            await workers.do(job, run.parent, limit * some)
-            made += some
-            verdicts = [read_verdict(folder)[0] for folder in verifications(run).values()]
-            same = sum(one is not None and one.judgement is Judgement.IDENTICAL for one in verdicts)
-    return same, made

@@ -29,7 +29,7 @@ def narrowed(
     broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
     tried = Tried(broken, (*choices, *((dead,) if dead else ())), (0, 1), path / "run")
     tried.run.mkdir()
-    return Narrowed(SPEC, tried, choices, pair, 9, repeats=True)
+    return Narrowed(SPEC, tried, choices, pair, 9, repeats=True, replays=(20, 20))
 
 
 def test_one_preemption_is_told_by_two_lines(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_deadlock_is_told_by_its_circle(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     """A race can be looked for in other code: its choices, invariants and kinds are in its folder."""
-    race = write(tmp_path, narrowed(tmp_path, STOP), (20, 20), str(tmp_path))
+    race = write(tmp_path, narrowed(tmp_path, STOP), str(tmp_path))
     project = kept(tmp_path / "project", tmp_path)
     again = read(tmp_path)
     assert (again.kinds, again.directory) == (frozenset({"kind"}), str(project))
@@ -101,7 +101,7 @@ def test_a_race_is_recorded_again_from_anywhere(tmp_path: Path, monkeypatch: pyt
     """Paths are those of the directory in which it was found, or of the checkout that holds its folder."""
     first, other = tmp_path / "first", tmp_path / "other"
     first.mkdir()
-    write(first, narrowed(first, STOP), (20, 20), str(first))
+    write(first, narrowed(first, STOP), str(first))
     project = kept(tmp_path / "project", first)
     monkeypatch.chdir("/")
     assert read(first).spec.target == (str(project / "app.py"),)
@@ -123,7 +123,7 @@ def test_an_interrupted_hunt_goes_on(tmp_path: Path) -> None:
     other = RunSpec(target=("other.py",))
     with pytest.raises(UsageError, match=r"other options: loadgen races .*app\.py"):
         open_hunt(tmp_path, tmp_path, other, ())
-    write(tmp_path, narrowed(tmp_path, STOP), (20, 20), str(tmp_path))
+    write(tmp_path, narrowed(tmp_path, STOP), str(tmp_path))
     with pytest.raises(UsageError, match="has found a race"):
         open_hunt(tmp_path, tmp_path, SPEC, ())
 
