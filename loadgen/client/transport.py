@@ -8,6 +8,7 @@ import httpx
 
 from loadgen.client.connection import NoAnswer
 from loadgen.client.wire import Reply, Wire, request_bytes
+from loadgen.protocol import OVER_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -21,14 +22,14 @@ class WireTransport(httpx.AsyncBaseTransport):
     """Sends requests with their given headers and target, over its own connections."""
 
     def __init__(self, *, reuse: bool = True) -> None:
-        """*reuse*: whether a connection is used for more than one request.
+        """*reuse*: whether a connection is used again behind any answer, or only behind one that says so.
 
         A server reads no further on a connection before the application has ended, which may be long after
-        the client has its answer. In a replay, the application may be waiting for the next request by then,
-        so requests that are sent in a recorded order each need a connection.
+        the client has its answer. By then, the application may be waiting for the next request of a recorded
+        order. :data:`loadgen.protocol.OVER_HEADER` says that it does not.
         """
         self._wires: dict[bytes, Wire] = {}
-        self._reuse = reuse
+        self._only_behind = "" if reuse else OVER_HEADER
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* once; its target is ``extensions["target"]`` if given, as in httpx.
@@ -76,7 +77,7 @@ class WireTransport(httpx.AsyncBaseTransport):
         if wire is None:
             if url.scheme != "http":
                 raise httpx.UnsupportedProtocol(f"{url}: only plain HTTP is spoken here")
-            wire = Wire(url.host, url.port or 80, reuse=self._reuse)
+            wire = Wire(url.host, url.port or 80, only_behind=self._only_behind)
             self._wires[url.netloc] = wire
         return wire
 

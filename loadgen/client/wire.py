@@ -114,11 +114,11 @@ class Reply:
 class Wire:
     """Connections to one server, each used by one request at a time."""
 
-    def __init__(self, host: str, port: int, *, reuse: bool = True) -> None:
-        """*reuse*: whether a connection is used for more than one request."""
+    def __init__(self, host: str, port: int, *, only_behind: str = "") -> None:
+        """*only_behind*: if given, a connection is used again only behind an answer with this header."""
         self._host = host
         self._port = port
-        self._reuse = reuse
+        self._only_behind = only_behind.lower()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._addresses: list[tuple[int, tuple[object, ...]]] = []
@@ -144,10 +144,15 @@ class Wire:
 
     def give_back(self, connection: Connection) -> None:
         """Take back a connection after its answer has been read."""
-        if connection.usable and self._reuse:
+        if connection.usable and self._may_go_on(connection):
             self._idle.append(connection)
         else:
             self.drop(connection)
+
+    def _may_go_on(self, connection: Connection) -> bool:
+        wanted = self._only_behind
+        assert connection.head is not None
+        return not wanted or any(name.lower() == wanted for name, _ in connection.head.headers)
 
     def drop(self, connection: Connection) -> None:
         """Close *connection*."""

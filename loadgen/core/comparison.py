@@ -24,6 +24,7 @@ SERVED_HEADER = protocol.SERVED_HEADER.lower()
 OUTCOME_HEADER = protocol.OUTCOME_HEADER.lower()
 OWN_HEADER = protocol.OWN_HEADER.lower()
 """The header that says which headers the application set, because the server may send the same ones."""
+BOUNDARY_HEADERS = frozenset({SERVED_HEADER, OUTCOME_HEADER, OWN_HEADER, protocol.OVER_HEADER.lower()})
 REQUEST_FIELD = "request:"
 """Prefix of fields of the request, used when a client is compared; the part of the request follows."""
 SHOWN = 400
@@ -89,7 +90,7 @@ RULES = (
     Rule(
         "boundary-headers",
         "loadgen's request boundary adds them",
-        frozenset({SERVED_HEADER, OUTCOME_HEADER, OWN_HEADER}),
+        BOUNDARY_HEADERS,
     ),
 )
 

@@ -25,7 +25,7 @@ from loadgen.client.gateway.command import URL as PLACEHOLDER
 from loadgen.client.gateway.command import VARIABLE, program
 from loadgen.client.http_bytes import SendingConnection
 from loadgen.client.senders import Sending, Visitors
-from loadgen.core.comparison import REQUEST_FIELD, Difference, compare
+from loadgen.core.comparison import BOUNDARY_HEADERS, REQUEST_FIELD, Difference, compare
 from loadgen.core.departure import Departure
 from loadgen.core.events import Story
 from loadgen.core.exchange import Failure, Request, Response
@@ -336,5 +336,5 @@ def _instead(request: Request, sent: SentRequest | None) -> tuple[Difference, ..
 
 def _as_the_client_got_it(answer: Response) -> Response:
     """Return *answer* without the headers that are for loadgen only."""
-    ours = {protocol.SERVED_HEADER.lower(), protocol.OWN_HEADER.lower(), protocol.OUTCOME_HEADER.lower()}
-    return replace(answer, headers=tuple(one for one in answer.headers if one[0].lower() not in ours))
+    headers = tuple(one for one in answer.headers if one[0].lower() not in BOUNDARY_HEADERS)
+    return replace(answer, headers=headers)

@@ -26,7 +26,7 @@ from loadgen import protocol
 from loadgen.traced import debug, liveness, reached, schedule, settings
 from loadgen.traced.aligned import AlignedTape
 from loadgen.traced.call_log import CallLogging
-from loadgen.traced.connections import PromptThread
+from loadgen.traced.connections import READ, PromptThread
 from loadgen.traced.errors import without_frames
 from loadgen.traced.file_body import wrapper_like
 from loadgen.traced.gaps.collector import collect_at_fixed_points
@@ -155,11 +155,13 @@ class Boundary:
         read = partial(self.received, seq)
         return read_again(self.system, read, self._inputs[seq]) if self.mode == protocol.REPLAY else read
 
-    def with_ours(self, headers: Any) -> Any:
+    def with_ours(self, headers: Any, *, is_over: bool) -> Any:
         """Return an application's headers with loadgen's; those that a live server refuses, as they are."""
         try:
             own = [(name.lower(), text) for name, text in headers if name.lower() in self.added_live]
             more = [(protocol.OWN_HEADER, json.dumps(own))] if own else []
+            if is_over and self.mode == protocol.REPLAY:
+                more.append((protocol.OVER_HEADER, "1"))
             return headers + type(headers)([(protocol.SERVED_HEADER, self.mode), *more])
         except (AttributeError, TypeError, ValueError):
             return headers
@@ -226,6 +228,8 @@ class Request:
         self.passing = Passing(boundary.system, lambda: bool(boundary.passed_on(seq)))
         stream, length = environ["wsgi.input"], bounded(environ)
         body = b"" if length is None else stream.read(length)
+        if len(body) == length:
+            environ[READ] = True
         if length != -1:  # more may be read
             boundary._inputs[seq] = stream
         text = {
@@ -264,10 +268,11 @@ class Request:
         PromptThread(target=self.trace, name=f"loadgen-{self.seq}", daemon=True).start()
 
         def start(status: str, given: Any, exc_info: Any, changed: Any) -> Callable[[bytes], object]:
-            headers = boundary.with_ours(given)
+            is_over = self.passing.is_over
+            headers = boundary.with_ours(given, is_over=is_over)
             write = start_response(status, headers, *((exc_info and (exc_info,)) or ()))
             if isinstance(headers, list) and given != changed:  # the live server may read them later
-                headers[:] = boundary.with_ours(changed)
+                headers[:] = boundary.with_ours(changed, is_over=is_over)
             return write  # type: ignore[no-any-return]
 
         def failed(error: BaseException) -> list[bytes]:

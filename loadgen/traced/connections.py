@@ -1,20 +1,28 @@
-"""The threads of a live server that serves each connection in a thread of its own.
+"""The threads and connections of a live server that serves each connection in a thread of its own.
 
-The application does not run in them: each request has a thread of its own on the tape (see
+The application does not run in these threads: each request has a thread of its own on the tape (see
 :mod:`loadgen.traced.boundary`). So they serve one connection after the other; to start one for each took a
-tenth of the time of a replay of small requests.
+tenth of the time of a replay of small requests. For the same reason Flask's server keeps its connections in a
+replay, where it would close them: to connect for each request took a fifth.
 """
 
 from __future__ import annotations
 
 import threading
 from _thread import get_ident
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from loadgen.traced.tape import LiveLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from http.server import BaseHTTPRequestHandler
+
+READ = "loadgen.read"
+"""In the live server's variables of a request: the body, as long as its head says, has been read."""
+_CLOSE = ("Connection", "close")
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class PromptThread(threading.Thread):
@@ -82,3 +90,125 @@ def _serving(serve: Callable[..., None]) -> Callable[..., None]:
             mine.wake.release()
 
     return process_request
+
+
+if TYPE_CHECKING:
+
+    class _Handler(BaseHTTPRequestHandler):
+        """Werkzeug's, which is known only in the server."""
+
+        def run_wsgi(self) -> None: ...
+else:
+    _Handler = object
+
+
+class _Out:
+    """What a handler writes to a connection; pieces are sent together when it is flushed."""
+
+    closed = False
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._pieces: list[bytes] = []
+        self.size = 0
+        """Number of bytes that were written."""
+        self.last = b""
+        """The last piece."""
+
+    def write(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self.last = piece
+
+    def flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            self._send(b"".join(pieces))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Lasting(_Handler):
+    """Lets Werkzeug's handler keep its connection. Werkzeug closes each, because a request may have a rest.
+
+    Here it has usually been read to its end. If not, or if the end of an answer shows in nothing else, the
+    connection is closed as ever.
+    """
+
+    serving: ClassVar[dict[Any, _Lasting]] = {}
+    """The handler of each connection."""
+    environ: dict[str, Any]
+    _closes = False
+    _length = ""
+    """The answer's ``Content-Length``."""
+    _head = 0
+    """Number of bytes that were written up to the end of the head."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.wfile: Any = _Out(self.connection.sendall)
+        self.serving[self.connection] = self
+
+    def finish(self) -> None:
+        del self.serving[self.connection]
+        super().finish()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what comes next on the connection is another request."""
+        has_body = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
+        return not has_body or READ in self.environ
+
+    def run_wsgi(self) -> None:
+        """Serve one request."""
+        self._closes, self._length = False, ""
+        super().run_wsgi()
+        size = str(self.wfile.size - self._head)
+        is_whole = size == self._length if self._length else self.wfile.last == _LAST_CHUNK
+        self.close_connection = bool(self.close_connection or not (is_whole and self.is_read))
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if self._closes:
+            super().send_header(*_CLOSE)
+        self._closes = (keyword, value) == _CLOSE  # Werkzeug's own is the last header
+        if not self._closes:
+            super().send_header(keyword, value)
+        if keyword.lower() == "content-length":
+            self._length = value
+
+    def end_headers(self) -> None:
+        if self._closes and not self.is_read:
+            super().send_header(*_CLOSE)
+        super().end_headers()
+        self._head = self.wfile.size
+
+
+def lasting(handler: Any, werkzeug: Any) -> Any:
+    """Return *handler* so that it keeps connections; one of the application stays as it is."""
+    stock = werkzeug.WSGIRequestHandler
+    if handler not in {None, stock}:
+        return handler
+    if hasattr(werkzeug, "selectors"):
+        werkzeug.selectors = _selectors()
+    return type("WSGIRequestHandler", (_Lasting, stock), {})
+
+
+def _selectors() -> Any:
+    """Return a module for Werkzeug, which waits behind each answer for the rest of the request."""
+    import selectors  # noqa: PLC0415 - a module that the engine shall know
+
+    class Unread(selectors.DefaultSelector):
+        """Waits only if there is a rest."""
+
+        _is_read = False
+
+        def register(self, connection: Any, *events: Any) -> Any:
+            handler = _Lasting.serving.get(connection)
+            self._is_read = handler is not None and handler.is_read
+            return super().register(connection, *events)
+
+        def select(self, timeout: float | None = None) -> Any:
+            return [] if self._is_read else super().select(timeout)
+
+    return SimpleNamespace(DefaultSelector=Unread, EVENT_READ=selectors.EVENT_READ)

@@ -63,6 +63,8 @@ class Passing:
         self._held: tuple[str, bytes | Content] | None = None
         """The event that completes the answer."""
         self._live_write: Callable[[bytes], object] | None = None
+        self.is_over = False
+        """Whether the end of the request is on the tape."""
         self.at_close: BaseException | None = None
         """The error that the application raised when it was closed, after its last piece."""
         self.left = False
@@ -102,6 +104,7 @@ class Passing:
 
     def release(self) -> None:
         """Release the part that completes the answer, because the end of the request is on the tape."""
+        self.is_over = True
         if self._held is not None:
             self._untold.append((*self._held, False))
             self._held = None

@@ -28,7 +28,7 @@ PLENTY = 4096
 """Limit of threads and connections in a replay: more than there are open requests."""
 BACKLOG = 1024
 IDLE = 3600
-"""Seconds that a connection may be idle: longer than the load generator keeps it."""
+"""Seconds that a connection may be idle: longer than loadgen's clients keep it."""
 
 
 def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
@@ -46,7 +46,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
             port,
             application,
             threaded=replaying or given["threaded"],
-            request_handler=given["request_handler"],
+            request_handler=_handler(given, werkzeug, replaying=replaying),
             passthrough_errors=given["passthrough_errors"],
             fd=socket.fileno(),
         )
@@ -69,6 +69,7 @@ def run_simple(target: Callable[..., None], system: Any) -> Callable[..., None]:
 
 def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
     """``werkzeug.serving.make_server``: a server that the application itself runs, perhaps in a thread."""
+    werkzeug = sys.modules[target.__module__]
     parameters = inspect.signature(target)
     replaying = system.retrace_mode == "replay"
 
@@ -77,6 +78,7 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
         socket = _listener()
         host, port = socket.getsockname()
         more = {"host": host, "port": port, "fd": socket.fileno()}
+        more["request_handler"] = _handler(given, werkzeug, replaying=replaying)
         if replaying:
             more["threaded"] = True
         return _prepared(target(**{**given, **more}))
@@ -91,6 +93,11 @@ def werkzeug_make_server(target: Callable[..., Any], system: Any) -> Callable[..
         return _run_by_the_application(system.disable_for(make, unwrap_args=False)(given), system)
 
     return make_server
+
+
+def _handler(given: dict[str, Any], werkzeug: Any, *, replaying: bool) -> Any:
+    handler = given["request_handler"]
+    return connections.lasting(handler, werkzeug) if replaying else handler
 
 
 def wsgiref(target: Callable[..., Any], system: Any) -> Callable[..., Any]:
@@ -123,6 +130,8 @@ def _on_our_socket(kind: Any, handler_class: Any, application: Any, host: str, *
     import socket  # noqa: PLC0415 - what is imported before the engine starts is not traced
 
     listener = _listener()
+    if replaying:  # on a kept connection, the body would wait until the client has confirmed the head
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = kind(listener.getsockname(), handler_class, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
@@ -307,6 +316,7 @@ def _as_waitress_listens(given: dict[str, Any], system: Any) -> dict[str, Any]:
     more: dict[str, Any] = {"sockets": [_listener()]}
     if system.retrace_mode == "replay":
         more |= {"_dispatcher": _growing(), "connection_limit": PLENTY, "asyncore_use_poll": True}
+        more["channel_timeout"] = IDLE
     return {name: value for name, value in given.items() if name not in {*replaced, *more}} | more
 
 

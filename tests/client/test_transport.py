@@ -16,6 +16,7 @@ from anyio.abc import SocketAttribute
 from loadgen.client.connection import NoAnswer
 from loadgen.client.transport import WireTransport
 from loadgen.client.wire import Wire
+from loadgen.protocol import OVER_HEADER
 from tests.client.raw_server import CONTINUE, OK, RawServer, Received, raw_server
 
 if TYPE_CHECKING:
@@ -497,8 +498,13 @@ async def test_closing_closes_the_connections() -> None:
             serving.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("reuse", "connections"), [(True, 1), (False, 3)])
-async def test_a_connection_is_reused_only_if_wanted(reuse: bool, connections: int) -> None:  # noqa: FBT001
+OVER = OK.replace(b"\r\n", f"\r\n{OVER_HEADER}: 1\r\n".encode(), 1)
+
+
+@pytest.mark.parametrize(
+    ("reuse", "answer", "connections"), [(True, OK, 1), (False, OK, 3), (False, OVER, 1)]
+)
+async def test_a_connection_is_reused_only_if_wanted(reuse: bool, answer: bytes, connections: int) -> None:  # noqa: FBT001
     """Without reuse, no request waits behind what the server still does for an earlier one."""
     opened = 0
 
@@ -508,7 +514,7 @@ async def test_a_connection_is_reused_only_if_wanted(reuse: bool, connections: i
         async with stream:
             with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 while await stream.receive():
-                    await stream.send(OK)
+                    await stream.send(answer)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadgen import protocol
 from loadgen.client.scenario import Scenario
 from loadgen.core.verdict import Judgement
 from loadgen.errors import ServerFault
@@ -184,14 +185,22 @@ def shop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     [*COMMANDS, pytest.param("uvicorn --interface wsgi shop:app", marks=pytest.mark.once)],
 )
 def test_servers(shop: Bench, command: str) -> None:
-    """Whatever serves it, the application is recorded and replayed, with more requests open than threads."""
+    """Whatever serves it, the application is recorded and replayed, with more requests open than threads.
+
+    Behind an answer in one piece, a replay uses the connection again.
+    """
     recorded = shop.record(command.split(), SHOP, concurrency=8, iterations=2)
     assert not recorded.end.failed, recorded.end.errors
     assert recorded.totals.failures == 0
     assert recorded.totals.statuses.keys() == {200, 201, 403, 500}
-    verdict = shop.verify().verdict
+    verified = shop.verify()
+    verdict = verified.verdict
     assert verdict.judgement is Judgement.IDENTICAL, verdict.reasons or verdict.divergences[:3]
     assert verdict.compared == 8 * 2 * 14
+    replayed = (verified.folder / "transcript.jsonl").read_text(encoding="utf-8")
+    assert (
+        replayed.count(protocol.OVER_HEADER) >= 8 * 2 * 12
+    )  # not for a stream, or an error of the server's own
 
 
 def test_gunicorn_is_stopped_in_the_middle_of_a_request(shop: Bench) -> None:

@@ -1,17 +1,24 @@
-"""The threads of a live server: started without waiting, and kept for the next connection."""
+"""The threads and connections of a live server: started without waiting, and kept for what comes next."""
 
 from __future__ import annotations
 
+import re
+import socket
 import threading
 import time
 from http.client import HTTPConnection
 from queue import SimpleQueue
 from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
+from werkzeug import serving
 
-from loadgen.traced.connections import PromptThread, kept
+from loadgen.traced.connections import READ, PromptThread, kept, lasting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 class Threaded(ThreadingMixIn, WSGIServer):
@@ -122,3 +129,86 @@ def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.M
     with pytest.raises(RuntimeError, match="new thread"):
         PromptThread(target=refuse).start()
     assert threading.enumerate() == before
+
+
+def answering(headers: list[tuple[str, str]], *pieces: bytes, fails: bool = False) -> Callable[..., Any]:
+    """Return an application that reads the body first, as the boundary does, and then answers."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length and environ["PATH_INFO"] != "/unread":
+            environ[READ] = len(environ["wsgi.input"].read(length)) == length
+        start_response("204 NO CONTENT" if environ["PATH_INFO"] == "/none" else "200 OK", headers)
+        yield from pieces
+        if fails:
+            raise RuntimeError
+
+    return application
+
+
+SIZED = [("Content-Length", "5")]
+BODY = b"Content-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("request_", "application", "keeps"),
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", answering(SIZED, b"hello"), True, id="length"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", answering([], b"hel", b"lo"), True, id="chunks"),
+        pytest.param(b"POST / HTTP/1.1\r\n" + BODY, answering(SIZED, b"hello"), True, id="body"),
+        pytest.param(
+            b"POST /unread HTTP/1.1\r\n" + BODY, answering(SIZED, b"hello"), False, id="body not read"
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            answering(SIZED, b"hello"),
+            False,
+            id="chunked body",
+        ),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", answering(SIZED, b"hell"), False, id="too short"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", answering(SIZED, b"hello!"), False, id="too long"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", answering(SIZED, b"he", fails=True), False, id="breaks off"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n\r\n", answering([], b"he", fails=True), False, id="chunks break off"
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n\r\n",
+            answering([("Connection", "close"), *SIZED], b"hello"),
+            False,
+            id="the application closes",
+        ),
+        pytest.param(b"GET /none HTTP/1.1\r\n\r\n", answering([]), False, id="no body"),
+        pytest.param(b"HEAD / HTTP/1.1\r\n\r\n", answering(SIZED), False, id="HEAD"),
+        pytest.param(b"GET / HTTP/1.0\r\n\r\n", answering(SIZED, b"hello"), False, id="HTTP/1.0"),
+    ],
+)
+def test_connections_last(
+    request_: bytes,
+    application: Callable[..., Any],
+    keeps: bool,  # noqa: FBT001
+) -> None:
+    """The next request comes on the same connection, if the ends of request and answer are known.
+
+    Otherwise it is closed, behind the same bytes. If a rest of the request may be left, the head says so, and
+    so does one of the application.
+    """
+    answers = list[bytes]()
+    for handler in (lasting(None, serving), serving.WSGIRequestHandler):
+        server = serving.make_server("127.0.0.1", 0, application, threaded=True, request_handler=handler)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True, name="serving").start()
+        try:
+            with socket.create_connection(("127.0.0.1", server.server_port), 10) as client:
+                client.sendall(request_ + request_)
+                client.shutdown(socket.SHUT_WR)
+                answers.append(b"".join(iter(lambda: client.recv(65536), b"")))
+        finally:
+            server.shutdown()
+            server.server_close()
+    lasted, closed = (answer.split(b"HTTP/1.")[1:] for answer in answers)
+    assert len(closed) == 1
+    assert len(lasted) == (2 if keeps else 1)
+    date = re.compile(rb"Date: [^\r]*\r\n")
+    stock, here = date.sub(b"", closed[0]), date.sub(b"", lasted[0])
+    head, _, body = stock.rpartition(b"Connection: close\r\n")
+    has_rest = b"/unread" in request_ or b"chunked" in request_
+    assert here == (stock if has_rest else head + body)
