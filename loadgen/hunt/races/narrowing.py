@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ class Narrowing:
                 tried = await self._record([*order, stop])
             if tried.kinds & self._kinds:
                 self._keep(tried)
-                return order if await self._fails(order, tries=1) else [*order, stop]
+                return order if await self._fails(order, tries=1) else [*order, as_made(stop, tried.choices)]
             if self._stop.requested:
                 return None
         return None
@@ -187,7 +188,7 @@ class Narrowing:
             if tried.kinds & self._kinds:
                 self._keep(tried)
                 return True
-            held += {*places(tried.choices)} >= {*places(choices)}
+            held += repeats(choices, tried.choices)
             if held == tries:
                 return False
         return False
@@ -224,7 +225,7 @@ class Narrowing:
         # If the turn returns before line `low`, it holds; after all of the lines, it fails.
         while high - low > 1:
             middle = (low + high) // 2
-            fails = await self._fails_until([*others, only], between[middle], only.thread)
+            fails = await self._fails_until(others, only, between[middle])
             if fails is None:
                 return None
             low, high = (low, middle) if fails else (middle, high)
@@ -234,15 +235,16 @@ class Narrowing:
         return Pair(only.thread, only.at, inside, before, second.thread, second.at)
 
     async def _fails_until(
-        self, choices: list[schedules.Choice], line: schedules.Ran, stopped: int
+        self, others: list[schedules.Choice], only: schedules.Choice, line: schedules.Ran
     ) -> bool | None:
-        """Return whether it fails if *stopped* continues before *line*; None if it did not continue there."""
-        back = schedules.Choice("line", line.thread, line.step, stopped, line.at)
+        """Return whether it fails if the thread of *only* continues before *line*; None if it did not."""
+        asked = (only, schedules.Choice("line", line.thread, line.step, only.thread, line.at))
         for _ in range(OFTEN):
             if self._stop.requested:
                 return None
-            tried = await self._record([*choices, back])
-            if places(tried.choices) == places([choices[-1], back]):
+            tried = await self._record([*others, *asked])
+            made = [one for one in tried.choices if one.is_preemption]
+            if len(made) == len(asked) and repeats(asked, made):
                 return bool(tried.kinds & self._kinds)
         return None
 
@@ -270,13 +272,25 @@ def halves(load: Load) -> Iterator[Load]:
         yield replace(load, iterations=iterations // 2)
 
 
-def places(choices: Iterable[schedules.Choice]) -> list[tuple[int | None, int, str]]:
-    """Return where threads were preempted.
+def repeats(asked: Iterable[schedules.Choice], made: Iterable[schedules.Choice]) -> bool:
+    """Return whether every preemption that was *asked* for is one of those that were *made*.
 
-    The location belongs to it: which virtual user sends request *n* differs from recording to recording, so
-    the thread of a request may run other code.
+    Its location has to be the same, if it is known: which virtual user sends request *n* differs from
+    recording to recording, so the thread of a request may run other code.
     """
-    return [(one.thread, one.step, one.at) for one in choices if one.is_preemption]
+    found = {(one.thread, one.step): one.at for one in made if one.is_preemption}
+    return all(
+        (place := (one.thread, one.step)) in found and one.at in {"", found[place]}
+        for one in asked
+        if one.is_preemption
+    )
+
+
+def as_made(asked: schedules.Choice, made: Iterable[schedules.Choice]) -> schedules.Choice:
+    """Return a preemption as it was made, with its location; as it was *asked* for, if it was not made."""
+    at = (asked.thread, asked.step)
+    found = next((one for one in made if one.is_preemption and (one.thread, one.step) == at), asked)
+    return replaced(found, to=asked.to)
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:
