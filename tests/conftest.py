@@ -1,7 +1,8 @@
-"""What all tests share: how many examples of each property are tried, and the event loop."""
+"""What all tests share: how many examples a property gets, the event loop, and the garbage collector."""
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -16,3 +17,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def anyio_backend() -> str:
     """Return the event loop of all asynchronous tests: the one that loadgen runs on."""
     return "asyncio"
+
+
+def pytest_sessionstart() -> None:
+    """Collect no garbage while modules are imported and tests are collected: there is none."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, without looking at all modules and tests each time."""
+    gc.freeze()
+    gc.enable()

@@ -35,6 +35,8 @@ USER = {"name": "Ada", "email": "ada@example.org"}
 POST = {"user_id": 1, "title": "Notes", "content": "On the engine"}
 HUGE_IDS = [2**63 - 1, 2**63, 10**30]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:

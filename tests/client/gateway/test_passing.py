@@ -91,9 +91,14 @@ REQUESTS: dict[str, tuple[bytes, Request]] = {
 }
 
 
-def cut(names: Iterable[str]) -> list[tuple[str, int]]:
+def cut(names: Iterable[str]) -> list[object]:
     """Return each name with the size of the pieces in which its bytes are sent; 0: as a whole."""
-    return [(name, step) for name in names for step in (0, 1, 3) if not (step and name.startswith("large"))]
+    return [
+        pytest.param(name, step, marks=pytest.mark.slow if step == 1 else ())
+        for name in names
+        for step in (0, 1, 3)
+        if not (step and name.startswith("large"))
+    ]
 
 
 @pytest.mark.parametrize(("name", "step"), cut(REQUESTS))
