@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from _thread import get_ident
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,14 +44,45 @@ class PromptThread(threading.Thread):
 
 
 class _Worker:
-    """A thread that serves connections, and waits for the next one meanwhile."""
+    """A thread that does one task after the other, and waits for the next one meanwhile."""
 
-    __slots__ = ("connection", "wake")
+    __slots__ = ("task", "wake")
 
-    def __init__(self, *connection: Any) -> None:
-        self.connection = connection
+    def __init__(self) -> None:
+        self.task: tuple[Callable[..., object], tuple[Any, ...]] | None = None
         self.wake = LiveLock()
         self.wake.acquire()
+
+
+class _Workers:
+    """Threads, as many as there are tasks at one time."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+        self._known: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+
+    def do(self, call: Callable[..., object], *args: Any) -> None:
+        """Have a thread do *call*."""
+        try:
+            mine = self._idle.pop()
+        except IndexError:
+            mine = _Worker()
+            mine.task = call, args
+            PromptThread(target=self._work, args=(mine,), name="loadgen-connection", daemon=True).start()
+        else:
+            mine.task = call, args
+            mine.wake.release()
+
+    def _work(self, mine: _Worker) -> None:
+        me = threading.current_thread()
+        while mine.task is not None:
+            (call, args), mine.task = mine.task, None
+            call(*args)
+            del call, args
+            self._known.pop(get_ident(), None)  # an application that counts its threads does not see it
+            self._idle.append(mine)
+            mine.wake.acquire()
+            self._known[get_ident()] = me
 
 
 def kept(server: Any) -> Any:
@@ -59,37 +91,40 @@ def kept(server: Any) -> Any:
 
     stock = socketserver.ThreadingMixIn.process_request
     if getattr(type(server), "process_request", None) is stock and server.daemon_threads:
-        server.process_request = _serving(server.process_request_thread)
+        server.process_request = partial(_Workers().do, server.process_request_thread)
     return server
 
 
-def _serving(serve: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that has a connection served by *serve*, in a thread."""
-    idle: list[_Worker] = []
-    known: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+class Pool:
+    """A pool for the threads of a live server in a replay.
 
-    def work(mine: _Worker) -> None:
-        me = threading.current_thread()
-        while True:
-            connection, mine.connection = mine.connection, ()
-            serve(*connection)
-            del connection
-            known.pop(get_ident(), None)  # an application that counts its threads does not see it
-            idle.append(mine)
-            mine.wake.acquire()
-            known[get_ident()] = me
+    Those of the standard library share a lock. A thread of the application that waits for its turn while it
+    submits something holds it, and the server could not read the request whose turn it is.
+    """
 
-    def process_request(*connection: Any) -> None:
+    def __init__(self) -> None:
+        from concurrent.futures import Future  # noqa: PLC0415 - a module that the engine shall know
+
+        self._future = Future[Any]
+        self._workers = _Workers()
+
+    def submit(self, call: Callable[..., object], *args: Any) -> Any:
+        """Have a thread do *call*; return its future."""
+        future = self._future()
+        self._workers.do(self._fulfil, future, call, args)
+        return future
+
+    @staticmethod
+    def _fulfil(future: Any, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
-            mine = idle.pop()
-        except IndexError:
-            mine = _Worker(*connection)
-            PromptThread(target=work, args=(mine,), name="loadgen-connection", daemon=True).start()
+            result = call(*args)
+        except BaseException as error:  # noqa: BLE001 - for whoever asks the future
+            future.set_exception(error)
         else:
-            mine.connection = connection
-            mine.wake.release()
+            future.set_result(result)
 
-    return process_request
+    def shutdown(self, **_how: Any) -> None:
+        """Do nothing: a replay ends with its process."""
 
 
 if TYPE_CHECKING:

@@ -349,7 +349,7 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
         arbiter.log.close_on_exec = lambda: None
         worker.init_signals = partial(_stop_worker_too, worker)
         if worker_class.__module__ == threaded[0]:
-            _fit(worker, in_place_of_sync=answers)
+            _fit(worker, in_place_of_sync=answers, replaying=replaying)
         arbiter.cfg.post_fork(arbiter, worker)
         try:
             worker.init_process()
@@ -396,13 +396,18 @@ def gunicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
     return run
 
 
-def _fit(worker: Any, *, in_place_of_sync: bool) -> None:
+def _fit(worker: Any, *, in_place_of_sync: bool, replaying: bool) -> None:
     """Fit a threaded worker for one process that is recorded, or replayed *in place of* a *sync* one."""
     worker.handle = _outliving(worker, answers=in_place_of_sync)
-    if in_place_of_sync:
-        # That one has no pool. One without a name would take a number from the application's.
-        pool = sys.modules[type(worker).__module__].futures.ThreadPoolExecutor
-        worker.get_thread_pool = partial(pool, PLENTY, thread_name_prefix="loadgen")
+    stock = worker.get_thread_pool
+
+    def get_thread_pool() -> Any:
+        if not in_place_of_sync:
+            stock()  # pools without a name are numbered, and the next one is the application's
+        return connections.Pool()
+
+    if replaying:
+        worker.get_thread_pool = get_thread_pool
 
 
 def _outliving(worker: Any, *, answers: bool) -> Callable[[Any], Any]:

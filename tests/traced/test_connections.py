@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from concurrent.futures.thread import _global_shutdown_lock
 from http.client import HTTPConnection
 from queue import SimpleQueue
 from socketserver import ThreadingMixIn
@@ -15,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 from werkzeug import serving
 
-from loadgen.traced.connections import READ, PromptThread, kept, lasting
+from loadgen.traced.connections import READ, Pool, PromptThread, kept, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,6 +130,14 @@ def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.M
     with pytest.raises(RuntimeError, match="new thread"):
         PromptThread(target=refuse).start()
     assert threading.enumerate() == before
+
+
+def test_a_pool_shares_no_lock() -> None:
+    """It goes on while a thread of the application submits to a pool of the standard library, and waits."""
+    with _global_shutdown_lock:
+        assert Pool().submit(int, "7").result(10) == 7
+        with pytest.raises(ValueError, match="invalid literal"):
+            Pool().submit(int, "x").result(10)
 
 
 def answering(headers: list[tuple[str, str]], *pieces: bytes, fails: bool = False) -> Callable[..., Any]:
