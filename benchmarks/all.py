@@ -170,6 +170,7 @@ FIGURES = {
     "help": Figure("`loadgen --help`: CPU", "s"),
     "verify start": Figure("`loadgen verify` of 10 requests: CPU of its own process", "s"),
     "verify server": Figure("`loadgen verify` of 10 requests: CPU of the replayed server", "s"),
+    "verify engine": Figure("`loadgen verify` of 10 requests: CPU of the server under the engine alone", "s"),
     "import server": Figure("importing the bundled server without loadgen: CPU", "s"),
     "diff time": Figure("comparing two transcripts of 1,000,000 entries: CPU, from 50,000", "s"),
     "diff memory": Figure("comparing two transcripts of 50,000 entries: memory", "MiB"),
@@ -413,16 +414,22 @@ def transport(_: Path) -> Samples:
 
 def start(folder: Path) -> Samples:
     """Measure commands that do little."""
-    run_folder = folder / "short"
-    shutil.rmtree(run_folder, ignore_errors=True)
     scenario = folder / "get.py"
     scenario.write_text(SCENARIOS["GET"])
-    loadgen("record", "-c", "2", "-n", "5", "--scenario", str(scenario), "--run", str(run_folder), "-q")
-    verify = loadgen("verify", str(run_folder), "-q")
+
+    def verified(*options: str) -> Cost:
+        run_folder = folder / "short"
+        shutil.rmtree(run_folder, ignore_errors=True)
+        plan = ("-c", "2", "-n", "5", "--scenario", str(scenario), "--run", str(run_folder), "-q")
+        loadgen("record", *plan, *options)
+        return loadgen("verify", str(run_folder), "-q")
+
+    verify = verified()
     return {
         "help": loadgen("--help").own,
         "verify start": verify.own,
         "verify server": verify.children,
+        "verify engine": verified("--engine-alone").children,
         "import server": float(inner("import")),
     }
 
