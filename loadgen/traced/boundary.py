@@ -367,7 +367,7 @@ class Request:
             boundary.order.append(-self.seq)
         if boundary.tape:
             boundary.tape.finished()
-        self.passing.release()
+        self.passing.release(fails=error is not None)
         if error is not None:
             raise error
 

@@ -64,7 +64,7 @@ class Passing:
         """The event that completes the answer."""
         self._live_write: Callable[[bytes], object] | None = None
         self.is_over = False
-        """Whether the end of the request is on the tape."""
+        """Whether the end of the request is on the tape, and no error follows."""
         self.at_close: BaseException | None = None
         """The error that the application raised when it was closed, after its last piece."""
         self.left = False
@@ -102,9 +102,12 @@ class Passing:
             if not self._send("chunk", chunk):
                 break
 
-    def release(self) -> None:
-        """Release the part that completes the answer, because the end of the request is on the tape."""
-        self.is_over = True
+    def release(self, *, fails: bool) -> None:
+        """Release the part that completes the answer, because the end of the request is on the tape.
+
+        *fails*: an error of the application follows.
+        """
+        self.is_over = not fails and self.at_close is None
         if self._held is not None:
             self._untold.append((*self._held, False))
             self._held = None
