@@ -5,7 +5,7 @@ of causes) depend only on these codes. The messages beside them are for people, 
 a verdict.
 """
 
-VERSION = 3
+VERSION = 4
 """Version of the protocol; changes with any of the names and codes below."""
 
 TAPE = 10

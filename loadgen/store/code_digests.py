@@ -47,10 +47,10 @@ def client_sources(file: Path | None) -> dict[str, str]:
 
 def _imported(folder: Path) -> Iterator[Path]:
     """Yield the files in *folder* of modules that this process has imported, except loadgen's own."""
-    inside = str(folder / "_")[:-1]
+    inside = os.path.join(folder, "")  # noqa: PTH118 - with the separator at its end, once
     for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file is None or not file.startswith(inside) or name.partition(".")[0] in {"loadgen", "__main__"}:
+        file = str(getattr(module, "__file__", None))
+        if not file.startswith(inside) or name.partition(".")[0] in {"loadgen", "__main__"}:
             continue
         path = Path(file)
         if _NOT_ITS_OWN.isdisjoint(path.parts):

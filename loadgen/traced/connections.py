@@ -18,6 +18,7 @@ from loadgen.traced.tape import LiveLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from http.server import BaseHTTPRequestHandler
 
 READ = "loadgen.read"
@@ -103,19 +104,19 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        from concurrent.futures import Future  # noqa: PLC0415 - a module that the engine shall know
+        from concurrent import futures  # noqa: PLC0415 - a module that the engine shall know
 
-        self._future = Future[Any]
+        self._future: Callable[[], Future[Any]] = futures.Future
         self._workers = _Workers()
 
-    def submit(self, call: Callable[..., object], *args: Any) -> Any:
+    def submit(self, call: Callable[..., object], *args: Any) -> Future[Any]:
         """Have a thread do *call*; return its future."""
         future = self._future()
         self._workers.do(self._fulfil, future, call, args)
         return future
 
     @staticmethod
-    def _fulfil(future: Any, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _fulfil(future: Future[Any], call: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
             result = call(*args)
         except BaseException as error:  # noqa: BLE001 - for whoever asks the future
@@ -233,17 +234,22 @@ def _selectors() -> Any:
     """Return a module for Werkzeug, which waits behind each answer for the rest of the request."""
     import selectors  # noqa: PLC0415 - a module that the engine shall know
 
-    class Unread(selectors.DefaultSelector):
-        """Waits only if there is a rest."""
+    class Unread:
+        """Waits, and asks the kernel, only if there is a rest."""
 
-        _is_read = False
+        _rest: selectors.BaseSelector | None = None
 
-        def register(self, connection: Any, *events: Any) -> Any:
+        def register(self, connection: Any, *events: Any) -> None:
             handler = _Lasting.serving.get(connection)
-            self._is_read = handler is not None and handler.is_read
-            return super().register(connection, *events)
+            if handler is None or not handler.is_read:
+                self._rest = selectors.DefaultSelector()
+                self._rest.register(connection, *events)
 
         def select(self, timeout: float | None = None) -> Any:
-            return [] if self._is_read else super().select(timeout)
+            return self._rest.select(timeout) if self._rest else []
+
+        def close(self) -> None:
+            if self._rest:
+                self._rest.close()
 
     return SimpleNamespace(DefaultSelector=Unread, EVENT_READ=selectors.EVENT_READ)

@@ -118,11 +118,7 @@ def open_hunt(
     return wanted, hunted
 
 
-def write(
-    folder: Path,
-    narrowed: Narrowed,
-    code: str,
-) -> Race:
+def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
     """Write the result to *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
     spec = replace(narrowed.spec, explore=Explore(points=narrowed.spec.explore.points))

@@ -6,10 +6,10 @@ If more than one preemption is needed, no explanation is given.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -188,7 +188,7 @@ class Narrowing:
             if tried.kinds & self._kinds:
                 self._keep(tried)
                 return True
-            held += repeats(choices, tried.choices)
+            held += made_again(choices, tried.choices)
             if held == tries:
                 return False
         return False
@@ -244,7 +244,7 @@ class Narrowing:
                 return None
             tried = await self._record([*others, *asked])
             made = [one for one in tried.choices if one.is_preemption]
-            if len(made) == len(asked) and repeats(asked, made):
+            if len(made) == len(asked) and made_again(asked, made):
                 return bool(tried.kinds & self._kinds)
         return None
 
@@ -272,7 +272,7 @@ def halves(load: Load) -> Iterator[Load]:
         yield replace(load, iterations=iterations // 2)
 
 
-def repeats(asked: Iterable[schedules.Choice], made: Iterable[schedules.Choice]) -> bool:
+def made_again(asked: Iterable[schedules.Choice], made: Iterable[schedules.Choice]) -> bool:
     """Return whether every preemption that was *asked* for is one of those that were *made*.
 
     Its location has to be the same, if it is known: which virtual user sends request *n* differs from
@@ -290,7 +290,7 @@ def as_made(asked: schedules.Choice, made: Iterable[schedules.Choice]) -> schedu
     """Return a preemption as it was made, with its location; as it was *asked* for, if it was not made."""
     at = (asked.thread, asked.step)
     found = next((one for one in made if one.is_preemption and (one.thread, one.step) == at), asked)
-    return replaced(found, to=asked.to)
+    return dataclasses.replace(found, to=asked.to)
 
 
 def _around(entries: Sequence[schedules.Entry], only: schedules.Choice) -> tuple[str, list[schedules.Ran]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from loadgen.core.schedules import FIRST, Choice
-from loadgen.hunt.races.narrowing import as_made, repeats
+from loadgen.hunt.races.narrowing import as_made, made_again
 
 STOP = Choice("line", FIRST + 1, 4, FIRST + 2, "app.py:9 new")
 CALL = Choice("call", FIRST + 1, 4, FIRST + 2)
@@ -33,7 +33,7 @@ def test_a_recording_repeats_what_was_asked(
     is_repeated: bool,  # noqa: FBT001
 ) -> None:
     """Each preemption at its step, and at its location if that is known; others do not matter."""
-    assert repeats(asked, made) is is_repeated
+    assert made_again(asked, made) is is_repeated
 
 
 def test_a_preemption_is_told_as_it_was_made() -> None:
