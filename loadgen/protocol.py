@@ -28,8 +28,8 @@ OWN_HEADER = "X-Loadgen-Own"
 """Answer header: headers that a live server adds and that the application has set itself, as a JSON list of
 pairs of lower-case name and value."""
 OVER_HEADER = "X-Loadgen-Over"
-"""Answer header in a replay: the request has ended on the tape, without an error, so that the live server is
-about to read the next one from this connection."""
+"""Answer header in a replay: the live server has the whole answer, and waits for nothing before it reads the
+next request from this connection."""
 
 RECORD = "record"
 REPLAY = "replay"

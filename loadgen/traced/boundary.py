@@ -29,7 +29,7 @@ from loadgen.traced.call_log import CallLogging
 from loadgen.traced.connections import READ, PromptThread
 from loadgen.traced.errors import without_frames
 from loadgen.traced.file_body import wrapper_like
-from loadgen.traced.gaps.collector import collect_at_fixed_points
+from loadgen.traced.gaps.collector import after_start_up, collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
 from loadgen.traced.input import bounded, input_like, read_again
 from loadgen.traced.passing import Passing
@@ -119,9 +119,7 @@ class Boundary:
         """Calls a function of the live server."""
         self.routes = prepare(application)
         self.collections = (
-            None
-            if collect_at_fixed_points.__name__ in settings.CURRENT.without
-            else collect_at_fixed_points()
+            None if collect_at_fixed_points.__name__ in settings.CURRENT.without else after_start_up()
         )
         liveness.when_released(self._release)
         schedule.outside(system)  # the calling thread goes on to serve, which is not traced
@@ -160,7 +158,7 @@ class Boundary:
         try:
             own = [(name.lower(), text) for name, text in headers if name.lower() in self.added_live]
             more = [(protocol.OWN_HEADER, json.dumps(own))] if own else []
-            if is_over and self.mode == protocol.REPLAY:
+            if is_over:
                 more.append((protocol.OVER_HEADER, "1"))
             return headers + type(headers)([(protocol.SERVED_HEADER, self.mode), *more])
         except (AttributeError, TypeError, ValueError):
@@ -367,7 +365,7 @@ class Request:
             boundary.order.append(-self.seq)
         if boundary.tape:
             boundary.tape.finished()
-        self.passing.release(fails=error is not None)
+        self.passing.release(ends=error is None and boundary.mode == protocol.REPLAY)
         if error is not None:
             raise error
 

@@ -64,7 +64,7 @@ class Passing:
         """The event that completes the answer."""
         self._live_write: Callable[[bytes], object] | None = None
         self.is_over = False
-        """Whether the end of the request is on the tape, and no error follows."""
+        """Whether the live half has all of the answer, and its end."""
         self.at_close: BaseException | None = None
         """The error that the application raised when it was closed, after its last piece."""
         self.left = False
@@ -102,19 +102,26 @@ class Passing:
             if not self._send("chunk", chunk):
                 break
 
-    def release(self, *, fails: bool) -> None:
+    def release(self, *, ends: bool) -> None:
         """Release the part that completes the answer, because the end of the request is on the tape.
 
-        *fails*: an error of the application follows.
+        With *ends*, pass its end as well: the thread of the request may wait for another turn, in which its
+        finalizers run. Not that of an answer that an error may still break off.
         """
-        self.is_over = not fails and self.at_close is None
+        self.is_over = ends and self._length is not None and not self.left and self.at_close is None
+        passes = self.is_over or self._held is not None
         if self._held is not None:
             self._untold.append((*self._held, False))
             self._held = None
+        if self.is_over:
+            self._untold.append(("end", None, False))
+        if passes:
             self._tell(self._all_untold())
 
     def end(self, error: BaseException | None) -> None:
-        """Signal the end of the answer to the live half."""
+        """Signal the end of the answer to the live half, if it does not have it."""
+        if self.is_over:
+            return
         if error is None and self.left:
             error = ConnectionAbortedError("the client left here while this was recorded")
         self._put([*self._all_untold(), ("end", error, False)])

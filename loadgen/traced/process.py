@@ -2,19 +2,19 @@
 
 This is the engine's own replay, in which sockets, threads and scheduling come from the tape and nothing
 listens. loadgen adds only the tap (:mod:`loadgen.traced.tap`), and, in the overlay, parameters of SQL
-statements that the engine would refuse. The garbage collector is off,
-because it may run in a thread that the engine has not numbered yet. Objects freed there are recorded, and a
-replay then assigns the thread's first step to the previous thread; such a tape never replays.
+statements that the engine would refuse. The garbage collector is off, because it may run in a thread that the
+engine has not numbered yet. Objects freed there are recorded, and a replay then assigns the thread's first
+step to the previous thread; such a tape never replays.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import signal
 import sys
 
 from loadgen.traced import engine, liveness, settings, tap
+from loadgen.traced.gaps.collector import switch_off
 
 
 def main(argv: list[str]) -> None:
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     tap.open_tap()
-    gc.disable()
+    switch_off()
     if options.bind:
         host, _, port = options.bind.rpartition(":")
         settings.CURRENT.bind = (host, int(port))

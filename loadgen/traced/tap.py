@@ -17,7 +17,6 @@ returns what replaces it.
 from __future__ import annotations
 
 import base64
-import gc
 import inspect
 import itertools
 import json
@@ -45,12 +44,8 @@ def open_tap() -> None:
 
 
 def open_for_program() -> None:
-    """Do the same for a program that is a client, and also report where its replay leaves the tape.
-
-    The garbage collector is off, because it would run at a point that differs in a replay.
-    """
+    """Do the same for a program that is a client, and also report where its replay leaves the tape."""
     open_tap()
-    gc.disable()
     before, dumps, tell = sys.excepthook, json.dumps, _Tap.tell
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -292,6 +292,53 @@ def test_closed_gap(bench: Bench, gap: object) -> None:
     assert outcome(second, path, concurrency=4).judgement is Judgement.IDENTICAL
 
 
+SWITCHED = """
+    import gc, os, sys, threading, time
+    from flask import Flask, jsonify
+
+    sys.setswitchinterval(1e-6)
+    app = Flask(__name__)
+    starts, freed = True, []
+
+    class Finalized:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            freed.append(time.time())
+
+    def ask():
+        while starts:
+            os.stat("/")  # the engine pickles its result, and switches the collector off and on meanwhile
+
+    for _ in range(3):
+        threading.Thread(target=ask, daemon=True).start()
+
+    @app.get("/switched")
+    def switched():
+        global starts
+        starts = False
+        assert gc.isenabled()
+        gc.disable()
+        assert not gc.isenabled()
+        gc.enable()
+        for _ in range(2_000):
+            Finalized()
+        assert gc.isenabled() and not freed
+        return jsonify(time.time())
+
+    app.run()
+"""
+
+
+@pytest.mark.engine
+def test_nothing_else_is_collected(bench: Bench) -> None:
+    """Neither the engine nor the application switches the collector on again, and it seems to be on."""
+    recorded = bench.record(bench.script(SWITCHED), visiting("/switched"), concurrency=1, iterations=1)
+    assert recorded.totals.statuses == {200: 1}
+    assert bench.verify().verdict.judgement is Judgement.IDENTICAL
+
+
 @pytest.mark.engine
 def test_threads_keep_nothing_of_each_other(bench: Bench) -> None:
     """However often the interpreter switches threads, what an error refers to is freed where it was freed."""
@@ -485,4 +532,3 @@ def test_the_engine_alone_has_the_boundary_and_nothing_else() -> None:
     assert alone == {name: section for name, section in overlay.items() if "traced.servers" in str(section)}
     with_help, without = (retrace.environment({}, engine_alone=each) for each in (False, True))
     assert with_help.keys() - without.keys() == retrace.CLOSING.keys()
-    assert {gap.__name__ for gap in gaps.CLOSED} < gaps.ALL

@@ -97,7 +97,7 @@ SERVER = """
         out = []
         for _ in range(5):
             seen = state["seen"]
-            for _ in range(2_000):
+            for _ in range(20_000):
                 pass
             state["seen"] = seen + 1
             out.append(seen)

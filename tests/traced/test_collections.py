@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.traced.gaps import collector
 from loadgen.traced.gaps.collector import GROWTH, LOOK_EVERY, RARITY, Collections
 
 
@@ -42,6 +43,23 @@ class Process:
             self.now += cost
             if collects:
                 collections.collect()
+
+
+def test_switched_off_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is switched from then on shows, and does nothing."""
+    told = list[str]()
+
+    class Gc:
+        isenabled: Any
+        disable = enable = isenabled = staticmethod(lambda: told.append("stock"))
+
+    monkeypatch.setattr(collector, "gc", Gc)
+    collector.switch_off()
+    shown = [Gc.isenabled()]
+    for switch in (Gc.disable, Gc.enable):
+        switch()
+        shown.append(Gc.isenabled())
+    assert (shown, told) == ([True, False, True], ["stock"])
 
 
 @pytest.mark.slow

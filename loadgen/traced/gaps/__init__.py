@@ -1,7 +1,7 @@
 """Workarounds for gaps of the engine, by theme: one function for each, with its reason.
 
-The launcher applies those in :data:`CLOSED` before the engine starts; the boundary applies the collector's
-before the server starts. Gaps that module configuration can close are in ``overlay/loadgen.toml`` instead.
+The launcher applies those in :data:`CLOSED` before the engine starts. Gaps that module configuration can
+close are in ``overlay/loadgen.toml`` instead.
 All of it is made for exactly one build of the engine: :data:`ENGINE_VERSION`.
 """
 
@@ -67,10 +67,11 @@ CLOSED: tuple[Callable[[], None], ...] = (
     fill_buffers_from_the_tape,
     keep_live_descriptors_apart,
     keep_live_descriptors_live,
+    collect_at_fixed_points,
     record_how_much_was_collected,
 )
 
-ALL = frozenset(gap.__name__ for gap in (*CLOSED, collect_at_fixed_points))
+ALL = frozenset(gap.__name__ for gap in CLOSED)
 """All names that ``--without`` accepts."""
 
 

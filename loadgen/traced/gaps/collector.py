@@ -2,7 +2,7 @@
 
 The collector runs when it has counted enough allocations, and a replay allocates differently. Calls made by
 finalizers are on the tape, so finalizers must run at the same position in both phases. Automatic collection
-is therefore off, and garbage is collected at the ends of requests.
+is therefore off, from before the engine starts, and garbage is collected at the ends of requests.
 
 Every collection is a full one. A collection of young objects frees objects depending on when they were
 created, which is not fixed for results from outside: a thread's row exists before the thread may continue,
@@ -76,12 +76,36 @@ class Collections:
         self._largest = None
 
 
-def collect_at_fixed_points() -> Collections:
-    """Freeze the objects of start-up, switch automatic collection off, and return the replacement."""
+def after_start_up() -> Collections:
+    """Free the garbage of start-up, freeze what is alive, and return what collects from now on."""
     gc.collect()
     gc.freeze()
-    gc.disable()
     return Collections()
+
+
+def collect_at_fixed_points() -> None:
+    """Collect after start-up and at the ends of requests only."""
+    switch_off()
+
+
+def switch_off() -> None:
+    """Switch automatic collection off for good; must be called before the engine starts.
+
+    The engine switches it off while it pickles, and on again if it was on, which may be in another thread
+    just after it was switched off here. What the application switches is only told by ``gc.isenabled``.
+    """
+    gc.disable()
+    is_on = True
+
+    def enable() -> None:
+        nonlocal is_on
+        is_on = True
+
+    def disable() -> None:
+        nonlocal is_on
+        is_on = False
+
+    gc.enable, gc.disable, gc.isenabled = enable, disable, lambda: is_on
 
 
 def record_how_much_was_collected() -> None:
