@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,6 +148,31 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     code, said = person.end()
     editor.close()
     assert (code, "IDENTICAL" in said) == (0, True), person.all
+
+
+def test_an_editor_stops_in_its_request_only(shop: Bench, debug: Callable[..., Typed]) -> None:
+    """Other requests, those that run when it attaches and those that begin later, pass its breakpoints."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    person = debug("--request", "9", "--dap", str(port))
+    editor = Editor(port)
+    in_all = [
+        SHOP.splitlines().index(line) + 1
+        for line in (
+            '    rows = connection.execute("select * from items order by id").fetchall()',
+            "    connection.close()",
+        )
+    ]
+    editor.attach({str(shop.path / "serve.py"): in_all})
+    stops = []
+    with suppress(EOFError):
+        while True:
+            stops.append(editor.stopped())
+            editor.ask("continue", threadId=stops[-1][0])
+    editor.close()
+    assert (person.end()[0], "IDENTICAL" in person.all) == (0, True), person.all
+    assert [frame["line"] for _, frame in stops][1:] == in_all
+    assert len({thread for thread, _ in stops}) == 1
 
 
 @pytest.mark.once

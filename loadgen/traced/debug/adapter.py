@@ -1,8 +1,10 @@
 """debugpy on one request of a replay, for VS Code, PyCharm and other editors that speak its protocol.
 
 debugpy follows a thread with ``sys.settrace``. The functions that it sets are replaced by ones that run
-outside the trace, and so are the functions that these return. With ``sys.monitoring``, which debugpy prefers
-on Python 3.12, that does not work: a callback is called by the interpreter itself, so it is switched off.
+outside the trace, and so are the functions that these return. Its other ways to follow a thread are switched
+off, because these functions would not be replaced: ``sys.monitoring``, which it prefers on Python 3.12, and a
+library in C, by which it also follows threads that run already. Other threads are not followed at all: they
+would stop at the breakpoints of this request.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import importlib
 import os
 import sys
 import threading
+from _thread import get_ident
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +40,10 @@ class Adapter:
         self._live: Callable[[Any], Any] = partial(system.disable_for, unwrap_args=False)
         self._is_own = Own(plan["packages"])
         self._settrace, self._gettrace = sys.settrace, sys.gettrace
+        self._thread: int | None = get_ident()
         sys.settrace = self._set_guarded
         self._debugpy = _imported(plan["debugpy"])
+        _module("pydevd_tracing").set_trace_to_threads = lambda *_, **__: -1  # it failed: use sys.settrace
         self._debugpy.configure(subProcess=False)
         self._debugpy.listen((HOST, plan["dap"]))
         channel.tell(listening=plan["dap"])
@@ -66,6 +71,7 @@ class Adapter:
     def _stop(self) -> None:
         self._debugpy.trace_this_thread(False)
         self._settrace(None)
+        self._thread = None  # another thread may get its number
 
     def _until_own(self, frame: FrameType, event: Any, arg: object) -> Any:
         """Stop at the first line of the application's own code."""
@@ -90,7 +96,8 @@ class Adapter:
         info.update_stepping_info()
 
     def _set_guarded(self, function: Any) -> None:
-        self._settrace(self._guarded(function))
+        if get_ident() == self._thread:
+            self._settrace(self._guarded(function))
 
     def _guarded(self, function: Any) -> Any:
         if function is None or isinstance(function, _Guard):
