@@ -150,6 +150,7 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
     assert (code, "IDENTICAL" in said) == (0, True), person.all
 
 
+@pytest.mark.once
 def test_an_editor_stops_in_its_request_only(shop: Bench, debug: Callable[..., Typed]) -> None:
     """Other requests, those that run when it attaches and those that begin later, pass its breakpoints."""
     with socket.create_server(("127.0.0.1", 0)) as free:

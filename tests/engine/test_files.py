@@ -149,7 +149,7 @@ def test_without_it_a_replay_writes(recorded: Bench) -> None:
     again.record(str(again.path / "serve.py"), Scenario("files", "uses files", _use), run="again-run")
     (recorded.path / "count.json").write_text('{"n": 1000}')
     before = content(recorded.path)
-    again.verify("again-run")
+    again.verify("again-run", timeout=3)
     assert content(recorded.path) != before
 
 

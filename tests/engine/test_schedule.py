@@ -127,13 +127,15 @@ ORDERED = ("/pool", "/queue", "/worker", "/barrier", "/condition")
 RACING = ("/race", "/cycle")
 
 
-def outcome(bench: Bench, paths: tuple[str, ...], *, schedule: str = "turns", without: str = "") -> Verdict:
+def outcome(
+    bench: Bench, paths: tuple[str, ...], *, schedule: str = "turns", without: str = "", timeout: float = 15
+) -> Verdict:
     bench.without = [without] * bool(without)
     plan = visiting(*paths)
     recorded = bench.record(bench.script(SERVER), plan, iterations=3, schedule=schedule)
     assert recorded.manifest.spec.threads == schedule
     assert set(recorded.totals.statuses) == {200}
-    return bench.verify(timeout=15).verdict
+    return bench.verify(timeout=timeout).verdict
 
 
 @pytest.mark.engine
@@ -153,5 +155,5 @@ def test_races_in_parallel(bench: Bench) -> None:
 @pytest.mark.engine
 def test_locks_are_on_the_tape(bench: Bench) -> None:
     """Without their order, threads that wait for one another take other steps than the recorded ones."""
-    verdict = outcome(bench, ORDERED, without=gaps.threads.order_the_threads.__name__)
+    verdict = outcome(bench, ORDERED, without=gaps.threads.order_the_threads.__name__, timeout=3)
     assert verdict.judgement is not Judgement.IDENTICAL
