@@ -91,6 +91,13 @@ def debug(shop: Bench) -> Iterator[Callable[..., Typed]]:
         one.close()
 
 
+def edited(debug: Callable[..., Typed]) -> tuple[Typed, Editor]:
+    """Debug a request with an editor."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return debug("--request", "9", "--dap", str(port)), Editor(port)
+
+
 def test_a_session_sees_what_was_recorded(shop: Bench, debug: Callable[..., Typed]) -> None:
     """Lines, values, rows, clock and calls are those of the recording, and ``back`` goes back.
 
@@ -123,10 +130,7 @@ def test_a_session_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
 
 def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Typed]) -> None:
     """By the adapter for editors: lines, variables and values are those of the recording."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    person = debug("--request", "9", "--dap", str(port))
-    editor = Editor(port)
+    person, editor = edited(debug)
     named = SHOP.splitlines().index("    shop = shops.readline()") + 1
     editor.attach({str(shop.path / "serve.py"): [named]})
     thread, frame = editor.stopped()
@@ -153,10 +157,7 @@ def test_an_editor_sees_what_was_recorded(shop: Bench, debug: Callable[..., Type
 @pytest.mark.once
 def test_an_editor_stops_in_its_request_only(shop: Bench, debug: Callable[..., Typed]) -> None:
     """Other requests, those that run when it attaches and those that begin later, pass its breakpoints."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    person = debug("--request", "9", "--dap", str(port))
-    editor = Editor(port)
+    person, editor = edited(debug)
     in_all = [
         SHOP.splitlines().index(line) + 1
         for line in (

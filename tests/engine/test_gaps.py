@@ -532,3 +532,5 @@ def test_the_engine_alone_has_the_boundary_and_nothing_else() -> None:
     assert alone == {name: section for name, section in overlay.items() if "traced.servers" in str(section)}
     with_help, without = (retrace.environment({}, engine_alone=each) for each in (False, True))
     assert with_help.keys() - without.keys() == retrace.CLOSING.keys()
+    assert {gap.__name__ for gap in gaps.CLOSED} == gaps.ALL
+    assert gaps.collector.collect_at_fixed_points.__name__ in gaps.ALL

@@ -1,8 +1,8 @@
 """Workarounds for gaps of the engine, by theme: one function for each, with its reason.
 
 The launcher applies those in :data:`CLOSED` before the engine starts. Gaps that module configuration can
-close are in ``overlay/loadgen.toml`` instead.
-All of it is made for exactly one build of the engine: :data:`ENGINE_VERSION`.
+close are in ``overlay/loadgen.toml`` instead. All of it is made for exactly one build of the engine:
+:data:`ENGINE_VERSION`.
 """
 
 from __future__ import annotations
