@@ -250,7 +250,12 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     if hunted.without_race:
         lines.append("It breaks where no thread is switched, too: this may be no race.")
     lines += [*race.story, "", f"replays     {same} of {of} identical"]
-    lines += [f"preemptions {race.preemptions}", f"run         {race.run}", f"choices     {race.script}"]
+    fewer = "" if race.is_minimal else ", perhaps not all needed: the reduction ended early"
+    lines += [
+        f"preemptions {race.preemptions}{fewer}",
+        f"run         {race.run}",
+        f"choices     {race.script}",
+    ]
     lines += [f"replay      {race.replay}", f"look        loadgen report {shlex.quote(race.run)}"]
     if not race.repeats:
         return "\n".join(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FORMAT = "loadgen-schedule/1"
 FIRST = 1_000_000
@@ -158,46 +158,6 @@ def users(lines: Iterable[str]) -> list[int]:
     if not isinstance(found, list) or not all(isinstance(one, int) for one in found):
         raise ValueError("its first line does not name the users of its requests")
     return found
-
-
-def single(entries: Sequence[Entry], failed: Collection[int] = ()) -> Iterator[list[Choice]]:
-    """Yield schedules with one preemption that may do what *entries* did, the likeliest first.
-
-    Of each preemption, first those of the threads that *failed*, and the last one first: requests that had
-    ended before run to their end, in their order; then the thread that was stopped, up to there; then another
-    one, to its end.
-    """
-    ends = [(at, entry.thread) for at, entry in enumerate(entries) if isinstance(entry, Ended)]
-    preemptions = [
-        (index, entry)
-        for index, entry in enumerate(entries)
-        if isinstance(entry, Choice) and entry.is_preemption and entry.thread is not None
-    ]
-    for index, choice in sorted(preemptions, key=lambda one: (one[1].thread not in failed, -one[0])):
-        assert choice.thread is not None
-        own_end = next((at for at, thread in ends if thread == choice.thread), len(entries))
-        before = [thread for at, thread in ends if at < index]
-        between = [thread for at, thread in ends if index < at < own_end]
-        after = [thread for at, thread in ends if at > own_end]
-        went_on = [choice.to] if choice.to is not None and choice.to not in before else []
-        for other in dict.fromkeys([*between, *went_on]):
-            order = dict.fromkeys([*before, choice.thread, other, *between, *after])
-            stop = replace(choice, to=other)
-            yield [*(Choice("start", None, 0, thread) for thread in order), stop]
-
-
-def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:
-    """Return *choice* at another step, where its thread came to the same line; None if it was made.
-
-    In another order a thread may go through a loop more or less often. Its last time is taken.
-    """
-    made = {(one.thread, one.step) for one in entries if isinstance(one, Choice)}
-    ran = [
-        one for one in entries if isinstance(one, Ran) and (one.thread, one.at) == (choice.thread, choice.at)
-    ]
-    if (choice.thread, choice.step) in made or not ran:
-        return None
-    return replace(choice, step=ran[-1].step)
 
 
 def steps(entries: Iterable[Entry]) -> dict[str, int]:

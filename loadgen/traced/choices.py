@@ -73,13 +73,15 @@ def entries(path: str) -> Iterator[dict[str, Any]]:
 def script(path: str, users: int) -> Script:
     """Return a strategy that repeats the choices of a file, with as many virtual users."""
     choices, slow = [], []
+    with Path(path).open(encoding="utf-8") as file:
+        senders = json.loads(file.readline()).get("users", ())
     for entry in entries(path):
         if "choice" in entry:
             thread, step = entry["thread"], entry["step"]
             choices.append(Choice(thread, step, entry["choice"], entry["to"]))
             if entry["choice"] == "slow":
                 slow.append((thread, step))
-    return Script(choices, slow, users=users)
+    return Script(choices, slow, users=users, senders=senders)
 
 
 def preempted(path: str) -> dict[int, set[int]]:

@@ -45,6 +45,8 @@ WINDOW = 0.04
 """Seconds to wait for the next request of each of them."""
 COMING = 3.0
 """Seconds to wait for a thread that a script names."""
+EARLY = 0.5
+"""The same if it is a request whose virtual user still waits for an answer."""
 TOO_LONG = 5.0
 """Seconds without a step that may wait, after which a point in the code ends the turn."""
 POLL = 0.004
@@ -369,8 +371,11 @@ class ChosenTurn:
             self._give(to)
         else:
             self._owner, self._outside = None, False
-            self._wanted = (to, self._now() + COMING)
+            self._await_thread(to)
         return mine
+
+    def _await_thread(self, to: int) -> None:
+        self._wanted = (to, self._now() + (EARLY if self.strategy.is_early(to) else COMING))
 
     def _give_up(self, me: int, kind: str, steps: int = 0) -> None:
         """Let another thread continue, because *me* cannot."""
@@ -399,7 +404,7 @@ class ChosenTurn:
         to = self.strategy.after(me, step, kind, sorted(self._ready))
         if to not in self._ready:
             if self._can_come(to):
-                self._wanted = (to, now + COMING)
+                self._await_thread(to)
                 return
             to = min(self._ready, key=lambda one: self._threads[one].entered)
         at = "" if me is None or kind == "end" else self._where(me)

@@ -81,6 +81,11 @@ class Strategy:
     def ended(self, thread: int, steps: int) -> None:
         """Note that *thread* ends after *steps* steps."""
 
+    def is_early(self, thread: int) -> bool:
+        """Whether *thread*, which has not arrived, can hardly be sent before another one has ended."""
+        del thread
+        return False
+
     def missed(self, thread: int) -> None:
         """Note that *thread*, which was to continue, did not come in time."""
 
@@ -259,14 +264,21 @@ class Script(Strategy):
 
     Threads continue in the order in which the choices name them. A thread named by a choice may not exist
     yet: the scheduler waits for it, unless all of the *users* have open requests. A choice whose step is not
-    reached is not made, and neither is one of a thread that was waited for in vain.
+    reached is not made, and neither is one of a thread that was waited for in vain. *senders* is the virtual
+    user of each request, in order, if known.
     """
 
     def __init__(
-        self, choices: Iterable[Choice], slow: Iterable[tuple[int, int]] = (), *, users: int = 0
+        self,
+        choices: Iterable[Choice],
+        slow: Iterable[tuple[int, int]] = (),
+        *,
+        users: int = 0,
+        senders: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self._users = users
+        self._senders = dict(enumerate(senders, FIRST_THREAD + 1))
         self._open: set[int] = set()
         self._preempted: dict[tuple[int, int], int] = {}
         self._next: dict[tuple[int | None, int, str], int] = {}
@@ -295,6 +307,11 @@ class Script(Strategy):
         """Note that a virtual user can send its next request."""
         super().ended(thread, steps)
         self._open.discard(thread)
+
+    def is_early(self, thread: int) -> bool:
+        """Whether the virtual user of *thread* waits for an answer."""
+        sender = self._senders.get(thread)
+        return sender is not None and any(self._senders.get(one) == sender for one in self._open)
 
     def missed(self, thread: int) -> None:
         """Wait for *thread* no more."""

@@ -11,12 +11,9 @@ from loadgen.core.schedules import (
     Choice,
     Deadlock,
     Ended,
-    Entry,
     Ran,
-    elsewhere,
     parse,
     script,
-    single,
     steps,
     users,
 )
@@ -66,46 +63,3 @@ def test_what_is_no_schedule_is_refused() -> None:
     """Another format is never taken for this one."""
     with pytest.raises(ValueError, match="format"):
         parse(['{"format": "other"}\n'])
-
-
-def test_one_preemption_is_tried_with_each_that_ran_meanwhile() -> None:
-    """Who had ended before goes first, then who was stopped; the last preemption is tried first."""
-    one, two, three, four = (FIRST + number for number in range(1, 5))
-    early, late = Choice("line", two, 3, three, "a.py:1 f", 2), Choice("store", four, 5, one, "a.py:2 f", 4)
-    entries: list[Entry] = [
-        Choice("start", None, 0, one), Ended(one, "GET /", 4), early, late, Ended(three, "GET /", 4),
-        Ended(two, "GET /", 4), Ended(four, "GET /", 9),
-    ]  # fmt: skip
-    found = [
-        ([choice.to for choice in choices[:-1]], choices[-1].thread, choices[-1].to)
-        for choices in single(entries)
-    ]
-    assert found == [
-        ([one, four, three, two], four, three),
-        ([one, four, two, three], four, two),
-        ([one, two, three, four], two, three),
-    ]
-
-
-def test_the_preemption_of_a_request_that_failed_is_tried_first() -> None:
-    """It is likelier than later ones of others."""
-    one, two, three = (FIRST + number for number in range(1, 4))
-    early, late = Choice("line", one, 3, two, "a.py:1 f", 2), Choice("line", two, 5, three, "a.py:2 f", 4)
-    entries: list[Entry] = [
-        early, late, Ended(three, "GET /", 9), Ended(two, "GET /", 9), Ended(one, "GET /", 9),
-    ]  # fmt: skip
-    assert [choices[-1].thread for choices in single(entries, {one})] == [one, one, two]
-    assert [choices[-1].thread for choices in single(entries)] == [two, one, one]
-
-
-def test_a_line_is_found_at_another_step() -> None:
-    """In a loop that went round less often, the last time; not if it was stopped, or never came there."""
-    one = FIRST + 1
-    lines = ((one, 3, "a.py:1 f"), (one, 4, "a.py:2 f"), (one, 5, "a.py:1 f"), (FIRST, 9, "a.py:1 f"))
-    ran = [Ran(*line) for line in lines]
-    stop = Choice("line", one, 8, FIRST, "a.py:1 f", 6)
-    found = elsewhere(ran, stop)
-    assert found is not None
-    assert (found.thread, found.step, found.to) == (one, 5, FIRST)
-    assert elsewhere([*ran, stop], stop) is None
-    assert elsewhere(ran, Choice("line", one, 8, FIRST, "a.py:7 f", 6)) is None

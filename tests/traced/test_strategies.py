@@ -168,6 +168,16 @@ def test_a_script_waits_for_requests_that_are_to_come() -> None:
     assert alone.after(None, 0, "start", [0]) == 0, "requests come only when the application has started"
 
 
+def test_a_user_sends_its_next_request_after_an_answer() -> None:
+    """A script that names the users tells which requests can hardly come yet; without them, none."""
+    strategy = begun(Script([Choice(None, 0, "start", one) for one in (C, A, B)], senders=(0, 1, 0)), A)
+    assert (strategy.is_early(B), strategy.is_early(C)) == (False, True)
+    strategy.ended(A, 7)
+    assert not strategy.is_early(C)
+    assert not begun(Script([Choice(None, 0, "start", C)]), A).is_early(C)
+    assert not begun(Strategy(), A).is_early(C)
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "pct:x", "random:x", "script"])
 def test_what_is_no_strategy_is_refused(text: str) -> None:
     """A name that is unknown, or has no argument of its kind, is an error."""

@@ -67,6 +67,8 @@ class Race:
     """The command that records the same choices again."""
     repeats: bool
     """Whether the application failed again when its choices were recorded again."""
+    is_minimal: bool
+    """Whether it failed with no fewer preemptions; false if the reduction ended before."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the race as a JSON object."""
@@ -138,6 +140,7 @@ def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
         replay=shlex.join(["loadgen", "verify", str(run)]),
         record=command("record", spec, "--script", str(script)),
         repeats=narrowed.repeats,
+        is_minimal=narrowed.is_minimal,
     )
     about = {
         "format": FORMAT,

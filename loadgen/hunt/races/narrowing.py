@@ -10,7 +10,6 @@ import dataclasses
 import os
 import shutil
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import SMALLEST, exploring
+from loadgen.hunt.races.likely import elsewhere, likely
 from loadgen.hunt.races.trial import Tried, attempt
 from loadgen.store.verification import read_verdict, verifications
 
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from loadgen.hunt.races.hunting import Setting
 
 AGAIN = 2
-"""Number of recordings without failure after which a candidate counts as not failing."""
-LIKELY = 12
+"""Number of recordings without failure after which the schedule that was found counts as not failing."""
+LIKELY = 24
 """Schedules with a single preemption that are tried, before preemptions are left out one by one."""
+FEWER = 30
+"""Number of recordings to leave them out; then the fewest that still failed are taken."""
 OFTEN = 3
 """Recordings until the threads run in the order that was asked for."""
 REPLAYS = 20
@@ -76,6 +78,8 @@ class Narrowed:
     """Whether the schedule of the failure failed again when it was repeated."""
     replays: tuple[int, int]
     """Number of identical replays, and of all."""
+    is_minimal: bool = True
+    """Whether it failed with no fewer of its preemptions; false if the search ended before."""
 
 
 class Narrowing:
@@ -93,6 +97,7 @@ class Narrowing:
         self._work = setting.folder / "narrowing"
         # A schedule can be repeated only where all else is the same.
         self._here = setting.fleet if isinstance(setting.fleet, LocalFleet) else LocalFleet(1)
+        self.is_minimal = True
         self.trials = 0
 
     async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
@@ -102,7 +107,9 @@ class Narrowing:
             shutil.rmtree(self._work, ignore_errors=True)
             self._see(f"replaying it {REPLAYS} times")
             replays = await self._replayed()
-        return Narrowed(self._spec, self._smallest, tuple(script), pair, self.trials, repeats, replays)
+        return Narrowed(
+            self._spec, self._smallest, tuple(script), pair, self.trials, repeats, replays, self.is_minimal
+        )
 
     async def _narrow(self, measured: Mapping[str, int]) -> tuple[list[schedules.Choice], Pair | None, bool]:
         """Return the script, the two lines, and whether the schedule of the failure failed again."""
@@ -113,8 +120,9 @@ class Narrowing:
             script = await self._fewer_preemptions()
             if script is None:
                 return self._smallest.choices, None, False
-            # Without slow calls and other switches, it can be explained.
-            script = await self._one_preemption() or script
+            if single := await self._one_preemption():
+                # Without slow calls and other switches, it can be explained.
+                script, self.is_minimal = single, True
         left = [choice for choice in script if choice.is_preemption]
         others = [choice for choice in script if not choice.is_preemption]
         explained = len(left) == 1 and not any(choice.is_timing for choice in others)
@@ -127,14 +135,14 @@ class Narrowing:
         If the requests fail in this order without it, it is left out.
         """
         failed = {schedules.FIRST + one.seq for one in self._smallest.broken}
-        for *order, stop in islice(schedules.single(self._smallest.entries, failed), LIKELY):
+        candidates = likely(self._smallest.entries, self._smallest.users, failed)
+        for *order, stop in candidates[:LIKELY]:
             tried = await self._record([*order, stop])
-            if not tried.kinds & self._kinds and (again := schedules.elsewhere(tried.entries, stop)):
+            if not tried.kinds & self._kinds and (again := elsewhere(tried.entries, stop)):
                 stop = again  # noqa: PLW2901 - the same line
                 tried = await self._record([*order, stop])
-            if tried.kinds & self._kinds:
-                self._keep(tried)
-                return order if await self._fails(order, tries=1) else [*order, as_made(stop, tried.choices)]
+            if self._keep_failing(tried):
+                return order if await self._fails(order) else [*order, as_made(stop, tried.choices)]
             if self._stop.requested:
                 return None
         return None
@@ -142,14 +150,22 @@ class Narrowing:
     async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
         """Return the choices that were made with as few preemptions as fail; None: made again, they hold."""
         choices = self._smallest.choices
-        if not await self._fails(choices):
+        if not await self._fails_again(choices):
             return None
         others = [choice for choice in choices if not choice.is_preemption]
         preemptions = [choice for choice in choices if choice.is_preemption]
         order = [choice for choice in others if choice.kind == "start"]
         if await self._fails([*order, *preemptions]):
             others = order
-        return [*others, *await ddmin(preemptions, lambda some: self._fails([*others, *some]))]
+        until = self.trials + FEWER
+
+        async def fails(some: list[schedules.Choice]) -> bool:
+            if self.trials >= until or self._stop.requested:
+                self.is_minimal = False
+                return False
+            return await self._fails([*others, *some])
+
+        return [*others, *await ddmin(preemptions, fails)]
 
     async def _fewer_requests(self, measured: Mapping[str, int]) -> None:
         """Hunt again with half the virtual users, or half their iterations, as long as the same breaks."""
@@ -170,28 +186,28 @@ class Narrowing:
             seed = self._setting.seed + number
             explored = exploring(spec, strategy=strategy, seed=seed, measured=dict(measured))
             tried = await self._attempt(explored, f"{load.concurrency} x {load.iterations} iterations")
-            if tried.kinds & self._kinds:
-                self._keep(tried)
+            if self._keep_failing(tried):
                 return True
         return False
 
-    async def _fails(self, choices: Sequence[schedules.Choice], *, tries: int = AGAIN) -> bool:
-        """Return whether these choices fail again in the same way; the smallest such recording is kept.
+    async def _fails_again(self, choices: Sequence[schedules.Choice]) -> bool:
+        """Return whether the choices of the failure fail again.
 
         A recording in which other preemptions were made is no answer, unless there is no better one.
         """
         held = 0
         for _ in range(OFTEN):
-            if self._stop.requested:
+            if self._stop.requested or held == AGAIN:
                 return False
             tried = await self._record(choices)
-            if tried.kinds & self._kinds:
-                self._keep(tried)
+            if self._keep_failing(tried):
                 return True
             held += made_again(choices, tried.choices)
-            if held == tries:
-                return False
         return False
+
+    async def _fails(self, choices: Sequence[schedules.Choice]) -> bool:
+        """Return whether these choices fail in the same way; the smallest such recording is kept."""
+        return self._keep_failing(await self._record(choices))
 
     async def _record(self, choices: Sequence[schedules.Choice]) -> Tried:
         script = self._setting.folder / "script.jsonl"
@@ -208,11 +224,15 @@ class Narrowing:
         self._see(f"{what}: {'could not be recorded' if tried.failure else ended}")
         return tried
 
-    def _keep(self, tried: Tried) -> None:
+    def _keep_failing(self, tried: Tried) -> bool:
+        """Return whether it failed in the same way; if so, it is the smallest failure from now on."""
+        if not tried.kinds & self._kinds:
+            return False
         kept = self._setting.folder / SMALLEST
         shutil.rmtree(kept, ignore_errors=True)
         shutil.move(tried.run.parent, kept)
         self._smallest = Tried(tried.broken, tried.entries, tried.users, kept / trial.RUN)
+        return True
 
     async def _pair(self, others: list[schedules.Choice], only: schedules.Choice) -> Pair | None:
         """Find how far the others must run while *only* stops a thread: the last line is the second one."""

@@ -84,6 +84,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert "--script" in race.record
     assert race.preemptions == 1
     assert (race.repeats, again.repeats) == (True, True)
+    assert race.is_minimal
 
 
 def kept(project: Path, folder: Path) -> Path:

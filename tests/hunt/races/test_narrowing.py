@@ -1,13 +1,23 @@
-"""When a recording repeats the preemptions of a script, and when it is another one."""
+"""The reduction of a failure: when a recording repeats a script, and when the search ends."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import anyio
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice
-from loadgen.hunt.races.narrowing import as_made, made_again
+from loadgen.core.schedules import FIRST, Choice, parse
+from loadgen.core.spec import RunSpec
+from loadgen.core.stop import Stop
+from loadgen.hunt.fleet import LocalFleet
+from loadgen.hunt.races import narrowing
+from loadgen.hunt.races.hunting import Setting
+from loadgen.hunt.races.narrowing import Narrowing, as_made, made_again
+from loadgen.hunt.races.trial import RaceFailure, Tried
+
+FAILURE = RaceFailure("kind", "a lost update", 4)
 
 STOP = Choice("line", FIRST + 1, 4, FIRST + 2, "app.py:9 new")
 CALL = Choice("call", FIRST + 1, 4, FIRST + 2)
@@ -41,3 +51,33 @@ def test_a_preemption_is_told_as_it_was_made() -> None:
     made = replace(STOP, to=FIRST + 3)
     assert as_made(CALL, [replace(STOP, step=1), made]) == STOP
     assert as_made(CALL, []) == CALL
+
+
+def test_the_search_for_fewer_preemptions_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its number of recordings, the fewest that failed are taken; fewer may be enough."""
+    stops = [replace(STOP, step=step) for step in range(1, 65)]
+    needed = {stops[5], stops[20]}
+
+    async def attempt(fleet: object, spec: RunSpec, folder: Path, *_: object) -> Tried:
+        assert isinstance(fleet, LocalFleet)
+        made = parse(Path(str(spec.explore.script)).read_text(encoding="utf-8").splitlines(keepends=True))
+        failures = (FAILURE,) if needed <= set(made) else ()
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        return Tried(failures, tuple(made), (0, 1), folder / "run")
+
+    monkeypatch.setattr(narrowing, "attempt", attempt)
+
+    def reduced(most: int) -> tuple[set[Choice], bool, int]:
+        monkeypatch.setattr(narrowing, "FEWER", most)
+        setting = Setting(RunSpec(target=("app.py",)), (), tmp_path, LocalFleet(1))
+        found = Tried((FAILURE,), tuple(stops), (0, 1), tmp_path)
+        search = Narrowing(setting, setting.spec, found, Stop(), lambda _: None)
+        script = anyio.run(search._fewer_preemptions)
+        assert script is not None
+        return set(script), search.is_minimal, search.trials
+
+    assert reduced(1000)[:2] == (needed, True)
+    few, is_minimal, trials = reduced(8)
+    assert needed < few < set(stops)
+    assert not is_minimal
+    assert trials == 10
