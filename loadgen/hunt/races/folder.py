@@ -120,6 +120,10 @@ def open_hunt(
     return wanted, hunted
 
 
+SWITCHED = {"slow": "waited for a call", "off": "waited for a call", "end": "ended"}
+"""What a thread did that gave its turn up, if it was not stopped."""
+
+
 def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
     """Write the result to *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
@@ -174,13 +178,15 @@ def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:
         return [f"{stopped} was stopped{where}; {other} ran {ran} in between: {message}"]
     if any(kind.startswith("deadlock") for kind in narrowed.tried.kinds):
         return [str(entry) for entry in narrowed.tried.entries if isinstance(entry, schedules.Deadlock)]
-    switches = [choice for choice in narrowed.script if choice.is_preemption or choice.is_timing]
-    if not switches:
+    made = [choice for choice in narrowed.script if choice.is_preemption or choice.is_timing]
+    if not made:
         return [f"{message}; no thread needs to be stopped in its own code"]
+    # Where one thread is stopped and several run meanwhile, their order is needed, too.
+    then = [choice for choice in narrowed.script if choice.kind == "end"] if len(made) == 1 else []
     return [
-        f"{schedules.name(one.thread)} {'waited for a call' if one.is_timing else 'was stopped'}"
+        f"{schedules.name(one.thread)} {SWITCHED.get(one.kind, 'was stopped')}"
         f"{f' at {quoted(one.at)}' if one.at else ''}, and {schedules.name(one.to)} went on"
-        for one in switches
+        for one in (*made, *then)
     ]
 
 

@@ -22,7 +22,7 @@ from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races.hunting import SMALLEST, exploring
-from loadgen.hunt.races.likely import elsewhere, likely
+from loadgen.hunt.races.likely import Likely, elsewhere, likely
 from loadgen.hunt.races.trial import Tried, attempt
 from loadgen.store.verification import read_verdict, verifications
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 AGAIN = 2
 """Number of recordings without failure after which the schedule that was found counts as not failing."""
-LIKELY = 24
-"""Schedules with a single preemption that are tried, before preemptions are left out one by one."""
+LIKELY = 30
+"""Number of recordings of schedules with a single preemption, before preemptions are left out one by one."""
 FEWER = 30
 """Number of recordings to leave them out; then the fewest that still failed are taken."""
 OFTEN = 3
@@ -125,32 +125,49 @@ class Narrowing:
                 script, self.is_minimal = single, True
         left = [choice for choice in script if choice.is_preemption]
         others = [choice for choice in script if not choice.is_preemption]
-        explained = len(left) == 1 and not any(choice.is_timing for choice in others)
+        several = any(choice.kind == "end" for choice in others)  # threads that run while it is stopped
+        explained = len(left) == 1 and not several and not any(choice.is_timing for choice in others)
         pair = await self._pair(others, left[0]) if explained else None
         return script, pair, True
 
     async def _one_preemption(self) -> list[schedules.Choice] | None:
-        """Return a script with a single preemption that fails, if one of the likely ones does.
+        """Return a script with a single preemption that fails, if one of the likely ones does."""
+        failed = frozenset(schedules.FIRST + one.seq for one in self._smallest.broken)
+        until = self.trials + LIKELY
+        for one in likely(self._smallest.entries, self._smallest.users, failed):
+            if self.trials >= until or self._stop.requested:
+                return None
+            asked = one
+            tried = await self._record(asked.choices())
+            if not self._proves(tried) and (again := elsewhere(tried.entries, asked.stop)):
+                asked = dataclasses.replace(asked, stop=again)  # the same line
+                tried = await self._record(asked.choices())
+            if self._proves(tried):
+                self._keep_failing(tried)
+                return await self._fewest(asked)
+        return None
+
+    async def _fewest(self, found: Likely) -> list[schedules.Choice]:
+        """Return the script of *found*, with as few threads that run during the preemption as fail.
 
         If the requests fail in this order without it, it is left out.
         """
-        failed = {schedules.FIRST + one.seq for one in self._smallest.broken}
-        candidates = likely(self._smallest.entries, self._smallest.users, failed)
-        for *order, stop in candidates[:LIKELY]:
-            tried = await self._record([*order, stop])
-            if not self._proves(tried) and (again := elsewhere(tried.entries, stop)):
-                stop = again  # noqa: PLW2901 - the same line
-                tried = await self._record([*order, stop])
-            if self._proves(tried):
-                self._keep_failing(tried)
-                without = await self._record(order)
-                if self._proves(without):
-                    self._keep_failing(without)
-                    return order
-                return [*order, as_made(stop, tried.choices)]
-            if self._stop.requested:
-                return None
-        return None
+        *order, _ = found.choices()
+        without = await self._record(order)
+        if self._proves(without):
+            self._keep_failing(without)
+            return order
+
+        async def fails(some: Sequence[int]) -> bool:
+            if not some or self._stop.requested:
+                return False
+            tried = await self._record(dataclasses.replace(found, meanwhile=tuple(some)).choices())
+            return self._proves(tried) and self._keep_failing(tried)
+
+        if len(found.meanwhile) > 1:
+            found = dataclasses.replace(found, meanwhile=tuple(await ddmin(found.meanwhile, fails)))
+        *order, stop = found.choices()
+        return [*order, as_made(stop, self._smallest.choices)]
 
     async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
         """Return the choices that were made with as few preemptions as fail; None: made again, they hold."""

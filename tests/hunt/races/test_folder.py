@@ -66,6 +66,14 @@ def test_several_preemptions_are_listed(tmp_path: Path) -> None:
     ]
 
 
+def test_one_preemption_and_three_requests_are_listed(tmp_path: Path) -> None:
+    """Who ran while one was stopped, in which order; with more preemptions, only those."""
+    then = Choice("end", FIRST + 1, 9, FIRST + 2)
+    first = "request 4 was stopped at app.py:4, and request 1 went on"
+    told = story(narrowed(tmp_path, then, STOP), "broken", tmp_path)
+    assert told == [first, "request 1 ended, and request 2 went on"]
+
+
 def test_a_deadlock_is_told_by_its_circle(tmp_path: Path) -> None:
     """Who waits where for whom."""
     dead = Deadlock(((FIRST + 1, "app.py:3 f", FIRST + 2, "app.py:4 g"),))

@@ -12,9 +12,14 @@ FOUR_USERS = (0, 1, 2, 3)
 def tried(
     entries: list[Entry], users: tuple[int, ...] = FOUR_USERS, failed: frozenset[int] = frozenset()
 ) -> list[tuple[list[int | None], int | None, int | None]]:
-    """Return for each schedule its order of threads, which of them is stopped, and which goes on."""
+    """Return for each schedule its order of threads, which of them is stopped, and which goes on.
+
+    Those in which several go on are left out.
+    """
     return [
-        ([one.to for one in order], stop.thread, stop.to) for *order, stop in likely(entries, users, failed)
+        ([one.to for one in order], stop.thread, stop.to)
+        for *order, stop in (one.choices() for one in likely(entries, users, failed))
+        if all(one.kind == "start" for one in order)
     ]
 
 
@@ -57,6 +62,20 @@ def test_each_place_is_tried_before_another_thread_at_the_same() -> None:
     assert list(dict.fromkeys(stopped)) == [THREE, ONE, TWO]
 
 
+def test_several_run_while_one_is_stopped() -> None:
+    """All that did so run to their ends, one after the other, before the stopped one goes on."""
+    entries: list[Entry] = [
+        Choice("line", ONE, 3, TWO, "a.py:1 f", 2), Ended(TWO, "PUT /", 9), Choice("end", TWO, 9, THREE),
+        Ended(THREE, "GET /", 7), Choice("end", THREE, 7, ONE), Ended(ONE, "GET /", 9),
+        Ended(FOUR, "GET /", 9),
+    ]  # fmt: skip
+    *order, then, stop = likely(entries, FOUR_USERS)[2].choices()
+    assert [one.to for one in order] == [ONE, TWO, THREE, FOUR]
+    assert (then.kind, then.thread, then.step, then.to) == ("end", TWO, 9, THREE)
+    assert (stop.thread, stop.to) == (ONE, TWO)
+    assert len(likely(entries, FOUR_USERS)) == 3
+
+
 def test_requests_that_failed_come_first_and_places_outside_the_application_last() -> None:
     """One of the two has probably failed; who is stopped before its own code is only late."""
     entries: list[Entry] = [
@@ -64,10 +83,10 @@ def test_requests_that_failed_come_first_and_places_outside_the_application_last
         Choice("line", TWO, 5, THREE, "a.py:2 f", 4), Ended(THREE, "GET /", 9), Ended(TWO, "GET /", 9),
         Ended(ONE, "GET /", 9),
     ]  # fmt: skip
-    at = [(stop.thread, stop.at) for *_, stop in likely(entries, FOUR_USERS, {ONE})]
+    at = [(one.stop.thread, one.stop.at) for one in likely(entries, FOUR_USERS, frozenset({ONE}))]
     assert at[0] == (ONE, "a.py:1 f")
     assert at[-1][1] == ""
-    assert likely(entries, FOUR_USERS)[0][-1].thread == TWO
+    assert likely(entries, FOUR_USERS)[0].stop.thread == TWO
 
 
 def test_a_line_is_found_at_another_step() -> None:
