@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loadgen.core.schedules import Entry
+
+
+MOST = 100
+"""Number of schedules that are returned at most."""
+SAME_PLACE = 4
+"""Number of preemptions at the same place that are looked at: a long schedule may have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +66,23 @@ def likely(
 ) -> list[Likely]:
     """Return schedules with one preemption that may do what *entries* did, the likeliest first.
 
-    *users* sent the requests, in order. Of the threads of the preemption, one is likely to have *failed*.
+    There are at most :data:`MOST`. *users* sent the requests, in order. Of the threads of the preemption, one
+    is likely to have *failed*.
     Preemptions at different places come before another one at the same place, and those outside the
     application's files come last.
     """
     explored = _Explored(entries, users)
     seen: Counter[tuple[object, ...]] = Counter()
-    found: list[tuple[tuple[bool, bool, int], Likely]] = []
-    for one in explored.candidates(failed):
-        stop, threads = one.stop, {one.stop.thread, *one.meanwhile}
-        kinds = explored.label(stop.thread), explored.label(one.meanwhile[0])
-        place = (stop.at, stop.kind, kinds, len(threads), one.late)
-        several = len(one.meanwhile) > 1  # usually one is enough
-        found.append(((not stop.at, failed.isdisjoint(threads), seen[place] + several), one))
-        seen[place] += 1
-    return [one for _, one in sorted(found, key=lambda one: one[0])]
+
+    def ranked() -> Iterator[tuple[tuple[bool, bool, int], Likely]]:
+        for one in explored.candidates(failed):
+            stop, threads = one.stop, {one.stop.thread, *one.meanwhile}
+            place = (*explored.place(stop), explored.label(one.meanwhile[0]), len(threads), one.late)
+            several = len(one.meanwhile) > 1  # usually one is enough
+            yield (not stop.at, failed.isdisjoint(threads), seen[place] + several), one
+            seen[place] += 1
+
+    return [one for _, one in nsmallest(MOST, ranked(), key=lambda one: one[0])]
 
 
 class _Explored:
@@ -81,7 +90,11 @@ class _Explored:
 
     def __init__(self, entries: Sequence[Entry], users: Sequence[int]) -> None:
         self._entries = entries
-        self._users = users
+        sent = list(enumerate(users, FIRST + 1))
+        self._answered = {
+            thread: frozenset(one for one, its in sent if one < thread and its == user)
+            for thread, user in sent
+        }
         self._ended: dict[int, tuple[int, Ended]] = {}
         """Of each thread, in the order in which they ended: the place of its end in the schedule."""
         self._begun: dict[int, int] = {}
@@ -92,36 +105,47 @@ class _Explored:
                 self._begun.setdefault(entry.to, at)
         self._ends = tuple(end for _, end in self._ended.values())
 
+    def place(self, stop: Choice) -> tuple[str, str, str]:
+        """Return what preemptions at the same place have in common."""
+        return stop.at, stop.kind, self.label(stop.thread)
+
     def label(self, thread: int | None) -> str:
         """Return the kind of a request; empty if its thread did not end."""
         return self._ended[thread][1].label if thread in self._ended else ""
 
     def candidates(self, failed: frozenset[int]) -> Iterator[Likely]:
-        """Yield the candidates of each preemption: of threads that *failed* first, and the last one first."""
-        preemptions = [
+        """Yield the candidates of each preemption."""
+        for at, stop in self._preemptions(failed):
+            others = self._others(at, stop)
+            ended = frozenset(thread for thread, (end, _) in self._ended.items() if end < at)
+            begun = frozenset(thread for thread, first in self._begun.items() if first < at)
+            for meanwhile in (*((other,) for other in others), *((others,) if len(others) > 1 else ())):
+                apart = {stop.thread, *meanwhile}
+                before = ended.union(*(self._earlier(other) for other in meanwhile)) - apart
+                yield Likely(stop, meanwhile, before, late=False, ends=self._ends)
+                if not begun <= before | apart:  # a loop may need what they wrote
+                    yield Likely(stop, meanwhile, before | begun - apart, late=True, ends=self._ends)
+
+    def _preemptions(self, failed: frozenset[int]) -> Iterator[tuple[int, Choice]]:
+        """Yield preemptions and where they are: of threads that *failed* first, and the last one first."""
+        all_of_them = [
             (at, entry)
             for at, entry in enumerate(self._entries)
             if isinstance(entry, Choice) and entry.is_preemption and entry.thread is not None
         ]
-        for at, stop in sorted(preemptions, key=lambda one: (one[1].thread not in failed, -one[0])):
-            others = self._others(at, stop)
-            for meanwhile in (*((other,) for other in others), *((others,) if len(others) > 1 else ())):
-                apart = {stop.thread, *meanwhile}
-                begun = {thread for thread, first in self._begun.items() if first < at} - apart
-                earlier = (earlier_requests(other, self._users) - apart for other in meanwhile)
-                before = frozenset(thread for thread, (end, _) in self._ended.items() if end < at).union(
-                    *earlier
-                )
-                yield Likely(stop, meanwhile, before, late=False, ends=self._ends)
-                if not begun <= before:  # a loop may need what they wrote
-                    yield Likely(stop, meanwhile, before | begun, late=True, ends=self._ends)
+        seen: Counter[tuple[str, str, str]] = Counter()
+        for at, stop in sorted(all_of_them, key=lambda one: (one[1].thread not in failed, -one[0])):
+            seen[self.place(stop)] += 1
+            if seen[self.place(stop)] <= SAME_PLACE:
+                yield at, stop
 
     def _others(self, at: int, stop: Choice) -> tuple[int, ...]:
         """Return who ran or ended between the choice *stop*, at this place, and the end of its thread."""
         assert stop.thread is not None
         end, _ = self._ended.get(stop.thread, (len(self._entries), None))
         others = [thread for thread, (its, _) in self._ended.items() if at < its < end]
-        for entry in self._entries[at:]:
+        for after in range(at, len(self._entries)):
+            entry = self._entries[after]
             if isinstance(entry, Choice) and entry.to is not None:
                 if entry.to == stop.thread:
                     break
@@ -130,16 +154,12 @@ class _Explored:
             other
             for other in dict.fromkeys(others)
             if (other not in self._ended or self._ended[other][0] > at)
-            and stop.thread not in earlier_requests(other, self._users)
+            and stop.thread not in self._earlier(other)
         )
 
-
-def earlier_requests(thread: int, users: Sequence[int]) -> set[int]:
-    """Return the requests that are answered before request *thread* is sent: its user's earlier ones."""
-    seq = thread - FIRST
-    if not 1 <= seq <= len(users):
-        return set()
-    return {FIRST + one for one in range(1, seq) if users[one - 1] == users[seq - 1]}
+    def _earlier(self, thread: int) -> frozenset[int]:
+        """Return the requests that are answered before request *thread* is sent: its user's earlier ones."""
+        return self._answered.get(thread, frozenset())
 
 
 def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:
