@@ -249,14 +249,18 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     lines = [f"BROKEN: {race.message}", f"found in {counted}", ""]
     if hunted.without_race:
         lines.append("It breaks where no thread is switched, too: this may be no race.")
-    lines += [*race.story, "", f"replays     {same} of {of} identical"]
     fewer = "" if race.is_minimal else ", perhaps not all needed: the reduction ended early"
     lines += [
+        *race.story,
+        "",
+        f"replays     {same} of {of} identical",
+        f"requests    {race.requests}",
         f"preemptions {race.preemptions}{fewer}",
         f"run         {race.run}",
         f"choices     {race.script}",
+        f"replay      {race.replay}",
+        f"look        loadgen report {shlex.quote(race.run)}",
     ]
-    lines += [f"replay      {race.replay}", f"look        loadgen report {shlex.quote(race.run)}"]
     if not race.repeats:
         return "\n".join(
             (

@@ -58,6 +58,7 @@ class Race:
     """The explanation: one sentence with both lines, or the list of switches."""
     replays: tuple[int, int]
     """Number of identical replays, and of all."""
+    requests: int
     preemptions: int
     run: str
     script: str
@@ -138,6 +139,7 @@ def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
         kinds=tuple(sorted({one.kind for one in broken})),
         story=tuple(story(narrowed, first.message, Path(code))),
         replays=narrowed.replays,
+        requests=narrowed.tried.requests,
         preemptions=len(preemptions),
         run=str(run),
         script=str(script),
