@@ -249,7 +249,7 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     lines = [f"BROKEN: {race.message}", f"found in {counted}", ""]
     if hunted.without_race:
         lines.append("It breaks where no thread is switched, too: this may be no race.")
-    fewer = "" if race.is_minimal else ", perhaps not all needed: the reduction ended early"
+    fewer = "" if race.is_minimal else "; perhaps fewer switches are enough: the reduction ended early"
     lines += [
         *race.story,
         "",

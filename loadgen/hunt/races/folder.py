@@ -69,7 +69,7 @@ class Race:
     repeats: bool
     """Whether the application failed again when its choices were recorded again."""
     is_minimal: bool
-    """Whether it failed with no fewer preemptions; false if the reduction ended before."""
+    """Whether it failed with none of its switches left out; false if the reduction ended before."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the race as a JSON object."""

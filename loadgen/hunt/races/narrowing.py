@@ -38,7 +38,7 @@ AGAIN = 2
 LIKELY = 30
 """Number of recordings of schedules with a single preemption, before preemptions are left out one by one."""
 FEWER = 30
-"""Number of recordings to leave them out; then the fewest that still failed are taken."""
+"""Number of recordings to leave switches out; then the fewest that still failed are taken."""
 OFTEN = 3
 """Recordings until the threads run in the order that was asked for."""
 REPLAYS = 20
@@ -79,7 +79,7 @@ class Narrowed:
     replays: tuple[int, int]
     """Number of identical replays, and of all."""
     is_minimal: bool = True
-    """Whether it failed with no fewer of its preemptions; false if the search ended before."""
+    """Whether it failed with none of its switches left out; false if the search ended before."""
 
 
 class Narrowing:
@@ -158,8 +158,10 @@ class Narrowing:
             self._keep_failing(without)
             return order
 
+        until = self.trials + FEWER
+
         async def fails(some: Sequence[int]) -> bool:
-            if not some or self._stop.requested:
+            if not some or self._is_over(until):
                 return False
             tried = await self._record(dataclasses.replace(found, meanwhile=tuple(some)).choices())
             return self._proves(tried) and self._keep_failing(tried)
@@ -182,12 +184,15 @@ class Narrowing:
         until = self.trials + FEWER
 
         async def fails(some: list[schedules.Choice]) -> bool:
-            if self.trials >= until or self._stop.requested:
-                self.is_minimal = False
-                return False
-            return await self._fails([*others, *some])
+            return not self._is_over(until) and await self._fails([*others, *some])
 
         return [*others, *await ddmin(preemptions, fails)]
+
+    def _is_over(self, until: int) -> bool:
+        if self.trials < until and not self._stop.requested:
+            return False
+        self.is_minimal = False
+        return True
 
     async def _fewer_requests(self, measured: Mapping[str, int]) -> None:
         """Hunt again with half the virtual users, or half their iterations, as long as the same breaks."""
@@ -291,7 +296,9 @@ class Narrowing:
             tried = await self._record([*others, *asked])
             made = [one for one in tried.choices if one.is_preemption]
             if len(made) == len(asked) and made_again(asked, made):
-                return bool(tried.kinds & self._kinds)
+                fails = bool(tried.kinds & self._kinds)
+                if not fails or self._proves(tried):
+                    return fails
         return None
 
     async def _replayed(self) -> tuple[int, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice, parse
+from loadgen.core.schedules import FIRST, Choice, Ended, Entry, parse
 from loadgen.core.spec import RunSpec
 from loadgen.core.stop import Stop
 from loadgen.hunt.fleet import LocalFleet
@@ -16,6 +17,9 @@ from loadgen.hunt.races import narrowing
 from loadgen.hunt.races.hunting import Setting
 from loadgen.hunt.races.narrowing import Narrowing, as_made, made_again
 from loadgen.hunt.races.trial import RaceFailure, Tried
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FAILURE = RaceFailure("kind", "a lost update", 4)
 
@@ -53,25 +57,32 @@ def test_a_preemption_is_told_as_it_was_made() -> None:
     assert as_made(CALL, []) == CALL
 
 
+def searching(
+    found: Sequence[Entry], path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[list[Choice]], bool]
+) -> Narrowing:
+    """Return a search that begins with the schedule *found*; scripts fail as *fails* says."""
+
+    async def attempt(fleet: object, spec: RunSpec, folder: Path, *_: object) -> Tried:
+        assert isinstance(fleet, LocalFleet)
+        entries = parse(Path(str(spec.explore.script)).read_text(encoding="utf-8").splitlines(keepends=True))
+        made = [entry for entry in entries if isinstance(entry, Choice)]
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        return Tried((FAILURE,) if fails(made) else (), tuple(made), (0, 1, 2, 3), folder / "run")
+
+    monkeypatch.setattr(narrowing, "attempt", attempt)
+    setting = Setting(RunSpec(target=("app.py",)), (), path, LocalFleet(1))
+    first = Tried((FAILURE,), tuple(found), (0, 1, 2, 3), path)
+    return Narrowing(setting, setting.spec, first, Stop(), lambda _: None)
+
+
 def test_the_search_for_fewer_preemptions_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its number of recordings, the fewest that failed are taken; fewer may be enough."""
     stops = [replace(STOP, step=step) for step in range(1, 65)]
     needed = {stops[5], stops[20]}
 
-    async def attempt(fleet: object, spec: RunSpec, folder: Path, *_: object) -> Tried:
-        assert isinstance(fleet, LocalFleet)
-        made = parse(Path(str(spec.explore.script)).read_text(encoding="utf-8").splitlines(keepends=True))
-        failures = (FAILURE,) if needed <= set(made) else ()
-        (folder / "run").mkdir(parents=True, exist_ok=True)
-        return Tried(failures, tuple(made), (0, 1), folder / "run")
-
-    monkeypatch.setattr(narrowing, "attempt", attempt)
-
     def reduced(most: int) -> tuple[set[Choice], bool, int]:
         monkeypatch.setattr(narrowing, "FEWER", most)
-        setting = Setting(RunSpec(target=("app.py",)), (), tmp_path, LocalFleet(1))
-        found = Tried((FAILURE,), tuple(stops), (0, 1), tmp_path)
-        search = Narrowing(setting, setting.spec, found, Stop(), lambda _: None)
+        search = searching(stops, tmp_path, monkeypatch, lambda made: needed <= set(made))
         script = anyio.run(search._fewer_preemptions)
         assert script is not None
         return set(script), search.is_minimal, search.trials
@@ -81,3 +92,25 @@ def test_the_search_for_fewer_preemptions_ends(tmp_path: Path, monkeypatch: pyte
     assert needed < few < set(stops)
     assert not is_minimal
     assert trials == 10
+
+
+def test_as_few_run_meanwhile_as_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three requests that ran while one was stopped, two are needed, in their order."""
+    one, two, three, four = (FIRST + number for number in range(1, 5))
+    found: list[Entry] = [replace(STOP, thread=one, to=two)]
+    for thread, then in ((two, three), (three, four), (four, one)):
+        found += [Ended(thread, "GET /", 9), Choice("end", thread, 9, then)]
+    found.append(Ended(one, "GET /", 9))
+
+    def meanwhile(made: list[Choice]) -> list[int | None]:
+        """Return who runs while the first one is stopped."""
+        stop = next((choice for choice in made if choice.is_preemption), None)
+        return [] if stop is None else [stop.to, *(choice.to for choice in made if choice.kind == "end")]
+
+    def fails(made: list[Choice]) -> bool:
+        return [thread for thread in meanwhile(made) if thread != three] == [two, four]
+
+    script = anyio.run(searching(found, tmp_path, monkeypatch, fails)._one_preemption)
+    assert script is not None
+    assert meanwhile(script) == [two, four]
+    assert [choice.to for choice in script if choice.kind == "start"] == [one, two, four, three]
