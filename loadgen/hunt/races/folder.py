@@ -121,10 +121,6 @@ def open_hunt(
     return wanted, hunted
 
 
-SWITCHED = {"slow": "waited for a call", "off": "waited for a call", "end": "ended"}
-"""What a thread did that gave its turn up, if it was not stopped."""
-
-
 def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
     """Write the result to *folder*, and return it in words; *code* is the application's folder."""
     script = folder / SCRIPT
@@ -158,6 +154,10 @@ def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
         write_json(where / ABOUT, about)
     (folder / PROGRESS).unlink(missing_ok=True)
     return race
+
+
+SWITCHED = {"slow": "waited for a call", "off": "waited for a call", "end": "ended"}
+"""What a thread did that gave its turn up, if it was not stopped."""
 
 
 def story(narrowed: Narrowed, message: str, code: Path) -> list[str]:

@@ -7,7 +7,7 @@ order has to be feasible: a virtual user sends a request only after its last one
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import pairwise
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loadgen.core.schedules import Entry
-
 
 MOST = 100
 """Number of schedules that are returned at most."""
@@ -67,9 +66,8 @@ def likely(
     """Return schedules with one preemption that may do what *entries* did, the likeliest first.
 
     There are at most :data:`MOST`. *users* sent the requests, in order. Of the threads of the preemption, one
-    is likely to have *failed*.
-    Preemptions at different places come before another one at the same place, and those outside the
-    application's files come last.
+    is likely to have *failed*. Preemptions at different places come before another one at the same place, and
+    those outside the application's files come last.
     """
     explored = _Explored(entries, users)
     seen: Counter[tuple[object, ...]] = Counter()
@@ -90,11 +88,12 @@ class _Explored:
 
     def __init__(self, entries: Sequence[Entry], users: Sequence[int]) -> None:
         self._entries = entries
-        sent = list(enumerate(users, FIRST + 1))
-        self._answered = {
-            thread: frozenset(one for one, its in sent if one < thread and its == user)
-            for thread, user in sent
-        }
+        self._answered: dict[int, frozenset[int]] = {}
+        """Of each request, the earlier ones of its user, which are answered before it is sent."""
+        sent: defaultdict[int, list[int]] = defaultdict(list)
+        for thread, user in enumerate(users, FIRST + 1):
+            self._answered[thread] = frozenset(sent[user])
+            sent[user].append(thread)
         self._ended: dict[int, tuple[int, Ended]] = {}
         """Of each thread, in the order in which they ended: the place of its end in the schedule."""
         self._begun: dict[int, int] = {}
@@ -158,8 +157,7 @@ class _Explored:
         )
 
     def _earlier(self, thread: int) -> frozenset[int]:
-        """Return the requests that are answered before request *thread* is sent: its user's earlier ones."""
-        return self._answered.get(thread, frozenset())
+        return self._answered.get(thread, frozenset())  # the application's own threads have none
 
 
 def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:

@@ -142,8 +142,7 @@ class Narrowing:
             if not self._proves(tried) and (again := elsewhere(tried.entries, asked.stop)):
                 asked = dataclasses.replace(asked, stop=again)  # the same line
                 tried = await self._record(asked.choices())
-            if self._proves(tried):
-                self._keep_failing(tried)
+            if self._keep_proof(tried):
                 return await self._fewest(asked)
         return None
 
@@ -153,9 +152,7 @@ class Narrowing:
         If the requests fail in this order without it, it is left out.
         """
         *order, _ = found.choices()
-        without = await self._record(order)
-        if self._proves(without):
-            self._keep_failing(without)
+        if self._keep_proof(await self._record(order)):
             return order
 
         until = self.trials + FEWER
@@ -163,8 +160,8 @@ class Narrowing:
         async def fails(some: Sequence[int]) -> bool:
             if not some or self._is_over(until):
                 return False
-            tried = await self._record(dataclasses.replace(found, meanwhile=tuple(some)).choices())
-            return self._proves(tried) and self._keep_failing(tried)
+            fewer = dataclasses.replace(found, meanwhile=tuple(some))
+            return self._keep_proof(await self._record(fewer.choices()))
 
         if len(found.meanwhile) > 1:
             found = dataclasses.replace(found, meanwhile=tuple(await ddmin(found.meanwhile, fails)))
@@ -254,6 +251,10 @@ class Narrowing:
     def _proves(self, tried: Tried) -> bool:
         """Return whether it failed in the same way by its script alone: a slow call switches threads, too."""
         return bool(tried.kinds & self._kinds) and not any(choice.is_timing for choice in tried.choices)
+
+    def _keep_proof(self, tried: Tried) -> bool:
+        """Return whether it failed so; if so, it is the smallest failure from now on."""
+        return self._proves(tried) and self._keep_failing(tried)
 
     def _keep_failing(self, tried: Tried) -> bool:
         """Return whether it failed in the same way; if so, it is the smallest failure from now on."""
