@@ -115,7 +115,7 @@ async def explored(where: Setting, planted: Planted, *, narrow: bool) -> Hunt:
     }
     if found.found is not None and found.spec is not None and narrow:
         narrowing = Narrowing(where, found.spec, found.found, Stop(), lambda _: None)
-        narrowed = await narrowing.narrow(found.measured)
+        narrowed = await narrowing.narrow()
         figures |= {
             "requests": narrowed.tried.requests,
             "preemptions": sum(one.is_preemption for one in narrowed.script),

@@ -143,7 +143,7 @@ def _again(manifest: Manifest, run: RunFolder, moved: Relocation) -> RunSpec:
         python=moved.python or interpreter.own().executable,
         traffic=FileTraffic(file=str(run.path)),
         gateway=GatewaySpec(),
-        load=replace(spec.load, concurrency=None, iterations=None, shape=AT_ONCE),
+        load=replace(spec.load, concurrency=None, iterations=None, only=(), shape=AT_ONCE),
         server_env=given,
     )
 

@@ -86,14 +86,14 @@ def begin(
         )
     spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
     if not elsewhere:
-        check_room(spec.load.concurrency or 0)
+        check_room(len(spec.load.users))
     client = scenario.file
     if spec.traces_program and not elsewhere:
         from loadgen.modes.program import script_of  # noqa: PLC0415 - most sessions do without
 
         client = script_of(spec)
     now = datetime.now(UTC)
-    how = f"c{spec.load.concurrency}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
+    how = f"c{len(spec.load.users)}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
     manifest = Manifest(
         id=run.path.name,
@@ -138,13 +138,12 @@ async def record(
     try:
         with Journal(run.transcript, run.bodies) as journal:
             load = session.spec.load
-            assert load.concurrency is not None
             journal.write(
                 Run(
                     manifest.id,
                     session.scenario.name,
                     load.seed,
-                    load.concurrency,
+                    len(load.users),
                     load.iterations or 0,
                     manifest.created,
                 )

@@ -29,7 +29,7 @@ EXAMINES = "doctor"
 """The command that examines the server as ``record`` would start it, from the same settings."""
 SERVER = ("target", "python", "cwd", "server_env")
 """Parameters that say how a server is started."""
-_LOAD = frozenset({"concurrency", "iterations", "rate", "ramp-up", "client-processes"})
+_LOAD = frozenset({"concurrency", "iterations", "only-user", "rate", "ramp-up", "client-processes"})
 _SCENARIO, _FILE = frozenset({"scenario"}), frozenset({"from", "host", "verbatim"})
 _GATEWAY = frozenset({"client", "listen", "user-by", "proxy-for"})
 REPLACES: Mapping[str, frozenset[str]] = {

@@ -99,7 +99,7 @@ def _made(field: OptionField) -> inspect.Parameter:
     hint: Any
     more: dict[str, Any] = {"help": _help(field), "show_default": False, "metavar": option.metavar}
     if field.many:
-        hint = list[str] | None
+        hint = list[field.kind] | None  # type: ignore[name-defined]
     elif field.kind is bool:
         hint = bool
     elif option.read is not None:

@@ -166,7 +166,7 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
         return hunted, None
     narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
     tell("reducing the failure: requests, thread switches, lines")
-    narrowed = await narrowing.narrow(hunted.measured)
+    narrowed = await narrowing.narrow()
     _, manifest = RunFolder.open(narrowed.tried.run)
     return hunted, write(setting.folder, narrowed, manifest.result.started.code)
 

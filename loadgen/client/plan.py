@@ -92,6 +92,11 @@ def decided(spec: RunSpec, scenario: Plan) -> RunSpec:
         scenario.check(spec)
         return replace(spec, load=replace(load, concurrency=scenario.concurrency))
     concurrency = load.concurrency or scenario.concurrency
+    if unknown := [user for user in load.only if user >= concurrency]:
+        raise UsageError(
+            f"--only-user {unknown[0]}: there are {concurrency} virtual users, numbered from 0",
+            advice="More: --concurrency.",
+        )
     iterations = (
         load.iterations if load.shape.duration is not None else load.iterations or scenario.iterations
     )
@@ -102,6 +107,6 @@ def expected(load: Load, scenario: Plan) -> int | None:
     """Return the number of requests of a session, if it is known in advance."""
     if not isinstance(scenario, Scenario) or scenario.requests is None:
         return None
-    if load.iterations is None or load.concurrency is None:
+    if load.iterations is None or load.concurrency is None or load.only:
         return None
     return scenario.requests(load.concurrency) * load.iterations

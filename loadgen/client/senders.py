@@ -213,6 +213,7 @@ def _check(spec: RunSpec, option: str) -> None:
     given = {
         "--concurrency": load.concurrency,
         "--iterations": load.iterations,
+        "--only-user": load.only or None,
         "--rate": load.shape.rate,
         "--ramp-up": load.shape.ramp_up or None,
         "--client-processes": load.client_processes if load.client_processes > 1 else None,

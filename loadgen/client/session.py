@@ -29,7 +29,7 @@ from loadgen.core.pacing import AT_ONCE
 from loadgen.core.transcript import FailedIteration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream
@@ -91,15 +91,17 @@ async def fire(
     stop: Stopping,
     say: Callable[[str], None],
     shape: Shape = AT_ONCE,
+    users: Sequence[int] | None = None,
     part: Part = ALL,
     numbering: Numbering | None = None,
 ) -> SessionEnd:
     """Let *concurrency* users run *scenario* against *url*: *iterations* times each, or by *shape*.
 
-    Only the users of *part* run in this process; others run the rest. *numbering* says who sends the next
-    request, if this is not left to chance.
+    Of these, only *users* run if they are given, and only those of *part* in this process; others run the
+    rest. *numbering* says who sends the next request, if this is not left to chance.
     """
-    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say, part, numbering)
+    mine = tuple(part.of(range(concurrency) if users is None else users))
+    session = _Session(url, scenario, journal, concurrency, seed, timeout, stop, say, mine, part, numbering)
     async with anyio.create_task_group() as watching:
         with anyio.CancelScope() as everything:
             watching.start_soon(session.watch_stop, everything)
@@ -135,6 +137,7 @@ async def fire_load(
         stop=stop,
         say=say,
         shape=load.shape,
+        users=load.users,
         part=part,
         numbering=numbering,
     )
@@ -153,9 +156,11 @@ class _Session:
         timeout: float,
         stop: Stopping,
         say: Callable[[str], None],
+        users: Sequence[int],
         part: Part,
         numbering: Numbering | None,
     ) -> None:
+        self._users = users
         self._part = part
         self._numbering = numbering
         self._url = httpx.URL(url)
@@ -192,7 +197,7 @@ class _Session:
                 yield
 
         async with anyio.create_task_group() as users:
-            for number in self._part.of(range(self._concurrency)):
+            for number in self._users:
                 wait = shape.start(number, self._concurrency)
                 users.start_soon(partial(self._live, number, turns(), wait=wait, until=ends))
 
@@ -201,7 +206,7 @@ class _Session:
         give, take = anyio.create_memory_object_stream[float]()
         async with anyio.create_task_group() as users, give:
             async with anyio.create_task_group() as preparing:
-                for number in self._part.of(range(self._concurrency)):
+                for number in self._users:
                     preparing.start_soon(users.start, self._live, number, take.clone())
             take.close()
             began, held_until = self._journal.elapsed, 0.0

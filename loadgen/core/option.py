@@ -183,4 +183,4 @@ def _read(option: Option, value: Any) -> Any:
             raise UsageError(f"{name} must be at least {option.least:g}, not {value:g}")
         if option.most is not None and value > option.most:
             raise UsageError(f"{name} must be at most {option.most:g}, not {value:g}")
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_read(option, one) for one in value) if isinstance(value, list) else value

@@ -186,6 +186,16 @@ class Load(Value, frozen=True, kw_only=True):
         ),
     ] = None
     """Per user; None: the scenario's own default, or as many as fit into the duration."""
+    only: Annotated[
+        tuple[int, ...],
+        Option(
+            ("--only-user",),
+            "Run only this virtual user, numbered from 0: it does what it does among all. May be repeated.",
+            "N",
+            least=0,
+        ),
+    ] = ()
+    """The virtual users that run; empty: all."""
     client_processes: Annotated[
         int,
         Option(
@@ -223,9 +233,16 @@ class Load(Value, frozen=True, kw_only=True):
             raise UsageError("--rate needs --duration", advice="Example: --duration 30s")
         if shape.duration is not None and self.iterations is not None:
             raise UsageError("--duration and --iterations exclude each other: give only one")
+        if len(set(self.only)) < len(self.only):
+            raise UsageError("--only-user names a user twice")
         if shape.duration is not None and shape.ramp_up >= shape.duration:
             lengths = f"{write_duration(shape.ramp_up)} and {write_duration(shape.duration)}"
             raise UsageError(f"--ramp-up must be shorter than --duration: they are {lengths}")
+
+    @property
+    def users(self) -> tuple[int, ...]:
+        """The numbers of the virtual users that run; the concurrency is known."""
+        return self.only or tuple(range(self.concurrency or 0))
 
 
 class Topology(Value, frozen=True, kw_only=True):

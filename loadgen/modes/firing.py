@@ -30,8 +30,7 @@ async def fire_here(session: Session, url: str, journal: Journal, stop: Stop, em
     if not isinstance(session.scenario, Scenario):
         sending = Sending(session.spec, session.run.path, url, journal, stop, say)
         return await session.scenario.send(sending)
-    assert load.concurrency is not None
-    if (processes := min(load.client_processes, load.concurrency)) > 1:
+    if (processes := min(load.client_processes, len(load.users))) > 1:
         return await fire_in_parts(session, url, journal, stop, emit, processes)
     numbering = _numbering(session.spec.explore.script)
     return await fire_load(url, session.scenario, journal, load, stop=stop, say=say, numbering=numbering)

@@ -80,7 +80,7 @@ class LocalHost:
         def command(listen: Sequence[str]) -> list[str]:
             options = [*listen, *_options(spec, target.folder, target.argv)]
             options += ["--import-from", target.import_from]
-            users = spec.load.concurrency or session.scenario.concurrency
+            users = len(spec.load.users) or session.scenario.concurrency
             options += exploration(spec, run.schedule.resolve(), started.code, users)
             return retrace.record_command(
                 run.recording.resolve(), target.argv, options, stacks=spec.stacks, server=target.python

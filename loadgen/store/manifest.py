@@ -175,9 +175,9 @@ class Manifest(_Part, kw_only=True):
 
     @property
     def concurrency(self) -> int:
-        """Number of virtual users."""
+        """Number of virtual users that ran."""
         assert self.spec.load.concurrency is not None
-        return self.spec.load.concurrency
+        return len(self.spec.load.users)
 
     @property
     def requests(self) -> int | None:

@@ -25,7 +25,7 @@ from loadgen.store.run_folder import read_transcript
 from tests.client.raw_server import OK, Received, raw_server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from loadgen.core.transcript import Event
@@ -42,6 +42,7 @@ async def session(
     iterations: int = 3,
     stop: Stop | None = None,
     shape: Shape = AT_ONCE,
+    users: Sequence[int] | None = None,
     **more: Any,
 ) -> tuple[SessionEnd, Journal]:
     with Journal(folder / "t.jsonl", folder / "bodies") as journal, anyio.fail_after(60):
@@ -56,6 +57,7 @@ async def session(
             stop=stop or Stop(),
             say=lambda line: None,
             shape=shape,
+            users=users,
         )
     return outcome, journal
 
@@ -363,19 +365,24 @@ async def test_other_servers_are_refused(tmp_path: Path) -> None:
 async def test_users_choose_for_themselves(tmp_path: Path) -> None:
     """The same seed gives each user its own choices, whatever the others do."""
 
-    async def choices(folder: Path, concurrency: int) -> dict[int, list[float]]:
+    async def choices(
+        folder: Path, concurrency: int, users: Sequence[int] | None = None
+    ) -> dict[int, list[float]]:
         chosen: dict[int, list[float]] = {}
 
         async def run(user: User) -> None:
+            assert user.of == concurrency
             chosen.setdefault(user.id, []).append(user.rng.random())
 
         folder.mkdir()
-        await session(folder, run, concurrency=concurrency)
+        outcome, _ = await session(folder, run, concurrency=concurrency, users=users)
+        assert not outcome.failed
         return chosen
 
     few, many = await choices(tmp_path / "few", 2), await choices(tmp_path / "many", 4)
     assert few == {number: many[number] for number in (0, 1)}
     assert len({tuple(numbers) for numbers in many.values()}) == 4
+    assert await choices(tmp_path / "some", 4, [1, 3]) == {number: many[number] for number in (1, 3)}
 
 
 def test_scenarios_are_found_by_name() -> None:

@@ -42,6 +42,7 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
     load = Load(
         concurrency=draw(st.none() | st.integers(1, 1024)),
         iterations=draw(st.none() | st.integers(1, 50)) if closed else None,
+        only=tuple(draw(st.lists(st.integers(0, 9), max_size=3, unique=True))),
         shape=shape,
         seed=draw(st.integers(-5, 5)),
         timeout=draw(st.sampled_from([0.5, 30.0, 600.0])),
@@ -118,6 +119,7 @@ def test_what_is_no_specification_is_refused(content: bytes) -> None:
         ({"load": {"shape": Shape(5.0), "iterations": 3}}, "exclude each other"),
         ({"load": {"shape": Shape(5.0, 5.0)}}, "--ramp-up must be shorter"),
         ({"load": {"timeout": float("inf")}}, "--timeout"),
+        ({"load": {"only": (3, 3)}}, "--only-user"),
         ({"engine_alone": True, "mode": ModeName.CLIENT}, "--engine-alone"),
         ({"health_path": "health"}, "--health-path health is not a path"),
         ({"engine_alone": True, "schedule": Schedule.TURNS}, "--schedule turns"),

@@ -94,9 +94,10 @@ def test_a_lost_update_is_explained(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert hunted.spec is not None
     assert not hunted.without_race
     search = Narrowing(where, hunted.spec, hunted.found, Stop(), lambda line: None)
-    narrowed = anyio.run(search.narrow, hunted.measured)
+    narrowed = anyio.run(search.narrow)
     assert narrowed.repeats
     assert narrowed.replays == (4, 4)
+    assert sorted(narrowed.tried.users) == sorted(narrowed.spec.load.only)
     assert narrowed.tried.requests == 2
     assert narrowed.pair is not None
     lines = [at.partition(" ")[0] for at in (narrowed.pair.at, narrowed.pair.after, narrowed.pair.ran)]

@@ -160,6 +160,17 @@ class _Explored:
         return self._answered.get(thread, frozenset())  # the application's own threads have none
 
 
+def as_likely(choices: Sequence[Choice], entries: Sequence[Entry]) -> Likely:
+    """Return *choices* with one preemption, with which *entries* were recorded, as such a schedule."""
+    stop = next(choice for choice in choices if choice.is_preemption)
+    order = [choice.to for choice in choices if choice.kind == "start" and choice.to is not None]
+    assert stop.to is not None
+    then = [choice.to for choice in choices if choice.kind == "end" and choice.to is not None]
+    before = frozenset(order[: order.index(stop.thread)] if stop.thread in order else ())
+    ends = tuple(entry for entry in entries if isinstance(entry, Ended))
+    return Likely(stop, (stop.to, *then), before, late=False, ends=ends)
+
+
 def elsewhere(entries: Sequence[Entry], choice: Choice) -> Choice | None:
     """Return *choice* at another step, where its thread came to the same line; None if it was made.
 

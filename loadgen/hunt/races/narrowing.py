@@ -16,18 +16,20 @@ from msgspec.structs import replace
 
 from loadgen.core import schedules
 from loadgen.core.jobs import Verify
+from loadgen.core.schedules import FIRST
 from loadgen.core.spec import VerifySpec
 from loadgen.core.verdict import Judgement
 from loadgen.hunt import trial
 from loadgen.hunt.ddmin import ddmin
 from loadgen.hunt.fleet import LocalFleet
+from loadgen.hunt.races.fewer import ScriptedRequests
 from loadgen.hunt.races.hunting import SMALLEST, exploring
-from loadgen.hunt.races.likely import Likely, elsewhere, likely
+from loadgen.hunt.races.likely import as_likely, elsewhere, likely
 from loadgen.hunt.races.trial import Tried, attempt
 from loadgen.store.verification import read_verdict, verifications
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from loadgen.core.spec import Load, RunSpec
     from loadgen.core.stop import Stop
@@ -38,13 +40,12 @@ AGAIN = 2
 LIKELY = 30
 """Number of recordings of schedules with a single preemption, before preemptions are left out one by one."""
 FEWER = 30
-"""Number of recordings to leave switches out; then the fewest that still failed are taken."""
+"""Number of recordings to leave switches, or requests, out; then the fewest that still failed are taken."""
 OFTEN = 3
 """Recordings until the threads run in the order that was asked for."""
 REPLAYS = 20
 FIRST_REPLAYS = 2
 """Number of replays after which a failure that never replays is not replayed again."""
-FEWEST_USERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,10 @@ class Narrowing:
         self.is_minimal = True
         self.trials = 0
 
-    async def narrow(self, measured: Mapping[str, int]) -> Narrowed:
-        """Cut the failure down, and replay it; *measured* is how many steps each kind of request takes."""
+    async def narrow(self) -> Narrowed:
+        """Cut the failure down, and replay it."""
         async with self._here:
-            script, pair, repeats = await self._narrow(measured)
+            script, pair, repeats = await self._narrow()
             shutil.rmtree(self._work, ignore_errors=True)
             self._see(f"replaying it {REPLAYS} times")
             replays = await self._replayed()
@@ -111,11 +112,10 @@ class Narrowing:
             self._spec, self._smallest, tuple(script), pair, self.trials, repeats, replays, self.is_minimal
         )
 
-    async def _narrow(self, measured: Mapping[str, int]) -> tuple[list[schedules.Choice], Pair | None, bool]:
+    async def _narrow(self) -> tuple[list[schedules.Choice], Pair | None, bool]:
         """Return the script, the two lines, and whether the schedule of the failure failed again."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a search that was interrupted
-        await self._fewer_requests(measured)
-        script = await self._one_preemption()
+        script = single = await self._one_preemption()
         if script is None:
             script = await self._fewer_preemptions()
             if script is None:
@@ -123,6 +123,10 @@ class Narrowing:
             if single := await self._one_preemption():
                 # Without slow calls and other switches, it can be explained.
                 script, self.is_minimal = single, True
+        script = await self._fewer_requests(script)
+        if single is not None and any(choice.kind == "end" for choice in script):
+            script = await self._fewer_meanwhile(script)
+        script = self._as_made(script)
         left = [choice for choice in script if choice.is_preemption]
         others = [choice for choice in script if not choice.is_preemption]
         several = any(choice.kind == "end" for choice in others)  # threads that run while it is stopped
@@ -132,41 +136,34 @@ class Narrowing:
 
     async def _one_preemption(self) -> list[schedules.Choice] | None:
         """Return a script with a single preemption that fails, if one of the likely ones does."""
-        failed = frozenset(schedules.FIRST + one.seq for one in self._smallest.broken)
         until = self.trials + LIKELY
-        for one in likely(self._smallest.entries, self._smallest.users, failed):
+        for one in likely(self._smallest.entries, self._smallest.users, self._failed()):
             if self.trials >= until or self._stop.requested:
                 return None
-            asked = one
-            tried = await self._record(asked.choices())
-            if not self._proves(tried) and (again := elsewhere(tried.entries, asked.stop)):
-                asked = dataclasses.replace(asked, stop=again)  # the same line
-                tried = await self._record(asked.choices())
-            if self._keep_proof(tried):
-                return await self._fewest(asked)
+            script = ScriptedRequests(tuple(one.choices()), self._smallest.users)
+            if (proved := await self._proved(script, self._spec)) is not None:
+                order = [choice for choice in proved.choices if choice.kind == "start"]
+                fails_without = self._keep_proof(await self._record(order))
+                return order if fails_without else list(proved.choices)
         return None
 
-    async def _fewest(self, found: Likely) -> list[schedules.Choice]:
-        """Return the script of *found*, with as few threads that run during the preemption as fail.
-
-        If the requests fail in this order without it, it is left out.
-        """
-        *order, _ = found.choices()
-        if self._keep_proof(await self._record(order)):
-            return order
-
-        until = self.trials + FEWER
+    async def _fewer_meanwhile(self, choices: list[schedules.Choice]) -> list[schedules.Choice]:
+        """Return *choices* with as few threads that run during their only preemption as fail."""
+        least, until = choices, self.trials + FEWER
+        whole = as_likely(choices, self._smallest.entries)
 
         async def fails(some: Sequence[int]) -> bool:
+            nonlocal least
             if not some or self._is_over(until):
                 return False
-            fewer = dataclasses.replace(found, meanwhile=tuple(some))
-            return self._keep_proof(await self._record(fewer.choices()))
+            fewer = dataclasses.replace(whole, meanwhile=tuple(some)).choices()
+            if not self._keep_proof(await self._record(fewer)):
+                return False
+            least = fewer
+            return True
 
-        if len(found.meanwhile) > 1:
-            found = dataclasses.replace(found, meanwhile=tuple(await ddmin(found.meanwhile, fails)))
-        *order, stop = found.choices()
-        return [*order, as_made(stop, self._smallest.choices)]
+        await ddmin(whole.meanwhile, fails)
+        return least
 
     async def _fewer_preemptions(self) -> list[schedules.Choice] | None:
         """Return the choices that were made with as few preemptions as fail; None: made again, they hold."""
@@ -191,28 +188,40 @@ class Narrowing:
         self.is_minimal = False
         return True
 
-    async def _fewer_requests(self, measured: Mapping[str, int]) -> None:
-        """Hunt again with half the virtual users, or half their iterations, as long as the same breaks."""
-        smaller: Load | None = self._spec.load
-        while smaller is not None:
-            self._spec = replace(self._spec, load=smaller)
-            smaller = None
-            for load in halves(self._spec.load):
-                if await self._breaks_with(load, measured):
-                    smaller = load
-                    break
+    async def _fewer_requests(self, choices: Sequence[schedules.Choice]) -> list[schedules.Choice]:
+        """Leave out virtual users, then later iterations, as long as it fails; return what is left."""
+        least = ScriptedRequests(tuple(self._as_made(choices)), self._smallest.users)
+        until = self.trials + FEWER
 
-    async def _breaks_with(self, load: Load, measured: Mapping[str, int]) -> bool:
-        spec = replace(self._spec, load=load)
-        for number, strategy in enumerate(self._setting.strategies):
-            if self._stop.requested:
+        async def fails(fewer: ScriptedRequests, load: Load) -> bool:
+            nonlocal least
+            if self.trials >= until or self._stop.requested or fewer.preemptions < least.preemptions:
                 return False
-            seed = self._setting.seed + number
-            explored = exploring(spec, strategy=strategy, seed=seed, measured=dict(measured))
-            tried = await self._attempt(explored, f"{load.concurrency} x {load.iterations} iterations")
-            if self._keep_failing(tried):
-                return True
-        return False
+            proved = await self._proved(fewer, replace(self._spec, load=load))
+            least = proved or least
+            return proved is not None
+
+        async def fails_with(others: Sequence[int]) -> bool:
+            only = needed.union(others)
+            load = replace(self._spec.load, only=tuple(sorted(only)))
+            return bool(only) and await fails(least.of(only), load)
+
+        needed = least.senders(least.stopped | self._failed())
+        await ddmin([user for user in dict.fromkeys(least.users) if user not in needed], fails_with)
+        load = self._spec.load
+        if load.iterations is not None:
+            iterations, each = least.iterations(least.switched | self._failed(), load.iterations)
+            if iterations < load.iterations:
+                await fails(least.of(least.users, each), replace(load, iterations=iterations))
+        return list(least.choices)
+
+    def _failed(self) -> frozenset[int]:
+        """Return the threads of the requests that failed."""
+        return frozenset(FIRST + one.seq for one in self._smallest.broken)
+
+    def _as_made(self, choices: Iterable[schedules.Choice]) -> list[schedules.Choice]:
+        made = self._smallest.choices
+        return [as_made(choice, made) if choice.is_preemption else choice for choice in choices]
 
     async def _fails_again(self, choices: Sequence[schedules.Choice]) -> bool:
         """Return whether the choices of the failure fail again.
@@ -233,12 +242,34 @@ class Narrowing:
         """Return whether these choices fail in the same way; the smallest such recording is kept."""
         return self._keep_failing(await self._record(choices))
 
+    async def _proved(self, script: ScriptedRequests, spec: RunSpec) -> ScriptedRequests | None:
+        """Record a *script* with this *spec*; if it fails by itself, return it, and go on from there.
+
+        Where the thread of its last preemption does not stop, but runs the same line, it is stopped there.
+        """
+        tried = await self._play(script, spec)
+        if not self._proves(tried, script) and script.choices and (last := script.choices[-1]).is_preemption:
+            again = elsewhere(tried.entries, last)
+            if again is None:
+                return None
+            script = dataclasses.replace(script, choices=(*script.choices[:-1], again))
+            tried = await self._play(script, spec)
+        if not self._keep_proof(tried, script):
+            return None
+        self._spec = spec
+        return script
+
     async def _record(self, choices: Sequence[schedules.Choice]) -> Tried:
-        script = self._setting.folder / "script.jsonl"
-        script.write_text(schedules.script(choices, self._smallest.users), encoding="utf-8")
-        count = sum(choice.is_preemption for choice in choices)
-        spec = exploring(self._spec, script=script, trace=True)  # the report shows its lines
-        return await self._attempt(spec, f"{count} preemption{'' if count == 1 else 's'}")
+        return await self._play(ScriptedRequests(tuple(choices), self._smallest.users), self._spec)
+
+    async def _play(self, script: ScriptedRequests, spec: RunSpec) -> Tried:
+        """Record *spec* with the choices of *script*."""
+        file = self._setting.folder / "script.jsonl"
+        file.write_text(schedules.script(script.choices, script.users), encoding="utf-8")
+        return await self._attempt(
+            exploring(spec, script=file, trace=True),  # the report shows its lines
+            f"{_count(len(script.users), 'request')}, {_count(script.preemptions, 'preemption')}",
+        )
 
     async def _attempt(self, spec: RunSpec, what: str) -> Tried:
         self.trials += 1
@@ -248,13 +279,18 @@ class Narrowing:
         self._see(f"{what}: {'could not be recorded' if tried.failure else ended}")
         return tried
 
-    def _proves(self, tried: Tried) -> bool:
-        """Return whether it failed in the same way by its script alone: a slow call switches threads, too."""
-        return bool(tried.kinds & self._kinds) and not any(choice.is_timing for choice in tried.choices)
+    def _proves(self, tried: Tried, script: ScriptedRequests | None = None) -> bool:
+        """Return whether it failed in the same way by its script alone: a slow call switches threads, too.
 
-    def _keep_proof(self, tried: Tried) -> bool:
+        If the *script* itself has slow calls, they may.
+        """
+        is_timed = any(choice.is_timing for choice in tried.choices)
+        asked = script is not None and any(choice.is_timing for choice in script.choices)
+        return bool(tried.kinds & self._kinds) and (asked or not is_timed)
+
+    def _keep_proof(self, tried: Tried, script: ScriptedRequests | None = None) -> bool:
         """Return whether it failed so; if so, it is the smallest failure from now on."""
-        return self._proves(tried) and self._keep_failing(tried)
+        return self._proves(tried, script) and self._keep_failing(tried)
 
     def _keep_failing(self, tried: Tried) -> bool:
         """Return whether it failed in the same way; if so, it is the smallest failure from now on."""
@@ -317,13 +353,8 @@ class Narrowing:
         return same, made
 
 
-def halves(load: Load) -> Iterator[Load]:
-    """Yield *load* with half as many virtual users, two at least, and with half as many iterations."""
-    users, iterations = load.concurrency or 0, load.iterations or 0
-    if users > FEWEST_USERS:
-        yield replace(load, concurrency=max(FEWEST_USERS, users // 2))
-    if iterations > 1:
-        yield replace(load, iterations=iterations // 2)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def made_again(asked: Iterable[schedules.Choice], made: Iterable[schedules.Choice]) -> bool:

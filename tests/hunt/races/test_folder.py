@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.core.schedules import FIRST, Choice, Deadlock, script
-from loadgen.core.spec import InvariantSpec, Load, RunSpec
+from loadgen.core.spec import InvariantSpec, RunSpec
 from loadgen.errors import RecordingFault, UsageError
 from loadgen.hunt.races.folder import open_hunt, read, save, story, write
 from loadgen.hunt.races.hunting import FOUND, SMALLEST, Hunted
-from loadgen.hunt.races.narrowing import Narrowed, Pair, halves
+from loadgen.hunt.races.narrowing import Narrowed, Pair
 from loadgen.hunt.races.trial import RaceFailure, Tried
 from tests.report.sample import Sample, make
 
@@ -145,13 +145,6 @@ def test_what_was_found_is_looked_at_again(tmp_path: Path) -> None:
     _, hunted = open_hunt(tmp_path, tmp_path, SPEC, ())
     assert hunted.found is not None
     assert (hunted.found.choices, hunted.found.requests, len(hunted.found.broken)) == ([STOP], 4, 1)
-
-
-def test_loads_are_halved() -> None:
-    """Users first, two at least, then iterations."""
-    load = Load(concurrency=5, iterations=2)
-    assert [(one.concurrency, one.iterations) for one in halves(load)] == [(2, 2), (5, 1)]
-    assert list(halves(Load(concurrency=2, iterations=1))) == []
 
 
 def test_a_folder_without_a_race_is_refused(tmp_path: Path) -> None:

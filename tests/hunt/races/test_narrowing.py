@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from loadgen.core.schedules import FIRST, Choice, Ended, Entry, parse
-from loadgen.core.spec import RunSpec
+from loadgen.core.schedules import FIRST, Choice, Ended, Entry, parse, users
+from loadgen.core.spec import Load, RunSpec
 from loadgen.core.stop import Stop
 from loadgen.hunt.fleet import LocalFleet
 from loadgen.hunt.races import narrowing
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FAILURE = RaceFailure("kind", "a lost update", 4)
+OF_NO_REQUEST = RaceFailure("kind", "a sum is wrong", 0)
 
 STOP = Choice("line", FIRST + 1, 4, FIRST + 2, "app.py:9 new")
 CALL = Choice("call", FIRST + 1, 4, FIRST + 2)
@@ -58,20 +59,35 @@ def test_a_preemption_is_told_as_it_was_made() -> None:
 
 
 def searching(
-    found: Sequence[Entry], path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[list[Choice]], bool]
+    found: Sequence[Entry],
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: Callable[[list[Choice]], bool],
+    senders: tuple[int, ...] = (0, 1, 2, 3),
+    fails_with: Callable[[list[int]], bool] = lambda _: True,
+    failure: RaceFailure = FAILURE,
 ) -> Narrowing:
-    """Return a search that begins with the schedule *found*; scripts fail as *fails* says."""
+    """Return a search that begins with the schedule *found*, with the requests of *senders*.
+
+    Scripts fail with *failure* as *fails* and *fails_with* say: the one of their choices, the other of their
+    senders.
+    """
 
     async def attempt(fleet: object, spec: RunSpec, folder: Path, *_: object) -> Tried:
         assert isinstance(fleet, LocalFleet)
-        entries = parse(Path(str(spec.explore.script)).read_text(encoding="utf-8").splitlines(keepends=True))
+        lines = Path(str(spec.explore.script)).read_text(encoding="utf-8").splitlines(keepends=True)
+        entries, sent = parse(lines), users(lines)
+        assert set(sent) <= set(spec.load.only or senders)
         made = [entry for entry in entries if isinstance(entry, Choice)]
         (folder / "run").mkdir(parents=True, exist_ok=True)
-        return Tried((FAILURE,) if fails(made) else (), tuple(made), (0, 1, 2, 3), folder / "run")
+        failed = fails(made) and fails_with(sent)
+        ends = [entry for entry in found if isinstance(entry, Ended)]
+        return Tried((failure,) if failed else (), (*made, *ends), tuple(sent), folder / "run")
 
     monkeypatch.setattr(narrowing, "attempt", attempt)
-    setting = Setting(RunSpec(target=("app.py",)), (), path, LocalFleet(1))
-    first = Tried((FAILURE,), tuple(found), (0, 1, 2, 3), path)
+    spec = RunSpec(target=("app.py",), load=Load(concurrency=8, iterations=2))
+    setting = Setting(spec, (), path, LocalFleet(1))
+    first = Tried((failure,), tuple(found), senders, path)
     return Narrowing(setting, setting.spec, first, Stop(), lambda _: None)
 
 
@@ -110,7 +126,37 @@ def test_as_few_run_meanwhile_as_fail(tmp_path: Path, monkeypatch: pytest.Monkey
     def fails(made: list[Choice]) -> bool:
         return [thread for thread in meanwhile(made) if thread != three] == [two, four]
 
-    script = anyio.run(searching(found, tmp_path, monkeypatch, fails)._one_preemption)
-    assert script is not None
+    search = searching(found, tmp_path, monkeypatch, fails)
+
+    async def script_with_one() -> list[Choice]:
+        script = await search._one_preemption()
+        assert script is not None
+        assert meanwhile(script) == [two, three, four]
+        return await search._fewer_meanwhile(script)
+
+    script = anyio.run(script_with_one)
     assert meanwhile(script) == [two, four]
     assert [choice.to for choice in script if choice.kind == "start"] == [one, two, four, three]
+
+
+def test_as_few_requests_are_left_as_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the switches, of the users without which it holds, and of no later iteration."""
+    senders = (0, 5, 2, 3, 7, 1, 4, 6, 7, 5, 3, 2, 0, 1, 4, 6)
+    stop = replace(STOP, thread=FIRST + 2, to=FIRST + 5)  # of users 5 and 7
+    order = [Choice("start", None, 0, FIRST + number) for number in range(1, 17)]
+    needed = {3, 5, 7}
+    search = searching(
+        [stop],
+        tmp_path,
+        monkeypatch,
+        lambda made: made[-1].is_preemption,
+        senders,
+        needed.issubset,
+        OF_NO_REQUEST,
+    )
+    *_, last = anyio.run(search._fewer_requests, [*order, stop])
+    load = search._spec.load
+    assert (load.only, load.iterations, load.concurrency) == ((3, 5, 7), 1, 8)
+    assert search._smallest.users == (5, 3, 7)
+    assert (last.thread, last.to) == (FIRST + 1, FIRST + 3)
+    assert search.trials < 16
