@@ -133,13 +133,21 @@ def races(
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
     if hunted.found is None and stopped:
         raise Interrupted(
-            "interrupted: nothing was found", advice=f"To go on, add --folder {path} to the same command."
+            "interrupted: nothing was found",
+            advice=f"To go on, add --folder {shlex.quote(str(path))} to the same command.",
+        )
+    if hunted.found is not None and stopped:
+        raise Interrupted(
+            "interrupted before the failure was reduced and replayed",
+            advice=f"To go on, add --folder {shlex.quote(str(path))} to the same command.",
         )
     if hunted.found is None and hunted.failed:
         raise Undetermined(
             f"{hunted.failed} of {hunted.trials} trials could not be recorded: {hunted.why}",
             advice=f"The last of them is in {path / FAILED}.",
         )
+    if hunted.found is None and hunted.unchecked:
+        raise Undetermined("nothing broke, but what was never checked may not hold")
     raise typer.Exit(0 if hunted.found is None else 1)
 
 
@@ -167,6 +175,8 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
     narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
     tell("reducing the failure: requests, thread switches, lines")
     narrowed = await narrowing.narrow()
+    if stop.requested:
+        return hunted, None
     _, manifest = RunFolder.open(narrowed.tried.run)
     return hunted, write(setting.folder, narrowed, manifest.result.started.code)
 
@@ -179,23 +189,28 @@ def _again(folder: Path, *, quiet: bool) -> None:
 
     race = read(folder)
 
-    async def work(stop: Stop) -> int:
+    async def work(stop: Stop) -> tuple[int, list[str]]:
         del stop
         return await _broken_again(folder, race, quiet=quiet)
 
-    broken = interruptible(work)
-    if not (broken or race.repeats):
+    broken, others = interruptible(work)
+    recordings = f"of {AGAIN} recordings of the same choices"
+    if broken:
+        say(f"it still breaks: in {broken} {recordings}")
+    if others:
+        say(f"it breaks in another way, in {len(others)} {recordings}: {others[0]}")
+    if broken or others:
+        raise typer.Exit(1)
+    if not race.repeats:
         say(
             "the choices alone did not make it fail with the code that had the race, either: search again, "
             "loadgen races"
         )
-    if broken:
-        say(f"it still breaks: in {broken} of {AGAIN} recordings of the same choices")
-        raise typer.Exit(1)
-    say(f"it breaks in none of {AGAIN} recordings of the same choices")
+    say(f"it breaks in none {recordings}")
 
 
-async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int:
+async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> tuple[int, list[str]]:
+    """Return in how many recordings it breaks, and how it breaks in another way."""
     import tempfile
 
     from loadgen.check import invariants
@@ -204,7 +219,7 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int
     from loadgen.hunt.races.hunting import LIMIT, exploring
     from loadgen.hunt.races.trial import attempt
 
-    tell, broken = _teller(quiet=quiet), 0
+    tell, broken, others = _teller(quiet=quiet), 0, list[str]()
     held = invariants(race.spec.invariants)
     with tempfile.TemporaryDirectory(prefix=prefix()) as work:
         async with LocalFleet(1) as here:
@@ -214,8 +229,12 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> int
                 if tried.failure:
                     raise Undetermined(f"{folder}: its choices could not be recorded again: {tried.failure}")
                 broken += bool(tried.kinds & race.kinds)
-                tell(f"recording {number + 1}: {'breaks' if tried.kinds & race.kinds else 'holds'}")
-    return broken
+                ended = "breaks" if tried.broken else "holds"
+                if tried.broken and not tried.kinds & race.kinds:
+                    others.append(tried.broken[0].message)
+                    ended = f"breaks in another way: {others[-1]}"
+                tell(f"recording {number + 1}: {ended}")
+    return broken, others
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:
@@ -232,6 +251,16 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     trials = f"{hunted.trials} trial{'' if hunted.trials == 1 else 's'}"
     counted = f"{trials}, {hunted.requests} requests, {hunted.seconds:.0f} s"
+    if hunted.found is not None and race is None and hunted.found.is_complete:
+        return "\n".join(
+            (
+                f"BROKEN: {hunted.found.broken[0].message}",
+                f"found in {counted}",
+                "",
+                f"run         {hunted.found.run}",
+                f"replay      {shlex.join(['loadgen', 'verify', str(hunted.found.run)])}",
+            )
+        )
     if hunted.found is not None and race is None:
         return "\n".join(
             (

@@ -85,9 +85,10 @@ class Unique(_Valued):
             key = json.dumps(value, sort_keys=True)
             if key in seen:
                 both = (seen[key], one.seq)
-                return Checked(
-                    name, holds=False, message=f"requests {seen[key]} and {one.seq} both got {key}", seqs=both
-                )
+                message = f"requests {seen[key]} and {one.seq} both got {key}"
+                if seen[key] == one.seq:
+                    message = f"request {one.seq} got {key} twice"
+                return Checked(name, holds=False, message=message, seqs=both)
             seen[key] = one.seq
         return self._held(name, values)
 
@@ -104,7 +105,7 @@ class Monotonic(_Valued):
                 continue
             before = [earlier for earlier in known if earlier[0] < one.asked]
             if before and value < (most := max(before, key=lambda earlier: earlier[1]))[1]:
-                message = f"request {one.seq} got {value:g}, and request {most[2]} had got {most[1]:g}"
+                message = f"request {one.seq} got {value}, and request {most[2]} had got {most[1]}"
                 return Checked(name, holds=False, message=message, seqs=(most[2], one.seq))
             known.append((one.answered, value, one.seq))
         return self._held(name, known)

@@ -561,17 +561,18 @@ class RunSpec(Value, frozen=True, kw_only=True):
         self._check_schedule()
 
     def _check_schedule(self) -> None:
-        if self.schedule is Schedule.EXPLORE and self.topology.runtime is Runtime.DOCKER:
+        if self.threads is Schedule.EXPLORE and self.topology.runtime is Runtime.DOCKER:
             raise UsageError("--schedule explore works only on this machine, not with --runtime docker")
-        if self.explore != Explore() and self.schedule is not Schedule.EXPLORE:
+        if self.explore != Explore() and self.threads is not Schedule.EXPLORE:
             raise UsageError(
-                "--strategy, --points, --schedule-seed and --script need --schedule explore",
-                advice="Add: --schedule explore",
+                f"--strategy, --points, --schedule-seed and --script exclude --schedule {self.schedule}",
+                advice="They choose among schedules: --schedule explore",
             )
-        if self.schedule in {Schedule.TURNS, Schedule.EXPLORE} and not self._schedules:
+        asked = Schedule.EXPLORE if self.threads is Schedule.EXPLORE else self.schedule
+        if asked in {Schedule.TURNS, Schedule.EXPLORE} and not self._schedules:
             option = "--engine-alone" if self.engine_alone else f"--trace {self.mode}"
             raise UsageError(
-                f"--schedule {self.schedule} needs loadgen's own scheduler, which is off with {option}",
+                f"--schedule {asked} needs loadgen's own scheduler, which is off with {option}",
                 advice=f"Leave out --schedule, or {option}.",
             )
 
@@ -581,7 +582,9 @@ class RunSpec(Value, frozen=True, kw_only=True):
 
     @property
     def threads(self) -> Schedule:
-        """How the server's threads run."""
+        """How the server's threads run: as asked for, if only by an option of the explored schedule."""
+        if self.schedule is None and self.explore != Explore():
+            return Schedule.EXPLORE
         return self.schedule or (Schedule.TURNS if self._schedules else Schedule.PARALLEL)
 
     @property

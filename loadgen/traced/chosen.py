@@ -49,6 +49,13 @@ EARLY = 0.5
 """The same if it is a request whose virtual user still waits for an answer."""
 TOO_LONG = 5.0
 """Seconds without a step that may wait, after which a point in the code ends the turn."""
+STARVED, OFTEN = 1.0, 10
+"""Seconds in which no thread began or ended, and number of calls of others, after which the thread that has
+been ready for longest continues: they may wait for it in a loop."""
+SCRIPTED_STARVED = 5.0
+"""The same seconds if a script says who continues."""
+NEXT_STARVED = 0.1
+"""The same until the next one of them: the first may only wait, too."""
 POLL = 0.004
 RETRY = (0.005, 0.1)
 """First and longest interval, in seconds, at which a thread retries a lock, which may be released off the
@@ -105,6 +112,7 @@ class ChosenTurn:
         self._add = add
         self._scripted = scripted
         self._hold = SCRIPTED_HOLD if scripted else HOLD
+        self._starved = self._starves_after = SCRIPTED_STARVED if scripted else STARVED
         self._users = self._expected = max(1, users)
         self._gathered = False
         self._mutex = LiveLock()
@@ -116,6 +124,8 @@ class ChosenTurn:
         self._owner: int | None = None
         self._outside = False
         self._since = 0.0
+        self._progress, self._calls = time.monotonic(), 0
+        """When a thread last began or ended, or a starved one went on; and the number of calls since."""
         self._why: tuple[int | None, int, str] = (None, 0, "start")
         """While no thread has the turn: the thread that gave it up, its step, and the reason."""
         self._wanted: tuple[int, float] | None = None
@@ -154,9 +164,11 @@ class ChosenTurn:
             thread = self._open(me)
             self._away.discard(me)
             thread.steps += 1
+            self._calls += 1
             if self._owner == me:
                 self._outside, self._since = False, self._now()
-                to = self.strategy.here(me, thread.steps, "call", sorted(self._ready))
+                starving, ready = self._starving(), sorted(self._ready)
+                to = self.strategy.here(me, thread.steps, "call", ready) if starving is None else starving
                 mine = self._hand_over(me, thread, to, "call", "", 0)
             else:
                 mine = self._park(me)
@@ -187,6 +199,7 @@ class ChosenTurn:
             self._requests -= me >= FIRST_THREAD
             self._away.discard(me)
             self._ready.pop(me, None)
+            self._went_on()
             self.strategy.ended(me, thread.steps)
             self._add({"end": me, "label": thread.label, "steps": thread.steps})
             if self._owner == me:
@@ -212,6 +225,7 @@ class ChosenTurn:
             with self._mutex:
                 to = self.strategy.here(me, thread.steps, kind, sorted(self._ready))
                 if to == me and self._is_overdue():
+                    self.strategy.starved(next(iter(self._ready)))
                     to = self.strategy.after(me, thread.steps, kind, sorted(self._ready))
                 if to == me or not self._can_come(to):
                     return
@@ -348,6 +362,7 @@ class ChosenTurn:
             text = self._labels.pop(me, "")
             thread = self._threads[me] = _Thread(self._ident(), self._native(), text, self._entered)
             self._over.discard(me)
+            self._went_on()
             self._requests += me >= FIRST_THREAD
             self._expected = max(self._expected, min(self._users, self._requests))
             self.strategy.began(me, text)
@@ -401,7 +416,9 @@ class ChosenTurn:
         elif self._is_gathering(now):
             return
         me, step, kind = self._why
-        to = self.strategy.after(me, step, kind, sorted(self._ready))
+        starving = self._starving()
+        ready = sorted(self._ready)
+        to = self.strategy.after(me, step, kind, ready) if starving is None else starving
         if to not in self._ready:
             if self._can_come(to):
                 self._await_thread(to)
@@ -411,6 +428,19 @@ class ChosenTurn:
         self._note(me, step, kind, to, at, 0)
         self._why = (None, 0, "start")
         self._give(to)
+
+    def _starving(self) -> int | None:
+        """Return the thread that has been ready for longest, if the others may wait for it in a loop."""
+        if not self._ready or self._calls < OFTEN or self._now() - self._progress < self._starved:
+            return None
+        self._went_on()
+        self._starved = NEXT_STARVED
+        longest = next(iter(self._ready))
+        self.strategy.starved(longest)
+        return longest
+
+    def _went_on(self) -> None:
+        self._progress, self._calls, self._starved = self._now(), 0, self._starves_after
 
     def _is_gathering(self, now: float) -> bool:
         if not self._requests:

@@ -89,6 +89,9 @@ class Strategy:
     def missed(self, thread: int) -> None:
         """Note that *thread*, which was to continue, did not come in time."""
 
+    def starved(self, thread: int) -> None:
+        """Note that *thread* has waited for longest, and the others may wait for it in a loop."""
+
     def stops(self, thread: int, step: int) -> bool:
         """Whether to make a choice at this step, a point in the application's code."""
         del thread, step
@@ -186,6 +189,7 @@ class Pct(Strategy):
         self._priority: dict[int, float] = {}
         self._changes: dict[int, set[int]] = {}
         self._lowest = 0.0
+        self._highest_yet = 2.0
 
     def began(self, thread: int, label: str) -> None:
         """Draw the choices of this thread."""
@@ -219,6 +223,11 @@ class Pct(Strategy):
         del thread, step, kind
         return self._highest(ready)
 
+    def starved(self, thread: int) -> None:
+        """Give *thread* the highest priority."""
+        self._highest_yet += 1
+        self._priority[thread] = self._highest_yet
+
     def dropped(self, thread: int) -> None:
         """Note that *thread* drops to the lowest priority."""
 
@@ -238,7 +247,6 @@ class Pause(Pct):
         self._dice = Dice(seed)
         self._finished = 0
         self._until: dict[int, int] = {}
-        self._highest_yet = 2.0
 
     def ended(self, thread: int, steps: int) -> None:
         """Update the length of this kind of request."""
@@ -247,9 +255,12 @@ class Pause(Pct):
             return
         self._finished += 1
         for one in [one for one, until in self._until.items() if self._finished >= until]:
-            del self._until[one]
-            self._highest_yet += 1
-            self._priority[one] = self._highest_yet
+            self.starved(one)
+
+    def starved(self, thread: int) -> None:
+        """Give *thread* the highest priority."""
+        super().starved(thread)
+        self._until.pop(thread, None)
 
     def dropped(self, thread: int) -> None:
         """Draw the number of requests that it waits for."""
@@ -281,14 +292,17 @@ class Script(Strategy):
         self._senders = dict(enumerate(senders, FIRST_THREAD + 1))
         self._open: set[int] = set()
         self._preempted: dict[tuple[int, int], int] = {}
-        self._next: dict[tuple[int | None, int, str], int] = {}
+        self._next: dict[tuple[int | None, int, str], list[int]] = {}
+        """In order: a thread that waits for a lock several times is at the same step each time."""
+        self._asked: tuple[tuple[int | None, int, str], int] | None = None
+        """The last choice of these that was made."""
         self._slow = frozenset(slow)
         self._rank: dict[int, int] = {}
         for choice in choices:
             if choice.kind in PREEMPTED and choice.thread is not None:
                 self._preempted[choice.thread, choice.step] = choice.to
             elif choice.thread is not None:
-                self._next[choice.thread, choice.step, choice.kind] = choice.to
+                self._next.setdefault((choice.thread, choice.step, choice.kind), []).append(choice.to)
             for one in (choice.thread, choice.to):
                 if one is not None:
                     self._rank.setdefault(one, len(self._rank))
@@ -330,9 +344,13 @@ class Script(Strategy):
 
     def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
         """Return the thread that continues instead."""
-        to = self._next.get((thread, step, kind))
-        if to is not None and to not in self._missed:
-            return to
+        here = thread, step, kind
+        in_vain = self._asked is not None and self._asked[0] == here and self._asked[1] in self._missed
+        self._asked = None
+        if not in_vain and (choices := self._next.get(here)):
+            self._asked = here, choices.pop(0)
+            if self._asked[1] not in self._missed:
+                return self._asked[1]
         last = len(self._rank)
         others = any(one < FIRST_THREAD and one not in self._rank for one in ready)
         waits = len(self._open) < self._users and not others

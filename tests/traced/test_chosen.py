@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from _thread import LockType
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.traced import chosen
 from loadgen.traced.chosen import ChosenTurn, Deadlock
 from loadgen.traced.settings import FIRST_THREAD
-from loadgen.traced.strategies import Choice, Script, make
+from loadgen.traced.strategies import Choice, Script, Strategy, make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from loadgen.traced.strategies import Strategy
+    from collections.abc import Callable, Sequence
 
 A, B, C = (FIRST_THREAD + number for number in (1, 2, 3))
 SOON = 20.0
@@ -271,3 +271,37 @@ def test_a_slow_call_loses_the_turn() -> None:
     stage.finish()
     assert sorted(stage.done) == ["a", "b"]
     assert stage.done[0] == "b"
+
+
+class LastFirst(Strategy):
+    """Gives the turn to the thread with the highest number."""
+
+    def after(self, thread: int | None, step: int, kind: str, ready: Sequence[int]) -> int:
+        del thread, step, kind
+        return max(ready)
+
+
+def test_who_is_waited_for_in_a_loop_gets_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads ask for a lock again and again: its holder goes on, though they never wait for it."""
+    monkeypatch.setattr(chosen, "STARVED", 0.2)
+    stage = Stage(LastFirst(), 3)
+    lock, held = threading.Lock(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            stage.call(lambda: time.sleep(0.1))  # long enough to lose the turn
+        stage.done.append("held")
+
+    def poll() -> None:
+        while not lock.acquire(blocking=False):
+            stage.call(lambda: time.sleep(0.001))
+        stage.done.append("got")
+        lock.release()
+
+    stage.start(A, hold)
+    assert held.wait(SOON)
+    stage.start(B, poll)
+    stage.start(C, poll)
+    stage.finish()
+    assert stage.done == ["held", "got", "got"]

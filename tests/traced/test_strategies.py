@@ -139,6 +139,28 @@ def test_a_script_makes_the_choices_again() -> None:
     assert (strategy.is_slow(C, 2), strategy.is_slow(C, 3)) == (True, False)
 
 
+def test_a_script_makes_each_choice_at_the_same_step_once() -> None:
+    """A thread that waits for a lock several times is at the same step; then nothing is scripted."""
+    again = begun(Script([Choice(A, 3, "lock", to) for to in (B, C, B)], users=3), A, B, C)
+    assert [again.after(A, 3, "lock", [B, C]) for _ in range(3)] == [B, C, B]
+    assert again.after(A, 3, "lock", [C]) == C
+
+    late = begun(Script([Choice(A, 3, "lock", 4), Choice(A, 3, "lock", C)], users=3), A, B, C)
+    assert late.after(A, 3, "lock", [B, C]) == 4
+    late.missed(4)
+    assert late.after(A, 3, "lock", [B, C]) == C, "as if nothing was scripted"
+    assert late.after(A, 3, "lock", [B, C]) == C, "and the next one is the second"
+
+
+@pytest.mark.parametrize("text", ["pct:3", "pause:2"])
+def test_a_starved_thread_goes_first(text: str) -> None:
+    """Whatever its priority was."""
+    strategy = begun(make(text, 1, {}, None), A, B, C)
+    for thread in (A, B, C, A):
+        strategy.starved(thread)
+        assert strategy.after(None, 0, "start", [A, B, C]) == thread
+
+
 def test_a_script_waits_for_requests_that_are_to_come() -> None:
     """In the order of the choices, while a virtual user may send one; not for those that do not come."""
     order = Script([Choice(None, 0, "start", one) for one in (0, A, C, B)], users=2)

@@ -1,4 +1,4 @@
-"""The folder of a race that was found. Format ``loadgen-race/2``.
+"""The folder of a race that was found. Format ``loadgen-race/4``.
 
 ::
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from loadgen.core.invariants import Invariant
     from loadgen.hunt.races.narrowing import Narrowed
 
-FORMAT = "loadgen-race/3"
+FORMAT = "loadgen-race/4"
 PROGRESS, ABOUT, SCRIPT = "hunting.json", "race.json", "script.jsonl"
 
 

@@ -217,7 +217,7 @@ class Narrowing:
 
     def _failed(self) -> frozenset[int]:
         """Return the threads of the requests that failed."""
-        return frozenset(FIRST + one.seq for one in self._smallest.broken)
+        return frozenset(FIRST + one.seqs[-1] for one in self._smallest.broken if one.seqs)
 
     def _as_made(self, choices: Iterable[schedules.Choice]) -> list[schedules.Choice]:
         made = self._smallest.choices
@@ -333,10 +333,18 @@ class Narrowing:
             tried = await self._record([*others, *asked])
             made = [one for one in tried.choices if one.is_preemption]
             if len(made) == len(asked) and made_again(asked, made):
-                fails = bool(tried.kinds & self._kinds)
+                fails = self._same_fails(tried)
                 if not fails or self._proves(tried):
                     return fails
         return None
+
+    def _same_fails(self, tried: Tried) -> bool:
+        """Return whether the same request failed: another one may fail by what the first did meanwhile."""
+        known = {one.kind: set(one.seqs) for one in self._smallest.broken}
+        return any(
+            one.kind in known and (not one.seqs or not known[one.kind].isdisjoint(one.seqs))
+            for one in tried.broken
+        )
 
     async def _replayed(self) -> tuple[int, int]:
         """Replay the smallest failure; if none of the first few replays is identical, not any more."""

@@ -40,8 +40,8 @@ class RaceFailure:
     kind: str
     """The kind of the failure, equal in other trials: without numbers of requests and values."""
     message: str
-    seq: int
-    """The request that failed; 0: none in particular."""
+    seqs: tuple[int, ...] = ()
+    """The requests that failed, or contradict each other, the last one last; empty: none in particular."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ async def attempt(
     run = folder / trial.RUN
     made = await fleet.run(TrialPlan(spec, verify=None, directory=directory), folder, limit=limit)
     if made.server_ended:
-        ended = RaceFailure(ENDED, made.server_ended, 0)
+        ended = RaceFailure(ENDED, made.server_ended)
         return Tried((ended,), (), (), run, is_complete=False)
     if made.causes:
         why = "\n".join(filter(None, (made.message, made.causes[0].why)))
@@ -126,20 +126,22 @@ def look(run: RunFolder, invariants: Sequence[Invariant]) -> Tried:
             case Failure():
                 broken.append(_unanswered(asked[event.seq], event.kind))
             case FailedIteration():
-                broken.append(RaceFailure(numberless(str(event)), event.message, event.seq))
+                # An assertion is the same one with other values in its message.
+                kind = f"{event.scenario}: {event.kind}: {event.where or numberless(event.message)}"
+                broken.append(RaceFailure(kind, event.message, (event.seq,) if event.seq else ()))
     entries: list[schedules.Entry] = []
     if run.schedule.exists():  # it was explored
         with run.schedule.open(encoding="utf-8") as lines:
             entries = schedules.parse(lines)
     dead = [entry for entry in entries if isinstance(entry, schedules.Deadlock)]
-    broken = [*(RaceFailure(f"deadlock at {one.locations}", f"deadlock: {one}", 0) for one in dead), *broken]
+    broken = [*(RaceFailure(f"deadlock at {one.locations}", f"deadlock: {one}") for one in dead), *broken]
     history = operations(events)
     checked = tuple(one.check(history) for one in invariants)
-    broken += [RaceFailure(one.invariant, one.message, one.seqs[-1]) for one in checked if one.holds is False]
+    broken += [RaceFailure(one.invariant, one.message, one.seqs) for one in checked if one.holds is False]
     users = tuple(asked[seq].user for seq in sorted(asked))
     return Tried(tuple(broken), tuple(entries), users, run.path, checked=checked)
 
 
 def _unanswered(request: Request, what: str) -> RaceFailure:
     kind = f"{what} on {request.method} {numberless(request.target)}"
-    return RaceFailure(kind, f"request {request.seq}: {kind}", request.seq)
+    return RaceFailure(kind, f"request {request.seq}: {kind}", (request.seq,))

@@ -26,7 +26,7 @@ STOP = Choice("line", FIRST + 4, 3, FIRST + 1, "app.py:4 hit", 2)
 def narrowed(
     path: Path, *choices: Choice, pair: Pair | None = None, dead: Deadlock | None = None
 ) -> Narrowed:
-    broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", 4),)
+    broken = (RaceFailure("deadlock at a.py:1" if dead else "kind", "a lost update", (4,)),)
     tried = Tried(broken, (*choices, *((dead,) if dead else ())), (0, 1), path / "run")
     tried.run.mkdir()
     return Narrowed(SPEC, tried, choices, pair, 9, repeats=True, replays=(20, 20))

@@ -21,8 +21,8 @@ from loadgen.hunt.races.trial import RaceFailure, Tried
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-FAILURE = RaceFailure("kind", "a lost update", 4)
-OF_NO_REQUEST = RaceFailure("kind", "a sum is wrong", 0)
+FAILURE = RaceFailure("kind", "a lost update", (4,))
+OF_NO_REQUEST = RaceFailure("kind", "a sum is wrong")
 
 STOP = Choice("line", FIRST + 1, 4, FIRST + 2, "app.py:9 new")
 CALL = Choice("call", FIRST + 1, 4, FIRST + 2)
