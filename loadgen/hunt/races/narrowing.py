@@ -106,7 +106,8 @@ class Narrowing:
         async with self._here:
             script, pair, repeats = await self._narrow()
             shutil.rmtree(self._work, ignore_errors=True)
-            self._see(f"replaying it {REPLAYS} times")
+            if not self._stop.requested:
+                self._see(f"replaying it {REPLAYS} times")
             replays = await self._replayed()
         return Narrowed(
             self._spec, self._smallest, tuple(script), pair, self.trials, repeats, replays, self.is_minimal
