@@ -8,7 +8,7 @@ a verdict.
 VERSION = 4
 """Version of the protocol; changes with any of the names and codes below."""
 
-TAPE = 10
+TAPE = 11
 """Version of what recordings hold, and of how a replay understands it.
 
 A newer loadgen replays the recordings of an older one with the same version. Raise it with each change after

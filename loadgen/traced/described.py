@@ -25,6 +25,7 @@ import retracesoftware.proxy.io as engine_io
 from retracesoftware import functional, stream, utils
 
 from loadgen.traced import canonical, settings
+from loadgen.traced.exporters import content_of, exports
 from loadgen.traced.strings import TAPE
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class Describer:
             self._texts[text] = True
         return text
 
-    def _other(self, value: Any) -> Any:
+    def _other(self, value: Any) -> Any:  # noqa: PLR0911
         """Describe a value that is neither plain nor bound."""
         real = utils.unwrap(value) if isinstance(value, utils.InternalWrapped) else value
         kind = type(real)
@@ -243,6 +244,8 @@ class Describer:
             return (KIND, _type_name(kind), self._text(text))
         if issubclass(kind, type):
             return (KIND, "class", _type_name(real))
+        if exports(kind) and (held := content_of(real)) is not None:
+            return self.value(held)
         if issubclass(kind, types.ModuleType):
             return (KIND, "module", str(real.__name__))
         if issubclass(kind, slice):

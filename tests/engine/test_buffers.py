@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SERVER = """
-    import array, json, mmap, os, shutil, socket, ssl, sys, tempfile
+    import array, ctypes, io, json, mmap, os, pickle, shutil, socket, sqlite3, ssl, sys, tempfile
     from contextlib import closing
     from flask import Flask, jsonify
 
@@ -140,6 +140,40 @@ SERVER = """
             os.close(fd)
         return jsonify(found, sorted(os.sched_getaffinity(0)))
 
+    class Pair(ctypes.Structure):
+        _fields_ = [("one", ctypes.c_int), ("two", ctypes.c_int)]
+
+    class Numbers(array.array):
+        pass
+
+    def given():
+        mapped = mmap.mmap(-1, 4)
+        mapped.write(b"mmap")
+        return [array.array("i", [1, 2]), Numbers("b", [3]), Pair(4, 5), (ctypes.c_char * 2)(b"c", b"h"),
+                mapped, io.BytesIO(b"view").getbuffer(), pickle.PickleBuffer(b"pickle"),
+                type("Raw", (bytes,), {})(b"raw")]
+
+    @app.get("/given")
+    def written():
+        a, b = socket.socketpair()
+        received = b.makefile("rb")
+        with temporary(b"") as file, open(file.name, "r+b", buffering=0) as raw:
+            for one in given():
+                file.writelines([one, one])
+                counts = [raw.write(one), os.write(raw.fileno(), one), os.writev(raw.fileno(), [one])]
+                counts += [a.send(one), a.sendmsg([one, b"end"]), a.sendall(one)]
+            file.flush()
+            raw.seek(0)
+            found = [counts, raw.read().hex()]
+        socket.send_fds(a, [b"descriptors"], [1])  # in an array
+        a.close()
+        found.append(received.read().hex())
+        received.close(), b.close()
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.create_function("made", 0, lambda: array.array("b", [7]))
+            found += [db.execute("select hex(?), hex(made())", (one,)).fetchone() for one in given()]
+        return jsonify(found)
+
     if __name__ == "__main__":
         with app.test_client() as client:
             if sys.argv[1:]:
@@ -147,7 +181,7 @@ SERVER = """
             else:
                 app.run()
 """
-PATHS = ("/vectors", "/sockets", "/mapped", "/live", "/calls")
+PATHS = ("/vectors", "/sockets", "/mapped", "/live", "/calls", "/given")
 
 
 def test_buffers(bench: Bench) -> None:
@@ -174,3 +208,25 @@ def test_each_gap_is_one(bench: Bench, gap: Callable[[], None], path: str) -> No
     bench.without = [gap.__name__]
     bench.record(bench.script(SERVER), visiting(path), concurrency=1, iterations=1)
     assert bench.verify(timeout=5).verdict.judgement is Judgement.DIVERGED
+
+
+def test_a_buffer_that_has_changed_is_another_argument(bench: Bench) -> None:
+    """The content of an array that is written is compared, like that of ``bytes``."""
+    server = """
+        import array, tempfile
+        from flask import Flask
+
+        app = Flask(__name__)
+
+        @app.get("/")
+        def written():
+            with tempfile.TemporaryFile() as file:
+                return str(file.write(array.array("b", [1, 2])))
+
+        app.run()
+    """
+    script = bench.script(server)
+    bench.record(script, visiting("/"), concurrency=1, iterations=1)
+    assert bench.verify().verdict.judgement is Judgement.IDENTICAL
+    bench.script(server.replace("[1, 2]", "[1, 3]"))
+    assert bench.verify().verdict.judgement is Judgement.DIVERGED

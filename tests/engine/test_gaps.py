@@ -32,7 +32,7 @@ COMPARED = calls.compare_calls.__name__
 OVERLAY = retrace.TRACED / "overlay" / "loadgen.toml"
 
 SERVER = """
-    import abc, gc, os, random, signal, sqlite3, sys, time
+    import abc, gc, os, random, signal, socket, sqlite3, sys, time
     from contextlib import closing
     from flask import Flask, jsonify
     import state
@@ -191,6 +191,11 @@ SERVER = """
     def classes():
         return jsonify(ordered)
 
+    @app.get("/dropped")
+    def dropped():
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"orders:1|c", ("127.0.0.1", 9))
+        return str(time.time())
+
     @app.get("/late")
     def late():
         return jsonify(state.late(time.time()))
@@ -237,7 +242,8 @@ def overlay_without(sections: Sequence[str], folder: Path) -> dict[str, str]:
 
 
 CONFIGURED = {"random": "/random", "time": "/clocks", "os": "/getrandom", "_io": "/file",
-              "sqlalchemy.sql.schema": "/tables", "multiprocessing.heap": "/shared"}  # fmt: skip
+              "sqlalchemy.sql.schema": "/tables", "multiprocessing.heap": "/shared",
+              "socket": "/dropped"}  # fmt: skip
 
 
 @pytest.mark.engine

@@ -155,8 +155,17 @@ INSPECTING = """
 
     @app.get("/threads")
     def threads():
-        return str(threading.active_count())
+        started = threading.Thread(target=ended.wait, name="started")
+        started.start()
+        names = [one.name for one in threading.enumerate()]
+        assert threading.active_count() == len(names)
+        assert threading.current_thread() in threading.enumerate() and started in threading.enumerate()
+        ended.set()
+        started.join()
+        assert started not in threading.enumerate()
+        return names
 
+    ended = threading.Event()
     app.run()
 """
 

@@ -17,7 +17,7 @@ from loadgen.traced.gaps.bindings import (
     free_objects_in_one_step,
     let_proxies_be_what_they_stand_for,
 )
-from loadgen.traced.gaps.buffers import fill_buffers_from_the_tape
+from loadgen.traced.gaps.buffers import fill_buffers_from_the_tape, pass_buffers_as_they_are
 from loadgen.traced.gaps.callbacks import let_anything_be_a_callback, unwrap_callbacks_off_the_tape
 from loadgen.traced.gaps.collector import collect_at_fixed_points, record_how_much_was_collected
 from loadgen.traced.gaps.files import (
@@ -35,7 +35,7 @@ from loadgen.traced.gaps.raised import (
     stay_where_the_recording_was_stopped,
 )
 from loadgen.traced.gaps.replaying import fail_the_request_not_the_process, follow_the_tape_in_turns
-from loadgen.traced.gaps.threads import order_the_threads
+from loadgen.traced.gaps.threads import order_the_threads, show_threads_of_the_application
 from loadgen.traced.gaps.values import record_values_as_they_were
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     fail_the_request_not_the_process,
     bind_reused_addresses,
     keep_frames_off_the_tape,
+    show_threads_of_the_application,
     order_the_threads,
     let_go_of_replayed_errors,
     stay_where_the_recording_was_stopped,
@@ -65,6 +66,7 @@ CLOSED: tuple[Callable[[], None], ...] = (
     take_files_from_the_tape,
     let_paths_be_omitted,
     fill_buffers_from_the_tape,
+    pass_buffers_as_they_are,
     keep_live_descriptors_apart,
     keep_live_descriptors_live,
     collect_at_fixed_points,

@@ -13,8 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import retracesoftware.proxy.system as engine_system
+from retracesoftware import functional, utils
 from retracesoftware.install import edgecases
+from retracesoftware.proxy.system import System
 
+from loadgen.traced.exporters import exports
 from loadgen.traced.gaps.files import is_live
 from loadgen.traced.installing import reconfigure, unseen
 
@@ -53,6 +56,22 @@ def fill_buffers_from_the_tape() -> None:
     reconfigure(
         "posix", lambda config: {**config, "system_wrap": {**config.get("system_wrap", {}), **wrapped}}
     )
+
+
+def pass_buffers_as_they_are() -> None:
+    """Pass arrays, mapped files and all other buffers to C code as they are, like ``bytes``.
+
+    The engine passes a wrapper of the object. On CPython 3.11 that is no buffer: ``file.write(array)`` raises
+    ``TypeError`` while recording. On 3.12 the recording has a call of its ``__buffer__``, and never replays.
+    """
+    stock = System.int_proxy.fget
+    is_buffer = utils.FastTypePredicate(exports).istypeof
+
+    def int_proxy(system: Any) -> Any:
+        wrap = stock(system)
+        return functional.walker(functional.if_then_else(is_buffer, functional.identity, wrap))
+
+    System.int_proxy = property(int_proxy)
 
 
 def fill(buffers: Iterable[Any], content: bytes) -> int:
