@@ -21,6 +21,8 @@ class TextConsole(Console):
             file=self._text,
             force_terminal=is_terminal,
             highlight=False,
+            markup=False,  # names are the user's: shop:factory is not an emoji
+            emoji=False,
             width=width or (Console().width if is_terminal else PIPED),
         )
 

@@ -20,7 +20,7 @@ class LiveView:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
 
     def __enter__(self) -> Self:

@@ -31,7 +31,7 @@ class Progress(LiveView):
                 self._figures = event
             case Story(line=line) | Note(line=line) if not self._quiet:
                 # A client's output is passed on as it is: breaking its lines would damage paths and JSON.
-                self._console.print(line, markup=False, soft_wrap=True)
+                self._console.print(line, soft_wrap=True)
 
     def _render(self) -> Text:
         text = Text(f"{self._stage} …", style="bold")

@@ -240,10 +240,10 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> tup
 def _teller(*, quiet: bool) -> Callable[[str], None]:
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, quiet=quiet)
+    console = Console(stderr=True, highlight=False, quiet=quiet, markup=False, emoji=False)
 
     def tell(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     return tell
 

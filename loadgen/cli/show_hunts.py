@@ -89,7 +89,7 @@ class Shrinking(oracle.ShrinkObserver):
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._began = monotonic()
 
     def __enter__(self) -> Self:

@@ -27,7 +27,7 @@ from loadgen.core.comparison import (
     told,
 )
 from loadgen.core.exchange import Failure, Response
-from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Undecided, Verdict
+from loadgen.core.verdict import Divergence, Facts, Judgement, Reason, Undecided, Verdict, judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -275,18 +275,15 @@ class Judge:
             more = f", and {self._undecided_count - 1} more cannot" if self._undecided_count > 1 else ""
             what = f"request {first.seq} ({first.method} {first.target}) cannot be judged{more}: {first.why}"
             self._reasons.append(Reason("recording", what, first.advice or "Record again.", first.code))
-        if self._diverged or (self._order and not self._recording_ended):
-            judgement = Judgement.DIVERGED
-        elif self._reasons or not (complete and requests == self._compared > 0 and self._in_order(requests)):
-            judgement = Judgement.UNDETERMINED
-            if not self._reasons:
-                steps = (
-                    f"{self._steps or 0} of {self._expected_steps(requests)} steps of the {self._terms.order}"
-                )
-                what = f"{self._compared} of {requests} answers were compared, and {steps}"
-                self._reasons.append(Reason("harness", what, code=protocol.NOT_ALL_COMPARED))
-        else:
-            judgement = Judgement.IDENTICAL
+        judgement = judged(
+            self._reasons,
+            differs=bool(self._diverged or (self._order and not self._recording_ended)),
+            complete=complete and requests == self._compared > 0 and self._in_order(requests),
+        )
+        if judgement is Judgement.UNDETERMINED and not self._reasons:
+            steps = f"{self._steps or 0} of {self._expected_steps(requests)} steps of the {self._terms.order}"
+            what = f"{self._compared} of {requests} answers were compared, and {steps}"
+            self._reasons.append(Reason("harness", what, code=protocol.NOT_ALL_COMPARED))
         late = self._steps or 0  # unknown positions sort last
         return Verdict(
             judgement,

@@ -20,12 +20,12 @@ from loadgen.core.departure import Departure
 from loadgen.core.verdict import (
     CallDifference,
     Divergence,
-    Judgement,
     Reason,
     Route,
     Runs,
     Undecided,
     Verdict,
+    judged,
 )
 
 if TYPE_CHECKING:
@@ -65,13 +65,9 @@ def settled(verdict: Verdict, alignment: Alignment, requests: Mapping[int, Reque
     asked = _reasons(undecided)
     reasons = (*asked, *verdict.reasons) if first else (*verdict.reasons, *asked)
     complete = verdict.compared == verdict.requests > 0
-    if divergences or order:
-        judgement = Judgement.DIVERGED
-    else:
-        judgement = Judgement.UNDETERMINED if reasons or not complete else Judgement.IDENTICAL
     return replace(
         verdict,
-        judgement=judgement,
+        judgement=judged(reasons, differs=bool(divergences or order), complete=complete),
         reasons=reasons,
         # What a request answers after a question without an answer says nothing, whatever it is.
         compared=max(0, verdict.compared - len(unknown_seqs - {START_UP})),

@@ -42,6 +42,17 @@ class Judgement(enum.StrEnum):
         return {"identical": 0, "diverged": 1, "undetermined": 3}[self]
 
 
+def judged(reasons: Iterable[Reason], *, differs: bool, complete: bool) -> Judgement:
+    """Return the judgement; *reasons* are doubts, and *complete* says whether all of it was compared.
+
+    A difference from a transcript that was damaged shows nothing about the server.
+    """
+    doubts = {one.fault for one in reasons}
+    if differs and Fault.TRANSCRIPT not in doubts:
+        return Judgement.DIVERGED
+    return Judgement.UNDETERMINED if differs or doubts or not complete else Judgement.IDENTICAL
+
+
 WORST_FIRST = (Judgement.DIVERGED, Judgement.UNDETERMINED, Judgement.IDENTICAL)
 """Order of precedence among several verdicts on one recording."""
 

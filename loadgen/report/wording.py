@@ -111,8 +111,9 @@ def lead(verdict: Verdict, masker: Masker) -> str:
     if verdict.requests and not verdict.answers:
         return "The run cannot be judged: no answer was recorded."
     compared, of = verdict.answers_compared, count(verdict.answers, "answer")
-    same = ", and none of them differs." if compared and not verdict.diverged else "."
-    return f"The run cannot be judged. {compared:,} of {of} were compared{same}"
+    number = f"{verdict.diverged:,}" if verdict.diverged else "none"
+    differ = f", and {number} of them differ{'' if verdict.diverged > 1 else 's'}" if compared else ""
+    return f"The run cannot be judged. {compared:,} of {of} were compared{differ}."
 
 
 def at_fault(verdict: Verdict) -> str:

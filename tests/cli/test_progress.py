@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loadgen.cli.console import TextConsole
 from loadgen.cli.progress import Progress
-from loadgen.core.events import Figures, Stage, Story
+from loadgen.core.events import Figures, Note, Stage, Story
 
 if TYPE_CHECKING:
     import pytest
@@ -33,3 +34,13 @@ def test_output_of_a_client_keeps_its_lines(capsys: pytest.CaptureFixture[str]) 
     line = '{"path": "/' + "long/" * 60 + '", "[bold]": 1}'
     Progress(quiet=False)(Story(line=line))
     assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_names_of_the_user_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A colon in the name of a target, or a bracket in that of a file, is neither emoji nor markup."""
+    line = "shop:factory: requesting each path of [bold]x"
+    Progress(quiet=False)(Note(line=line))
+    assert capsys.readouterr().err == f"{line}\n"
+    console = TextConsole()
+    console.print(line)
+    assert console.text() == line

@@ -16,7 +16,7 @@ from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Outcome, Request, Response
 from loadgen.core.judge import KEPT, Judge
 from loadgen.core.verdict import FORMAT, Facts, Judgement, Seconds, Verdict
-from loadgen.errors import EngineFault, RecordingFault
+from loadgen.errors import EngineFault, RecordingFault, TranscriptFault
 
 REPLAYED = ("X-Loadgen-Served", "replay")
 
@@ -127,6 +127,21 @@ def test_a_doubt_is_undetermined_and_kept() -> None:
         ("engine", "stuck", "look"),
         ("recording", "changed", ""),
     ]
+
+
+def test_a_difference_from_a_damaged_transcript_is_undetermined() -> None:
+    """It may be the damage: the verdict shows what differs, and blames nobody. Any other doubt leaves it."""
+    for doubt, judgement in (
+        (TranscriptFault("changed"), Judgement.UNDETERMINED),
+        (EngineFault("stuck"), Judgement.DIVERGED),
+    ):
+        another_order = judged(replayed(1), replayed(2), steps=[1, 2, -1, -2])
+        for judge in (judged(changed(1), replayed(2)), another_order):
+            judge.doubt(doubt)
+            found = verdict(judge, 2)
+            assert found.judgement is judgement
+            assert found.divergences or found.order
+            assert [one.message for one in found.reasons] == [doubt.message]
 
 
 # ---- without a complete answer -----------------------------------------------------------------------------
