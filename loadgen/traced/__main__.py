@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
         reached.begin(options.reach)
     if options.debug:
         debug.begin(options.debug)
-    engine.run(argv[split + 1 :], options.import_from)
+    engine.run(argv[split + 1 :], options.import_from, stopping.wait_for_threads)
 
 
 def _hold_to(descriptor: int | None, address: str) -> None:

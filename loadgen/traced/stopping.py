@@ -7,6 +7,7 @@ this thread may catch it there as an error of the request, as wsgiref does. So i
 from __future__ import annotations
 
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import liveness
@@ -35,6 +36,24 @@ def by_signals(*, records: bool) -> None:
     stop = _interrupt if records else liveness.leaving()
     for number in _NUMBERS:
         signal.signal(number, stop)
+
+
+def wait_for_threads() -> None:
+    """Wait for the threads that the program has started, as Python does when its main thread has ended.
+
+    The engine closes the tape then, and the threads would go on without it: a server that one of them starts
+    would be none of loadgen's.
+    """
+    me = threading.current_thread()
+    try:
+        while not _asked:
+            others = [one for one in threading.enumerate() if not one.daemon and one is not me]
+            if not others:
+                return
+            for one in others:
+                one.join()
+    except KeyboardInterrupt:
+        threading._shutdown_locks.clear()  # type: ignore[attr-defined]  # Python waits no longer, either
 
 
 def also(do: Callable[[], None]) -> None:

@@ -117,6 +117,9 @@ SERVE = {
         "server = make_server('0.0.0.0', 8080, app, threaded=True)\n"
         "thread = Thread(target=server.serve_forever)\nthread.start()\nthread.join()\n"
     ),
+    "serve_and_end.py": (
+        "from threading import Thread\nfrom shop import app\nThread(target=app.run, args=('', 80)).start()\n"
+    ),
     "serve_wsgiref.py": (
         "from wsgiref.simple_server import make_server\nfrom shop import app\n"
         "with make_server('', 8080, app) as server:\n    server.serve_forever()\n"
@@ -132,6 +135,7 @@ SERVE = {
 }
 COMMANDS = (
     "python serve_flask.py",
+    "python serve_and_end.py",
     "flask --app shop:create_app run --without-threads",
     "python serve_waitress.py",
     "python serve_made.py",

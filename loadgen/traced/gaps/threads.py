@@ -6,10 +6,18 @@ import queue
 import threading
 from _thread import get_ident
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loadgen.traced import schedule
 from loadgen.traced.installing import unseen, when_installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Number = int | tuple[int, int] | None
+"""That of a thread on the tape: of the main thread and of requests, the engine's; of a thread that the
+application starts, which has none before it runs, that of its parent, and which of its children it is."""
+_NUMBER = "_loadgen_number"
 
 
 def order_the_threads() -> None:
@@ -29,29 +37,10 @@ def show_threads_of_the_application() -> None:
 
 
 def _show_threads(system: Any) -> None:
-    stock, location, thread = threading.enumerate, system.gate.get, system.thread_id
-    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-    known: dict[int, threading.Thread] = {}
-    begun: dict[int, None] = {}
-    """The numbers of the threads between their first and their last item on the tape, in that order."""
-    asked: dict[int, tuple[int, ...]] = {}
-    hooks = system.lifecycle_hooks
+    stock, location = threading.enumerate, system.gate.get
+    threads, asked = _Threads(system), dict[int, tuple[_Number, ...]]()
 
-    def on_start() -> None:
-        if get_ident() in active:
-            known[thread()] = active[get_ident()]  # before a replay knows that it has begun
-        hooks.on_start()
-        begun[thread()] = None
-
-    def on_end() -> None:
-        begun.pop(thread(), None)
-        try:
-            if hooks.on_end is not None:
-                hooks.on_end()
-        finally:
-            known.pop(thread(), None)
-
-    def there_are() -> tuple[int, ...]:
+    def there_are() -> tuple[_Number, ...]:
         return asked[get_ident()]
 
     there_are.__module__, there_are.__qualname__ = "threading", "enumerate"  # as it is shown
@@ -61,21 +50,82 @@ def _show_threads(system: Any) -> None:
     def of_the_application() -> list[threading.Thread]:
         if location() != "internal":
             return stock()
-        here = known.copy()  # others may end during the call
-        asked[get_ident()] = tuple(begun)
+        here = threads.known.copy()  # others may end during the call
+        asked[get_ident()] = tuple(threads.alive)
         try:
             numbers = recorded()
         finally:
             del asked[get_ident()]
-        here |= known
+        here |= threads.known
         return [here[number] for number in numbers if number in here]
 
     @unseen
     def active_count() -> int:
         return len(of_the_application())
 
-    system.lifecycle_hooks = hooks._replace(on_start=on_start, on_end=on_end)
     threading.enumerate, threading.active_count = of_the_application, active_count
+
+
+class _Threads:
+    """The threads that are on the tape, by their numbers."""
+
+    def __init__(self, system: Any) -> None:
+        self.alive: dict[_Number, threading.Thread] = {}
+        """Those that the application would see, from the oldest on."""
+        self.known: dict[_Number, threading.Thread] = {}
+        """The same, from a little earlier to a little later: a replay has the numbers from the tape."""
+        self._thread: Callable[[], int] = system.thread_id
+        self._made: dict[int, int] = {}
+        self._active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+        hooks = system.lifecycle_hooks
+        system.lifecycle_hooks = hooks._replace(
+            on_start=self._beginning(hooks.on_start), on_end=self._ending(hooks.on_end)
+        )
+        threading.Thread.start = self._starting(threading.Thread.start)  # type: ignore[assignment,method-assign]
+
+    def _starting(self, stock: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+        def start(thread: threading.Thread) -> None:
+            if "run" not in vars(thread):  # the engine replaces it in those that the application starts
+                stock(thread)
+                return
+            parent = self._thread()
+            self._made[parent] = self._made.get(parent, 0) + 1
+            number = vars(thread)[_NUMBER] = parent, self._made[parent]
+            self.known[number] = self.alive[number] = thread
+            try:
+                stock(thread)
+            except BaseException:
+                del self.known[number], self.alive[number]
+                raise
+
+        return start
+
+    def _beginning(self, stock: Callable[[], object]) -> Callable[[], None]:
+        def on_start() -> None:
+            me = self._active.get(get_ident())  # none in a thread that is no object
+            if me is None or _NUMBER in vars(me):
+                stock()
+                return
+            number = vars(me)[_NUMBER] = self._thread()
+            self.known[number] = me
+            stock()
+            self.alive[number] = me
+
+        return on_start
+
+    def _ending(self, stock: Callable[[], object] | None) -> Callable[[], None]:
+        def on_end() -> None:
+            me = self._active.get(get_ident())
+            number: _Number = None if me is None else vars(me).get(_NUMBER)
+            self.alive.pop(number, None)
+            try:
+                if stock is not None:
+                    stock()
+            finally:
+                self.known.pop(number, None)
+                self._made.pop(self._thread(), None)
+
+        return on_end
 
 
 def numbered(target: Any, system: Any) -> SimpleNamespace:
