@@ -52,6 +52,10 @@ class BoundaryState:
             f"waiting for their turn: {waiting}; no step was taken for {self.tape['idle']:.0f} s."
         )
 
+    def waits(self, seq: int) -> bool:
+        """Return whether a request waits for its turn, or whether that is unknown."""
+        return self.tape is None or self.first_thread + seq in self.tape["waiting"]
+
     def _who(self, thread: int) -> str:
         if thread >= self.first_thread:
             return f"request {thread - self.first_thread}"

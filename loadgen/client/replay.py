@@ -24,7 +24,7 @@ from loadgen.core.comparison import OUTCOME_HEADER, header
 from loadgen.core.departure import Departure
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import End, Order
-from loadgen.errors import EngineFault, HarnessFault, LoadgenError
+from loadgen.errors import EngineFault, HarnessFault, LoadgenError, RecordingFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,6 +79,7 @@ class Refire:
 
         Raises:
             EngineFault: the replay hangs, or stopped answering.
+            RecordingFault: a request without an answer in the recording has none in the replay, either.
             TranscriptFault: the transcript is damaged.
         """
         stopped: LoadgenError | None = None
@@ -162,6 +163,12 @@ class Refire:
                 raise HarnessFault(
                     f"no answer to {one.request} in {self._timeout:g} s, although the replay makes progress",
                     advice="The machine is too busy for this limit: give a longer --timeout.",
+                )
+            if isinstance(recorded, Failure) and not state.waits(one.request.seq):
+                raise RecordingFault(
+                    f"{one.request} had no answer while recording either ({recorded.kind}), and got none in "
+                    f"{self._timeout:g} s of the replay: the application computes, or waits, without end",
+                    advice="Record again without this request, or with the application mended.",
                 )
             raise EngineFault(
                 f"the replay hangs: no answer to {one.request} in {self._timeout:g} s. {state.waits_for()}",

@@ -69,8 +69,8 @@ class _Evidence:
 
 
 _NOT_ON_THE_TAPE = (
-    "an address (id(), repr()), a background thread, a thread pool, a temporary file, a library's own "
-    "randomness"
+    "an address (id(), repr()), a module that a request is the first to import, a background thread, a "
+    "thread pool, a temporary file, a library's own randomness"
 )
 _ANOTHER_WAY = (
     f"Either the application depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or the "

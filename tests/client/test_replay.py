@@ -18,7 +18,7 @@ from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.judge import Judge
 from loadgen.core.transcript import End, Event, Order, Run
 from loadgen.core.verdict import Judgement, Verdict
-from loadgen.errors import EngineFault, TranscriptFault
+from loadgen.errors import EngineFault, RecordingFault, TranscriptFault
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript
 from loadgen.testing.boundary import FIRST_THREAD, URL, FakeBoundary
@@ -379,6 +379,28 @@ async def test_a_stuck_replay_is_told(folder: Path) -> None:
     assert "the tape's next step (a checkpoint) is of request 3" in caught.value.message.lower()
     assert "waiting for their turn: request 2; no step was taken for 7 s" in caught.value.message
     assert cancelled == [2]
+
+
+async def test_a_request_without_end_is_not_the_engines_fault(folder: Path) -> None:
+    """It had no answer while recording either, and waits for no turn: it runs. The recording says so."""
+
+    async def answer(seq: int, request: httpx.Request) -> httpx.Response:
+        if seq == 1:
+            await anyio.sleep_forever()
+        return await well(seq, request)
+
+    wire = FakeBoundary(answer)
+    events: list[Event] = [RUN, ask(1), Failure(1, "ReadTimeout", ""), ask(2), told(2)]
+    events += [Order((1, 2, -2)), End(2)]
+    tape = {"next": None, "item": "", "idle": 7.2, "ended": "end"}
+    for waiting, fault in (([], RecordingFault), ([FIRST_THREAD + 1], EngineFault)):
+        wire.state["tape"] = {**tape, "waiting": waiting}
+        own = folder / fault.__name__
+        own.mkdir()
+        with pytest.raises(fault) as caught:
+            await Replay(wire, own, timeout=0.05).run(events)
+        assert "GET /1" in caught.value.message
+        assert ("no answer while recording either" in caught.value.message) is not bool(waiting)
 
 
 async def test_a_dead_server_is_told(folder: Path) -> None:
