@@ -5,6 +5,7 @@ Heavy imports are made inside the commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import errno
 import sys
 from contextlib import redirect_stdout
 from functools import partial
@@ -294,6 +295,10 @@ def main() -> None:
     reporting(work)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MAKE_SPACE = "Free space on its disk (and check limits on file sizes), or record to another one: --run PATH."
+
+
 def reporting(work: Callable[[], None]) -> None:
     """Do *work*; report errors on stderr, and exit with the error's exit code."""
     try:
@@ -307,6 +312,8 @@ def reporting(work: Callable[[], None]) -> None:
     except OSError as error:  # a full disk, a limit, or a folder that was deleted
         where = f": {error.filename}" if error.filename else ""
         print(f"loadgen: this machine refused: {error.strerror or error}{where}", file=sys.stderr)
+        if where and error.errno in _FULL:
+            print(f"  {_MAKE_SPACE}", file=sys.stderr)
         raise SystemExit(MachineFault.exit_code) from None
     except Exception:  # noqa: BLE001 - whatever is left is our bug, and says so
         import traceback

@@ -65,6 +65,16 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name *path* in an error that has no file, as that of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BufferedWriter]:
     """Open a temporary file that becomes *path* when all is written: readers never see a partial file.
 
@@ -73,7 +83,7 @@ def replacing(path: Path) -> Iterator[BufferedWriter]:
     """
     beside = path.parent / f".{path.name}-{os.getpid()}.part"
     try:
-        with beside.open("wb") as file:
+        with named(path), beside.open("wb") as file:
             yield file
         beside.replace(path)
     except BaseException:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from loadgen import __version__
-from loadgen.cli.main import BUG, app, main
+from loadgen.cli.main import BUG, app, main, reporting
 from loadgen.errors import (
     EngineFault,
     HarnessFault,
@@ -251,6 +253,21 @@ def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert b"No space left" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the file, and how to go on; another error has no such advice."""
+
+    def fail(number: int) -> None:
+        raise OSError(number, os.strerror(number), "/runs/x/transcript.jsonl")
+
+    for number, advised in ((errno.ENOSPC, True), (errno.EACCES, False)):
+        with pytest.raises(SystemExit) as caught:
+            reporting(partial(fail, number))
+        assert caught.value.code == 3
+        said = capsys.readouterr().err
+        assert said.startswith(f"loadgen: this machine refused: {os.strerror(number)}: /runs/x/transcript")
+        assert ("--run PATH" in said) is advised
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from loadgen.client.recording import RecordingTransport
 from loadgen.client.scenario import User
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import INLINE_LIMIT, End, Event, Order, Run
-from loadgen.store.journal import ORDER_PIECE, Journal
+from loadgen.store.journal import ORDER_PIECE, Journal, PartJournal
 from loadgen.store.run_folder import read_transcript
 
 pytestmark = pytest.mark.anyio
@@ -241,3 +241,12 @@ async def test_same_seed_and_same_answers_make_the_same_plan(tmp_path: Path) -> 
     assert await plan(2, "other") != first
     by_user = [[one[1:] for one in first if one[0] == number] for number in range(3)]
     assert by_user[0] != by_user[1] != by_user[2]
+
+
+def test_a_full_disk_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to a full disk names the transcript, also where closing it writes again."""
+    path.symlink_to("/dev/full")
+    monkeypatch.setattr(Journal, "_FLAGS", PartJournal._FLAGS)  # as for an existing file
+    with pytest.raises(OSError, match="No space left") as caught, opened(path) as journal:
+        journal.write(RUN)
+    assert caught.value.filename == str(path)
