@@ -16,8 +16,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from loadgen.traced import wsgi
 from loadgen.traced.refusal import refuse
-from loadgen.traced.wsgi import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +44,12 @@ def main(name: str) -> None:
     if flask is not None and isinstance(application, flask.Flask):
         group = importlib.import_module("flask.cli").FlaskGroup(create_app=lambda: application)
         group.main(["run", "--no-reload", "--no-debugger"], prog_name="flask")
-    else:
-        if is_asgi(application):
-            from loadgen.traced.asgi import OnLoop  # noqa: PLC0415 - it imports asyncio, which others do without
+    elif is_asgi(application):
+        from loadgen.traced import asgi  # noqa: PLC0415 - it imports asyncio, which others do without
 
-            application = OnLoop(application)
-        serve(application)
+        asgi.serve(application)
+    else:
+        wsgi.serve(application)
 
 
 def found(name: str) -> Callable[..., Any]:

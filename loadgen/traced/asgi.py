@@ -14,6 +14,10 @@ import threading
 from http import HTTPStatus
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from loadgen import protocol
+from loadgen.traced import wsgi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -29,6 +33,27 @@ _OF_THE_CONNECTION = frozenset({"connection", "keep-alive", "transfer-encoding",
 """Headers that only the live server may set."""
 CHUNK = 1 << 16
 """Largest part of a request's body in one message, in bytes."""
+TARGET, HEADERS = "REQUEST_URI", "REQUEST_HEADERS"
+"""Variables with a request's target and header lines as they came, which those of WSGI no longer tell."""
+_NUMBER = protocol.SEQ_HEADER.lower()
+
+
+def serve(application: Application, root_path: str = "") -> None:
+    """Serve the ASGI *application*, which a proxy has below *root_path*, until the process is stopped."""
+    wsgi.serve(OnLoop(application, root_path), HeadHandler)
+
+
+class HeadHandler(wsgi.Handler):
+    """Also passes on the target and the header lines of a request as they came."""
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the variables of the request."""
+        lines = ((name.lower(), value.strip(" \t")) for name, value in self.headers.items())
+        return {
+            **super().get_environ(),
+            TARGET: self.requestline.split()[1],  # that of self.path has one slash in front
+            HEADERS: tuple(line for line in lines if line[0] != _NUMBER),
+        }
 
 
 class OnLoop:
@@ -36,8 +61,9 @@ class OnLoop:
 
     on_loop = True
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, root_path: str = "") -> None:
         self.application = application
+        self.root_path = root_path
         self._state: dict[str, Any] = {}
         self._lifespan: asyncio.Task[None] | None = None
         # Not the one of a policy that the application may have set: uvloop's works in C, off the tape.
@@ -51,7 +77,7 @@ class OnLoop:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         """Serve a request: begin its task, and pass on what it sends."""
         exchange = OneTask(self._loop, environ)
-        scope = {**scope_of(environ), "state": dict(self._state)}
+        scope = {**scope_of(environ, self.root_path), "state": dict(self._state)}
         self._loop.call_soon_threadsafe(exchange.begin, self.application, scope)
         kind, message = exchange.sent.get()
         if kind == "error":
@@ -165,31 +191,20 @@ class OneTask:
             raise RuntimeError(f"unexpected message {kind!r}")
 
 
-def scope_of(environ: dict[str, Any]) -> Scope:
-    """Return the scope of a request."""
-    path = environ.get("PATH_INFO", "").encode("latin-1")
-    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    headers = [
-        (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    ]
-    headers += [
-        (name.replace("_", "-").lower().encode(), environ[name].encode("latin-1"))
-        for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
-        if environ.get(name)
-    ]
+def scope_of(environ: dict[str, Any], root_path: str) -> Scope:
+    """Return the scope of a request, as uvicorn does."""
+    path, _, query = environ[TARGET].partition("?")
     return {
         "type": "http",
         "asgi": VERSION,
         "http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2],
         "method": environ["REQUEST_METHOD"],
         "scheme": environ.get("wsgi.url_scheme", "http"),
-        "path": path.decode("utf-8", "replace"),
-        "raw_path": raw.partition("?")[0].encode("latin-1") if raw else path,
-        "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
-        "root_path": environ.get("SCRIPT_NAME", ""),
-        "headers": headers,
+        "path": root_path + unquote(path),
+        "raw_path": f"{root_path}{path}".encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "root_path": root_path,
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in environ[HEADERS]],
         "client": (environ.get("REMOTE_ADDR", "127.0.0.1"), int(environ.get("REMOTE_PORT") or 0)),
         "server": (environ.get("SERVER_NAME", "127.0.0.1"), int(environ.get("SERVER_PORT") or 0)),
     }

@@ -223,7 +223,7 @@ def uvicorn(target: Callable[..., None], system: Any) -> Callable[..., None]:
             wsgi.serve(named() if config.factory else named)
             return
         config.load()
-        wsgi.serve(asgi.OnLoop(config.loaded_app))
+        asgi.serve(config.loaded_app, config.root_path)
 
     return run
 

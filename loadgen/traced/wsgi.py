@@ -77,8 +77,8 @@ def dechunked(stream: Any) -> bytes:
     return b"".join(pieces)
 
 
-def serve(application: Callable[..., Any]) -> None:
+def serve(application: Callable[..., Any], handler: type[Handler] = Handler) -> None:
     """Serve *application* until the process is stopped."""
     simple_server.make_server(
-        "127.0.0.1", 0, application, server_class=Server, handler_class=Handler
+        "127.0.0.1", 0, application, server_class=Server, handler_class=handler
     ).serve_forever()

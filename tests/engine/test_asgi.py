@@ -86,7 +86,7 @@ SHOP = """
 
 async def _visit(user: User) -> None:
     await user.http.post("/items", params={"name": f"of {user.id}"})
-    for path in ("/in-a-thread", "/tasks", "/stream", "/broken", "/missing", "/in-a-thread"):
+    for path in ("/in-a-thread", "/tasks", "/stream", "/broken", "/missing//a%2Fb", "/in-a-thread"):
         await user.http.get(path)
     await user.http.post("/items")
 

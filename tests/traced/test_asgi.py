@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import make_server
 
 import pytest
 
+from loadgen.traced import asgi, wsgi
 from loadgen.traced.asgi import OnLoop
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Application:
             return
         self.scopes.append(scope)
         self.loops.add(id(asyncio.get_running_loop()))
-        await getattr(self, scope["path"][1:])(receive, send)
+        await getattr(self, scope["path"][1:], self.nowhere)(receive, send)
 
     async def lifespan(self, scope: Any, receive: Any, send: Any) -> None:
         if self.starting == "unsupported":
@@ -47,6 +50,10 @@ class Application:
     async def start(self, send: Any, status: int = 200) -> None:
         headers = [(b"X-A", b"1"), (b"x-a", b"2"), (b"Connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def nowhere(self, receive: Any, send: Any) -> None:
+        await self.start(send)
+        await send({"type": "http.response.body"})
 
     async def echo(self, receive: Any, send: Any) -> None:
         while True:
@@ -108,19 +115,16 @@ def serve() -> Iterator[Callable[[Application], OnLoop]]:
         loop.close()
 
 
-def asked(path: str, body: bytes = b"", method: str = "POST", **more: str) -> dict[str, Any]:
+def asked(path: str, body: bytes = b"", method: str = "POST") -> dict[str, Any]:
     return {
         "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "QUERY_STRING": "a=b",
+        "REQUEST_URI": f"{path}?a=b",
+        "REQUEST_HEADERS": (("x-some", "thing"),),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_NAME": "h",
         "SERVER_PORT": "80",
         "REMOTE_ADDR": "1.2.3.4",
-        "CONTENT_TYPE": "text/plain",
-        "HTTP_X_SOME": "thing",
         "wsgi.input": io.BytesIO(body),
-        **more,
     }
 
 
@@ -145,12 +149,34 @@ def test_requests_and_answers(serve: Serve) -> None:
     assert [len(one["body"]) for one in application.received] == [65_536, 34_464]
     scope = application.scopes[0]
     assert (scope["method"], scope["path"], scope["query_string"]) == ("POST", "/echo", b"a=b")
-    assert scope["headers"] == [(b"x-some", b"thing"), (b"content-type", b"text/plain")]
+    assert scope["headers"] == [(b"x-some", b"thing")]
     assert (scope["client"], scope["server"], scope["state"]) == (("1.2.3.4", 0), ("h", 80), {"given": 1})
     application.received.clear()
     _, _, body = answered(served, asked("/echo", b"abc", "HEAD"))
     assert b"".join(body) == b""
     assert len(application.loops) == 1
+
+
+def test_a_request_as_it_came(serve: Serve) -> None:
+    """Its target and its header lines are those of the connection, as uvicorn gives them."""
+    application = Application()
+    served = serve(application)
+    served.root_path = "/below"
+    server = make_server("127.0.0.1", 0, served, wsgi.Server, asgi.HeadHandler)
+    with server, socket.create_connection(server.server_address[:2]) as client:  # type: ignore[arg-type]
+        client.sendall(
+            b"Get //f%2Fi/%C3%A9?q=%2F HTTP/1.1\r\nHost: h\r\nX-Some: 1\r\nX_Some: 2 \r\nx-some: \xe9\r\n"
+            b"X-Loadgen-Seq: 7\r\nContent-Length: 1\r\n\r\nb"
+        )
+        server.handle_request()
+        assert client.recv(1000).startswith(b"HTTP/1.0 200")
+    [scope] = application.scopes
+    assert scope["headers"] == [
+        (b"host", b"h"), (b"x-some", b"1"), (b"x_some", b"2"), (b"x-some", b"\xe9"),
+        (b"content-length", b"1"),
+    ]  # fmt: skip
+    assert (scope["path"], scope["raw_path"]) == ("/below//f/i/\u00e9", b"/below//f%2Fi/%C3%A9")
+    assert (scope["method"], scope["query_string"], scope["root_path"]) == ("Get", b"q=%2F", "/below")
 
 
 def test_a_client_that_leaves(serve: Serve) -> None:
