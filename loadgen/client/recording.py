@@ -145,18 +145,20 @@ class RecordingTransport(httpx.AsyncBaseTransport):
 def numbered(request: httpx.Request, seq: int) -> httpx.Request:
     """Return a copy of *request* with its number, because httpx copies a request's headers into redirects."""
     headers = [pair for pair in request.headers.raw if pair[0].lower() != SEQ_HEADER.lower()]
-    return httpx.Request(
+    copy = httpx.Request(
         request.method,
         request.url,
         headers=[*headers, (SEQ_HEADER, b"%d" % seq)],
         stream=request.stream,
         extensions=request.extensions,
     )
+    copy.method = request.method  # httpx writes it in capitals
+    return copy
 
 
 def again(request: Request, url: httpx.URL) -> httpx.Request:
     """Return a recorded *request* as it was sent, with its number, to the server at *url*."""
-    return httpx.Request(
+    copy = httpx.Request(
         request.method,
         url,
         headers=[
@@ -166,6 +168,8 @@ def again(request: Request, url: httpx.URL) -> httpx.Request:
         stream=httpx.ByteStream(request.body),
         extensions={"target": request.target.encode("latin-1")},
     )
+    copy.method = request.method  # httpx writes it in capitals
+    return copy
 
 
 def _own(headers: Headers) -> Headers:

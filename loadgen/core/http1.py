@@ -35,6 +35,7 @@ _FIELD = re.compile(rf"^({_WORD}):[ \t]*([^\x00\r\n]*)\r?$", re.MULTILINE)
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00\r\n]*)?")
 _BEGINNING = re.compile(_WORD.encode())
+_BLANKS = " \t"
 _TLS = "\x16"
 _NO_BODY = frozenset({204, 304})
 
@@ -279,6 +280,7 @@ def answer_head(raw: bytes) -> AnswerHead:
     if line is None:
         raise Malformed("an answer that is not HTTP/1")
     headers, said = _fields(text[line.end() :])
+    headers = tuple([(name, value.rstrip(_BLANKS)) for name, value in headers])
     chunked = said.coding.endswith("chunked")
     return AnswerHead(int(line[2]), line[3] or "", headers, said.length, chunked, said.keeps(int(line[1])))
 
@@ -291,7 +293,8 @@ class _Said:
     def __init__(self, headers: Headers) -> None:
         self.length: int | None = None
         self.coding = self.connection = self.expect = ""
-        for name, value in headers:
+        for name, whole in headers:
+            value = whole.rstrip(_BLANKS)
             match name.lower():
                 case "content-length":
                     if self.length is not None:
@@ -332,9 +335,12 @@ def _request_line(text: str) -> tuple[str, str, int, int]:
 
 @kept
 def _fields(lines: str) -> tuple[Headers, _Said]:
-    """Return the header fields in *lines*, which end with an empty one, and what they say."""
+    """Return the header fields in *lines*, which end with an empty one, and what they say.
+
+    Blanks behind a value stay: some servers give them to the application.
+    """
     found: list[tuple[str, str]] = _FIELD.findall(lines)
     if len(found) != lines.count("\n") - 1:
         raise Malformed("a header line that cannot be read")
-    headers = tuple([(name, value.rstrip(" \t")) for name, value in found])
+    headers = tuple(found)
     return headers, _Said(headers)

@@ -319,14 +319,16 @@ def _host(headers: Headers) -> str:
 
 
 def _equal(request: Request, sent: SentRequest) -> bool:
-    there = (sent.method, sent.target, sent.headers, sent.body)
-    return (request.method, request.target, request.headers, request.body) == there
+    return not _instead(request, sent)
 
 
 def _instead(request: Request, sent: SentRequest | None) -> tuple[Difference, ...]:
     """Return what differs between a recorded request and the one that is sent in its place."""
     if sent is None:
         return (Difference("outcome", "is sent", "is not sent"),)
+    # What is sent has been read without the blanks behind values.
+    headers = tuple((name, value.rstrip(" \t")) for name, value in request.headers)
+    request = replace(request, headers=headers)
     return tuple(
         Difference(f"{REQUEST_FIELD}{name}", repr(before)[:PRINTED], repr(after)[:PRINTED])
         for name in ("method", "target", "headers", "body")

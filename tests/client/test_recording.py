@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from loadgen.client.limit import Stopped
-from loadgen.client.recording import RecordingTransport
+from loadgen.client.recording import RecordingTransport, numbered
 from loadgen.core.exchange import Failure, Request, Response
 from loadgen.core.transcript import Event, Run
 from loadgen.store.journal import Journal
@@ -102,6 +102,13 @@ async def test_the_number_travels_with_the_request(
     for one, request in zip(requests, sent, strict=True):
         raw = [(name.decode(), value.decode()) for name, value in request.headers.raw]
         assert [*one.headers, ("X-Loadgen-Seq", str(one.seq))] == raw
+
+
+def test_the_method_is_as_it_was_written() -> None:
+    """A numbered request has the method of the request, which httpx would write in capitals."""
+    request = httpx.Request("GET", "http://server:1/")
+    request.method = "Get"
+    assert numbered(request, 7).method == "Get"
 
 
 async def test_a_failure_is_written_and_told(journal: Journal, written: Callable[[], list[Event]]) -> None:

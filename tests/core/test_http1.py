@@ -154,6 +154,18 @@ def test_reason() -> None:
     assert answer_head(b"HTTP/1.1 200\r\n\r\n").reason == ""
 
 
+def test_blanks_behind_a_value() -> None:
+    """They stay in a request, as some servers give them to the application, and change nothing else."""
+    fields = b"Content-Length: 5 \r\nConnection:  close\t\r\nX-Empty:  \r\n\r\n"
+    head = request_head(b"POST / HTTP/1.1\r\n" + fields)
+    assert head.headers == (("Content-Length", "5 "), ("Connection", "close\t"), ("X-Empty", ""))
+    assert (head.length, head.keeps) == (5, False)
+    chunks = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked \r\nExpect: 100-continue \r\n\r\n"
+    assert (request_head(chunks).length, request_head(chunks).expects) == (None, True)
+    answer = answer_head(b"HTTP/1.1 200 OK\r\n" + fields)
+    assert answer.headers == (("Content-Length", "5"), ("Connection", "close"), ("X-Empty", ""))
+
+
 @pytest.mark.parametrize("expect", ["100-continue", "100-Continue"])
 def test_expect(expect: str) -> None:
     """A client of HTTP/1.0 cannot wait for an interim answer, which it would not know."""

@@ -49,7 +49,7 @@ class UserBy:
             if name.lower() != wanted:
                 continue
             if self.kind == "header":
-                return value
+                return value.rstrip()
             for pair in value.split(";"):
                 key, equals, text = pair.strip().partition("=")
                 if equals and key == self.name:

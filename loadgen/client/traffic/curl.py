@@ -219,8 +219,6 @@ class _Command:
         method = self.single.get("request")
         if method is not None and not TOKEN.fullmatch(method):
             raise _CommandError(f"--request {method!r} is not a method")
-        if method is not None and method != method.upper():
-            raise _CommandError(f"--request {method}: only methods in capital letters can be sent")
         return method or ("HEAD" if "head" in self.flags else "POST" if posts else "GET")
 
     def _split(self, url: str) -> tuple[str, str, str, str]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _BODY_SIZE = "{n} with a body to which the file gives a bodySize of 0: the body is sent."
 _MASKED = "{n} with " + MASK + " in place of a secret: sent so."
 _TYPE = "The type of the body of {n} is not among its headers: sent as Content-Type."
-_CAPITALS = "{n} with a method in small letters: sent in capital letters."
 _OTHER_VERSIONS = frozenset({"http/1.0", "http/2", "http/2.0", "h2", "http/3", "http/3.0", "h3"})
 _BROWSERS = ("WebInspector", "Firefox", "WebKit Web Inspector")
 """Names of browsers as creators of a file."""
@@ -141,7 +140,6 @@ def _call(method: str, url: str, request: dict[str, Any], own: dict[str, Any], n
     if not TOKEN.fullmatch(method):
         raise _EntryError(f"{method!r} is not a method")
     _, authority, target = split(url)
-    notes.more[_CAPITALS] += method != method.upper()
     headers = _headers(request, is_exact=bool(own))
     sent, doubtful = body(request, headers)
     notes.more[_BODY_SIZE] += doubtful

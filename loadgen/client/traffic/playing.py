@@ -99,10 +99,12 @@ def request(http: httpx.AsyncClient, call: Call) -> httpx.Request:
     """Return *call* as a request; not built by the client, which would add headers and cookies."""
     target = call.target.encode("latin-1")
     extensions: dict[str, Any] = {"timeout": http.timeout.as_dict(), "target": target}
-    return httpx.Request(
+    made = httpx.Request(
         call.method,
         http.base_url,
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
         content=call.body or None,
         extensions=extensions,
     )
+    made.method = call.method  # httpx writes it in capitals
+    return made

@@ -186,9 +186,9 @@ async def test_users_by_header_and_cookie(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "headers", "identity"),
     [
-        ("header:Authorization", (("authorization", "Bearer a:b"),), "Bearer a:b"),
+        ("header:Authorization", (("authorization", "Bearer a:b "),), "Bearer a:b"),
         ("header:X-User", (("Host", "x"),), None),
-        ("cookie:a", (("Cookie", "b=1;a=2=3"),), "2=3"),
+        ("cookie:a", (("Cookie", "b=1;a=2=3 "),), "2=3"),
         ("cookie:a", (("Cookie", "b=1"), ("Cookie", "a=")), ""),
     ],
 )

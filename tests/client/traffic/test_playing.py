@@ -50,9 +50,10 @@ async def test_what_is_sent_is_what_the_file_has(tmp_path: Path) -> None:
     """Target and body to the byte, the file's headers and cookies, and no others but host and length."""
     source = """curl 'http://h/a/../b%2f?q=[1]' -g --path-as-is -b old=1 \\
           -H 'X-A: é' -H 'User-Agent: me' --data-raw 'ü'
-        curl http://h/"""
+        curl http://h/ -X post"""
     server = await play(tmp_path, commands(tmp_path, source), 1)
     sent, then = server.requests
+    assert then.first_line == b"post / HTTP/1.1"
     assert sent.first_line == b"POST /a/../b%2f?q=[1] HTTP/1.1"
     lines = sent.head.decode("utf-8").split("\r\n")[1:]
     names = [line.partition(":")[0] for line in lines if line]

@@ -75,7 +75,7 @@ def transcript(*steps: int | str, times: dict[int, float] | None = None) -> Read
                 "event": "request",
                 "seq": step,
                 "user": step % 3,
-                "method": "PUT",
+                "method": "Put",
                 "target": f"/%7e{step}?\xe9",
                 "headers": [["X-b", "\xe9"], ["X-a", str(step)]],
                 "body": {"text": f"body {step}"},
@@ -102,9 +102,10 @@ async def test_the_same_requests() -> None:
     server = Server(at_once)
     noted = await again(transcript(1, -1, 2, -2), server)
     assert noted.story == [1, -1, 2, -2]
-    assert noted.events[0] == Request(1, 1, "PUT", "/%7e1?\xe9", (("X-b", "\xe9"), ("X-a", "1")), b"body 1")
+    assert noted.events[0] == Request(1, 1, "Put", "/%7e1?\xe9", (("X-b", "\xe9"), ("X-a", "1")), b"body 1")
     assert noted.events[1] == Response(1, 200, (), b"new")
     sent = server.sent[0]
+    assert sent.method == "Put"
     assert sent.headers.raw == [(b"X-b", b"\xe9"), (b"X-a", b"1"), (b"X-Loadgen-Seq", b"1")]
     assert (sent.extensions["target"], await sent.aread()) == (b"/%7e1?\xe9", b"body 1")
 
