@@ -174,7 +174,7 @@ def relocated(run: RunFolder, manifest: Manifest, spec: VerifySpec) -> Relocatio
         return IN_PLACE
     if not started.folders or recorded.engine_alone or recorded.mode is not ModeName.BOUNDARY:
         return Relocation(python=interpreter.located(recorded.python, spec.python, IN_PLACE))
-    here = folders.found(started.checkout, list(manifest.sources), run.path, spec.checkout)
+    here = folders.found(started.checkout, list(manifest.sources), started.argv, run.path, spec.checkout)
     checkout = folders.relocation({folders.CHECKOUT: started.checkout}, {folders.CHECKOUT: here})
     python = interpreter.located(recorded.python, spec.python, checkout)
     now = {**folders.installed(interpreter.at(python)), folders.CHECKOUT: here}

@@ -163,6 +163,11 @@ def _check(step: Step) -> None:
     name = getattr(step, "__name__", repr(step))
     if isinstance(step, Scenario):
         raise UsageError(f"{step.name} is already a scenario")
+    if inspect.isasyncgenfunction(step):
+        raise UsageError(
+            f"{name} has a yield, with which it is a generator and not an async function",
+            advice="Leave out the yield; what runs before and behind the iterations is setup= and teardown=.",
+        )
     if not inspect.iscoroutinefunction(step):
         raise UsageError(f"{name} is not an async function", advice=f"Write: async def {name}(user): ...")
     try:

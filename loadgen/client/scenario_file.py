@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadgen.client.python_file import execute
 from loadgen.client.scenario import Scenario, mix
 from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 EXAMPLE = """A scenario is an async function with a decorator:
     from loadgen import scenario
@@ -51,4 +56,19 @@ def load(given: str) -> Scenario:
 def _scenarios(file: Path) -> list[Scenario]:
     """Run *file* as a module, and return its scenarios, in order."""
     module = execute(file, "scenario")
-    return list({id(one): one for one in vars(module).values() if isinstance(one, Scenario)}.values())
+    found = {name: one for name, one in vars(module).items() if isinstance(one, Scenario)}
+    _refuse_replaced(file, found)
+    return list({id(one): one for one in found.values()}.values())
+
+
+def _refuse_replaced(file: Path, names: Collection[str]) -> None:
+    """Refuse a second scenario with one of the *names*: Python keeps only the last."""
+    lines: dict[str, int] = {}
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list and node.name in names:
+            first = lines.setdefault(node.name, node.lineno)
+            if first != node.lineno:
+                raise UsageError(
+                    f"{file}, line {node.lineno}: a scenario {node.name!r} is in line {first}, too",
+                    advice="Give one of them another name: only the last one would run.",
+                )

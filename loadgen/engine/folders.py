@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from loadgen.core.relocation import Relocation
 from loadgen.core.spec import BUNDLED
 from loadgen.engine.interpreter import ENGINE, PACKAGED
+from loadgen.engine.target import packages
 from loadgen.errors import RecordingFault, UsageError
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ def checkout(target: Target, started_in: Path) -> str:
     return str(started_in if code.is_relative_to(started_in) else code)
 
 
-def found(recorded: str, files: Sequence[str], above: Path, given: str | None) -> str:
-    """Return the current location of the *recorded* checkout, which contains *files*.
+def found(recorded: str, files: Sequence[str], argv: Sequence[str], above: Path, given: str | None) -> str:
+    """Return the current location of the *recorded* checkout, which contains *files*, served by *argv*.
 
-    It is the folder *given*; or the nearest folder *above* the run that contains the files; or the recorded
-    location; or the nearest folder from the current directory upwards.
+    It is the folder *given*; or the nearest folder *above* the run that contains most of the files; or the
+    recorded location; or the nearest folder from the current directory upwards that contains most of them. In
+    the folder given, and at the recorded location, what is served is enough: other files may be deleted.
 
     Raises:
         RecordingFault: it was not found.
@@ -62,20 +64,22 @@ def found(recorded: str, files: Sequence[str], above: Path, given: str | None) -
     code = [str(Path(file).relative_to(recorded)) for file in files if Path(file).is_relative_to(recorded)]
     if not recorded or not (code or given):
         return recorded
+    served = _served(code, argv)
     if given is not None:
         here = Path(given).resolve()
-        if not _holds(here, code):
+        if not _has(here, served):
             raise UsageError(
-                f"{given} does not hold the recorded application: {', '.join(code[:3])}",
+                f"{given} does not hold the recorded application: {', '.join(served[:3])}",
                 advice="Give --checkout the folder that corresponds to the recorded " + recorded,
             )
         return str(here)
-    for one in (*above.resolve().parents, Path(recorded), *_upwards(Path.cwd())):
-        if _holds(one, code):
+    there = Path(recorded)
+    for one in (*above.resolve().parents, there, *_upwards(Path.cwd())):
+        if _holds(one, code) or (one == there and _has(one, served)):
             return str(one)
     raise RecordingFault(
-        f"the recorded application, {recorded}, is not here: it is neither there, nor in a folder above "
-        f"the run {above}, nor in the current directory",
+        f"the recorded application, {recorded}, is not here: {', '.join(served[:3])} is neither there, nor "
+        f"in a folder above the run {above}, nor in the current directory",
         advice="Run verify in its checkout, or say where that is: --checkout DIR",
     )
 
@@ -88,6 +92,20 @@ def _upwards(folder: Path) -> Iterator[Path]:
 def _holds(folder: Path, code: Sequence[str]) -> bool:
     """Whether *folder* contains most of the files *code*; changed code may lack some."""
     return 2 * sum((folder / one).is_file() for one in code) > len(code)
+
+
+def _has(folder: Path, served: Sequence[str]) -> bool:
+    """Whether *folder* contains what is *served*, or a part of it; none if that is not known."""
+    return any((folder / one).is_file() for one in served)
+
+
+def _served(code: Sequence[str], argv: Sequence[str]) -> Sequence[str]:
+    """Return which of the files *code* are named by the arguments of an interpreter; all, if none is."""
+    scripts = {Path(word).name for word in argv if word.endswith(".py")}
+    names = frozenset(packages(argv))
+    paths = ((one, Path(one)) for one in code)
+    named = [one for one, path in paths if path.name in scripts or names & {path.stem, *path.parent.parts}]
+    return named or code
 
 
 def relocation(recorded: Mapping[str, str], here: Mapping[str, str]) -> Relocation:

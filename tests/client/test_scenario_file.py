@@ -140,8 +140,14 @@ IMPORT = "from loadgen import scenario\n"
         (
             IMPORT + "@scenario\nasync def browse(user): yield",
             2,
-            "browse is not an async function",
-            "async def",
+            "browse has a yield",
+            "Leave out the yield",
+        ),
+        (
+            IMPORT + "@scenario\nasync def a(user): ...\n@scenario(weight=2)\nasync def a(user): ...",
+            5,
+            "a scenario 'a' is in line 3, too",
+            "another name",
         ),
         (
             IMPORT + "@scenario\nasync def browse(): ...",

@@ -225,7 +225,7 @@ def read(folder: Path) -> RecordedRace:
             f"{folder} contains no race: {error}", advice="Give an output folder of loadgen races."
         ) from error
     started = manifest.result.started
-    here = found(started.checkout, list(manifest.sources), run.path, None)
+    here = found(started.checkout, list(manifest.sources), started.argv, run.path, None)
     moved = Relocation(((started.checkout, here),)) if here != started.checkout else IN_PLACE
     directory = moved.here(started.directory)
     if not Path(directory).is_dir():
