@@ -135,13 +135,14 @@ def _again(manifest: Manifest, run: RunFolder, moved: Relocation) -> RunSpec:
     """
     spec = manifest.spec
     recorded = recorded_start(run.recording).environment
+    verbatim = isinstance(spec.traffic, FileTraffic) and spec.traffic.verbatim
     given = tuple(f"{name}={recorded[name]}" for name in spec.server_env if name in recorded)
     return replace(
         spec,
         target=tuple(map(moved.here, spec.target)),
         cwd=spec.cwd and moved.here(spec.cwd),
         python=moved.python or interpreter.own().executable,
-        traffic=FileTraffic(file=str(run.path)),
+        traffic=FileTraffic(file=str(run.path), verbatim=verbatim),
         gateway=GatewaySpec(),
         load=replace(spec.load, concurrency=None, iterations=None, only=(), shape=AT_ONCE),
         server_env=given,

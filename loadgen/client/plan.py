@@ -51,7 +51,8 @@ def plan(traffic: Traffic) -> tuple[Plan, list[str]]:
         case FileTraffic(file=name) if Path(name).is_dir():
             if traffic.hosts:
                 raise UsageError(f"--host has no meaning with --from {name}: a run has only one server")
-            return rerun(Path(name)), []
+            sender, notes = rerun(Path(name), verbatim=traffic.verbatim)
+            return sender, [f"{name}: {note}" for note in notes]
         case FileTraffic(file=name):
             calls, notes = read_traffic(traffic)
             return playing(Path(name), calls), [f"{name}: {note}" for note in notes]

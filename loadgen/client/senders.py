@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from loadgen.client.gateway.command import program, running
 from loadgen.client.gateway.session import Door, Visiting
 from loadgen.client.gateway.users import UserBy
+from loadgen.client.traffic.links import linked, listed
 from loadgen.client.traffic.run import Again
 from loadgen.client.transport import WireTransport
 from loadgen.core.events import SessionEnd
@@ -19,10 +20,11 @@ from loadgen.errors import UsageError
 from loadgen.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from loadgen.client.gateway.command import Run
+    from loadgen.client.traffic.call import Call
     from loadgen.core.spec import RunSpec
     from loadgen.core.stop import Stop
     from loadgen.store.journal import Journal
@@ -139,6 +141,8 @@ class Rerun:
     name: str
     concurrency: int
     file: Path | None
+    calls: Mapping[int, Call]
+    """The requests with values of earlier answers, and those with the answers, by number."""
 
     def check(self, spec: RunSpec) -> None:
         """Refuse settings that the run decides.
@@ -161,8 +165,10 @@ class Rerun:
             sending.url,
             transport,
             sending.journal,
+            calls=self.calls,
             timeout=sending.spec.load.timeout,
             stop=sending.stop,
+            say=sending.say,
         )
         try:
             with RunFolder(self.run).read() as events:
@@ -174,8 +180,10 @@ class Rerun:
         return SessionEnd(interrupted=sending.stop.requested)
 
 
-def rerun(path: Path) -> Rerun:
-    """Return a sender for the requests of the run at *path*.
+def rerun(path: Path, *, verbatim: bool = False) -> tuple[Rerun, list[str]]:
+    """Return a sender for the requests of the run at *path*, and notes for the user.
+
+    Unless *verbatim*, values from earlier answers are replaced by current ones.
 
     Raises:
         LoadgenError: it is not a run, or cannot be read.
@@ -186,7 +194,12 @@ def rerun(path: Path) -> Rerun:
             f"{path} is sealed: its requests can be read with pseudonyms only",
             advice=f"To record them anew: loadgen accept {path}",
         )
-    return Rerun(folder.path, f"run {manifest.id}", manifest.concurrency, folder.transcript)
+    calls: dict[int, Call] = {}
+    if not verbatim:
+        with folder.read() as events:
+            calls = linked(events)
+    sender = Rerun(folder.path, f"run {manifest.id}", manifest.concurrency, folder.transcript, calls)
+    return sender, listed(calls, "record --from RUN --verbatim sends the recorded ones")
 
 
 def address_of(text: str) -> tuple[str, int]:

@@ -104,8 +104,8 @@ class FileTraffic(Value, frozen=True, kw_only=True, tag="file"):
         bool,
         Option(
             ("--verbatim",),
-            "With --from: send the file unchanged. By default, ids, tokens and cookies from earlier answers "
-            "are replaced by those of this session.",
+            "With --from: send the file or run unchanged. By default, ids, tokens and cookies from earlier "
+            "answers are replaced by those of this session.",
         ),
     ] = False
 

@@ -11,11 +11,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadgen.client.scenario import Scenario
 from loadgen.store.run_folder import RunFolder
 from tests.engine.conftest import Bench, visiting
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from loadgen.client.scenario import User
 
 pytestmark = [pytest.mark.engine, pytest.mark.once]
 
@@ -108,6 +111,42 @@ def test_accepted_answers_take_the_place_of_the_recorded_ones(bench: Bench) -> N
     assert b"fine" in run.transcript.read_bytes()
     assert [path.name for path in bench.path.iterdir() if "run" in path.name] == ["run"]  # nothing is left
     assert call(bench.path, "accept", "run", "--failed", "--yes").stdout == ""  # it is identical: no need
+
+
+LOG_IN = """
+    import secrets
+    from flask import Flask, abort, jsonify, request
+    app = Flask(__name__)
+    tokens = set()
+
+    @app.post("/login")
+    def login():
+        tokens.add(token := secrets.token_hex(8))
+        return jsonify(token=token)
+
+    @app.get("/mine")
+    def mine():
+        return "" if request.headers["Authorization"].removeprefix("Bearer ") in tokens else abort(401)
+
+    app.run()
+"""
+
+
+async def _log_in(user: User) -> None:
+    token = (await user.http.post("/login")).json()["token"]
+    await user.http.get("/mine", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_requests_are_sent_again_with_the_tokens_of_their_session(bench: Bench) -> None:
+    """By accept and --from; --verbatim sends the old ones, which no server knows."""
+    script = bench.script(LOG_IN)
+    bench.record(script, Scenario("log in", "", _log_in), concurrency=2, iterations=1)
+    accepted = call(bench.path, "accept", "run", "--yes")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert "token of POST /login (2)" in " ".join(accepted.stderr.split())
+    for name, more, says in (("new", (), "200: 4"), ("old", ("--verbatim",), "200: 2 401: 2")):
+        again = call(bench.path, "record", "serve.py", "--from", "run", "--run", name, *more)
+        assert f"answers {says}" in " ".join(again.stdout.split()), again.stdout + again.stderr
 
 
 def test_what_is_not_accepted_is_kept(bench: Bench) -> None:

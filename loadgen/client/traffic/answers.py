@@ -62,14 +62,19 @@ class Answer:
                 return _at(self._json, path)
             case "field":
                 return self._fields.get((str(path[0]), int(path[1])))
+            case "cookie":
+                return dict(self.cookies()).get(str(path[0]))
             case "id":
                 return self._id(str(path[0]))
             case "header":
                 return next((value for name, value in self.headers if name.lower() == path[0]), None)
+        return self._of_location(*path)
+
+    def _of_location(self, part: str | int, at: str | int) -> str | None:
         pieces, query = self._location
-        if path[0] == "query":
-            return query.get(str(path[1]))
-        return pieces[int(path[1])] if int(path[1]) < len(pieces) else None
+        if part == "query":
+            return query.get(str(at))
+        return pieces[int(at)] if int(at) < len(pieces) else None
 
     def _id(self, name: str) -> str | int | None:
         """Return the id of the created object: by its *name*, by usual names of ids, or from ``Location``."""

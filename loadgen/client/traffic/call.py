@@ -79,7 +79,7 @@ class Bound:
     writing: str
     """Its encoding there; see :func:`loadgen.client.traffic.slots.written`."""
     call: int
-    """The number of the request whose answer has it; for a cookie, -1: the latest answer that sets it."""
+    """The number of the request whose answer has it; -1: the latest answer that sets the cookie."""
     kind: str
     """The kind of its location in the answer; see :class:`loadgen.client.traffic.answers.Answer`."""
     path: tuple[str | int, ...]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx
+
 from loadgen.client.traffic.answers import Answer
 from loadgen.client.traffic.call import COOKIE
 from loadgen.client.traffic.slots import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import httpx
+    from collections.abc import Iterable, Mapping, Sequence
 
     from loadgen.client.traffic.call import Bound, Call
+    from loadgen.core.exchange import Response
 
 
 def providers(calls: Iterable[Call]) -> frozenset[int]:
@@ -22,8 +23,27 @@ def providers(calls: Iterable[Call]) -> frozenset[int]:
     return frozenset(bound.call for call in calls for bound in call.bound)
 
 
+def read(answer: Response) -> httpx.Response:
+    """Return *answer* with its body decoded, as its client read it; with none if it cannot be decoded."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    try:
+        return httpx.Response(answer.status, headers=headers, content=answer.body)
+    except httpx.DecodingError:
+        plain = [pair for pair in headers if pair[0].lower() != b"content-encoding"]
+        return httpx.Response(answer.status, headers=plain)
+
+
+def why_missing(bound: Bound, calls: Mapping[int, Call] | Sequence[Call]) -> str:
+    """Return why there is no current value for *bound*, a value of an answer to one of *calls*."""
+    if bound.call < 0:
+        return f"no answer has set the cookie {bound.name}"
+    source = calls[bound.call]
+    what = f"cookie {bound.name}" if bound.kind == COOKIE else bound.name
+    return f"the answer to {source.method} {source.target} has no {what} this time"
+
+
 class Carrier:
-    """The answers seen by one virtual user in one iteration."""
+    """The answers seen by one virtual user in one iteration, or by all users of a run."""
 
     def __init__(self, needed: frozenset[int]) -> None:
         self._needed = needed
@@ -62,7 +82,7 @@ class Carrier:
         return filled, missing
 
     def _value(self, bound: Bound) -> str | int | None:
-        if bound.kind == COOKIE:
+        if bound.call < 0:
             return self._cookies.get(str(bound.path[0]))
         answer = self._answers.get(bound.call)
         return None if answer is None else answer.value(bound.kind, bound.path)

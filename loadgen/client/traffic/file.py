@@ -95,7 +95,7 @@ def _bound(calls: list[Call], notes: list[str], *, verbatim: bool) -> tuple[list
     """Return *calls* with a note about their links to answers, or without links."""
     if verbatim:
         return [replace(call, bound=()) for call in calls], notes
-    return calls, [*notes, *listed(calls)]
+    return calls, [*notes, *listed(dict(enumerate(calls)))]
 
 
 def _har(found: har.Har, *, verbatim: bool) -> tuple[list[Call], list[str]]:

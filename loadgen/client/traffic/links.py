@@ -1,7 +1,8 @@
-"""Finds values in a file's requests that come from earlier answers: ids, tokens, cookies; as ``shrink`` does.
+"""Finds values in the requests of a file or a run that come from earlier answers, as ``shrink`` does.
 
-Links are guesses, and are listed. A wrong guess changes nothing if the server returns the recorded value. If
-it returns a different one, the unchanged request would ask for something that does not exist.
+They are ids, tokens and cookies. Links are guesses, and are listed. A wrong guess changes nothing if the
+server returns the recorded value. If it returns a different one, the unchanged request would ask for
+something that does not exist.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from loadgen.client.traffic.answers import Answer
 from loadgen.client.traffic.call import COOKIE, Bound, Call, Jar
+from loadgen.client.traffic.carrying import providers, read
 from loadgen.client.traffic.slots import TELLING, cookies, slots
-from loadgen.core.exchange import Request
+from loadgen.core.exchange import Request, Response
 from loadgen.core.masking import MASK
 from loadgen.core.workload import LIKELY, Origin, likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from loadgen.client.traffic.answers import Answer, Key
+    from loadgen.client.traffic.answers import Key
     from loadgen.client.traffic.slots import Slot
+    from loadgen.core.transcript import Event
 
 PROVIDERS = 8
 """Number of answers, the first ones, considered as the origin of a value."""
@@ -45,6 +49,26 @@ class _Seen:
         return score + (LIKELY + 1 if self.behind is not None and self.behind == slot.behind else 0)
 
 
+def linked(events: Iterable[Event]) -> dict[int, Call]:
+    """Return the requests of a run with links to earlier answers, and those with the answers, by number.
+
+    The answer may be to another user: in a run, a user is a connection, and a client may have several.
+    """
+    everybody = _Client(each=True)
+    calls: dict[int, Call] = {}
+    for event in events:
+        match event:
+            case Request():
+                call = Call(event.method, event.target, event.headers, event.body, event.user)
+                calls[event.seq] = replace(call, bound=everybody.links(call))
+            case Response():
+                everybody.learn(event.seq, calls[event.seq], Answer(event.headers, read(event).content))
+            case _:
+                pass
+    needed = providers(calls.values())
+    return {seq: call for seq, call in calls.items() if call.bound or seq in needed}
+
+
 def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[Call], list[str]]:
     """Return *calls* with links to earlier answers, and notes for the user."""
     users: defaultdict[int, _Client] = defaultdict(_Client)
@@ -55,18 +79,18 @@ def link(calls: Sequence[Call], answers: Sequence[Answer | None]) -> tuple[list[
         found.append(replace(call, bound=bound))
         if answer is not None:
             client.learn(number, call, answer)
-    return found, listed(found)
+    return found, listed(dict(enumerate(found)))
 
 
-def listed(calls: Sequence[Call]) -> list[str]:
-    """Return a note for the user about the values of *calls* that come from earlier answers."""
+def listed(calls: Mapping[int, Call], otherwise: str = "--verbatim sends the file as it is") -> list[str]:
+    """Return a note for the user about the values of *calls*, by number, that come from earlier answers."""
     told: Counter[str] = Counter()
-    for call in calls:
-        told.update({_named(one, calls) for one in call.bound})
+    for call in calls.values():
+        told.update(dict.fromkeys((_named(one, calls) for one in call.bound), 1))
     if not told:
         return []
     what = ", ".join(f"{name} ({count})" for name, count in told.most_common())
-    return [f"Carried over from earlier answers: {what}. --verbatim sends the file as it is."]
+    return [f"Carried over from earlier answers: {what}. {otherwise}."]
 
 
 def with_jar(calls: Iterable[Call]) -> list[Call]:
@@ -86,11 +110,14 @@ def _unmasked(call: Call) -> tuple[tuple[str, str], ...]:
 
 
 class _Client:
-    """The requests and answers of one user of the file."""
+    """The requests and answers of one user of the file, or of all users of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, each: bool = False) -> None:
+        """*each*: a cookie comes from the answer that set its value, not from the latest that sets it."""
+        self._each = each
         self._origins: dict[str, list[_Seen]] = {}
-        self._cookies: defaultdict[str, set[str | None]] = defaultdict(set)
+        self._cookies: defaultdict[str, dict[str | None, int]] = defaultdict(dict)
+        """By name and value, the number of the last request whose answer set it."""
         self._said: set[str] = set()
 
     def links(self, call: Call) -> tuple[Bound, ...]:
@@ -109,7 +136,7 @@ class _Client:
             else:
                 self._said.add(str(slot.value))
         bound += [
-            Bound(slot.part, slot.start, slot.end, slot.writing, -1, COOKIE, (slot.key,))
+            self._cookie(slot, slot.writing, slot.key, str(slot.value))
             for slot in cookies(call)
             if str(slot.value) in self._cookies[slot.key]
         ]
@@ -119,13 +146,13 @@ class _Client:
         """Note the values of *answer*."""
         request = _request(number, call)
         for name, text in answer.cookies():
-            self._cookies[name].add(text)
+            self._cookies[name][text] = number
         for kind, path, value in answer.values():
             text = str(value)
             if isinstance(value, str) and (value in call.target or value.encode() in call.body):
                 continue  # a value sent by the client itself
             known = self._origins.setdefault(text, [])
-            if len(known) < PROVIDERS:
+            if len(known) < PROVIDERS or all(one.origin.request.user != call.user for one in known):
                 key = ("id",) if kind == "location" else path[:1] if kind == "field" else path
                 known.append(_Seen(Origin(request, 0, key), kind, path, answer.behind(kind, path)))
 
@@ -136,10 +163,15 @@ class _Client:
             return None
         for name, values in self._cookies.items():
             if text in values:
-                return Bound(slot.part, slot.start, slot.end, slot.writing, -1, COOKIE, (name,))
-            if slot.writing == "plain" and any(value and unquote(value) == text for value in values):
-                return Bound(slot.part, slot.start, slot.end, "unquoted", -1, COOKIE, (name,))
+                return self._cookie(slot, slot.writing, name, text)
+            quoted = (value for value in values if value and unquote(value) == text)
+            if slot.writing == "plain" and (value := next(quoted, None)) is not None:
+                return self._cookie(slot, "unquoted", name, value)
         return None
+
+    def _cookie(self, slot: Slot, writing: str, name: str, value: str) -> Bound:
+        number = self._cookies[name][value] if self._each else -1
+        return Bound(slot.part, slot.start, slot.end, writing, number, COOKIE, (name,))
 
     def _link(self, slot: Slot, request: Request) -> Bound | None:
         text = str(slot.value)
@@ -161,7 +193,7 @@ def _request(number: int, call: Call) -> Request:
     return Request(number, call.user, call.method, call.target, call.headers, call.body)
 
 
-def _named(bound: Bound, calls: Sequence[Call]) -> str:
+def _named(bound: Bound, calls: Mapping[int, Call]) -> str:
     """Describe where a value comes from."""
     if bound.kind == COOKIE:
         return f"cookie {bound.path[0]}"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from loadgen.client.scenario import Scenario
-from loadgen.client.traffic.call import COOKIE
-from loadgen.client.traffic.carrying import Carrier, providers
+from loadgen.client.traffic.carrying import Carrier, providers, why_missing
 from loadgen.client.traffic.redirects import Cookies, following, with_cookies
 from loadgen.client.transport import UNANSWERED
 
@@ -48,7 +47,8 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
                     if (number, bound) not in told:
                         told.add((number, bound))
                         user.say(
-                            f"{call.method} {call.target} is sent with the file's value: {_why(bound, calls)}"
+                            f"{call.method} {call.target} is sent with the file's value: "
+                            f"{why_missing(bound, calls)}"
                         )
                 with suppress(*UNANSWERED):  # is in the transcript; the next request does not depend on it
                     carrier.seen(number, await _play(user.http, filled, jars))
@@ -65,13 +65,6 @@ def playing(file: Path, calls: list[Call]) -> Scenario:
         file=file.resolve(),
         requests=requests,
     )
-
-
-def _why(bound: Bound, calls: list[Call]) -> str:
-    if bound.kind == COOKIE:
-        return f"no answer has set the cookie {bound.name}"
-    source = calls[bound.call]
-    return f"the answer to {source.method} {source.target} has no {bound.name} this time"
 
 
 async def _play(http: httpx.AsyncClient, call: Call, jars: defaultdict[str, Cookies]) -> httpx.Response:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from loadgen.client.traffic.call import CONNECTION
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
@@ -78,7 +80,7 @@ def slots(call: Call) -> Iterator[Slot]:
     yield from _pairs("target", query, len(path) + len(mark))
     for number, (name, value) in enumerate(call.headers):
         start = value.rfind(" ") + 1
-        if name.lower() not in _OF_THE_CLIENT and len(value) - start >= TELLING:
+        if name.lower() not in _OF_THE_CLIENT | CONNECTION and len(value) - start >= TELLING:
             yield Slot(str(number), start, len(value), value[start:], "plain", key=name.lower())
     yield from _body(call)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,22 @@ import anyio
 import httpx
 import pytest
 
+from loadgen.client.arriving import Arriving
+from loadgen.client.recording import again as as_recorded
+from loadgen.client.traffic.links import linked, listed
 from loadgen.client.traffic.run import Again
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.stop import Stop
-from loadgen.core.transcript import Reader
+from loadgen.core.transcript import Reader, Run
+from loadgen.store.journal import Journal
+from loadgen.store.run_folder import read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from loadgen.client.traffic.call import Call
 
 pytestmark = pytest.mark.anyio
 
@@ -86,10 +96,24 @@ def transcript(*steps: int | str, times: dict[int, float] | None = None) -> Read
     return Reader([json.dumps(line).encode() + b"\n" for line in lines], lambda _: b"", name="t")
 
 
+def sender(
+    server: httpx.AsyncBaseTransport,
+    noted: Noted,
+    calls: dict[int, Call] | None = None,
+    *,
+    limit: float = 5,
+    stop: Stop | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Again:
+    return Again(
+        "http://s.test", server, noted, calls=calls or {}, timeout=limit, stop=stop or Stop(), say=say
+    )
+
+
 async def again(events: Reader, server: Server, *, limit: float = 5, stop: Stop | None = None) -> Noted:
     noted = Noted()
     with anyio.fail_after(10):
-        await Again("http://s.test", server, noted, timeout=limit, stop=stop or Stop()).run(events)
+        await sender(server, noted, limit=limit, stop=stop).run(events)
     return noted
 
 
@@ -120,7 +144,7 @@ async def test_causal_order() -> None:
     noted = Noted()
     async with anyio.create_task_group() as group:
         server = Server(answer)
-        send = Again("http://s.test", server, noted, timeout=5, stop=Stop())
+        send = sender(server, noted)
         group.start_soon(send.run, transcript(1, 2, -2, 3, -1, 4, -3, -4))
 
         async def until(story: list[int]) -> None:
@@ -160,6 +184,88 @@ async def test_a_client_that_left_leaves_again() -> None:
     assert noted.events[1] == Failure(1, "ClientLeft", "the client left, as in the recorded run")
     noted = await again(transcript(1, -1), Server(never), limit=0.1)
     assert noted.events[1] == Failure(1, "ReadTimeout", "no complete answer in 0.1 s")
+
+
+class Shop(httpx.AsyncBaseTransport):
+    """Gives a token and a session for each log-in, numbered from *first*; without any, if it is 0."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+        self.sent: list[tuple[str, list[tuple[bytes, bytes]], bytes]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await anyio.lowlevel.checkpoint()
+        own = [pair for pair in request.headers.raw if pair[0] != b"X-Loadgen-Seq"]
+        self.sent.append((request.extensions["target"].decode(), own, await request.aread()))
+        if not self._next:
+            return httpx.Response(200, stream=httpx.ByteStream(b""))
+        number, self._next = self._next, self._next + 1
+        body = gzip.compress(json.dumps({"token": f"token-{number}"}).encode())
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+            "Set-Cookie": f"sid=session{number}; Path=/",
+        }
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+
+async def recorded(path: Path, first: int) -> Callable[[], AbstractContextManager[Reader]]:
+    """Record two log-ins, and a request with the values of both, of a user who is none of the two."""
+    body = b'{"by": "token-%d"}' % (first + 1)
+    headers = (
+        ("Authorization", f"Bearer token-{first}"), ("Cookie", f"a=b; sid=session{first}"),
+        ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
+    )  # fmt: skip
+    with Journal(path / "t.jsonl", path / "bodies") as journal:
+        journal.write(Run("r", "s", 1, 2, 3, "2026-01-01T00:00:00+00:00"))
+        shop = Shop(first)
+        for user in (0, 1):
+            request = journal.issue(user, "POST", "/login", (), b"")
+            answer = await Arriving(request.seq).outcome(
+                shop, as_recorded(request, httpx.URL("http://s.test"))
+            )
+            journal.complete(answer)
+        request = journal.issue(2, "POST", f"/of/token-{first}", headers, body)
+        journal.complete(Response(request.seq, 200, (), b""))
+    return lambda: read_transcript(path / "t.jsonl", path / "bodies")
+
+
+async def test_values_of_earlier_answers(tmp_path: Path) -> None:
+    """They are those of the new answers, of any connection; the length is that of the body."""
+    read = await recorded(tmp_path, 12345678)
+    with read() as events:
+        calls = linked(events)
+    assert listed(calls, "no") == [
+        "Carried over from earlier answers: token of POST /login (1), cookie sid (1). no."
+    ]
+    shop, said = Shop(555555555), list[str]()
+    with read() as events:
+        await sender(shop, Noted(), calls, say=said.append).run(events)
+    assert said == []
+    target, headers, body = shop.sent[2]
+    assert (target, body) == ("/of/token-555555555", b'{"by": "token-555555556"}')
+    assert headers == [
+        (b"Authorization", b"Bearer token-555555555"), (b"Cookie", b"a=b; sid=session555555555"),
+        (b"Content-Type", b"application/json"), (b"Content-Length", b"25"),
+    ]  # fmt: skip
+
+
+async def test_values_that_are_missing(tmp_path: Path) -> None:
+    """If a new answer lacks a value, the recorded one is sent, and the user reads why."""
+    read = await recorded(tmp_path, 12345678)
+    with read() as events:
+        calls = linked(events)
+    shop, said, noted = Shop(0), list[str](), Noted()
+    with read() as events:
+        await sender(shop, noted, calls, say=said.append).run(events)
+    target, headers, body = shop.sent[2]
+    assert (target, body) == ("/of/token-12345678", b'{"by": "token-12345679"}')
+    assert (b"Cookie", b"a=b; sid=session12345678") in headers
+    assert len(said) == len(calls[3].bound) == 4
+    assert (
+        "POST /of/token-12345678 is sent with the recorded value: "
+        "the answer to POST /login has no cookie sid this time"
+    ) in said
 
 
 async def test_a_stop() -> None:
