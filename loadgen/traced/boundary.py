@@ -31,7 +31,7 @@ from loadgen.traced.errors import without_frames
 from loadgen.traced.file_body import wrapper_like
 from loadgen.traced.gaps.collector import after_start_up, collect_at_fixed_points
 from loadgen.traced.gaps.replaying import shown
-from loadgen.traced.input import bounded, input_like, read_again
+from loadgen.traced.input import bounded, has_chunks, input_like, read_again
 from loadgen.traced.passing import Passing
 from loadgen.traced.routes import prepare
 from loadgen.traced.settings import FIRST_THREAD
@@ -148,10 +148,12 @@ class Boundary:
         self._used.add(seq)
         return Request(self, seq, environ).answer(start_response)
 
-    def reading(self, seq: int) -> Callable[[str, int], bytes]:
-        """Return what reads from the live server's stream of a request."""
+    def reading(self, seq: int, *, in_chunks: bool) -> Callable[[str, int], bytes]:
+        """Return what reads from the live server's stream of a request, whose body may come *in_chunks*."""
         read = partial(self.received, seq)
-        return read_again(self.system, read, self._inputs[seq]) if self.mode == protocol.REPLAY else read
+        if self.mode != protocol.REPLAY:
+            return read
+        return read_again(self.system, read, self._inputs[seq], in_chunks=in_chunks)
 
     def with_ours(self, headers: Any, *, is_over: bool) -> Any:
         """Return an application's headers with loadgen's; those that a live server refuses, as they are."""
@@ -240,7 +242,8 @@ class Request:
             sorted((key, text.pop(key)) for key in tuple(text) if key.startswith(_SERVED_LIVE))
         )
         self.asked = text
-        rest = boundary.reading(seq) if seq in boundary._inputs else None
+        in_chunks = has_chunks(environ)
+        rest = boundary.reading(seq, in_chunks=in_chunks) if seq in boundary._inputs else None
         self.environ: Environ = {
             **text,
             "wsgi.input": input_like(stream, body, rest),

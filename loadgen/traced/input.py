@@ -4,13 +4,15 @@ If a request says in a valid way how long its body is, the boundary has read it.
 depends on how the application reads: a chunked body may turn out to be invalid in its middle, or come as the
 connection has it, with its chunks; with ``Content-Length: +3`` the end is that of the connection. So what the
 application reads there is read from the stream of the live server, and is on the tape. A replay reads it,
-too, and compares.
+too, and compares it, unless it comes with its chunks.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     Read = Callable[[str, int], bytes]
     """Calls a method of the live stream, by its name, with a size."""
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LINE = 1 << 16
 
 
 def bounded(environ: dict[str, Any]) -> int | None:
@@ -43,11 +48,51 @@ def input_like(stream: Any, body: bytes, rest: Read | None) -> Any:
     return FromConnection(source) if isinstance(stream, io.IOBase) else _plain(type(stream).__name__)(source)
 
 
-def read_again(system: Any, recorded: Read, live: Any) -> Read:
-    """Return *recorded* for a replay: *live* has to have what was read while recording."""
+def has_chunks(environ: dict[str, Any]) -> bool:
+    """Whether the live server gives the chunks of a body as they come, as wsgiref's does."""
+    return "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower() and not environ.get(
+        "wsgi.input_terminated"
+    )
+
+
+def dechunked(stream: Any) -> bytes:
+    """Return the content of a chunked body.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    pieces = []
+    while True:
+        found = _SIZE.fullmatch(stream.readline(_LINE))
+        if found is None:
+            raise ValueError("a chunk has no size")
+        size = int(found[1], 16)
+        if not size:
+            break
+        piece = stream.read(size)
+        if len(piece) < size or stream.readline(3) not in {b"\r\n", b"\n"}:
+            raise ValueError("a chunk has another size")
+        pieces.append(piece)
+    while stream.readline(_LINE).strip():  # trailers
+        pass
+    return b"".join(pieces)
+
+
+def read_again(system: Any, recorded: Read, live: Any, *, in_chunks: bool = False) -> Read:
+    """Return *recorded* for a replay: *live* has to have what was read while recording.
+
+    A body that comes *in_chunks* is not compared: the client of a replay cuts it into other ones. It is read
+    to its end, because a server that closes a connection with something unread may lose the answer.
+    """
+    unread = [live]
 
     def compare(content: bytes) -> bool:
-        return bool(live.read(len(content)) == content)
+        if not in_chunks:
+            return bool(live.read(len(content)) == content)
+        if unread:
+            with suppress(ValueError):
+                dechunked(unread.pop())
+        return True
 
     is_same = system.disable_for(compare, unwrap_args=False)
 

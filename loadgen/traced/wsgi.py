@@ -6,16 +6,14 @@ It is imported under the engine, because it is part of the traced application.
 from __future__ import annotations
 
 import io
-import re
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref import simple_server
 
+from loadgen.traced.input import dechunked
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_LINE = 1 << 16
 
 
 class Server(ThreadingMixIn, simple_server.WSGIServer):
@@ -52,29 +50,6 @@ class Handler(simple_server.WSGIRequestHandler):
     def get_environ(self) -> dict[str, Any]:
         """Return the variables of the request."""
         return {**super().get_environ(), "wsgi.input_terminated": True}
-
-
-def dechunked(stream: Any) -> bytes:
-    """Return the content of a chunked body.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    pieces = []
-    while True:
-        found = _SIZE.fullmatch(stream.readline(_LINE))
-        if found is None:
-            raise ValueError("a chunk has no size")
-        size = int(found[1], 16)
-        if not size:
-            break
-        piece = stream.read(size)
-        if len(piece) < size or stream.readline(3) not in {b"\r\n", b"\n"}:
-            raise ValueError("a chunk has another size")
-        pieces.append(piece)
-    while stream.readline(_LINE).strip():  # trailers
-        pass
-    return b"".join(pieces)
 
 
 def serve(application: Callable[..., Any], handler: type[Handler] = Handler) -> None:

@@ -112,6 +112,43 @@ def test_a_run_is_traffic(bench: Bench) -> None:
     assert_identical(bench, again, "again")
 
 
+RAW = """
+    from wsgiref.simple_server import make_server
+
+    def app(environ, start_response):
+        stream, body = environ["wsgi.input"], b""
+        if environ["PATH_INFO"] == "/raw":
+            body = stream.read(30)
+        else:
+            while size := int(stream.readline().split(b";")[0], 16):
+                body += stream.read(size) + stream.readline()
+        start_response("200 OK", [])
+        return [body]
+
+    make_server("127.0.0.1", 8000, app).serve_forever()
+"""
+CHUNKS = """
+    import socket, sys
+    from urllib.parse import urlsplit
+
+    for path in ("/raw", "/decoded"):
+        there = urlsplit(sys.argv[1])
+        with socket.create_connection((there.hostname, there.port)) as one:
+            head = f"POST {path} HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+            one.sendall(head.encode() + b"3;a=b\\r\\nabc\\r\\n5\\r\\nhello\\r\\n0\\r\\nX: y\\r\\n\\r\\n")
+            while one.recv(1000):
+                pass
+"""
+
+
+def test_chunks_that_the_application_reads(bench: Bench) -> None:
+    """wsgiref's server does not decode them: a replay, in which they are others, has the recorded ones."""
+    chunks = CommandTraffic(client=f"{sys.executable} {bench.script(CHUNKS, 'chunks.py')} {{url}}")
+    recorded = visited(bench, chunks, bench.script(RAW))
+    assert recorded.totals.statuses == {200: 2}
+    assert_identical(bench, recorded)
+
+
 def test_curl(bench: Bench) -> None:
     """curl: several at once, a waiting upload, cookies as users, an HTTP proxy for a named host."""
     curl = shutil.which("curl")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loadgen.traced.boundary import Request
-from loadgen.traced.input import read_again
+from loadgen.traced.input import dechunked, read_again
 from loadgen.traced.tape import Diverged
-from loadgen.traced.wsgi import dechunked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,9 @@ class Boundary:
         self._inputs: dict[int, Any] = {}
         self.reads: list[tuple[str, int]] = []
 
-    def reading(self, seq: int) -> Callable[[str, int], bytes]:
+    def reading(self, seq: int, *, in_chunks: bool) -> Callable[[str, int], bytes]:
+        self.in_chunks = in_chunks
+
         def read(method: str, size: int) -> bytes:
             self.reads.append((method, size))
             content: bytes = getattr(self._inputs[seq], method)(size)
@@ -119,6 +120,28 @@ def test_a_replay_reads_what_the_live_request_has() -> None:
     assert read("readline", 3) == b"abc"
     with pytest.raises(Diverged, match="not the recorded body"):
         read("read", 3)
+
+
+@pytest.mark.parametrize(("more", "in_chunks"), [({}, True), ({"wsgi.input_terminated": True}, False)])
+def test_who_reads_chunks(more: dict[str, bool], in_chunks: bool) -> None:  # noqa: FBT001
+    """The application does, if the live server does not decode them."""
+    _, _, boundary = entering(HTTP_TRANSFER_ENCODING="Chunked", **more)
+    assert boundary.in_chunks is in_chunks
+
+
+def test_a_replay_reads_other_chunks() -> None:
+    """The application gets those on the tape; those of the live request are read, and nothing behind them."""
+    recorded = io.BytesIO(b"1\r\na\r\n1;b=c\r\nb\r\n0\r\n\r\n")
+    live = io.BytesIO(b"2\r\nab\r\n0\r\n\r\nnext")
+
+    def on_the_tape(method: str, size: int) -> bytes:
+        content: bytes = getattr(recorded, method)(size)
+        return content
+
+    read = read_again(Boundary().system, on_the_tape, live, in_chunks=True)
+    assert read("readline", -1) + read("read", 5) == b"1\r\na\r\n1;"
+    assert live.read() == b"next"
+    assert dechunked(io.BytesIO(b"1;" + read("read", -1))) == b"b"
 
 
 def test_chunks() -> None:
