@@ -19,6 +19,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from loadgen.traced.own import OwnPackages
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import CodeType, FrameType
@@ -43,7 +45,7 @@ class Locations:
     def __init__(self, folder: str, packages: Iterable[str] = ()) -> None:
         """The application is in *folder*, and in its *packages*, also if they are installed."""
         self._root = f"{os.path.realpath(folder)}{os.sep}" if folder else ""
-        self._packages = frozenset(packages)
+        self._served = OwnPackages(packages)
         self._known: dict[str, str] = {}
         self._excluded = (
             _EXCLUDED  # kept here, because the interpreter clears the module's globals at its end
@@ -58,7 +60,7 @@ class Locations:
     def _relative(self, file: str) -> str:
         """Return *file* relative to the application's folder or to where it is installed; empty: foreign."""
         _, installed, inner = file.rpartition(f"{os.sep}site-packages{os.sep}")
-        if installed and (inner.partition(os.sep)[0].removesuffix(".py") in self._packages):
+        if installed and file in self._served:
             return inner
         own = bool(self._root) and file.startswith(self._root)
         relative = file.removeprefix(self._root) if own else ""

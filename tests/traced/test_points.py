@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.traced.points import KINDS, Locations, writes
+from tests.traced.test_own import serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,13 +100,17 @@ def test_only_the_application_has_points(tmp_path: Path) -> None:
     assert not Locations("").is_own("/app.py")
 
 
-def test_an_installed_package_that_is_served_is_the_application(tmp_path: Path) -> None:
+def test_an_installed_package_that_is_served_is_the_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its files have points and are named from where it is installed; other libraries have none."""
     site = tmp_path / "lib" / "site-packages"
+    serve(monkeypatch, shop=site / "shop" / "__init__.py", single=site / "single.py")
     locations = Locations(str(tmp_path / "data"), ("shop", "single"))
     for name in ("shop/views.py", "single.py"):
         assert locations.is_own(str(site / name))
     assert not locations.is_own(str(site / "flask" / "app.py"))
+    assert not locations.is_own(str(site / "flask" / "single.py"))
     assert not locations.is_own(str(site / "shopping" / "app.py"))
     code = compile("x = 1", str(site / "shop" / "views.py"), "exec")
     assert locations.named(code, 3) == "shop/views.py:3 <module>"
