@@ -1,5 +1,5 @@
 """``python -m loadgen``."""
 
-from loadgen.cli.main import main
+from loadgen.cli.entry import main
 
 main()

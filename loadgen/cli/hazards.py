@@ -112,6 +112,8 @@ def hazards(
     with _progress(quiet=quiet or as_json) as seen:
         measured = interruptible(lambda stop: measure(settings, kept, stop, seen))
     matrix = measured.matrix
+    if measured.interrupted and not any(matrix.cells()):
+        raise Interrupted("interrupted: nothing was measured")
     say(json.dumps(matrix.to_json(), indent=2) if as_json else table(matrix, kept))
     if summary is not None:
         _append(summary, markdown(matrix))
@@ -119,7 +121,7 @@ def hazards(
     for line in contradictions:
         print(f"not as expected: {line}", file=sys.stderr)
     if measured.interrupted:
-        raise typer.Exit(Interrupted.exit_code)
+        raise Interrupted("interrupted: what was measured until then is shown")
     if contradictions:
         raise typer.Exit(1)
 

@@ -19,6 +19,7 @@ from loadgen.cli import check, config, coverage, debug, exports, hazards, hunts,
 from loadgen.cli.fleets import JOBS
 from loadgen.cli.options import group_of, parse, taking
 from loadgen.cli.output import say
+from loadgen.cli.shell import interrupts, open_streams
 from loadgen.core.events import Note
 from loadgen.core.spec import BUNDLED, RunSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError, MachineFault, UsageError
@@ -301,8 +302,10 @@ _MAKE_SPACE = "Free space on its disk (and check limits on file sizes), or recor
 
 def reporting(work: Callable[[], None]) -> None:
     """Do *work*; report errors on stderr, and exit with the error's exit code."""
+    open_streams()
     try:
-        work()
+        with interrupts():
+            work()
     except LoadgenError as error:
         prefix = "usage: " if isinstance(error, UsageError) else ""
         print(f"loadgen: {prefix}{error.message}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import anyio
@@ -139,14 +140,15 @@ async def measure(
     versions = {name: found for name, found in retrace.versions().items() if name in VERSIONS}
     matrix = Matrix(versions, tuple(map(_row, settings.names)), missing)
     cells = {row.name: row.cells for row in matrix.rows}
-    pending, done = iter(trials), 0
+    pending, done = takewhile(lambda _: not stop.requested, trials), 0
 
     async def work(fleet: LocalFleet) -> None:
         nonlocal done
         for one in pending:
-            if stop.requested:
-                return
             cell = await _run(one, settings, folder / one.folder, fleet)
+            if stop.requested and cell.untold:  # not lost: Ctrl-C reaches its processes, too
+                shutil.rmtree(folder / one.folder, ignore_errors=True)
+                return
             at = cells[one.name].setdefault(one.setup, {})
             at[one.concurrency] = at.get(one.concurrency, HazardCell()) + cell
             done += 1
