@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.core.exchange import Request
+from loadgen.core.option import shell
 from loadgen.core.spec import ModeName, Runtime
 from loadgen.engine import interpreter
 from loadgen.engine.scratch import prefix
@@ -52,7 +53,7 @@ def check(run: RunFolder, manifest: Manifest, seq: int | None) -> None:
     if seq is not None and not 1 <= seq <= count:
         raise UsageError(
             f"{manifest.id} has no request {seq}: it has {count}, which are numbered from 1",
-            advice=f"loadgen report {run.path} lists them.",
+            advice=f"They are listed by: {shell('report', run.path)}",
         )
 
 

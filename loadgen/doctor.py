@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from loadgen import dispatch
+from loadgen.core.option import shell
 from loadgen.discovery import look
 from loadgen.engine import interpreter
 from loadgen.engine.interpreter import ENGINE, SUPPORTED
@@ -155,6 +156,6 @@ def chosen(spec: RunSpec) -> tuple[RunSpec, list[Finding]]:
     first, *others = found.candidates
     same = [" ".join(one.target) for one in others if one.rank == first.rank]
     notes = [
-        Finding("note", f"also found: {', '.join(same)}", f"to examine another: loadgen doctor {same[0]}")
+        Finding("note", f"also found: {', '.join(same)}", f"to examine another: {shell('doctor', same[0])}")
     ]
     return replace(first.started(spec), python=found.python_for(spec)), notes if same else []

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loadgen.core.option import shell
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -129,8 +131,8 @@ class VerifiedRun(pytest.Item):
             report = write_report(row)
             self.user_properties.append(("loadgen_report", str(report)))
             yield f"report: {report}"
-        yield f"again: loadgen verify {self.found.path}"
-        yield f"if the new answers are wanted: loadgen accept {self.found.path}"
+        yield f"again: {shell('verify', self.found.path)}"
+        yield f"if the new answers are wanted: {shell('accept', self.found.path)}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return what was found, without a traceback of loadgen."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -364,6 +366,41 @@ def test_no_sentence_is_a_protocol() -> None:
 def test_a_decision_on_a_sentence_is_seen(decides: str) -> None:
     """The test above finds what it is for."""
     assert any(map(reads_a_sentence, ast.walk(ast.parse(decides))))
+
+
+_COMMANDS = "record|verify|diff|report|export|runs|accept|thin|stress|shrink|races|debug|init|doctor|hazards"
+_BEGUN = re.compile(rf"loadgen (?:{_COMMANDS})(?: -\S+)* $")
+
+
+def puts_in_words(node: ast.AST) -> bool:
+    """Whether *node* puts values into the text of a command, or joins the words of one."""
+    if isinstance(node, ast.JoinedStr):
+        pairs = itertools.pairwise(node.values)
+        return any(
+            isinstance(text, ast.Constant)
+            and _BEGUN.search(str(text.value))
+            and isinstance(value, ast.FormattedValue)
+            for text, value in pairs
+        )
+    return (
+        isinstance(node, ast.Call) and "'loadgen'" in ast.unparse(node) and "shlex.join" in ast.unparse(node)
+    )
+
+
+def test_commands_are_written_by_one_function() -> None:
+    """So that every command that is shown works in a shell, whatever the names in it."""
+    found = {name for name, tree in modules("loadgen") for node in nodes(tree) if puts_in_words(node)}
+    # The names of a test suite are no commands.
+    assert found <= {"loadgen.core.option", "loadgen.report.junit", "loadgen.report.suite"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["f'next loadgen verify {run}'", "f'loadgen record --run {a}/b'", "shlex.join(['loadgen', *words])"],
+)
+def test_a_command_that_is_put_together_is_seen(told: str) -> None:
+    """The test above finds what it is for."""
+    assert any(map(puts_in_words, ast.walk(ast.parse(told))))
 
 
 def test_a_class_name_stands_once() -> None:

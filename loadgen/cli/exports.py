@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen import __version__
+from loadgen.core.option import shell
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def write_verdict(
     found = find_verification(run.path, number)
     if found is None:
         raise UsageError(
-            f"{run.path} was never verified", advice=f"Verify it first: loadgen verify {run.path}"
+            f"{run.path} was never verified", advice=f"Verify it first: {shell('verify', run.path)}"
         )
     masker = Masker(parse(mask))
     if found.verdict is None or found.verdict.judgement is not Judgement.IDENTICAL:

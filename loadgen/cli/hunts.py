@@ -13,6 +13,7 @@ from loadgen import __version__
 from loadgen.cli import exports
 from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
 from loadgen.cli.options import names, taking
+from loadgen.core.option import shell
 from loadgen.core.spec import Label, RunSpec, Runtime, ScenarioTraffic, SecretSpec, VerifySpec
 from loadgen.errors import Interrupted, LoadgenError
 
@@ -197,12 +198,10 @@ def _files(grid: Grid) -> dict[str, str]:
 
 
 def _go_on(folder: Path) -> str:
-    import shlex
-
     arguments = sys.argv[1:]
     if not any(one == "--folder" or one.startswith("--folder=") for one in arguments):
         arguments[1:1] = ["--folder", str(folder)]
-    return f"Go on with: {shlex.join(['loadgen', *arguments])}"
+    return f"Go on with: {shell(*arguments)}"
 
 
 def shrink(

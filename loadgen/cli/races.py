@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from loadgen.cli.fleets import JOBS, Address, TlsFile, cluster_at, connected, files_of
 from loadgen.cli.options import names, taking
+from loadgen.core.option import shell
 from loadgen.core.spec import Label, RunSpec, SecretSpec, absolute
 from loadgen.errors import Interrupted, LoadgenError, Undetermined
 
@@ -288,7 +288,7 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
         f"run         {race.run}",
         f"choices     {race.script}",
         f"replay      {race.replay}",
-        f"look        loadgen report {shlex.quote(race.run)}",
+        f"look        {shell('report', Path(race.run))}",
     ]
     if not race.repeats:
         return "\n".join(
@@ -299,7 +299,7 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
             )
         )
     lines.append(f"record      {race.record}")
-    lines.append(f"after a fix loadgen races --again {shlex.quote(str(folder))}")
+    lines.append(f"after a fix {shell('races', '--again', folder)}")
     return "\n".join(lines)
 
 

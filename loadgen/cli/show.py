@@ -13,6 +13,7 @@ from rich.text import Text
 
 from loadgen.cli.console import TextConsole
 from loadgen.core.location import own_call
+from loadgen.core.option import shell
 from loadgen.core.spec import ModeName, is_builtin
 from loadgen.core.verdict import Judgement
 from loadgen.protocol import QUESTION_NOT_RECORDED
@@ -75,7 +76,8 @@ def recorded(result: Recorded, checked: Sequence[Checked] = ()) -> str:
     if end.failed:
         lines.append(f"failed     {end.failed} of {end.iterations} iterations:")
         lines += [f"  {count} x {what}" for what, count in end.errors.items()]
-    lines.append("next       loadgen verify" + ("" if result.run.is_latest() else f" {result.run.path}"))
+    run = () if result.run.is_latest() else (result.run.path,)
+    lines.append(f"next       {shell('verify', *run)}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -123,7 +124,7 @@ def shrunk(content: Mapping[str, Any], how_often: str) -> str:
         f"fails     {how_often}",
         f"tried     {content['candidates']} candidates in {content['all_trials']} trials",
         f"written   {content['path']}",
-        f"again     cd {content['path']}; " + "; ".join(content["commands"]),
+        f"again     cd {shlex.quote(content['path'])}; " + "; ".join(content["commands"]),
     ]
     return "\n".join(lines)
 

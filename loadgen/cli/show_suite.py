@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from loadgen.cli.console import TextConsole
 from loadgen.cli.show import COLOUR
+from loadgen.core.option import shell
 from loadgen.core.verdict import Judgement
 from loadgen.report.suite import headline
 from loadgen.store.runs import is_run
@@ -49,7 +50,7 @@ def suite(rows: Sequence[RowTold]) -> str:
         if len(row.causes) > CAUSES:
             console.print(Text(f"  … and {len(row.causes) - CAUSES} more causes"))
         if row.target:
-            console.print(Text(f"  loadgen verify {row.path}"))
+            console.print(Text(f"  {shell('verify', Path(row.path))}"), soft_wrap=True)
     console.print(Text(f"\n{headline(rows)}", style="bold"))
     return console.text()
 
@@ -81,9 +82,8 @@ def recorded(rows: Sequence[RecordedRow]) -> str:
             console.print(Text.assemble((f"\n{row.folder}", "bold"), f"  {_brief(row.problem.message)}"))
             if row.problem.advice:
                 console.print(Text(f"  {row.problem.advice}"))
-    names = shlex.join(row.folder for row in rows if row.recorded)
-    if names:
-        console.print(Text(f"\nnext  loadgen verify {names}", style="bold"))
+    if names := [Path(row.folder) for row in rows if row.recorded]:
+        console.print(Text(f"\nnext  {shell('verify', *names)}", style="bold"), soft_wrap=True)
     return console.text()
 
 

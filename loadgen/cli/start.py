@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from loadgen.cli.options import names, taking
 from loadgen.cli.output import say
+from loadgen.core.option import shell
 from loadgen.core.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def _prepared(prepared: Prepared) -> str:
     lines.append("next      loadgen record && loadgen verify")
     if prepared.others:
         also = ", ".join(" ".join(one.target) for one in prepared.others)
-        another = " ".join(prepared.others[0].target)
-        lines.append(f"also here {also}; to use another: loadgen init {another} --force")
+        another = shell("init", *prepared.others[0].target, "--force")
+        lines.append(f"also here {also}; to use another: {another}")
     return "\n".join(lines)
 
 

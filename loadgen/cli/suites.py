@@ -17,6 +17,7 @@ from loadgen.cli.exports import replacing
 from loadgen.cli.fleets import JOBS
 from loadgen.cli.options import taking
 from loadgen.cli.output import say
+from loadgen.core.option import shell
 from loadgen.core.spec import VerifySpec
 from loadgen.errors import UsageError
 
@@ -152,7 +153,7 @@ def _write(
     from loadgen.report.suite import to_html, to_junit, to_markdown
 
     name = " ".join(map(str, given))
-    again = ["loadgen", "verify", *map(str, given)]
+    again = shell("verify", *given)
     if junit is not None:
         with replacing(junit) as file:
             file.write(to_junit(told, name))

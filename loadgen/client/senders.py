@@ -15,6 +15,7 @@ from loadgen.client.traffic.links import linked, listed
 from loadgen.client.traffic.run import Again
 from loadgen.client.transport import WireTransport
 from loadgen.core.events import SessionEnd
+from loadgen.core.option import shell
 from loadgen.core.spec import CommandTraffic, ListenTraffic, ModeName, Runtime
 from loadgen.errors import UsageError
 from loadgen.store.run_folder import RunFolder
@@ -192,7 +193,7 @@ def rerun(path: Path, *, verbatim: bool = False) -> tuple[Rerun, list[str]]:
     if manifest.sealed is not None:
         raise UsageError(
             f"{path} is sealed: its requests can be read with pseudonyms only",
-            advice=f"To record them anew: loadgen accept {path}",
+            advice=f"To record them anew: {shell('accept', path)}",
         )
     calls: dict[int, Call] = {}
     if not verbatim:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from loadgen import protocol
+from loadgen.core.option import shell
 from loadgen.core.verdict import Fault, Judgement
 
 if TYPE_CHECKING:
@@ -86,12 +87,13 @@ _IN_ANOTHER_ORDER = (
 _Told = tuple[Fault, str, str] | None
 
 
-def _rules_to_ignore(head: Divergence) -> str:
-    """Return the options that leave out the differences; empty if rules cannot name all of them."""
+def _without(head: Divergence) -> str:
+    """Return the command that leaves out the differences; empty if rules cannot name all of them."""
     fields = [one.field for one in head.differences if one.field != LENGTH]
     rules = [field.replace("body:", "json:") for field in fields]
     named = all(_NAMEABLE.fullmatch(rule) for rule in rules)
-    return " ".join(f"--ignore '{rule}'" for rule in rules) if rules and named else ""
+    options = [word for rule in rules for word in ("--ignore", rule)]
+    return shell("verify", *options) if rules and named else ""
 
 
 def _order(head: Divergence) -> str:
@@ -205,8 +207,8 @@ def _another_each_time(evidence: _Evidence) -> _Told:
         f"It depends on something that is not on the tape ({_NOT_ON_THE_TAPE}), or on a race between its "
         f"threads.{_order(evidence.head)}"
     )
-    if rules := _rules_to_ignore(evidence.head):
-        advice += f" If the value may differ, leave it out: loadgen verify {rules}"
+    if command := _without(evidence.head):
+        advice += f" If the value may differ, leave it out: {command}"
     return Fault.APPLICATION, why, advice
 
 

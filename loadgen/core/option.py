@@ -137,7 +137,13 @@ def words(value: msgspec.Struct, *, without: frozenset[str] = frozenset()) -> li
 
 def command(name: str, value: msgspec.Struct, *more: str) -> str:
     """Return the shell command *name* with *value* as its options, preceded by the words *more*."""
-    return shlex.join(("loadgen", name, *more, *words(value)))
+    return shell(name, *more, *words(value))
+
+
+def shell(*given: object) -> str:
+    """Return the shell command of loadgen with the words *given*; a path is never taken for an option."""
+    said = (f"./{one}" if not isinstance(one, str) and str(one)[:1] == "-" else str(one) for one in given)
+    return shlex.join(("loadgen", *said))
 
 
 def _values(value: msgspec.Struct) -> Iterator[tuple[OptionField, Any]]:

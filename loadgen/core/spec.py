@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from loadgen.core import invariants, threshold
 from loadgen.core.classification import table
-from loadgen.core.option import Option, fields
+from loadgen.core.option import Option, fields, shell
 from loadgen.core.pacing import AT_ONCE, Shape, write_duration
 from loadgen.errors import UsageError
 
@@ -727,7 +727,7 @@ class VerifySpec(Value, frozen=True, kw_only=True):
         if self.mode is not None and self.mode not in has:
             raise UsageError(
                 f"--replay {self.mode} is not possible: {run} was recorded with --trace {recorded}",
-                advice=f"Record one: loadgen record --trace {self.mode}",
+                advice=f"Record one: {shell('record', '--trace', self.mode)}",
             )
         return self.mode or recorded
 

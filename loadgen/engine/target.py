@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.core.option import shell
 from loadgen.core.spec import BUNDLED
 from loadgen.engine import interpreter
 from loadgen.engine.interpreter import is_python
@@ -130,7 +131,7 @@ def _no_target(name: str, server: Interpreter) -> UsageError:
     if more and (is_python(first) or first in server.scripts):
         return UsageError(
             f"{name!r} is one word to the shell, and not a target",
-            advice=f"Write a command without quotes, behind --: loadgen record -- {name}",
+            advice=f"Write a command without quotes, behind --: {shell('record', '--', first, *more)}",
         )
     return UsageError(
         f"{name!r} is not a target",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadgen.core.option import shell
 from loadgen.core.verdict import Judgement
 from loadgen.core.workload import Workload, read
 from loadgen.errors import EngineFault, ServerFault, TranscriptFault, UsageError
@@ -46,7 +47,7 @@ def failing(run: RunFolder, manifest: Manifest, *, any_failure: bool) -> Failing
             sign = FailureSignature(Judgement.UNDETERMINED, frozenset(), FAULTS)
             return Failing(_workload(run), sign, None, manifest.result.error)
         raise UsageError(
-            f"{run.path} was never verified", advice=f"Verify it first: loadgen verify {run.path}"
+            f"{run.path} was never verified", advice=f"Verify it first: {shell('verify', run.path)}"
         )
     match verdict.judgement:
         case Judgement.DIVERGED:

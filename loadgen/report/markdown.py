@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from html import escape
 from typing import TYPE_CHECKING
 
+from loadgen.core.option import shell
 from loadgen.report import wording
 from loadgen.report.asked import call_diff, diff_lines
 from loadgen.report.story import tell
@@ -47,7 +47,7 @@ def summary(run: RunFolder, manifest: Manifest, verification: Verification, mask
         lines += _causes(wording.causes(verdict, masker), str(run.path))
         lines += _divergences(verdict, masker)
         lines += _calls(verdict, masker)
-    again = shlex.join(["loadgen", "verify", str(run.path)])
+    again = shell("verify", run.path)
     lines += [
         f"Run {_code(manifest.id)}, verification {verification.number}. Again: <code>{escape(again)}</code>",
         "",

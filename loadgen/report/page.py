@@ -15,10 +15,12 @@ from dataclasses import asdict, fields
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
+from loadgen.core.option import shell
 from loadgen.errors import RecordingFault
 from loadgen.protocol import ANOTHER_EFFECT
 from loadgen.report import wording
@@ -104,7 +106,7 @@ def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) 
                 "versions": result.versions,
                 "files": result.files,
                 "record": shlex.join(manifest.command),
-                "verify": shlex.join(["loadgen", "verify", there]),
+                "verify": shell("verify", Path(there)),
                 "debug": wording.debug_run(verdict, there) if verdict else "",
             }
         ),

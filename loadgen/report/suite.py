@@ -5,7 +5,6 @@ Each row has the same text in all of them; quoted values have gone through the m
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from dataclasses import dataclass
 from html import escape
@@ -94,7 +93,7 @@ def to_junit(rows: Sequence[RowTold], name: str) -> bytes:
     return junit.document(suite)
 
 
-def to_markdown(rows: Sequence[RowTold], again: Sequence[str]) -> str:
+def to_markdown(rows: Sequence[RowTold], again: str) -> str:
     """Return the summary for a job page."""
     tone = worst(rows, lambda row: row.judgement).judgement.value
     lines = [
@@ -115,11 +114,11 @@ def to_markdown(rows: Sequence[RowTold], again: Sequence[str]) -> str:
             lines.append(f"- **{plain(row.label)}, at fault: {plain(cause.label)}.** {what}")
         if len(row.causes) > CAUSES:
             lines.append(f"- {plain(row.label)}: {len(row.causes) - CAUSES} more causes.")
-    return "\n".join([*lines, "", f"Again: <code>{escape(shlex.join(again))}</code>", ""])
+    return "\n".join([*lines, "", f"Again: <code>{escape(again)}</code>", ""])
 
 
 def to_html(
-    rows: Sequence[RowTold], reports: dict[str, str], name: str, again: Sequence[str], *, version: str
+    rows: Sequence[RowTold], reports: dict[str, str], name: str, again: str, *, version: str
 ) -> bytes:
     """Return the index page; *reports* has the address of the report of each run, by label."""
     style = "\n".join(map(asset, STYLES))
@@ -139,7 +138,7 @@ def to_html(
         "facts": "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in facts.items()),
         "rows": _rows(rows, reports),
         "failures": "".join(_failure(row) for row in bad),
-        "command": escape(shlex.join(again)),
+        "command": escape(again),
         "version": escape(version),
     }
     return fill("suite.html", parts)

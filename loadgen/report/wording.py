@@ -7,14 +7,15 @@ sentences.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import protocol
 from loadgen.core.comparison import REQUEST_FIELD, RULES
 from loadgen.core.location import own_call
 from loadgen.core.masking import Masker, Rules
+from loadgen.core.option import shell
 from loadgen.core.spec import ModeName, Runtime
 from loadgen.core.verdict import Judgement
 
@@ -229,7 +230,7 @@ def _told(at: int, cause: Cause, verdict: Verdict, masker: Masker) -> Told:
 def debug_run(verdict: Verdict, run: str) -> str:
     """Return the command that stops in a request of a run; empty if it cannot be debugged."""
     where = "--request 1" if verdict.judgement is Judgement.IDENTICAL else "--left"
-    return f"{shlex.join(('loadgen', 'debug', run))} {where}" if _can_be_debugged(verdict.facts) else ""
+    return f"{shell('debug', Path(run))} {where}" if _can_be_debugged(verdict.facts) else ""
 
 
 def _can_be_debugged(facts: Facts) -> bool:
@@ -243,7 +244,7 @@ def _stop_in(one: Divergence) -> str:
 
 def debug(told: Told, run: str) -> str:
     """Return the command that stops in the first request of a cause; empty if it cannot be debugged."""
-    return f"{shlex.join(('loadgen', 'debug', run))} {told.debug}" if told.debug else ""
+    return f"{shell('debug', Path(run))} {told.debug}" if told.debug else ""
 
 
 def _others(cause: Cause) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.core.option import shell
 from loadgen.errors import LoadgenError, RecordingFault, UsageError
 from loadgen.store import manifest as manifests
 from loadgen.store.manifest import State
@@ -54,7 +55,7 @@ def find_runs(given: Sequence[Path]) -> list[FoundRun]:
     if not any(one.manifest is not None for one in found) and all(map(_is_foreign, found)):
         names = ", ".join(map(str, given))
         raise UsageError(
-            f"there is no run in {names}", advice=f"Record one: loadgen record --run {given[0]}/NAME"
+            f"there is no run in {names}", advice=f"Record one: {shell('record', '--run', given[0] / 'NAME')}"
         )
     labels = [one.label for one in found]
     return [
@@ -72,7 +73,7 @@ def _found(given: Path) -> Iterator[FoundRun]:
     inside = [*_inside(given, "", DEPTH)]
     if all(map(_is_foreign, inside)):  # what was named is in the result, so that nothing is left out silently
         none = RecordingFault(
-            f"there is no run in {given}", advice=f"Record one: loadgen record --run {given}/NAME"
+            f"there is no run in {given}", advice=f"Record one: {shell('record', '--run', given / 'NAME')}"
         )
         inside = [FoundRun(given.name or given.resolve().name, given, problem=none)]
     yield from inside

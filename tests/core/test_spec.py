@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.cli.main import record_spec, verify_spec
-from loadgen.core.option import words
+from loadgen.core.option import shell, words
 from loadgen.core.pacing import Shape
 from loadgen.core.spec import (
     CommandTraffic,
@@ -131,6 +133,12 @@ def test_contradictions_cannot_be_built(fields: dict[str, Any], says: str) -> No
     """A specification that is there makes sense: every contradiction is refused when it is built."""
     with pytest.raises(UsageError, match=says):
         RunSpec(**{**fields, **({"load": Load(**fields["load"])} if "load" in fields else {})})
+
+
+def test_a_shell_reads_the_words_that_were_given() -> None:
+    """Names with spaces and quotes stay one word, and a path is never an option."""
+    line = shell("verify", Path("x y/it's"), "--ignore", "json:$.a", Path("-"))
+    assert shlex.split(line) == ["loadgen", "verify", "x y/it's", "--ignore", "json:$.a", "./-"]
 
 
 def test_an_empty_command_is_no_client() -> None:

@@ -81,8 +81,8 @@ def test_junit_has_a_test_for_each_run_and_cause(lines: list[RowTold]) -> None:
 
 def test_every_form_has_every_run(lines: list[RowTold]) -> None:
     """The reader of a table, a job page or the index sees each run, with its verdict and no secret."""
-    page = to_html(lines, {"two": "two/report.html"}, "recordings", ["loadgen"], version="0").decode()
-    for form in (to_markdown(lines, ["loadgen", "verify", "recordings"]), page, show_suite.suite(lines)):
+    page = to_html(lines, {"two": "two/report.html"}, "recordings", "loadgen verify", version="0").decode()
+    for form in (to_markdown(lines, "loadgen verify recordings"), page, show_suite.suite(lines)):
         assert all(one.label in form for one in lines)
         assert "diverged" in form
         assert headline(lines) in form

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import linecache
-import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from loadgen.core import schedules
-from loadgen.core.option import command
+from loadgen.core.option import command, shell
 from loadgen.core.relocation import IN_PLACE, Relocation
 from loadgen.core.spec import Explore, RunSpec, absolute, from_json, to_json
 from loadgen.engine.folders import found
@@ -139,7 +138,7 @@ def write(folder: Path, narrowed: Narrowed, code: str) -> Race:
         preemptions=len(preemptions),
         run=str(run),
         script=str(script),
-        replay=shlex.join(["loadgen", "verify", str(run)]),
+        replay=shell("verify", run),
         record=command("record", spec, "--script", str(script)),
         repeats=narrowed.repeats,
         is_minimal=narrowed.is_minimal,
