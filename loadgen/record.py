@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +13,7 @@ import httpx
 from msgspec.structs import replace
 
 from loadgen.client.plan import decided, expected, named, plan
+from loadgen.core import schedules
 from loadgen.core.events import Note, Stage
 from loadgen.core.transcript import Run
 from loadgen.engine import retrace
@@ -29,13 +31,13 @@ from loadgen.store.sealing import Sealing
 from loadgen.store.surroundings import data_files, packages
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loadgen.client.plan import Plan
     from loadgen.core.events import Emit, SessionEnd
     from loadgen.core.spec import RunSpec
     from loadgen.core.stop import Stop
     from loadgen.modes.base import Mode, RecordedServer, Served
+
+_SCRIPT = "Give the schedule.jsonl of a run that was recorded with --schedule explore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def begin(
         raise UsageError(
             "a scenario that is given as an object runs in one process: not with client_processes"
         )
+    if spec.explore.script is not None:
+        _check_script(spec.explore.script)
     spec = replace(decided(spec, scenario), python=None if target.python.own else target.python.executable)
     if not elsewhere:
         check_room(len(spec.load.users))
@@ -92,6 +96,7 @@ def begin(
         from loadgen.modes.program import script_of  # noqa: PLC0415 - most sessions do without
 
         client = script_of(spec)
+    sealing = Sealing(spec) if spec.secrets.wanted else None
     now = datetime.now(UTC)
     how = f"c{len(spec.load.users)}-s{spec.load.seed}" if spec.load.concurrency else scenario.name
     run = RunFolder.create(folder, f"{now:%Y%m%d-%H%M%S}-{how}")
@@ -108,12 +113,23 @@ def begin(
             versions=versions, started=Started(argv=target.argv, folder=target.folder, cwd=target.cwd)
         ),
     )
-    if not spec.secrets.wanted:
+    if sealing is None:
         run.save(manifest)
         return Session(spec, target, scenario, run, manifest)
-    sealing = Sealing(spec, run)
-    sealing.save(manifest)
+    sealing.begin(run, manifest)
     return Session(spec, target, scenario, sealing.working, manifest, sealing)
+
+
+def _check_script(path: str) -> None:
+    """Refuse a file that holds no schedule: the server, which reads it, would be blamed."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+        schedules.users(lines)
+        schedules.parse(lines)
+    except OSError as error:
+        raise UsageError(f"--script: cannot read {path}: {error.strerror}", advice=_SCRIPT) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"--script: {path} is not a schedule: {error}", advice=_SCRIPT) from error
 
 
 async def record(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,13 +178,7 @@ def write_verdict(
         with replacing(junit) as file:
             file.write(to_xml(manifest, found, masker))
     if summary is not None:
-        try:
-            with summary.open("a", encoding="utf-8", errors="replace") as text:
-                text.write(to_markdown(run, manifest, found, masker))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {summary}: {error.strerror}", advice="Give another file."
-            ) from error
+        append(summary, to_markdown(run, manifest, found, masker))
 
 
 def _har(folder: RunFolder, path: Path, verification: int | None, rules: Rules) -> None:
@@ -214,6 +210,39 @@ def _bundle(folder: RunFolder, manifest: Manifest, path: Path, rules: Rules, *, 
         )
 
 
+def check(*replaced: Path | None, appended: Path | None = None) -> None:
+    """Refuse files that cannot be written, before anything is started.
+
+    Raises:
+        UsageError: one cannot be written.
+    """
+    for path in (*replaced, appended):
+        if path is None:
+            continue
+        place = path if path is appended and path.exists() else path.parent
+        refused = (
+            (path.is_dir(), errno.EISDIR),
+            (not path.parent.is_dir(), errno.ENOENT),
+            (not os.access(place, os.W_OK), errno.EACCES),
+        )
+        for is_so, code in refused:
+            if is_so:
+                raise _unwritable(path, OSError(code, os.strerror(code)))
+
+
+def append(path: Path, text: str) -> None:
+    """Append *text* to the file at *path*, given by the user.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open *path*, given by the user, for writing; it is replaced when all is written, or not changed.
@@ -227,4 +256,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with files.replacing(path) as file:
             yield file
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", advice="Give another file.") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {path}: {error.strerror}", advice="Give another file.")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from loadgen.hazards.matrix import HazardCell, Matrix
     from loadgen.hazards.measuring import HazardRun
 
-MOST = 1024
-"""Virtual users, as for ``loadgen record``."""
 _COLOUR: dict[Whose | None, str] = {
     Whose.CLOSED: "green",
     Whose.TURNS: "green",
@@ -88,11 +86,13 @@ def hazards(
     concurrency, with the engine alone and with loadgen's workarounds. The exit code is 0 if everything could
     be measured, and 1 if the result contradicts --expect.
     """
+    from loadgen.cli.exports import append, check
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hazards.matrix import unexpected
     from loadgen.hazards.measuring import HazardSettings, measure, select
     from loadgen.hazards.tables import markdown
+    from loadgen.hunt.grid import concurrencies
 
     names = select(_split(only or ""))
     if listing:
@@ -102,12 +102,13 @@ def hazards(
     settings = HazardSettings(
         names=names,
         setups=tuple(_setup(name) for name in _split(setups)),
-        concurrency=tuple(_number(text) for text in _split(concurrency)),
+        concurrency=concurrencies(concurrency),
         requests=requests,
         runs=runs,
         jobs=jobs or os.cpu_count() or 1,
         timeout=timeout,
     )
+    check(appended=summary)
     kept = _new(folder)
     with _progress(quiet=quiet or as_json) as seen:
         measured = interruptible(lambda stop: measure(settings, kept, stop, seen))
@@ -116,7 +117,7 @@ def hazards(
         raise Interrupted("interrupted: nothing was measured")
     say(json.dumps(matrix.to_json(), indent=2) if as_json else table(matrix, kept))
     if summary is not None:
-        _append(summary, markdown(matrix))
+        append(summary, markdown(matrix))
     contradictions = [] if expected is None else unexpected(matrix, expected)
     for line in contradictions:
         print(f"not as expected: {line}", file=sys.stderr)
@@ -153,14 +154,6 @@ def _setup(name: str) -> Setup:
     return Setup(name)
 
 
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MOST:
-        raise UsageError(
-            f"--concurrency: {text!r} is not a number from 1 to {MOST}", advice="Example: -c 1,8"
-        )
-    return int(text)
-
-
 def _read(path: Path) -> Matrix:
     from loadgen.hazards.matrix import Matrix
 
@@ -171,16 +164,6 @@ def _read(path: Path) -> Matrix:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             f"{path} is not a matrix of hazards: {error}", advice="Save one: loadgen hazards --json > FILE"
-        ) from error
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", advice="Give another file: --summary FILE"
         ) from error
 
 

@@ -112,14 +112,14 @@ def stress(
     from loadgen.cli.output import say
     from loadgen.cli.running import interruptible
     from loadgen.hunt.folder import HuntFolder
-    from loadgen.hunt.grid import Grid, numbers, seconds
+    from loadgen.hunt.grid import Grid, concurrencies, numbers, seconds
     from loadgen.hunt.stress import StopReason, Until
     from loadgen.hunt.stress import stress as call
 
     grid = Grid(
         record=record,
         verify=verify,
-        concurrency=numbers(concurrency, "--concurrency"),
+        concurrency=concurrencies(concurrency),
         seeds=numbers(seeds, "--seeds"),
         scenarios=tuple(dict.fromkeys(scenario or ())),
         runtimes=tuple(dict.fromkeys(runtime or ())),
@@ -261,6 +261,7 @@ def shrink(
     given, manifest = RunFolder.open(run if run is None else first_failure(run))
     found = failing(given, manifest, any_failure=any_failure)
     again = VerifySpec()
+    budget = None if time_budget is None else seconds(time_budget, "--time-budget")
     folder = new_folder(output, Path("shrunk"))
     setting = TrialSettings(
         fleet=(fleet := LocalFleet(jobs)),
@@ -268,7 +269,7 @@ def shrink(
         verify=again,
         sign=found.sign,
         folder=folder,
-        seconds=None if time_budget is None else seconds(time_budget, "--time-budget"),
+        seconds=budget,
     )
 
     async def work(stop: Stop) -> tuple[Shrunk, bool]:

@@ -198,6 +198,7 @@ def verified(
 
     ignoring(spec.ignore)  # an invalid rule is reported before anything is started
     coverage.check(spec)
+    exports.check(junit, appended=summary)
     run, manifest = RunFolder.open(given)
     failed = incomplete_since(run.path) if given is None and host is None else None
     with Progress(quiet=quiet or as_json) as emit:

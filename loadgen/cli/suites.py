@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen import __version__
-from loadgen.cli import coverage
+from loadgen.cli import coverage, exports
 from loadgen.cli.exports import replacing
 from loadgen.cli.fleets import JOBS
 from loadgen.cli.options import taking
@@ -110,6 +110,7 @@ def verified(
 
     ignoring(spec.ignore)  # an invalid rule is reported before anything is started
     coverage.check(spec)
+    exports.check(junit, html, appended=summary)
     found = find_runs(given)
     with Progress(quiet=quiet or as_json) as emit:
         rows = interruptible(lambda _: verify_all(found, spec, jobs, emit), at_once=True)
@@ -158,13 +159,7 @@ def _write(
         with replacing(junit) as file:
             file.write(to_junit(told, name))
     if summary is not None:
-        try:
-            with summary.open("a", encoding="utf-8", errors="replace") as text:
-                text.write(to_markdown(told, again))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {summary}: {error.strerror}", advice="Give another file."
-            ) from error
+        exports.append(summary, to_markdown(told, again))
     if html is not None:
         there = html.resolve().parent
         reports = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs, to_builtins
 
+from loadgen.core.option import assemble
 from loadgen.core.pacing import parse_duration
 from loadgen.core.spec import RunSpec, Runtime, ScenarioTraffic, VerifySpec, absolute
 from loadgen.errors import UsageError
@@ -127,10 +128,24 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
             )
         first = int(match[1])
         last = int(match[2] or first)
-        if last < first or last - first >= LARGEST:
+        if last < first:
             raise UsageError(f"{option} {text!r}: {piece.strip()} is not a range", advice="Example: 1..20.")
+        if last - first >= LARGEST:
+            raise UsageError(f"{option} {text!r}: a range has at most {LARGEST:,} numbers")
         found.update(dict.fromkeys(range(first, last + 1)))
     return tuple(found)
+
+
+def concurrencies(text: str) -> tuple[int, ...]:
+    """Return the numbers of virtual users in *text*, a list as above.
+
+    Raises:
+        UsageError: it is not a list of numbers, or no run can have as many.
+    """
+    found = numbers(text, "--concurrency")
+    for one in found:
+        assemble(RunSpec, {"concurrency": one})
+    return found
 
 
 def seconds(text: str, option: str) -> float:

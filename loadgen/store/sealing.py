@@ -54,8 +54,11 @@ _SURE = ("schedule.jsonl",)
 class Sealing:
     """A sealed run while it is recorded: *working* is what the session uses, *home* the run folder."""
 
-    def __init__(self, spec: RunSpec, home: RunFolder) -> None:
-        """Find the key, or create it.
+    home: RunFolder
+    working: RunFolder
+
+    def __init__(self, spec: RunSpec) -> None:
+        """Find the key, or create it; the run folder is not needed, because the rules may be refused.
 
         Raises:
             LoadgenError: a rule is not valid, or this machine lacks what is needed.
@@ -64,15 +67,14 @@ class Sealing:
         found = key(create=True)
         assert found is not None
         self.key = found
-        self.home = home
-        self.working = RunFolder(private_folder())
         self._secrets = Secrets(found.secret, rules, detect)
         self._secrets.learn_environment(retrace.chosen(spec.server_env))
         for word in (*sys.argv, *spec.target, str(spec.traffic)):
             self._secrets.learn_text(word)
 
-    def save(self, manifest: Manifest) -> None:
-        """Write ``run.json``, without secrets."""
+    def begin(self, home: RunFolder, manifest: Manifest) -> None:
+        """Record into a private folder; write ``run.json`` into *home*, without secrets."""
+        self.home, self.working = home, RunFolder(private_folder())
         self.home.save(self.public(manifest))
 
     def public(self, manifest: Manifest) -> Manifest:

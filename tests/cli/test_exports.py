@@ -57,6 +57,28 @@ def test_export_writes_all_that_is_asked_for(loadgen: Shell, tmp_path: Path) -> 
     assert all((tmp_path / name).stat().st_size for name in done.stdout.split())
 
 
+@pytest.mark.parametrize("option", ["--junit", "--summary", "--html"])
+@pytest.mark.parametrize("file", ["no/such/folder/file", "run"])
+def test_a_file_that_cannot_be_written_is_refused_before_a_replay(
+    loadgen: Shell, tmp_path: Path, option: str, file: str
+) -> None:
+    """The verdict of a replay is never lost to it."""
+    run, _ = make(tmp_path / "run", Sample(verified=False))
+    done = loadgen("verify", "run", option, file, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"cannot write {file}" in done.stderr
+    assert not (run.path / "verify").exists()
+
+
+def test_a_search_is_not_begun_with_a_wrong_time(loadgen: Shell, tmp_path: Path) -> None:
+    """shrink leaves no folder behind."""
+    make(tmp_path / "run", Sample(diverge=(3,)))
+    done = loadgen("shrink", "run", "--time-budget", "soon", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "--time-budget" in done.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
+
+
 def test_masked_bundle_is_said_on_stderr(loadgen: Shell, tmp_path: Path) -> None:
     """It says what was masked, the consequence, and the alternative."""
     make(tmp_path / "run", Sample(headers=(("Cookie", "a=b"),)))

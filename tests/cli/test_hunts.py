@@ -68,6 +68,7 @@ def test_options_reach_whom_they_are_for(
     [
         (["stress", "--seeds", "x"], 2, "--seeds"),
         (["stress", "-c", "4..1"], 2, "--concurrency"),
+        (["stress", "-c", "0"], 2, "--concurrency must be at least 1"),
         (["stress", "--time-budget", "soon"], 2, "--time-budget"),
         (["stress", "--seed", "3"], 2, "--seed"),
         (["stress", "--nosuch"], 2, "--nosuch"),

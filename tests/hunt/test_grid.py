@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.core.spec import Load, RecordTopology, RunSpec, Runtime, ScenarioTraffic, VerifySpec
 from loadgen.errors import UsageError
-from loadgen.hunt.grid import Grid, numbers, seconds
+from loadgen.hunt.grid import Grid, concurrencies, numbers, seconds
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,20 @@ def test_what_is_no_list_is_refused(text: str) -> None:
     """A mistake is told with the option it is in, and no range is too long to be held."""
     with pytest.raises(UsageError, match="--seeds"):
         numbers(text, "--seeds")
+
+
+@pytest.mark.parametrize("text", ["0", "1,0", "1025"])
+def test_numbers_of_users_that_no_run_has_are_refused(text: str) -> None:
+    """The limits are those of ``loadgen record``."""
+    with pytest.raises(UsageError, match="--concurrency must be at"):
+        concurrencies(text)
+    assert concurrencies("1..3") == (1, 2, 3)
+
+
+def test_a_range_that_is_too_long_is_one() -> None:
+    """Its message says what is wrong with it."""
+    with pytest.raises(UsageError, match="at most 100,000 numbers"):
+        numbers("1..999999999", "--seeds")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("10m", 600), ("1h30m", 5400)])
