@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from loadgen.engine.target import directory
 from loadgen.store.code_digests import folders
 
 if TYPE_CHECKING:
@@ -80,7 +81,12 @@ class Findings:
 
 
 def look(folder: Path) -> Findings:
-    """Return what there is in *folder*."""
+    """Return what there is in *folder*.
+
+    Raises:
+        UsageError: it does not exist.
+    """
+    directory(folder)
     found, unreadable = list[Candidate](), list[str]()
     sources = (folder / SOURCES).is_dir() and not (folder / SOURCES / "__init__.py").exists()
     for number, path in enumerate(_modules(folder)):

@@ -154,8 +154,13 @@ def chosen(spec: RunSpec) -> tuple[RunSpec, list[Finding]]:
         none = Finding("note", "no application in this folder", "give one: loadgen doctor module:app")
         return spec, [*broken, none]
     first, *others = found.candidates
-    same = [" ".join(one.target) for one in others if one.rank == first.rank]
+    same = [one.target for one in others if one.rank == first.rank]
     notes = [
-        Finding("note", f"also found: {', '.join(same)}", f"to examine another: {shell('doctor', same[0])}")
+        Finding(
+            "note",
+            f"also found: {', '.join(map(' '.join, same))}",
+            f"to examine another: {shell('doctor', *another)}",
+        )
+        for another in same[:1]
     ]
-    return replace(first.started(spec), python=found.python_for(spec)), notes if same else []
+    return replace(first.started(spec), python=found.python_for(spec)), notes

@@ -149,7 +149,9 @@ async def replay_once(
             replaying.judge.doubt(RecordingFault(why))
         replaying.facts = replace(replaying.facts, database=Database(database, there))
     verdict = replaying.judge.verdict(
-        requests=replaying.requests,
+        requests=replaying.requests
+        if replaying.complete
+        else max(replaying.requests, manifest.requests or 0),
         complete=replaying.complete,
         client_order_same=replaying.client_order_same,
         facts=replaying.facts,

@@ -170,7 +170,9 @@ def _read(path: Path) -> Matrix:
 def _listing(names: tuple[str, ...]) -> str:
     from server_app.hazards import HAZARDS
 
-    return "\n".join(f"{name:<24}{HAZARDS[name].kind:<9}{HAZARDS[name].shows}" for name in names)
+    return "\n".join(
+        f"{name:<24}{HAZARDS[name].kind:<9}{HAZARDS[name].shows.replace('``', '`')}" for name in names
+    )
 
 
 @contextmanager

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 CAUSES = 3
 """Number of causes shown for each run."""
+GAP = 4
+"""Spaces between two columns."""
+WORD = 12
+"""Width at which a word of a column is broken."""
+LEAST = 2
+"""Number of columns that are always shown: a run, and what came of it."""
 
 
 def suite(rows: Sequence[RowTold]) -> str:
@@ -37,7 +43,7 @@ def suite(rows: Sequence[RowTold]) -> str:
         verdict = Text(row.judgement.value, style=COLOUR[row.judgement])
         table.add_row(Text(row.label), verdict, count, took, Text(row.target))
     console = TextConsole()
-    console.print(table)
+    console.print(_fitting(table, console.width))
     for row in rows:
         if row.judgement is Judgement.IDENTICAL:
             continue
@@ -76,7 +82,7 @@ def recorded(rows: Sequence[RecordedRow]) -> str:
             Text(client),
         )
     console = TextConsole()
-    console.print(table)
+    console.print(_fitting(table, console.width))
     for row in rows:
         if row.problem is not None:
             console.print(Text.assemble((f"\n{row.folder}", "bold"), f"  {_brief(row.problem.message)}"))
@@ -142,7 +148,7 @@ def runs(found: Sequence[tuple[FoundRun, int, Verification | None]]) -> str:
             Text(", ".join(spec.label.tags)),
         )
     console = TextConsole()
-    console.print(table)
+    console.print(_fitting(table, console.width))
     for run, _, _ in found:
         if run.problem is not None:
             console.print(Text(f"{run.label}: {run.problem.message}", style="yellow"))
@@ -202,4 +208,21 @@ def _table(*names: str) -> Table:
         table.add_column(
             name, justify="right" if right else "left", overflow="fold", no_wrap=name in {"run", "folder"}
         )
+    return table
+
+
+def _fitting(table: Table, width: int) -> Table:
+    """Leave out the last columns of *table*, as far as *width* has no room for words of all of them."""
+    needed = 0
+    for number, column in enumerate(table.columns):
+        cells = [str(one) for one in (column.header, *column.cells)]
+        words = cells if column.no_wrap else [word for cell in cells for word in cell.split()]
+        longest = max(map(len, words), default=0)
+        needed += GAP + (longest if column.no_wrap else min(longest, WORD))
+        if needed <= width + GAP:
+            continue
+        if number >= LEAST:
+            del table.columns[number:]
+            break
+        table.columns[0].no_wrap = False
     return table

@@ -315,7 +315,7 @@ class Verdict:
     judgement: Judgement
     reasons: tuple[Reason, ...] = ()
     requests: int = 0
-    """Number of requests in the recorded transcript, as far as it was read."""
+    """Number of recorded requests; if that is unknown, of those in the transcript as far as it was read."""
     compared: int = 0
     """Requests of which the outcome was compared."""
     diverged: int = 0

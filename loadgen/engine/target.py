@@ -88,7 +88,7 @@ def resolve(
         UsageError: the script, directory or command does not exist, or cannot be recorded.
     """
     words = (given,) if isinstance(given, str) else tuple(given or ())
-    here = _directory(cwd)
+    here = directory(cwd)
     server = interpreter.own() if elsewhere else _interpreter(words, here, python)
     if words in {(), (BUNDLED,)}:
         return Target((BUNDLED,), ("-m", BUNDLED), cwd=str(here) if cwd else "", python=server)
@@ -175,7 +175,12 @@ def _release(name: str, server: Interpreter) -> Interpreter:
     return interpreter.chosen(name)
 
 
-def _directory(cwd: str | Path | None) -> Path:
+def directory(cwd: str | Path | None) -> Path:
+    """Return the directory *cwd*, by default the current one.
+
+    Raises:
+        UsageError: it does not exist.
+    """
     if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - Path's own raises for a name that cannot be
         raise UsageError(f"the directory {cwd} does not exist", advice="Give --cwd an existing directory.")
     return Path(cwd or "").resolve()

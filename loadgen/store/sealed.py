@@ -92,8 +92,9 @@ def _check_format(path: Path, content: Mapping[str, Any], wanted: str) -> None:
             f"this loadgen reads {wanted!r}",
             advice="Verify it with the loadgen that recorded it, or record again: loadgen record",
         )
+    what = "it does not say its format" if found is None else f"its format is {str(found)[:80]!r}"
     raise RecordingFault(
-        f"{path} is damaged: its format is {str(found)[:80]!r}, and this loadgen reads {wanted!r}",
+        f"{path} is damaged: {what}, and this loadgen reads {wanted!r}",
         advice=_DAMAGED,
     )
 

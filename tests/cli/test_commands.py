@@ -167,6 +167,10 @@ def test_version(loadgen: Shell) -> None:
         (["hazards", "--setups", "nosuch"], "nosuch"),
         (["hazards", "-c", "1,0"], "--concurrency must be at least 1, not 0"),
         (["hazards", "--expect", "nosuch"], "nosuch"),
+        (["init", "--cwd", "nosuch"], "the directory nosuch does not exist"),
+        (["doctor", "--cwd", "nosuch"], "the directory nosuch does not exist"),
+        (["races", "--again", "nosuch"], "there is no folder nosuch\n"),
+        (["races", "--again", "."], ". contains no race: there is no race.json in it\n"),
         (["verify"], "no run in runs/"),
         (["verify", "nosuch"], "nosuch is not a run folder"),
         (["verify", "."], "there is no run in ."),
@@ -180,6 +184,14 @@ def test_usage_errors(loadgen: Shell, tmp_path: Path, arguments: list[str], word
     assert word in said.err
     assert "Traceback" not in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_hazards_is_plain_text(loadgen: Shell) -> None:
+    """It has no markup of docstrings."""
+    said = loadgen("hazards", "--list")
+    assert (said.code, said.err) == (0, "")
+    assert "``" not in said.out
+    assert "object_id" in said.out
 
 
 def test_a_run_folder_in_use_is_refused(loadgen: Shell, tmp_path: Path) -> None:

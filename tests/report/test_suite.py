@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from loadgen.cli import show_suite
+from loadgen.cli import console, show_suite
 from loadgen.core.masking import Masker, parse
 from loadgen.core.verdict import Judgement, Reason
 from loadgen.report.evidence import learn
@@ -126,3 +126,18 @@ def test_the_list_of_runs(tmp_path: Path) -> None:
     listed = show_suite.runs(found)
     assert "damaged" in listed
     assert "not a run" in listed
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120])
+def test_a_narrow_terminal_has_fewer_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """In place of columns of one letter a line; the run and its verdict are always there."""
+    monkeypatch.setattr(console, "PIPED", width)
+    make(tmp_path / "20261128-143246-c8-s1", Sample())
+    shown = show_suite.runs([(one, 1, find_verification(one.path)) for one in find_runs([tmp_path])])
+    lines = shown.splitlines()
+    assert len(lines) <= 4  # letters one below the other are many
+    assert max(map(len, lines)) <= width
+    assert "verdict" in lines[0]
+    assert ("size" in lines[0]) is (width == 120)

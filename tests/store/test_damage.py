@@ -20,7 +20,7 @@ from loadgen.core.spec import Load, ModeName, RunSpec, VerifySpec
 from loadgen.core.transcript import Run
 from loadgen.core.verdict import Judgement
 from loadgen.engine import retrace
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, RecordingFault
 from loadgen.modes import client as client_trace
 from loadgen.modes import process as process_trace
 from loadgen.report.evidence import gather
@@ -107,6 +107,24 @@ def judged(path: Path) -> Judgement | None:
         assert reason.message
         assert reason.advice
     return verdict.judgement
+
+
+def test_the_recorded_answers_are_counted_where_none_is_read(
+    whole: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is refused before its transcript is read has as many answers as were recorded."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RecordingFault("another Python", advice="take that one")
+
+    monkeypatch.setattr(retrace, "check_versions", refuse)
+    run, manifest = RunFolder.open(whole.path)
+    verdict = anyio.run(replay_once, run, manifest, CLIENT, VerifySpec(), ignore).verdict
+    assert (verdict.judgement, verdict.compared, verdict.requests) == (
+        Judgement.UNDETERMINED,
+        0,
+        manifest.requests,
+    )
 
 
 def changed_bytes(size: int, some: int) -> Iterator[tuple[str, Damage]]:

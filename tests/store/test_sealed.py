@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from loadgen.errors import RecordingFault
+from loadgen.store import sealed
 from loadgen.store.sealed import lacks_only
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [("{}", "it does not say its format, "), ('{"format": 3}', "its format is '3', ")]
+)
+def test_a_file_without_a_format_is_damaged(tmp_path: Path, content: str, says: str) -> None:
+    """The message says what is missing."""
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(RecordingFault, match=says):
+        sealed.read(tmp_path / "a.json", "a/1")
 
 
 def test_a_file_of_an_older_loadgen_may_lack_fields() -> None:

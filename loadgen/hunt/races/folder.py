@@ -211,6 +211,13 @@ def read(folder: Path) -> RecordedRace:
         UsageError: it contains no race.
         RecordingFault: the application is not here.
     """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", advice="Give an output folder of loadgen races.")
+    if not (folder / ABOUT).is_file():
+        raise UsageError(
+            f"{folder} contains no race: there is no {ABOUT} in it",
+            advice="Give an output folder of loadgen races that found one.",
+        )
     try:
         content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
