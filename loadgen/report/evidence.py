@@ -9,10 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from loadgen.check import check, invariants
 from loadgen.core.spec import ModeName
 from loadgen.core.transcript import Run
 from loadgen.errors import LoadgenError
-from loadgen.report.lanes import lanes
+from loadgen.report.lanes import broke, lanes
 from loadgen.report.tables import SessionAnswers, Tables
 from loadgen.store.run_folder import read_transcript
 
@@ -45,6 +48,8 @@ class Evidence:
     logs: dict[str, str] = field(default_factory=dict)
     lanes: dict[str, Any] | None = None
     """The schedule of an explored run."""
+    broken: list[str] = field(default_factory=list)
+    """What the recorded application broke, most telling first."""
 
     def differing(self) -> list[int]:
         """Return the requests that were answered differently, by the verdict.
@@ -78,7 +83,17 @@ def gather(run: RunFolder, manifest: Manifest, verification: Verification | None
         if log and (text := _tail(log)):
             evidence.logs[name] = masker.text(text)
     evidence.lanes = lanes(run, manifest, masker)
+    evidence.broken = [masker.text(one) for one in broke(run) or _invariants(run, manifest)]
     return evidence
+
+
+def _invariants(run: RunFolder, manifest: Manifest) -> list[str]:
+    """Return which invariants the run breaks, without those of a model, which is a program."""
+    held = invariants(replace(manifest.spec.invariants, model=None))
+    try:
+        return [f"{one.invariant}: {one.message}" for one in check(run, manifest, held) if one.holds is False]
+    except LoadgenError:  # a notice says why it cannot be read
+        return []
 
 
 def learn(run: RunFolder, verification: Verification, masker: Masker) -> None:

@@ -106,11 +106,7 @@ def split(at: str) -> tuple[str, int, str]:
 
 def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] | None:
     """Return the page's data on the schedule of *run*; None if it was not explored, or cannot be read."""
-    try:
-        with run.schedule.open(encoding="utf-8") as file:
-            entries = schedules.parse(file)
-    except (OSError, ValueError):
-        return None
+    entries = _entries(run)
     every = turns(entries)
     if not every:
         return None
@@ -139,10 +135,35 @@ def lanes(run: RunFolder, manifest: Manifest, masker: Masker) -> dict[str, Any] 
         "locations": [_described(at, sources, masker) for at in locations],
         "turns": shown,
         "more": len(every) - len(shown),
-        "deadlocks": [masker.text(str(one)) for one in entries if isinstance(one, Deadlock)],
-        "story": [masker.text(line) for line in (race or {}).get("race", {}).get("story", ())],
+        "story": [masker.text(line) for line in _story(race, entries)],
         "excerpts": _excerpts((race or {}).get("pair"), sources, masker),
     }
+
+
+def broke(run: RunFolder) -> list[str]:
+    """Return what an explored run broke: what a hunt says of it, and its deadlocks; empty if nothing did."""
+    found = [str((_race(run) or {}).get("race", {}).get("message") or "")]
+    for one in dict.fromkeys(str(entry) for entry in _entries(run) if isinstance(entry, Deadlock)):
+        if one not in found[0]:
+            found.append(f"deadlock: {one}")
+    return [one for one in found if one]
+
+
+def _entries(run: RunFolder) -> list[Entry]:
+    try:
+        with run.schedule.open(encoding="utf-8") as file:
+            return schedules.parse(file)
+    except (OSError, ValueError):
+        return []
+
+
+def _story(race: Mapping[str, Any] | None, entries: Sequence[Entry]) -> list[str]:
+    """Return how it came to what broke, without what did, which is the headline of the page."""
+    told = (race or {}).get("race", {})
+    dead = {str(one) for one in entries if isinstance(one, Deadlock)}
+    return [
+        line.removesuffix(f": {told.get('message')}") for line in told.get("story", ()) if line not in dead
+    ]
 
 
 def _described(at: str, sources: SourceLines, masker: Masker) -> dict[str, Any]:

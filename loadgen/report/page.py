@@ -26,7 +26,7 @@ from loadgen.protocol import ANOTHER_EFFECT
 from loadgen.report import wording
 from loadgen.report.asked import call_diff, call_row
 from loadgen.report.figures import histogram, percentiles, rate
-from loadgen.report.story import tell
+from loadgen.report.story import broken, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,7 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 def render(evidence: Evidence, masker: Masker, *, version: str) -> bytes:
     """Return the report on *evidence* as a UTF-8 HTML file."""
     story = tell(evidence.manifest, evidence.verification, len(evidence.recorded.sent), masker)
+    story = broken(story, evidence.broken)
     content = model(evidence, story, masker, version=version)
     try:
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -90,6 +91,9 @@ def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) 
         "run": masker.within(
             {
                 "id": manifest.id,
+                "name": spec.label.name,
+                "note": spec.label.note,
+                "tags": ", ".join(spec.label.tags),
                 "path": there,
                 "state": result.state,
                 "created": manifest.created,
@@ -132,9 +136,8 @@ def model(evidence: Evidence, story: RunStory, masker: Masker, *, version: str) 
 def _kicker(evidence: Evidence) -> str:
     manifest = evidence.manifest
     when = manifest.created.replace("T", " ").removesuffix("+00:00")
-    return " · ".join(
-        (f"run {manifest.id}", manifest.spec.target_name, f"{when} UTC" if when != manifest.created else when)
-    )
+    parts = (manifest.spec.label.name, f"run {manifest.id}", manifest.spec.target_name)
+    return " · ".join((*filter(None, parts), f"{when} UTC" if when != manifest.created else when))
 
 
 def _verification(evidence: Evidence, masker: Masker) -> dict[str, Any] | None:

@@ -13,6 +13,8 @@ from loadgen.report.wording import count
 from loadgen.store.manifest import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadgen.core.masking import Masker
     from loadgen.store.manifest import Manifest
     from loadgen.store.verification import Verification
@@ -27,6 +29,21 @@ class RunStory:
     title: str
     lead: str
     reasons: tuple[Reason, ...] = ()
+
+
+def broken(story: RunStory, found: Sequence[str]) -> RunStory:
+    """Return *story* of a run in which the application broke as *found*, which no verdict on it outweighs."""
+    if not found:
+        return story
+    first, *more = found
+    sound = story.tone in {"identical", "unverified"}
+    replayed = "The replay is identical. " if story.tone == "identical" else ""
+    return RunStory(
+        "failed" if sound else story.tone,
+        "Broken" if sound else f"Broken, {story.title.lower()}",
+        f"{wording.capital(first)}. {replayed}{story.lead}",
+        (*(Reason("application", one) for one in more), *story.reasons),
+    )
 
 
 def tell(manifest: Manifest, verification: Verification | None, requests: int, masker: Masker) -> RunStory:

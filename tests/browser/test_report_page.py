@@ -362,6 +362,31 @@ def test_fits_every_screen(
     assert page.complaints() == []
 
 
+@pytest.mark.parametrize("width", [320, 375, 1280])
+def test_headline_and_hint_are_whole(open_report: Callable[..., Any], width: int) -> None:
+    """The longest headline fits a phone, and so does the hint for the search, beside all filters."""
+    page = open_report(Sample(doubt="stuck", diverge=SOME, fail=(7,)), width=width)
+    page.run("document.querySelector('h1').lastChild.textContent = 'Undetermined'")
+    assert page.run("return document.documentElement.scrollWidth - innerWidth") <= 0
+    assert (
+        page.run(
+            "const box = document.createRange(), h1 = document.querySelector('h1');"
+            "box.selectNodeContents(h1);"
+            "return box.getBoundingClientRect().right - h1.getBoundingClientRect().right"
+        )
+        <= 0
+    )
+    assert (
+        page.run(
+            "const input = byId('search'), of = getComputedStyle(input);"
+            "const text = document.createElement('canvas').getContext('2d'); text.font = of.font;"
+            "const room = input.clientWidth - parseFloat(of.paddingLeft) - parseFloat(of.paddingRight);"
+            "return text.measureText(input.placeholder).width - room"
+        )
+        <= 0
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "sample", "title"),
     [

@@ -15,7 +15,7 @@ function showLanes(store) {
     "Time runs downwards; one thread ran at a time.",
     found.more ? `The first ${number(found.turns.length)} turns are shown.` : "",
   ].filter(Boolean).join(" ");
-  byId("schedule-story").append(...[...found.story, ...found.deadlocks.filter((text) => !found.story.includes(text))].map((text) => make("p", text)));
+  byId("schedule-story").append(...found.story.map((text) => make("p", text)));
   byId("schedule-files").append(...found.excerpts.map(showExcerpt));
   byId("schedule-keys").hidden = !switches;
   const list = byId("schedule-lanes");

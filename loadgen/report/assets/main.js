@@ -29,7 +29,7 @@ function showFacts(store) {
     const order = verification.server_order || {};
     fact("Server order", order.same === true ? "same" : order.same === false ? "differs" : "unknown", order.steps ? plural(order.steps, "step") : "not compared", order.same === false);
     if (verification.asked) fact("Calls", verification.asked === "the same" ? "same" : "differ", verification.asked);
-  } else fact("Requests", number(store.count), store.data.story.tone === "unverified" ? "recorded" : "readable");
+  } else fact("Requests", number(store.count), run.state === "complete" ? "recorded" : "readable");
   fact("Virtual users", number(run.concurrency), `${run.scenario}, seed ${run.seed}`);
   if (totals.seconds) fact("Recorded in", `${totals.seconds.toFixed(2)} s`, `${number(Math.round(totals.requests / totals.seconds))} requests a second`);
   const seconds = verification && verification.seconds;
@@ -68,7 +68,7 @@ function showRun(store) {
   const rules = (verification && verification.rules) || [];
   const masked = Object.entries(masking.masked);
   byId("about").append(
-    table("Run", [["run", run.id], ["folder", run.path], ["recorded", run.created], ["state", run.state], ["target", run.target], ["scenario", `${run.scenario}, seed ${run.seed}`],
+    table("Run", [["name", run.name], ["note", run.note], ["tags", run.tags], ["run", run.id], ["folder", run.path], ["recorded", run.created], ["state", run.state], ["target", run.target], ["scenario", `${run.scenario}, seed ${run.seed}`],
       ["load", describeLoad(run)], ["threads", `in ${run.schedule} while recording`], ["runtime", run.runtime]]),
     table("Versions", Object.entries(run.versions)),
     table("Verification", verification ? [["number", `${verification.number} of ${verification.of}`], ["evidence", verification.path], ["verdict", verification.verdict || "none"],
