@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cache
 from typing import Any
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, exp
 from sqlglot.errors import SqlglotError
 
 from loadgen.core.classification import Kind, Statement
@@ -16,6 +17,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what the nex
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%s")
 _UNKNOWN = Statement(Kind.EFFECT, None, None, files=True)
+_SEVERAL = re.compile(r";\s*\S")
+"""Also of one with this in a text, which is parsed for that."""
 _BEGINS = re.compile(r"\s*(begin|start\s+transaction|savepoint|release)\b", re.IGNORECASE)
 _ENDS = re.compile(r"\s*(commit|end|rollback|abort)\b", re.IGNORECASE)
 _ASKS = re.compile(r"\s*(explain|show|describe)\b", re.IGNORECASE)
@@ -32,19 +35,44 @@ _CHANGES = frozenset(
      "load_extension", "dblink_exec", "query_to_xml", "pg_sleep"}
 )  # fmt: skip
 """Functions with side effects that a query may call."""
+_DIALECTS = ("sqlite", "postgres", "mysql")
+_ASKS_ONLY = re.compile(
+    r"abs|age|bm25|ceiling|changes|char|clock_timestamp|col_description|concat(_ws)?|connection_id|crosstab|currval|"
+    r"current_(database|schemas?|setting|user)|database|date(time|_part|_trunc|_add|_sub|_format|diff)?|decode|digest|"
+    r"encode|format(_type)?|found_rows|gen_random_uuid|glob|has_\w+_privilege|hex|highlight|hmac|if|ifnull|iif|"
+    r"inet6?_[an]to[an]|instr|jsonb?(_(agg|array\w*|build\w*|contains\w*|each\w*|extract\w*|group_\w+|insert|keys|"
+    r"length|object\w*|patch|path\w*|populate_\w+|pretty|quote|remove|replace|search|set|strip_nulls|to_record\w*|"
+    r"tree|type|typeof|unquote|valid|value))?|julianday|last(_insert_(id|rowid)|val)|last_value|length|like|likelihood|"
+    r"likely|make_(date|interval|time|timestamp|timestamptz)|match(info)?|md5|now|obj_description|offsets|"
+    r"pg_(backend_pid|column_size|database_size|encoding_to_char|get_\w+|indexes_size|is_in_recovery|\w+_is_visible|"
+    r"relation_size|size_pretty|table_size|total_relation_size|typeof)|position|pragma_\w+|printf|quote(_\w+)?|"
+    r"random(blob)?|rank|regexp_(like|matche?s?|replace|split_to_\w+|substr)|round|row_number|row_to_json|rtreecheck|"
+    r"set_(bit|byte|masklen)|sha[12]|shobj_description|sign|similarity|snippet|soundex|sqlite_\w+|"
+    r"(statement|transaction)_timestamp|st_\w+|strftime|string_(agg|to_array)|strpos|substr(ing)?|time(diff)?|"
+    r"to_(char|date|jsonb?|number|reg\w+|timestamp|tsquery|tsvector)|(phraseto|plainto|websearch_to)_tsquery|total|"
+    r"total_changes|trunc|ts_(delete|filter|headline|rank|rank_cd|rewrite)|txid_current|typeof|unaccent|unicode|"
+    r"unixepoch|unlikely|upper|lower|uuid\w*|version|word_similarity|zeroblob"
+)
+"""Functions of databases that change nothing, besides those that sqlglot knows."""
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable)
 
 
 def parse(statement: str) -> Statement:
     """Return the tables of *statement*; one that cannot be parsed counts as writing all tables."""
+    if _SEVERAL.search(statement):
+        return _parsed(statement)
     if _BEGINS.match(statement) or _SETS.match(statement) or _OF_THE_CONNECTION.match(statement):
         return Statement(Kind.STEP, None, None)
     if _ENDS.match(statement):
         return Statement(Kind.ENDS, None, None)
     if _PRAGMA.match(statement) or _ASKS.match(statement):
         return Statement(Kind.READ, None)
+    return _parsed(statement)
+
+
+def _parsed(statement: str) -> Statement:
     text = _PLACEHOLDER.sub("?", statement)
-    for dialect in ("sqlite", "postgres", "mysql"):
+    for dialect in _DIALECTS:
         try:
             parsed = [one for one in sqlglot.parse(text, read=dialect) if one is not None]
         except (SqlglotError, RecursionError):
@@ -55,7 +83,7 @@ def parse(statement: str) -> Statement:
 
 
 def _all_of(parsed: list[Any]) -> Statement:
-    reads, writes, effect = set[str](), set[str](), False
+    reads, writes, effect, calls = set[str](), set[str](), False, False
     for one in parsed:
         named = {common.alias_or_name.lower() for common in one.find_all(exp.CTE)}
         for change in one.find_all(*_WRITES):
@@ -70,6 +98,7 @@ def _all_of(parsed: list[Any]) -> Statement:
             writes.add(target.name.lower())
         if one.find(exp.Lock) or any(_called(function) in _CHANGES for function in one.find_all(exp.Func)):
             return _UNKNOWN
+        calls = calls or any(not _is_known(function) for function in one.find_all(exp.Anonymous))
         if not effect and not isinstance(one, (exp.Query, exp.Values)):
             return _UNKNOWN
         reads |= {table.name.lower() for table in one.find_all(exp.Table)} - named
@@ -77,8 +106,21 @@ def _all_of(parsed: list[Any]) -> Statement:
     return (
         Statement(Kind.EFFECT, frozenset(reads), None if _cascades(parsed) else frozenset(writes))
         if (effect)
-        else Statement(Kind.READ, frozenset(reads))
+        else Statement(Kind.READ, frozenset(reads), calls=calls)
     )
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Return the functions that sqlglot knows: of any dialect, whichever could parse the statement."""
+    return frozenset(
+        name.lower() for each in _DIALECTS for name in Dialect.get_or_raise(each).parser_class.FUNCTIONS
+    )
+
+
+def _is_known(function: exp.Func) -> bool:
+    name = _called(function)
+    return name in _known() or bool(_ASKS_ONLY.fullmatch(name))
 
 
 def _cascades(parsed: list[Any]) -> bool:

@@ -42,10 +42,11 @@ Row = tuple[str, Kind]
 TABLE: tuple[Row, ...] = (
     (r"loadgen\..*|gc\..*|logging\..*", Kind.AMBIENT),
     (r"(cryptography|OpenSSL\.crypto|bcrypt|nacl|uuid_utils|fastuuid)\..*|_ssl\.RAND_\w+", Kind.AMBIENT),
+    (r"time\.(tzset|clock_settime(_ns)?)|_locale\.setlocale", Kind.EFFECT),
     (r"time\..*|_thread\..*|threading\..*|resource\.getrusage|_locale\..*", Kind.AMBIENT),
     (r"_?random\..*|Random\..*|_uuid\..*|.*datetime\.(now|utcnow|today)", Kind.AMBIENT),
     (r"posix\.(urandom|getrandom|get(p|pp|u|eu|g|eg)id|getpgid|uname|times|getloadavg)", Kind.AMBIENT),
-    (r"posix\.(cpu_count|getcwd|getcwdb|sched_\w+|umask|getpriority|sysconf|confstr)", Kind.AMBIENT),
+    (r"posix\.(cpu_count|getcwd|getcwdb|sched_(get\w+|yield)|getpriority|sysconf|confstr)", Kind.AMBIENT),
     (r"posix\.(isatty|get_terminal_size|ttyname|[gs]et_inheritable|[gs]et_blocking)", Kind.AMBIENT),
     (r"posix\.(f?pathconf|device_encoding)", Kind.AMBIENT),
     (r"_socket\.(gethostname|getdefaulttimeout|setdefaulttimeout)", Kind.AMBIENT),
@@ -56,13 +57,14 @@ TABLE: tuple[Row, ...] = (
     (r".*\.(seek|tell|flush|fileno|detach|shutdown|__enter__|__exit__|__init__|__getattr\w*)", Kind.STEP),
     (r".*\.(readable|writable|seekable|isatty|peek|readall)", Kind.STEP),
     (r".*\.([gs]ettimeout|[gs]etsockopt|getpeername|getsockname|setblocking)", Kind.STEP),
-    (r".*\.(select|poll|register|unregister|modify|set_\w+|get_\w+|create_\w+)", Kind.STEP),
+    (r".*\.(select|poll|register|unregister|modify|get_\w+)", Kind.STEP),
+    (r"(_?sqlite3|psycopg\w*|PGconn|MySQLdb|_mysql|_ssl|select)\.(.*\.)?(set|create)_\w+", Kind.STEP),
     (r".*\.(total_changes|in_transaction|row_factory|text_factory|isolation_level|autocommit)", Kind.STEP),
     (r".*\.(row_factory|text_factory|cursor_factory|arraysize)\.__set__", Kind.STEP),
     (r".*\.(status|server_version|info|encoding|dsn|notices|backend_pid|waitpid|wait)", Kind.STEP),
     (r"_sqlite3\.(connect|adapt)|.*\.(Column|Xid|Diagnostics|ConnectionInfo|Row)\.\w+", Kind.STEP),
     (r"posix\.(stat|lstat|fstat|listdir|scandir|access|readlink|statvfs|getxattr)", Kind.READ),
-    (r"posix\.(read|pread|lseek|close|dup|dup2|pipe|pipe2)", Kind.READ),
+    (r"posix\.(read|pread|close|dup|pipe|pipe2)", Kind.READ),
     (r"_io\.open_code|builtins\.(getattr|iter|next|len)|method\.__?\w+", Kind.READ),
     (r"_socket\.(getaddrinfo|gethostby\w+|getnameinfo|getserv\w+|getproto\w+|if_\w+)", Kind.STEP),
     (r"_socket\.(socket|socketpair|dup|close|socket\.__init__)|select\..*|_ssl\..*", Kind.READ),
@@ -74,11 +76,19 @@ _TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
 """The mode of a file that is opened for writing."""
 
 
+_ONLY_ASKS = re.compile(r"posix\.lseek\(\d+, 0, 1\)|_locale\.setlocale\(\d+(, None)?\)")
+"""Calls that change something only with other arguments."""
+
+
 _FILES = re.compile(r"posix\.(stat|lstat|listdir|scandir|access|readlink|statvfs|getxattr)|_io\.open(_code)?")
 _SENDS = re.compile(r"_socket\.|_ssl\.|select\.")
 """Calls that change no file of this machine."""
 _WRITES_FILES = re.compile(r"_?io\.")
 """Calls that write files, and change no table."""
+_STORES_NO_FUNCTIONS = re.compile(r"sqlite3\.")
+"""A function that only the application knows is its own code, of which the calls are recorded."""
+_OUTSIDE = re.compile(r"posix\.|_?io\.|_socket\.|_ssl\.|select\.|_posixsubprocess\.")
+"""Calls that belong to no transaction of a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,8 @@ class Statement:
     writes: frozenset[str] | None = frozenset()
     files: bool = False
     """Whether a read asks for the state of a file; whether an effect may change one."""
+    calls: bool = False
+    """Whether it calls a function that is not known: one that a database stores may write."""
 
 
 class Parser(Protocol):
@@ -124,6 +136,11 @@ class Classified:
         """The kind of the call."""
         return self.statement.kind
 
+    @property
+    def is_transactional(self) -> bool:
+        """Whether it may belong to a transaction, if it is an effect."""
+        return not _OUTSIDE.match(self.asked.name)
+
 
 class Classifier:
     """Classifies calls by the rows of a table, and statements by a *parser*."""
@@ -142,6 +159,8 @@ class Classifier:
             self._names[asked.name] = kind
         if asked.name == "_io.open" and not _TO_WRITE.search(asked.shown):
             kind = Kind.READ
+        if kind is Kind.EFFECT and _ONLY_ASKS.fullmatch(asked.shown):
+            kind = Kind.READ
         if kind is not Kind.STATEMENT:
             files = bool(_FILES.fullmatch(asked.name)) if kind is Kind.READ else not _SENDS.match(asked.name)
             tables = frozenset[str]() if _WRITES_FILES.match(asked.name) else None
@@ -149,6 +168,8 @@ class Classifier:
         statement = self._statements.get(asked.text)
         if statement is None:
             statement = self._statements[asked.text] = self._parser(asked.text)
+        if statement.calls and not _STORES_NO_FUNCTIONS.match(asked.name):
+            statement = Statement(Kind.EFFECT, None, None, files=True)
         return Classified(asked, statement, is_statement=True)
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from retracesoftware import functional, stream
 
 from loadgen.traced.canonical import LOGGING
-from loadgen.traced.described import DRAWN, NUMBER
+from loadgen.traced.described import DRAWN, NUMBER, same
 from loadgen.traced.kinds import AMBIENT, Kinds, text_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _AMBIENT = re.compile(
     r"time\.(?:gmtime|localtime|strftime|ctime|asctime|sleep)$|"
     r"(?:datetime\.|_datetime\.)?datetime\.(?:now|utcnow|today)$|"
     r"posix\.(?:urandom|getrandom|getpid|getppid|getuid|geteuid|getgid|getegid|uname|times|getloadavg|cpu_count|"
-    r"getcwd|sched_yield|umask)$|"
+    r"getcwd|sched_yield)$|"
     r"_?random\.|Random\.|random\.Random\.|_uuid\.|threading\.(?:_newname|get_native_id)$|_socket\.gethostname$|"
     r"resource\.getrusage$|_thread\.|_ssl\.RAND_"
 )
@@ -51,10 +51,12 @@ _fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
 class Readings:
     """What one thread read, whose clocks go on from there: another thread may have read them since."""
 
-    __slots__ = ("ahead", "asked", "last")
+    __slots__ = ("ahead", "asked", "last", "wall")
 
     def __init__(self) -> None:
         self.last: dict[str, Any] = {}
+        self.wall: float | None = None
+        """The last reading of any wall clock, in seconds since the epoch."""
         self.asked: dict[str, int] = {}
         """How often each clock was read since its last recorded reading."""
         self.ahead = 0.0
@@ -70,6 +72,8 @@ class Ambient:
         self._random, self._bits = self._chance.random, self._chance.getrandbits
         self._last: dict[str, Any] = {}
         self._first: dict[str, Any] = {}
+        self._wall: float | None = None
+        self._first_wall: float | None = None
         self._started = {name: read() for name, read in _live.items() if name in _CLOCKS}
 
     def knows(self, name: str) -> bool:
@@ -81,11 +85,15 @@ class Ambient:
         if len(body) > 1 and body[-2] == "RESULT" and self.knows(name) and is_plain(body[-1]):
             self._last[name] = mine.last[name] = body[-1]
             mine.asked[name] = 0
+            if (wall := _wall_of(name, body[-1])) is not None:
+                self._wall = mine.wall = wall
 
     def read_ahead(self, name: str, body: list[Any]) -> None:
         """Note the result of a recorded call that will be replayed later, as a starting value."""
         if name not in self._first and len(body) > 1 and body[-2] == "RESULT" and is_plain(body[-1]):
             self._first[name] = body[-1]
+            if self._first_wall is None:
+                self._first_wall = _wall_of(name, body[-1])
 
     def answer(self, name: str, described: Any, live: Callable[[], Any], mine: Readings) -> tuple[Any] | None:
         """Return the answer to a call that was not recorded, as a 1-tuple; None if there is none.
@@ -115,8 +123,9 @@ class Ambient:
         ]
         if short in _CLOCKS:
             return (self._clock(name, short, mine),)
-        if short in ("strftime", "asctime") or (short in _OF_A_TIME and numbers):
-            return (live(),)
+        if short in _OF_A_TIME:
+            given = sum(one is not None for one in same(described)[1:]) if isinstance(described, tuple) else 0
+            return (live(),) if given > _OF_A_TIME[short] else self._of_now(short, described, mine)
         if short in ("now", "utcnow", "today"):
             return self._datetime(short, described, mine)
         return self._other(short, numbers, mine)
@@ -128,38 +137,39 @@ class Ambient:
             mine.ahead += _TICK
         value = mine.last.get(name, self._last.get(name))
         if value is None:
-            value = self._wall(mine) if short.startswith("time") else self._started[short]
+            value = self._now(mine) - mine.ahead if short.startswith("time") else self._started[short]
             value = int(value * 10**9) if short == "time_ns" else value
         return value + (int(mine.ahead * 10**9) if short.endswith("_ns") else mine.ahead)
 
-    def _wall(self, mine: Readings) -> float:
-        """Return the last recorded reading of any wall clock function, or else the current time."""
-        for last in (mine.last, self._last):
-            if "time.time_ns" in last:
-                return float(last["time.time_ns"]) / 10**9
-            if "time.time" in last:
-                return float(last["time.time"])
-        return float(self._started["time"])
+    def _now(self, mine: Readings) -> float:
+        """Return the last recorded reading of any wall clock, or else the current time."""
+        known = (one for one in (mine.wall, self._wall, self._first_wall) if one is not None)
+        return float(next(known, self._started["time"])) + mine.ahead
 
     def _datetime(self, short: str, described: Any, mine: Readings) -> tuple[Any] | None:
-        wall = self._wall(mine) + mine.ahead
+        wall = self._now(mine)
         if short == "utcnow":
             return (_utcfrom(wall),)
         zone = isinstance(described, tuple) and len(described) > 2  # noqa: PLR2004 - class, zone, site
-        return None if zone and "timezone" not in str(described) else (self._in_zone(wall, utc=zone),)
+        if zone and "timezone" not in str(described):
+            return None
+        return (_fromtimestamp(wall, UTC if zone else None),)
 
-    @staticmethod
-    def _in_zone(wall: float, *, utc: bool) -> datetime:
-        from datetime import UTC  # noqa: PLC0415
-
-        return _fromtimestamp(wall, UTC) if utc else _fromtimestamp(wall)
+    def _of_now(self, short: str, described: Any, mine: Readings) -> tuple[Any] | None:
+        """Return what a function that takes a time, or else the current one, makes of the current one."""
+        now = self._now(mine)
+        if short in ("gmtime", "localtime", "ctime"):
+            return (_live[short](now),)
+        parts = _live["localtime"](now)
+        if short == "asctime":
+            return (_live[short](parts),)
+        text = text_of(described)
+        return (_live[short](text, parts),) if text else None
 
     def _other(self, short: str, numbers: list[Any], mine: Readings) -> tuple[Any] | None:
         first = numbers[0] if numbers else None
         answers: dict[str, Callable[[], Any]] = {
             "sleep": lambda: self._sleep(float(first or 0), mine),
-            "gmtime": lambda: _live["gmtime"](self._wall(mine) if first is None else first),
-            "localtime": lambda: _live["localtime"](self._wall(mine) if first is None else first),
             "urandom": lambda: self._bytes(int(first or 0)),
             "getrandom": lambda: self._bytes(int(first or 0)),
             "RAND_bytes": lambda: self._bytes(int(first or 0)),
@@ -190,7 +200,19 @@ def is_plain(value: Any) -> bool:
     return not found
 
 
-_OF_A_TIME = frozenset({"gmtime", "localtime", "ctime"})
+def _wall_of(name: str, value: Any) -> float | None:
+    """Return the time that a wall clock gave, in seconds since the epoch; None if it is no such clock."""
+    if name == "time.time":
+        return float(value)
+    if name == "time.time_ns":
+        return float(value) / 10**9
+    if isinstance(value, datetime):
+        return (value.replace(tzinfo=UTC) if name.endswith(".utcnow") else value).timestamp()
+    return None
+
+
+_OF_A_TIME = {"gmtime": 0, "localtime": 0, "ctime": 0, "asctime": 0, "strftime": 1}
+"""Functions of a time, or else of the current one, and how many other arguments they have."""
 _CLOCKS = frozenset(
     {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
      "process_time_ns", "thread_time", "thread_time_ns"}

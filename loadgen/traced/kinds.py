@@ -32,6 +32,7 @@ _GUESSES = tuple(
         (rf"(?:select|show|explain|values|describe|table|with)\b(?!.*\b(?:{_CHANGES})\b)", READ),
     )
 )
+_SEVERAL = re.compile(r";\s*\S")
 _TO_WRITE = re.compile(r"[,=] ?'[rbtU]*[wax+][bt+]*'")
 
 
@@ -61,7 +62,8 @@ class Kinds:
 
 def guess(statement: str) -> str:
     """Guess the kind of a statement."""
-    return next((kind for pattern, kind in _GUESSES if pattern.match(statement)), EFFECT)
+    kind = next((kind for pattern, kind in _GUESSES if pattern.match(statement)), EFFECT)
+    return EFFECT if kind != READ and _SEVERAL.search(statement) else kind
 
 
 def text_of(described: Any) -> str:

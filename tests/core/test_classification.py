@@ -35,6 +35,10 @@ def kind(name: str, text: str = "", shown: str = "", own: tuple[str, ...] = ()) 
         ("PRAGMA foreign_keys = ON", Kind.STEP),
         ("something that nobody can parse (", Kind.EFFECT),
         ("SELECT 1; DELETE FROM users", Kind.EFFECT),
+        ("BEGIN; DELETE FROM users; COMMIT", Kind.EFFECT),
+        ("PRAGMA foreign_keys = ON; DELETE FROM users", Kind.EFFECT),
+        ("COMMIT;", Kind.ENDS),
+        ("PRAGMA foreign_keys = ON;", Kind.STEP),
         ("BEGIN IMMEDIATE", Kind.STEP),
         ("SAVEPOINT a", Kind.STEP),
         ("COMMIT", Kind.ENDS),
@@ -44,6 +48,29 @@ def kind(name: str, text: str = "", shown: str = "", own: tuple[str, ...] = ()) 
 def test_statements(statement: str, expected: Kind) -> None:
     """A statement counts for what it does, not for its first word; an unknown one is an effect."""
     assert kind("sqlite3.Cursor.execute", statement) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT add_note(%s)", Kind.EFFECT),
+        ("SELECT a, (SELECT app.add_note(a)) FROM users", Kind.EFFECT),
+        ("SELECT * FROM add_notes(3)", Kind.EFFECT),
+        ("SELECT pg_advisory_lock(1)", Kind.EFFECT),
+        ("SELECT count(*), max(lower(name)), date_trunc('day', now()) FROM users", Kind.READ),
+        ("SELECT julianday('now'), coalesce(a, 1), json_extract(a, '$.b') FROM users", Kind.READ),
+        ("SELECT jsonb_build_object('a', a), row_number() OVER (ORDER BY a) FROM users", Kind.READ),
+        ("SELECT string_agg(a, ','), to_tsvector(a) FROM users GROUP BY b", Kind.READ),
+        ("SELECT pg_catalog.pg_get_serial_sequence('a', 'b'), pg_backend_pid()", Kind.READ),
+        ("SELECT last_insert_rowid(), changes(), random()", Kind.READ),
+        ("SELECT * FROM pragma_table_info('users')", Kind.READ),
+        ("SELECT * FROM generate_series(1, 3)", Kind.READ),
+    ],
+)
+def test_a_function_that_is_not_known_may_write(statement: str, expected: Kind) -> None:
+    """A database may store it; SQLite stores none, so there it is the application's own code."""
+    assert kind("psycopg2.extensions.cursor.execute", statement) is expected
+    assert kind("sqlite3.Cursor.execute", statement.replace("%s", "?")) is Kind.READ
 
 
 @pytest.mark.parametrize(
@@ -62,6 +89,19 @@ def test_statements(statement: str, expected: Kind) -> None:
         ("posix.stat", Kind.READ),
         ("posix.unlink", Kind.EFFECT),
         ("posix.open", Kind.EFFECT),
+        ("posix.umask", Kind.EFFECT),
+        ("posix.lseek", Kind.EFFECT),
+        ("posix.dup2", Kind.EFFECT),
+        ("posix.chdir", Kind.EFFECT),
+        ("posix.sched_setaffinity", Kind.EFFECT),
+        ("posix.sched_getaffinity", Kind.AMBIENT),
+        ("resource.setrlimit", Kind.EFFECT),
+        ("time.tzset", Kind.EFFECT),
+        ("_locale.setlocale", Kind.EFFECT),
+        ("sqlite3.Connection.create_function", Kind.STEP),
+        ("psycopg2.extensions.connection.set_client_encoding", Kind.STEP),
+        ("pylibmc.client.set_multi", Kind.EFFECT),
+        ("mydriver.Client.create_table", Kind.EFFECT),
         ("posix.write", Kind.EFFECT),
         ("_socket.socket.send", Kind.EFFECT),
         ("_socket.socket.sendall", Kind.EFFECT),
@@ -80,6 +120,14 @@ def test_files_are_told_by_their_mode() -> None:
     assert kind("_io.open", "a", "_io.open('a')") is Kind.READ
     for mode in ("w", "ab", "r+", "x"):
         assert kind("_io.open", "a", f"_io.open('a', '{mode}')") is Kind.EFFECT
+
+
+def test_a_call_that_only_asks_is_told_by_its_arguments() -> None:
+    """Where a file is, and which locale is set, is asked by the calls that change it."""
+    assert kind("posix.lseek", shown="posix.lseek(9, 0, 1)") is Kind.READ
+    assert kind("posix.lseek", shown="posix.lseek(9, 3, 0)") is Kind.EFFECT
+    assert kind("_locale.setlocale", shown="_locale.setlocale(6, None)") is Kind.READ
+    assert kind("_locale.setlocale", shown="_locale.setlocale(6, 'C')") is Kind.EFFECT
 
 
 def test_a_users_own_row_comes_first() -> None:

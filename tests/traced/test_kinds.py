@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,6 +26,9 @@ STATEMENTS = (
     "SELECT nextval('ids')",
     "CREATE TABLE a (b)",
     "BEGIN IMMEDIATE",
+    "BEGIN; DELETE FROM users; COMMIT",
+    "PRAGMA foreign_keys = ON; DELETE FROM users",
+    "COMMIT;",
     "SAVEPOINT a",
     "SET search_path TO a",
     "COMMIT",
@@ -86,3 +91,45 @@ def test_a_clock_stands_still_for_each_thread() -> None:
     assert ambient.answer("time.time", "time.time", list, one) == (1.0,)
     assert ambient.answer("time.time", "time.time", list, other) == (7.0,)
     assert ambient.answer("time.time", "time.time", list, Readings()) == (2.0,)
+
+
+SITE = ("@", "view")
+AT = datetime(2026, 7, 1, 12, 30, 15, 123456)  # noqa: DTZ001 - as an application reads it
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        ("datetime.now", AT),
+        ("datetime.today", AT),
+        ("datetime.now", AT.astimezone(UTC)),
+        ("datetime.utcnow", AT.astimezone(UTC).replace(tzinfo=None)),
+    ],
+)
+def test_wall_clocks_go_on_from_each_other(name: str, recorded: datetime) -> None:
+    """Whichever function was read last while recording, each of them gives that time to a reading more."""
+    ambient, mine = Ambient(Kinds(())), Readings()
+
+    def read(name: str, *given: Any) -> Any:
+        answer = ambient.answer(name, (name, *given, SITE), lambda: "the time of the replay", mine)
+        assert answer is not None
+        return answer[0]
+
+    ambient.saw("time.time", ["RESULT", 1.0], mine)
+    ambient.saw(name, ["RESULT", recorded], mine)
+    assert read("datetime.now") == read("datetime.today") == AT
+    assert read("datetime.now", ("<", "datetime.timezone")) == AT.astimezone(UTC)
+    assert read("datetime.utcnow") == AT.astimezone(UTC).replace(tzinfo=None)
+    assert read("time.localtime") == read("time.localtime", None) == time.localtime(AT.timestamp())
+    assert read("time.gmtime") == time.gmtime(AT.timestamp())
+    assert read("time.strftime", "%Y-%m-%d %H:%M:%S") == str(AT)[:19]
+    assert read("time.ctime") == read("time.asctime") == time.asctime(AT.timetuple())
+    assert read("time.ctime", 1) == read("time.strftime", "%Y", ("<", "time")) == "the time of the replay"
+
+
+def test_a_wall_clock_that_was_not_read_yet_gives_the_first_recorded_time() -> None:
+    """It does not give that of the replay."""
+    ambient, mine = Ambient(Kinds(())), Readings()
+    ambient.read_ahead("datetime.now", ["RESULT", AT])
+    assert ambient.answer("datetime.now", ("datetime.now", SITE), list, mine) == (AT,)
+    assert ambient.answer("time.time", ("time.time", SITE), list, mine) == (AT.timestamp(),)
