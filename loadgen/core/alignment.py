@@ -104,6 +104,8 @@ _KINDS = {
     "ends": ("end of a transaction", "ends of transactions"),
 }
 _CONNECTS = re.compile(r"socket\.connect(_ex)?$")
+_TO_SAVEPOINT = re.compile(r"\s*rollback\s+((work|transaction)\s+)?to\b", re.IGNORECASE)
+"""Undoes a part of a transaction, which goes on."""
 _HANDLE = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|#\d+""")
 """A handle, or a quoted text, which may look like one."""
 
@@ -170,6 +172,8 @@ class _Made:
     call: Classified
     where: str
     why: str = ""
+    connection: int | None = None
+    """The number of the connection that it was made on, among those of its side, if that is known."""
     between: tuple[Classified, ...] = ()
     """Effects between the moment of its answer and its own, if another request was given the answer."""
 
@@ -195,12 +199,16 @@ class _Request:
     def __init__(self, seq: int, told: Mapping[str, Any], classify: Callable[[Asked], Classified]) -> None:
         self.seq = seq
         self.recorded: dict[int, Classified] = {
-            index: classify(Asked(name, text, shown)) for index, name, text, shown in told["recorded"]
+            index: classify(Asked(*brief)) for index, *brief, _ in told["recorded"]
         }
         self.made: list[_Made] = []
-        for how, index, brief, where, *more in told["ops"]:
+        self._asked = [
+            _Made("same", index, self.recorded[index], "", connection=connection)
+            for index, *_, connection in told["recorded"]
+        ]
+        for how, index, brief, where, connection, *more in told["ops"]:
             call = classify(Asked(*brief)) if brief else self.recorded[index]
-            made = _Made(how, index, call, where)
+            made = _Made(how, index, call, where, connection=connection)
             if how == "past":
                 made = replace(made, between=tuple(classify(Asked(*one)) for one in more[0]))
             elif more:
@@ -212,7 +220,7 @@ class _Request:
         changes = self._changes()
         ran = tuple(_statements(self.recorded.values()))
         runs = tuple(_statements(one.call for one in self.made))
-        if not changes and not self.left:
+        if not changes and not self.left and self._effects(self.made, left=False) is None:
             return Aligned(self.seq, Outcome.SAME, ran=ran, runs=runs)
         problem = (
             self._stale() or self._effects(self.made, left=self.left) or self._unanswered() or self._reads()
@@ -239,22 +247,25 @@ class _Request:
 
     def _effects(self, made: Sequence[_Made], *, left: bool) -> tuple[Outcome, str, str, str, str] | None:
         """Compare the effects, one after the other, as far as the request got: *left*, if not to its end."""
-        before = [_plain(call.asked.shown) for call in _effective(list(self.recorded.values()))]
-        after = _effective_made(made)
+        recorded, replayed = _effective(self._asked), _effective(made)
+        before = [one.shown for one in recorded]
         # A call with a substituted answer never counts as the same, even if its description is equal.
-        same = [_plain(one.call.asked.shown) if one.is_recorded else "" for one in after]
-        for at, one in enumerate(after):
-            there = before[at] if at < len(before) else ""
+        same = [one.shown if one.made.is_recorded else "" for one in replayed]
+        for at, one in enumerate(replayed):
+            there, here, where = before[at] if at < len(before) else "", one.shown, one.made.where
             if there and same[at] == there:
-                continue
-            here, where, rest = _plain(one.call.asked.shown), one.where, same[at:]
+                if one.ends == recorded[at].ends:
+                    continue
+                there, here = recorded[at].with_what_it_ends(recorded), one.with_what_it_ends(replayed)
+                return Outcome.DIVERGED, "the end of another transaction", there, here, where
+            rest = same[at:]
             if not there or (there in rest and here not in before[at:]):
                 return Outcome.DIVERGED, "an effect more", "(nothing)", here, where
             if same[at] in before[at:] and there not in rest and not left:
                 return Outcome.DIVERGED, "an effect less", there, "(nothing)", ""
             return Outcome.DIVERGED, "another effect", there, here, where
-        if not left and len(after) < len(before):
-            return Outcome.DIVERGED, "an effect less", before[len(after)], "(nothing)", ""
+        if not left and len(replayed) < len(before):
+            return Outcome.DIVERGED, "an effect less", before[len(replayed)], "(nothing)", ""
         return None
 
     def _unanswered(self) -> tuple[Outcome, str, str, str, str] | None:
@@ -332,7 +343,7 @@ class _Request:
         return tuple(changes)
 
 
-_WHY = {"other": "it was asked of an object that was made, or used before, in another way"}
+_WHY = {"other": "it was asked of an object that was made, set or used before in another way"}
 _HOW = {
     "ambient": How.ADDED, "moved": How.MOVED, "repeat": How.REPEATED, "unanswered": How.UNANSWERED,
     "supposed": How.ADDED, "instead": How.CHANGED, "other": How.CHANGED, "past": How.ADDED,
@@ -356,20 +367,49 @@ def _ends(statement: Statement) -> bool:
     return statement.kind is Kind.ENDS
 
 
-def _effective(calls: Sequence[Classified]) -> list[Classified]:
-    """Return the effects; the end of a transaction is one only if something was written before it."""
-    found, written = [], False
-    for call in calls:
-        if call.kind is Kind.EFFECT or (_ends(call.statement) and written):
-            found.append(call)
-            written = call.kind is Kind.EFFECT
-    return found
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """An effect; the end of a transaction is one only if its connection wrote something before it."""
+
+    made: _Made
+    ends: tuple[int, ...] = ()
+    """Positions of the effects that belong to the transaction that it ends."""
+
+    @property
+    def shown(self) -> str:
+        return _plain(self.made.call.asked.shown)
+
+    def with_what_it_ends(self, of: Sequence[_Effect]) -> str:
+        """Return the call, and the first effect of its transaction, with its position."""
+        return f"{self.shown} of effect {self.ends[0] + 1}, {of[self.ends[0]].shown}"
 
 
-def _effective_made(made: Sequence[_Made]) -> list[_Made]:
-    found, written = [], False
+def _ended(written: Sequence[tuple[int, int | None]], on: int | None, since: int) -> tuple[int, ...]:
+    """Return the positions, from *since* on, of the effects that belong to the transaction of *on*."""
+    found = []
+    for at, by in reversed(written):
+        if at < since:
+            break
+        if by == on or None in (by, on):
+            found.append(at)
+    return tuple(reversed(found))
+
+
+def _effective(made: Iterable[_Made]) -> list[_Effect]:
+    """Return the effects.
+
+    A write of an unknown connection may belong to any transaction, and the end of one to any connection.
+    """
+    found, written, ended = list[_Effect](), list[tuple[int, int | None]](), dict[int | None, int]()
     for one in made:
-        if one.call.kind is Kind.EFFECT or (_ends(one.call.statement) and written):
-            found.append(one)
-            written = one.call.kind is Kind.EFFECT
+        on = one.connection
+        if _ends(one.call.statement):
+            if ends := _ended(written, on, ended.get(on, 0)):
+                found.append(_Effect(one, ends))
+            if not _TO_SAVEPOINT.match(one.call.asked.text):
+                ended[on] = len(found)
+        elif one.call.kind is Kind.EFFECT:
+            if one.call.is_transactional:
+                written.append((len(found), on))
+            found.append(_Effect(one))
     return found

@@ -50,7 +50,7 @@ from loadgen.traced.lanes import NEVER, Lane, Step
 from loadgen.traced.locks import parts
 from loadgen.traced.past import Past
 from loadgen.traced.rows import Rows, fetches, iterates
-from loadgen.traced.states import Factories, States, begins_anew, handleless, pairs, receiver
+from loadgen.traced.states import Connections, Factories, States, begins_anew, handleless, pairs, receiver
 from loadgen.traced.tape import ENTER, FINISH, Diverged, LiveLock, OrderedBindings, TapeTurns, ending
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class AlignedTape(TapeTurns):
         self.counts: Callable[[int], Any]
         """Returns the last call of a thread, whose number names the objects that it returns."""
         self._recorded_factories, self._live_factories = Factories(), Factories()
+        self._recorded_connections, self._live_connections = self._connections = Connections(), Connections()
         self.shared = set[int]()
         """Handles of objects created before the server served: they belong to no request."""
         self._sleepers: list[LiveLock] = []
@@ -198,7 +199,7 @@ class AlignedTape(TapeTurns):
         number = self._thread_id() if thread is None else thread
         lane = self.lanes.get(number)
         if lane is None:  # at any moment its thread and one that reads ahead may both be here
-            made = Lane(number, States(self.recorded, self.live))
+            made = Lane(number, States(self.recorded, self.live, self._connections))
             made.calls = 0 if thread is not None else self.counts(number).call
             lane = self.lanes.setdefault(number, self._open.setdefault(number, made))
         return lane
@@ -253,10 +254,13 @@ class AlignedTape(TapeTurns):
                 other.calls += _tags(step.body).count("CALL") if len(step.body) > _PLAIN else 0
             if step.kind == "BIND":
                 self.recorded[step.value] = "new"
+                self._recorded_connections.made(step.value, None)
             elif step.kind == "CALL":
                 self._recorded_factories.asked(step.call)
+                step.connection = self._recorded_connections.asked(step.call)
                 for handle in _made_by(step):
                     self._recorded_factories.made(handle, receiver(step.call))
+                    self._recorded_connections.made(handle, step.call)
                 step.factories = self._recorded_factories.of(receiver(step.call))
                 step.key = other.states.recorded(step.call, step.body)
                 other.by_key.setdefault(step.key, []).append(len(other.steps))
@@ -690,8 +694,9 @@ class AlignedTape(TapeTurns):
         self._begin(lane)
         if lane.is_cut and self._upcoming(lane) is None:
             raise self._cut(lane)
-        lane.asking, lane.answering = receiver(described), None
+        lane.asking, lane.answering = described, None
         self._live_factories.asked(described)
+        lane.connection = self._live_connections.asked(described)
         name = name_of(described)
         if self._of_rows(lane, name, described):
             return
@@ -710,7 +715,7 @@ class AlignedTape(TapeTurns):
         live = partial(utils.try_unwrap_apply, function, *args)
         answer = self.ambient.answer(name, described, live, lane.readings)
         if answer is not None:
-            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.note("ambient", None, _brief(described))
             lane.feeds.append(deque(["RESULT", answer[0]]))
             self._nap(lane, name)
         elif not self._supposed(lane, described, key):
@@ -789,7 +794,7 @@ class AlignedTape(TapeTurns):
             return True
         for index in () if rows.borrowed else rows.steps:
             lane.steps[index].taken = True
-        lane.journal.append(["rows", None, _brief(described), ""])
+        lane.note("rows", None, _brief(described))
         lane.feeds.append(deque(answer))
         return True
 
@@ -828,11 +833,11 @@ class AlignedTape(TapeTurns):
         """Answer a step by the same step of another request."""
         on, name = receiver(described), name_of(described)
         if name.endswith(SETS):
-            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.note("ambient", None, _brief(described))
             lane.feeds.append(deque(["RESULT", None]))
             return True
         if on in self._without_waiting and _RECEIVES.match(name):
-            lane.journal.append(["ambient", None, _brief(described), ""])
+            lane.note("ambient", None, _brief(described))
             lane.feeds.append(deque(["ERROR", BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))]))
             return True
         has_rows = on in lane.supposed or self._handle(on) in lane.borrowed
@@ -841,7 +846,7 @@ class AlignedTape(TapeTurns):
         step = self._steps.get(key)
         if step is None or self._feed_elsewhere(lane, step, described) is None:
             return False
-        lane.journal.append(["supposed", None, _brief(described), ""])
+        lane.note("supposed", None, _brief(described))
         if self.kinds.named(name) == STATEMENT and on is not None:
             lane.supposed.add(on)
         lane.states.asked(described, key)
@@ -849,20 +854,25 @@ class AlignedTape(TapeTurns):
 
     def _effect_elsewhere(self, lane: Lane, described: Any, key: Any) -> bool:
         """Answer an effect by the one that it replaces, or another that succeeded."""
-        on, name, verb = receiver(described), name_of(described), verb_of(described)
+        on, name, verb, asks = (
+            receiver(described),
+            name_of(described),
+            verb_of(described),
+            handleless(described),
+        )
         index = next(
             (
                 n for n in lane.effects
                 if not lane.steps[n].taken
-                and name_of(lane.steps[n].call) == name
-                and verb_of(lane.steps[n].call) == verb
-                and _succeeded(lane.steps[n].body)
+                and name_of(call := lane.steps[n].call) == name
+                and verb_of(call) == verb
+                and (_succeeded(lane.steps[n].body) or handleless(call) == asks)
             ),
             None,
         )  # fmt: skip
         if index is not None:
             step = lane.steps[index]
-            alike = handleless(step.call) == handleless(described)
+            alike = handleless(step.call) == asks
             key = step.key
             self._serve(lane, index, "other" if alike else "instead", described)
         else:
@@ -872,7 +882,7 @@ class AlignedTape(TapeTurns):
             elif found is None or self._feed_elsewhere(lane, found, described) is None:
                 return False
             key = key if found is None else found.key
-            lane.journal.append(["supposed", None, _brief(described), application_line()])
+            lane.note("supposed", None, _brief(described), application_line())
         if on is not None:
             lane.supposed.add(on)
         lane.states.asked(described, key)
@@ -897,7 +907,7 @@ class AlignedTape(TapeTurns):
             lane.rows[on] = self._rows(question.lane, question.at, other, borrowed=True)
             lane.supposed.discard(on)
         between = self._past.between(step.end, now)
-        lane.journal.append(["past", None, _brief(described), application_line(), between])
+        lane.note("past", None, _brief(described), application_line(), between)
         lane.states.asked(described, key)
         return True
 
@@ -918,7 +928,8 @@ class AlignedTape(TapeTurns):
         lane = self.lane() if self.started else None
         if lane is None:
             return
-        self._live_factories.made(live, lane.asking)
+        self._live_factories.made(live, receiver(lane.asking))
+        self._live_connections.made(live, lane.asking)
         if lane.answering is not None:
             lane.created[live] = lane.answering
 
@@ -1016,7 +1027,7 @@ class AlignedTape(TapeTurns):
         ]
         where = "" if forward and not passed and how == "same" else application_line()
         brief = "" if how in ("same", "moved", "repeat") else _brief(described)
-        lane.journal.append([how if not step.taken or how == "repeat" else "repeat", index, brief, where])
+        lane.note(how if not step.taken or how == "repeat" else "repeat", index, brief, where)
         bindings = AlignedBindings.current
         for recorded, live in pairs(step.call, described):
             bindings.unify(recorded, live)
@@ -1055,7 +1066,7 @@ class AlignedTape(TapeTurns):
 
     def _unanswered(self, lane: Lane, described: Any, why: str) -> None:
         where = application_line()
-        lane.journal.append(["unanswered", None, _brief(described), where, why])
+        lane.note("unanswered", None, _brief(described), where, why)
         self.leave()
         if lane.thread < settings.FIRST_THREAD and settings.CURRENT.alignment:
             with open(settings.CURRENT.alignment, "w") as report:  # noqa: PTH123 - as little as can be
@@ -1100,7 +1111,7 @@ class AlignedTape(TapeTurns):
     @staticmethod
     def _told_of(lane: Lane, made: list[list[Any]], left: str, until: int | None) -> dict[str, Any]:
         recorded = [
-            [index, *_brief(step.call)]
+            [index, *_brief(step.call), step.connection]
             for index, step in enumerate(lane.steps)
             if step.kind == "CALL" and (until is None or step.at < until)
         ]

@@ -20,7 +20,9 @@ NEVER = 1 << 62
 class Step:
     """One step of a logical thread on the tape."""
 
-    __slots__ = ("at", "body", "call", "end", "factories", "key", "kind", "number", "taken", "value")
+    __slots__ = (
+        "at", "body", "call", "connection", "end", "factories", "key", "kind", "number", "taken", "value",
+    )  # fmt: skip
 
     def __init__(self, kind: str, at: int) -> None:
         self.kind, self.at, self.end = kind, at, at
@@ -31,6 +33,8 @@ class Step:
         self.taken = False
         self.factories = ""
         """What makes the rows that it fetched; see :class:`loadgen.traced.states.Factories`."""
+        self.connection: int | None = None
+        """The number of the recorded connection that it is made on, if that is known."""
         self.number = 0
         """Its number among the calls of its thread, those of callbacks included."""
 
@@ -51,8 +55,10 @@ class Lane:
         """How many calls it made, as far as the tape was read."""
         self.created: dict[int, int] = {}
         """Index of the recorded step that answered the call that made a live object, by its number."""
-        self.asking: int | None = None
-        """The live object that the running call is made on."""
+        self.asking: Any = None
+        """The running call."""
+        self.connection: int | None = None
+        """The number of the live connection that it is made on, if that is known."""
         self.answering: int | None = None
         """Index of the recorded step that answers the running call."""
         self.at = 0
@@ -86,6 +92,12 @@ class Lane:
         self.owner: int | None = None
         self.states = states
         self.journal: list[list[Any]] = []
+        """The calls, as the verifier gets them: how a call was answered, by which step, the call if it is not
+        the step's, the line that makes it, its connection, and what else explains the answer."""
+
+    def note(self, how: str, index: int | None, brief: Any, where: str = "", *more: Any) -> None:
+        """Add the running call to the journal."""
+        self.journal.append([how, index, brief, where, self.connection, *more])
 
     @property
     def is_cut(self) -> bool:

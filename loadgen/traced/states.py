@@ -14,7 +14,8 @@ from typing import Any
 
 from retracesoftware.stream import _is_bind_open
 
-from loadgen.traced.described import HANDLE, SITE, same
+from loadgen.traced.described import EXTERNAL, HANDLE, SETS, SITE, name_of, same
+from loadgen.traced.kinds import EFFECT, ENDS, READ, guess, text_of
 
 _STAYS = re.compile(
     r"(?:.*\.)?(?:Connection|connection|PGconn)\.|"
@@ -29,6 +30,28 @@ _BEGINS_ANEW = re.compile(
     r"exec_params|exec_|send_query|send_query_params|send_query_prepared)$"
 )
 """Calls that reset the state of their object."""
+_OF_A_CONNECTION = re.compile(r"(?:.*\.)?(?:Connection|connection|PGconn)\.")
+_BEGINS_ITSELF = re.compile(r"(?:sqlite3|psycopg2)\.")
+"""Drivers that begin a transaction before a write, unless the connection is set not to."""
+_CONNECTS = re.compile(r".*connect$")
+_NO_TRANSACTIONS = re.compile(r"'(?:isolation_level|autocommit)'")
+_FEW = 4
+"""Number of items of a call that connects without positional settings of transactions."""
+_BEGIN = re.compile(r"\s*(?:begin|start\s+transaction)\b", re.IGNORECASE)
+_PLAIN_BEGIN = re.compile(r"\s*begin(\s+deferred)?(\s+transaction)?\s*;?\s*", re.IGNORECASE)
+_TO_SAVEPOINT = re.compile(r"\s*rollback\s+(?:(?:work|transaction)\s+)?to\b", re.IGNORECASE)
+_SET = re.compile(r"\s*set\s+(?:session\s+|(local)\s+)?([\w.@]+)", re.IGNORECASE)
+_PRAGMA = re.compile(
+    r"\s*pragma\s+(?:(foreign_keys|defer_foreign_keys|recursive_triggers|query_only)|"
+    r"(case_sensitive_like|read_uncommitted))\s*[=(]",
+    re.IGNORECASE,
+)
+"""Settings of SQLite that decide what later statements do: what writes do, and what reads give, too."""
+_SETS_TRANSACTIONS = re.compile(
+    r".*\.(?:set_session|set_isolation_level|isolation_level\.__set__|autocommit\.__set__)$"
+)
+_MOVES = re.compile(r"_?io\.\w+\.seek$")
+"""Calls that decide where in a file the next ones read and write."""
 _SETS_FACTORY = re.compile(r".*\.(?:row|text|cursor)_factory\.__set__$")
 
 
@@ -60,31 +83,127 @@ def _keyed(part: Any, state: Any) -> Any:
     if isinstance(part, tuple):
         if part[:1] == (HANDLE,):
             return (HANDLE, state(part[1]))
+        if part[:1] == (EXTERNAL,):
+            return (*part, state(part))
         if part[:1] == (SITE,):
             return None
         return tuple(_keyed(one, state) for one in part)
     return part
 
 
+class _Connection:
+    """What decides, besides a statement itself, what statements on a connection do."""
+
+    __slots__ = ("begins_itself", "begun", "for_writes", "number", "settings")
+
+    def __init__(self, number: int, *, begins_itself: bool) -> None:
+        self.number = number
+        self.begins_itself = begins_itself
+        """Whether its driver may begin transactions."""
+        self.settings: dict[str, Any] = {}
+        self.for_writes: dict[str, Any] = {}
+        """Settings that decide what writes do, but not what reads give."""
+        self.begun: dict[str, Any] = {}
+        """The statements that began the transaction, and settings that end with it."""
+
+
+class Connections:
+    """The connections of one side, recorded or live: which objects belong to them, and how they are set."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Connection] = {}
+        self._count = 0
+
+    def _new(self, *, begins_itself: bool) -> _Connection:
+        self._count += 1
+        return _Connection(self._count, begins_itself=begins_itself)
+
+    def made(self, handle: int, call: Any) -> None:
+        """Note an object that *call* made: a cursor belongs to the connection that it is made on."""
+        by = receiver(call)
+        if by is not None and by in self._known:
+            self._known[handle] = self._known[by]
+        elif by is None and call is not None and _CONNECTS.match(name_of(call)):
+            manual = len(call) > _FEW or _NO_TRANSACTIONS.search(repr(call))
+            self._known[handle] = self._new(begins_itself=not manual)
+        else:
+            self._known.pop(handle, None)
+
+    def _of(self, described: Any) -> _Connection | None:
+        handle = receiver(described)
+        if handle is None:
+            return None
+        known = self._known.get(handle)
+        if known is None and _OF_A_CONNECTION.match(name_of(described)):
+            known = self._known[handle] = self._new(begins_itself=False)
+        return known
+
+    def settings(self, described: Any) -> str:
+        """Return the settings of its connection that matter to the statement of a call."""
+        on = self._of(described)
+        kind = EFFECT if on is None else guess(text_of(described))
+        if on is None or kind not in (EFFECT, READ):
+            return ""
+        matters = [on.settings, on.for_writes, on.begun] if kind == EFFECT else [on.settings]
+        return "; ".join(f"{name} = {one[name]}" for one in matters for name in sorted(one))
+
+    def asked(self, described: Any) -> int | None:
+        """Note what a call sets, and where a transaction begins and ends.
+
+        Returns the number of the connection that the call is made on; None if it is not known.
+        """
+        on, name = self._of(described), name_of(described)
+        if on is None:
+            return None
+        if _SETS_TRANSACTIONS.match(name):
+            on.begins_itself = False
+            if not name.endswith(SETS):  # that is an effect itself
+                on.for_writes[name] = handleless(described)
+        elif name.endswith((".commit", ".rollback")):
+            on.begun.clear()
+        elif begins_anew(name):
+            self._executed(on, described)
+        return on.number
+
+    @staticmethod
+    def _executed(on: _Connection, described: Any) -> None:
+        text, value = text_of(described), _keyed(described[2:], lambda _: "")
+        if guess(text) == ENDS:
+            if not _TO_SAVEPOINT.match(text):
+                on.begun.clear()
+        elif _BEGIN.match(text):
+            if not (on.begins_itself and _PLAIN_BEGIN.fullmatch(text) and _BEGINS_ITSELF.match(described[0])):
+                on.begun["begin"] = value
+        elif (found := _SET.match(text)) is not None:
+            name = found[2].lower()
+            (on.begun if found[1] or name == "transaction" else on.settings)[name] = value
+        elif (found := _PRAGMA.match(text)) is not None:
+            (on.for_writes if found[1] else on.settings)[(found[1] or found[2]).lower()] = value
+
+
 class _Side:
     """The objects of one side, recorded or live: the calls that created them, and their states."""
 
-    def __init__(self, made: dict[int, str]) -> None:
+    def __init__(self, made: dict[int, str], connections: Connections) -> None:
         self.made = made
-        self.now: dict[int, str] = {}
+        self.connections = connections
+        self.now: dict[Any, str] = {}
 
-    def state(self, handle: int) -> str:
+    def state(self, handle: Any) -> str:
         return self.now.get(handle) or self.made.get(handle, "new")
 
     def key(self, described: Any) -> str:
         described = (described,) if isinstance(described, str) else same(described)
         if _BEGINS_ANEW.match(described[0]):
-            return digest(_keyed(described, lambda handle: self.made.get(handle, "new")))
+            settings = self.connections.settings(described)
+            return digest(_keyed(described, lambda handle: self.made.get(handle, "new")), settings)
         return digest(_keyed(described, self.state))
 
     def asked(self, described: Any, key: str) -> None:
         handle = receiver(described)
         name = described if isinstance(described, str) else str(described[0])
+        if handle is None and _MOVES.match(name):
+            self.now[described[1]] = key
         if handle is None or _STAYS.match(name):
             return
         before = self.made.get(handle, "new") if _BEGINS_ANEW.match(name) else self.state(handle)
@@ -94,8 +213,14 @@ class _Side:
 class States:
     """The states of a request's objects, recorded and live."""
 
-    def __init__(self, recorded: dict[int, str], live: dict[int, str]) -> None:
-        self._recorded, self._live = _Side(recorded), _Side(live)
+    def __init__(
+        self,
+        recorded: dict[int, str],
+        live: dict[int, str],
+        connections: tuple[Connections, Connections] | None = None,
+    ) -> None:
+        there, here = connections or (Connections(), Connections())
+        self._recorded, self._live = _Side(recorded, there), _Side(live, here)
 
     def recorded(self, described: Any, body: list[Any]) -> str:
         """Return the key of the next recorded call, and note the objects that it creates."""

@@ -11,16 +11,24 @@ from loadgen.core.classification import Classifier
 from loadgen.statements import parse
 
 EXECUTE = "sqlite3.Cursor.execute"
+CONNECTIONS = {"commit": 1, "rollback": 1, "insert": 1, "rename": 1, "commit2": 2, "insert2": 2}
+"""The connection that a call is made on, unless it is of none, or not known."""
 CALLS = {
     "user": (EXECUTE, "SELECT * FROM users"),
     "post": (EXECUTE, "SELECT * FROM posts"),
     "insert": (EXECUTE, "INSERT INTO posts (a) VALUES (?)"),
     "begin": (EXECUTE, "BEGIN"),
     "rename": (EXECUTE, "UPDATE users SET name = ?"),
+    "insert2": (EXECUTE, "INSERT INTO posts (a) VALUES (?)"),
+    "insert?": ("mydriver.Cursor.execute", "INSERT INTO posts (a) VALUES (?)"),
+    "to_savepoint": (EXECUTE, "ROLLBACK TO SAVEPOINT a"),
     "commit": ("sqlite3.Connection.commit", ""),
+    "commit2": ("sqlite3.Connection.commit", ""),
+    "commit?": ("sqlite3.Connection.commit", ""),
     "rollback": ("sqlite3.Connection.rollback", ""),
     "time": ("time.time", ""),
     "rows": ("sqlite3.Cursor.fetchall", ""),
+    "write": ("_io.TextIOWrapper.write", "1"),
     "connect": ("_socket.socket.connect", ""),
     "send": ("_socket.socket.sendall", "hello"),
 }
@@ -50,13 +58,16 @@ def told(recorded: str, made: list[Any], *, left: str = "") -> dict[str, Any]:
         if isinstance(one, int):
             taken = one in {op[1] for op in ops}
             how = "repeat" if taken else "same" if one >= next_one else "moved"
-            ops.append([how, one, "", "app.py:1"])
+            ops.append([how, one, "", "app.py:1", CONNECTIONS.get(names[one])])
             next_one = max(next_one, one + 1)
         elif one[0] == "past":
-            ops.append(["past", None, call(one[1]), "app.py:2", [call(name) for name in one[2].split()]])
+            between = [call(name) for name in one[2].split()]
+            ops.append(["past", None, call(one[1]), "app.py:2", CONNECTIONS.get(one[1]), between])
         else:
-            ops.append([one[0], one[2] if one[2:] else None, call(one[1]), "app.py:2"])
-    return {"recorded": [[at, *call(name)] for at, name in enumerate(names)], "ops": ops, "left": left}
+            index = one[2] if one[2:] else None
+            ops.append([one[0], index, call(one[1]), "app.py:2", CONNECTIONS.get(one[1])])
+    asked = [[at, *call(name), CONNECTIONS.get(name)] for at, name in enumerate(names)]
+    return {"recorded": asked, "ops": ops, "left": left}
 
 
 SAME, DIVERGED, UNDETERMINED = Outcome
@@ -115,6 +126,39 @@ def test_what_is_the_same(recorded: str, made: list[Any], outcome: Outcome) -> N
     assert aligned(recorded, made).outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("recorded", "made", "outcome"),
+    [
+        ("insert commit commit2", [0, 2], DIVERGED),
+        ("insert commit commit2", [0, 1], SAME),
+        ("insert insert2 commit commit2", [0, 1, 3, 3], DIVERGED),
+        ("insert insert2 commit commit2", [0, 1, ("same", "commit2", 2), ("same", "commit", 3)], DIVERGED),
+        ("insert commit insert2 commit2", [0, 1, ("same", "insert", 2), ("same", "commit", 3)], SAME),
+        ("write commit", [0], SAME),
+        ("commit write", [1, 0], SAME),
+        ("insert write commit", [0, 1], DIVERGED),
+        ("insert? commit", [0], DIVERGED),
+        ("insert? commit2 commit", [0, 1], DIVERGED),
+        ("insert commit?", [0], DIVERGED),
+        ("insert to_savepoint commit", [0, 1], DIVERGED),
+        ("insert to_savepoint commit", [0, 1, 2], SAME),
+    ],
+)
+def test_a_transaction_is_of_a_connection(recorded: str, made: list[Any], outcome: Outcome) -> None:
+    """It is an effect if its connection wrote something, or may have; another's end does not stand for it.
+
+    Which connection it is does not matter, only what it ends.
+    """
+    assert aligned(recorded, made).outcome is outcome
+
+
+def test_the_end_of_another_transaction_is_named() -> None:
+    """The calls are the same, so what they end is shown, too."""
+    one = aligned("insert insert2 commit commit2", [0, 1, 3, 3])
+    assert one.why == "the end of another transaction"
+    assert ("of effect 1" in one.recorded, "of effect 2" in one.replayed) == (True, True)
+
+
 def test_a_question_that_was_never_recorded() -> None:
     """A read without an answer says nothing; an effect without one is a divergence."""
     one = aligned("user", [("unanswered", "post")], left="call")
@@ -153,8 +197,10 @@ def test_arguments_that_look_like_handles_differ() -> None:
     """``#5`` in a text is a text: only an object's number may be another."""
     shown = "execute(#{handle}, 'INSERT INTO a VALUES (?)', ('#{text}',))"
     told: dict[str, Any] = {
-        "recorded": [[0, EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=1, text=5)]],
-        "ops": [["ambient", None, [EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=2, text=6)], ""]],
+        "recorded": [[0, EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=1, text=5), 1]],
+        "ops": [
+            ["ambient", None, [EXECUTE, "INSERT INTO a VALUES (?)", shown.format(handle=2, text=6)], "", 1]
+        ],
         "left": "",
     }
     assert align({"1": told}, Classifier(parse)).requests[0].outcome is DIVERGED
@@ -185,7 +231,7 @@ def test_a_request_that_could_not_go_on_is_undetermined() -> None:
 
 def test_calls_of_loadgens_own_are_not_listed() -> None:
     """A lock that was waited for while recording, and is free in the replay, is no change of the code."""
-    told = {"recorded": [[0, "loadgen.lock", "", "loadgen.lock()"]], "ops": [], "left": ""}
+    told = {"recorded": [[0, "loadgen.lock", "", "loadgen.lock()", None]], "ops": [], "left": ""}
     one = align({"7": told}, Classifier(parse)).requests[0]
     assert (one.outcome, one.changes) == (SAME, ())
 
@@ -194,8 +240,8 @@ def test_the_summary_counts_by_kind() -> None:
     """Steps go with what they belong to; the rest is counted by what it is and how it differs."""
     told = {
         str(seq): {
-            "recorded": [[0, *call("user")], [1, *call("rows")], [2, *call("time")]],
-            "ops": [["same", 2, "", ""], ["ambient", None, call("time"), ""]],
+            "recorded": [[at, *call(name), None] for at, name in enumerate(("user", "rows", "time"))],
+            "ops": [["same", 2, "", "", None], ["ambient", None, call("time"), "", None]],
             "left": "",
         }
         for seq in (1, 2)

@@ -392,3 +392,115 @@ def test_threads_share_what_they_shared(bench: Bench) -> None:
         bench.script(POOL.replace(before, after))
         found[name] = bench.verify(strict=False).verdict.judgement
     assert found == {name: expected for name, (_, _, expected) in SHARING.items()}
+
+
+SETTINGS = """
+    import os, sqlite3
+    from contextlib import closing
+    from datetime import datetime
+    from flask import Flask, jsonify
+
+    app, FILE = Flask(__name__), os.environ["DB_FILE"]
+
+    with closing(sqlite3.connect(FILE)) as db, db:
+        db.execute("create table items (id integer primary key)")
+        db.execute("create table orders (item integer references items(id), at text)")
+
+    @app.get("/two")
+    def two():
+        with closing(sqlite3.connect(FILE)) as one:
+            one.execute("insert into orders (at) values ('one')")
+            one.commit()
+        with closing(sqlite3.connect(FILE)) as other:
+            other.execute("select count(*) from orders").fetchone()
+            other.commit()
+        return "two"
+
+    @app.get("/both")
+    def both():
+        with closing(sqlite3.connect(FILE)) as one, closing(sqlite3.connect(":memory:")) as other:
+            other.execute("create table b (c)")
+            one.execute("insert into orders (at) values ('both')")
+            other.execute("insert into b values (1)")
+            one.commit()
+            other.commit()
+        return "both"
+
+    @app.get("/keys")
+    def keys():
+        with closing(sqlite3.connect(FILE)) as db:
+            db.execute("PRAGMA foreign_keys = ON")
+            try:
+                db.execute("insert into orders values (7, '')")
+            except sqlite3.IntegrityError:
+                return "no such item"
+        return "ordered"
+
+    @app.get("/begun")
+    def begun():
+        with closing(sqlite3.connect(FILE, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("insert into orders (at) values (?)", (datetime.now().isoformat(),))
+            db.execute("COMMIT")
+        return "begun"
+
+    @app.get("/itself")
+    def itself():
+        with closing(sqlite3.connect(FILE)) as db:
+            db.execute("BEGIN")
+            db.execute("insert into orders (at) values ('itself')")
+            db.commit()
+        return "itself"
+
+    @app.get("/file")
+    def file():
+        before = os.umask(0o077)
+        with open(__file__ + ".txt", "w+") as file:
+            file.write("0123456789")
+            file.seek(3)
+            file.write("abc")
+        os.umask(before)
+        with closing(sqlite3.connect(FILE)) as db:
+            with db:
+                count = db.execute("select 1").fetchone()
+            with open(__file__ + ".count", "w") as file:
+                file.write(str(count))
+        return "file"
+
+    app.run()
+"""
+ONE, OTHER, COUNTED = (
+    "            one.commit()\n        with",
+    "            one.commit()\n            other",
+    """            with open(__file__ + ".count", "w") as file:
+                file.write(str(count))
+""",
+)
+BEHIND_ANSWERS = {
+    "no commit, and one of another connection": (ONE, "        with", DIVERGED),
+    "a commit of another connection": (OTHER, OTHER.replace("one", "other"), DIVERGED),
+    "no foreign keys": ('            db.execute("PRAGMA foreign_keys = ON")\n', "", UNDETERMINED),
+    "no transaction": ('            db.execute("BEGIN IMMEDIATE")\n', "", UNDETERMINED),
+    "a transaction that the driver begins": ('            db.execute("BEGIN")\n', "", IDENTICAL),
+    "another mode of files": ("0o077", "0o022", DIVERGED),
+    "another place in a file": ("            file.seek(3)\n", "", UNDETERMINED),
+    "a file written in a transaction": (
+        COUNTED,
+        COUNTED.replace("            ", 16 * " ", 1).replace(
+            "                file.write", 20 * " " + "file.write"
+        ),
+        IDENTICAL,
+    ),
+    "a clock read before": ("    def begun():\n", "    def begun():\n        datetime.now()\n", IDENTICAL),
+}
+
+
+def test_what_no_answer_shows(bench: Bench) -> None:
+    """Whether something was committed, and what decides what later calls do, is compared, too."""
+    visits = visiting("/two", "/both", "/keys", "/begun", "/itself", "/file")
+    bench.record(bench.script(SETTINGS), visits, concurrency=1, iterations=1)
+    found = {}
+    for name, expected, verdict in changed(bench, SETTINGS, BEHIND_ANSWERS):
+        if verdict.judgement is not expected:
+            found[name] = (verdict.judgement, verdict.reasons, verdict.divergences)
+    assert not found, "\n".join(f"{name}: {one}" for name, one in found.items())
