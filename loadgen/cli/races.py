@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -258,7 +259,7 @@ def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
                 f"found in {counted}",
                 "",
                 f"run         {hunted.found.run}",
-                f"replay      {shlex.join(['loadgen', 'verify', str(hunted.found.run)])}",
+                f"replay      {shell('verify', hunted.found.run)}",
             )
         )
     if hunted.found is not None and race is None:
