@@ -220,6 +220,6 @@ def table(matrix: Matrix, kept: Path) -> str:
     lines = console.text().splitlines()
     lines += [f"{name:<24}not measured: {why}" for name, why in matrix.skipped.items()]
     lines += ["", LEGEND]
-    if kept.is_dir() and any(kept.iterdir()):
+    if kept.is_dir() and any(one.is_dir() for one in kept.iterdir()):
         lines.append(f"runs that failed: {shown(kept)}")
     return "\n".join(lines)

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from loadgen.cli.hazards import table
 from loadgen.core.stop import Stop
 from loadgen.core.verdict import Judgement
 from loadgen.hazards import measuring
-from loadgen.hazards.matrix import HazardCell, Setup
+from loadgen.hazards.matrix import HazardCell, Matrix, Setup
 from loadgen.hunt.trial import TrialResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+
+def test_failed_runs_are_named_where_there_are_some(tmp_path: Path) -> None:
+    """The matrix itself is in the same folder."""
+    (tmp_path / "hazards.json").touch()
+    assert "runs that failed" not in table(Matrix({}, ()), tmp_path)
+    (tmp_path / "uuid4-c1-turns-1").mkdir()
+    assert "runs that failed" in table(Matrix({}, ()), tmp_path)
 
 
 def test_a_run_that_was_interrupted_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
