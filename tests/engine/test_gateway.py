@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,10 +107,16 @@ def test_corner_cases(bench: Bench, server: str) -> None:
 def test_a_run_is_traffic(bench: Bench) -> None:
     """A recorded run is sent again, to a server that is recorded anew: the same requests and users."""
     first = visited(bench, client("shop.py", "4"))
-    again = visited(bench, FileTraffic(file=str(first.run.path)), run="again")
+    again = visited(bench, FileTraffic(file=str(first.run.path), verbatim=True), run="again")
     assert again.manifest.concurrency == first.manifest.concurrency
     assert requests_of(again) == requests_of(first)
     assert_identical(bench, again, "again")
+    carried = visited(bench, FileTraffic(file=str(first.run.path)), run="carried")
+    assert [replace(one, target="", headers=(), body=b"") for one in requests_of(carried)] == [
+        replace(one, target="", headers=(), body=b"") for one in requests_of(first)
+    ]
+    assert carried.totals.statuses == first.totals.statuses, "with the ids of its own answers"
+    assert_identical(bench, carried, "carried")
 
 
 RAW = """

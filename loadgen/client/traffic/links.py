@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = 8
 """Number of answers, the first ones, considered as the origin of a value."""
+NOBODY = -1
+"""The number of no user."""
 BROWSER = "browser"
 """Name of the jar for files without cookies."""
 
@@ -113,7 +115,11 @@ class _Client:
     """The requests and answers of one user of the file, or of all users of a run."""
 
     def __init__(self, *, each: bool = False) -> None:
-        """*each*: a cookie comes from the answer that set its value, not from the latest that sets it."""
+        """*each*: each answer counts by itself, because its user may be a connection of several clients.
+
+        A cookie then comes from the answer that set its value, not from the latest that sets it, and the user
+        decides only between answers that are as likely.
+        """
         self._each = each
         self._origins: dict[str, list[_Seen]] = {}
         self._cookies: defaultdict[str, dict[str | None, int]] = defaultdict(dict)
@@ -177,8 +183,12 @@ class _Client:
         text = str(slot.value)
         if text in self._said and _telling(text):
             return None
-        scored = [(one.score(slot, request), one) for one in self._origins.get(text, [])]
-        score, best = max(scored, key=lambda one: one[0], default=(0, None))
+        asked = replace(request, user=NOBODY) if self._each else request
+        scored = [
+            (one.score(slot, asked), one.origin.request.user == request.user, one)
+            for one in self._origins.get(text, [])
+        ]
+        score, _, best = max(scored, key=lambda one: one[:2], default=(0, False, None))
         if best is None or score < LIKELY:
             return None
         number = best.origin.request.seq

@@ -16,7 +16,7 @@ from loadgen.client.traffic.links import linked, listed
 from loadgen.client.traffic.run import Again
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.stop import Stop
-from loadgen.core.transcript import Reader, Run
+from loadgen.core.transcript import Event, Reader, Run
 from loadgen.store.journal import Journal
 from loadgen.store.run_folder import read_transcript
 
@@ -248,6 +248,17 @@ async def test_values_of_earlier_answers(tmp_path: Path) -> None:
         (b"Authorization", b"Bearer token-555555555"), (b"Cookie", b"a=b; sid=session555555555"),
         (b"Content-Type", b"application/json"), (b"Content-Length", b"25"),
     ]  # fmt: skip
+
+
+async def test_the_connection_is_no_sign_of_an_origin() -> None:
+    """Clients whose connections are closed share their numbers: the answer that made the id counts."""
+    data = (("Content-Type", "application/json"),)
+    posted = Request(3, 0, "POST", "/posts", data, b'{"user_id": 4}')
+    events: list[Event] = [
+        Request(1, 0, "GET", "/users/2/posts", ()), Response(1, 200, data, b'[{"id": 4}]'),
+        Request(2, 1, "POST", "/users", ()), Response(2, 201, data, b'{"id": 4}'), posted,
+    ]  # fmt: skip
+    assert [bound.call for bound in linked(events)[3].bound] == [2]
 
 
 async def test_values_that_are_missing(tmp_path: Path) -> None:
