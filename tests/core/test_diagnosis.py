@@ -134,6 +134,13 @@ def test_fault(replays: list[Verdict], changed: list[str] | None, fault: Fault, 
     assert cause.advice
 
 
+def test_what_may_not_be_on_the_tape_is_listed() -> None:
+    """Where the answer differs in each replay, the advice names what the engine does not record."""
+    (cause,) = diagnose([verdict(ONE), verdict(differing(1, ("body:$.x", "1", "3")))], [])
+    for what in ("an address", "a module that a request is the first to import", "a background thread"):
+        assert what in cause.advice
+
+
 def test_a_replay_that_was_cut_short_tells_nothing() -> None:
     """A replay that ended before a divergence is no replay without it: it does not make a race of it."""
     cut = Verdict(Judgement.UNDETERMINED, (Reason("engine", "it died"),))
