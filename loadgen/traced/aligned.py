@@ -45,6 +45,7 @@ from loadgen.traced.call_log import application_line
 from loadgen.traced.described import CALLED_BY, DRAWN, ENTERS, LOCK, SETS, name_of, plain, shown, site_of
 from loadgen.traced.errors import copied
 from loadgen.traced.functions import OWN_FUNCTIONS, runs
+from loadgen.traced.hidden import hide
 from loadgen.traced.kinds import AMBIENT, EFFECT, ENDS, READ, STATEMENT, STEP, Kinds, text_of, verb_of
 from loadgen.traced.lanes import NEVER, Lane, Step
 from loadgen.traced.locks import parts
@@ -61,8 +62,6 @@ _VALUES = {
     "CHECKPOINT": 1, "STACKTRACE": 1, "SYNC": 0, "TOOK": 1, "ON_START": 0,
 }  # fmt: skip
 """Number of items that follow each tag of the engine."""
-_CHUNK = 1000
-"""Number of items that are read at a time, to find what a thread does besides the requests."""
 _REST = 0.05
 """Seconds that a thread rests in each sleep after the end of the recording."""
 _PATIENCE = 20.0
@@ -162,7 +161,9 @@ class AlignedTape(TapeTurns):
         )  # fmt: skip
         self.lanes: dict[int, Lane] = {}
         self._open: dict[int, Lane] = {}
-        """Those whose order still matters; not all, because there is a lane for each request."""
+        """Those of threads that have begun and still make recorded steps: no more than run at a time."""
+        self._coming = deque[Lane]()
+        """Those of requests that were read and have not begun, in the order of their first steps."""
         self._unparsed: dict[int, Lane] = {}
         """Those that have items which are not yet steps."""
         self.kinds = Kinds(settings.CURRENT.aligned)
@@ -189,7 +190,9 @@ class AlignedTape(TapeTurns):
         self._recorded_connections, self._live_connections = self._connections = Connections(), Connections()
         self.shared = set[int]()
         """Handles of objects created before the server served: they belong to no request."""
-        self._sleepers: list[LiveLock] = []
+        self._sleepers: dict[Lane, LiveLock] = {}
+        """Those of threads that wait for their turns."""
+        self._running: dict[int, Lane] = {}
         self._advance_later: Lane | None = None
 
     # ---- the tape, read ahead ---------------------------------------------------------------------------
@@ -201,13 +204,14 @@ class AlignedTape(TapeTurns):
         if lane is None:  # at any moment its thread and one that reads ahead may both be here
             made = Lane(number, States(self.recorded, self.live, self._connections))
             made.calls = 0 if thread is not None else self.counts(number).call
-            lane = self.lanes.setdefault(number, self._open.setdefault(number, made))
+            lane = self.lanes.setdefault(number, made)
         return lane
 
-    def _read_one(self) -> tuple[int, Any] | None:
-        """Move the tape's next item into its lane, and return it."""
+    def _read_one(self) -> int | None:
+        """Move the tape's next item into its lane, and return the thread; None at the end of the tape."""
         if self._ended is not None:
             return None
+        thread: int
         try:
             thread, item = self._next()
         except Exception as error:  # noqa: BLE001 - the engine raises bare RuntimeError at the end
@@ -216,33 +220,41 @@ class AlignedTape(TapeTurns):
         lane = self.lane(thread)
         lane.raw.append((self._count, item))
         self._unparsed[thread] = lane
+        if isinstance(item, tuple) and item and item[0] == FINISH:
+            lane.whole = True
         if lane.next == NEVER and not lane.over and not lane.left:
             lane.next = self._count
+            if thread >= settings.FIRST_THREAD and not lane.ahead:
+                self._coming.append(lane)
         self._count += 1
-        return thread, item
+        return thread
 
     def _read_ahead(self, lane: Lane) -> None:
-        """Read the tape to the end of *lane*'s request; for the start-up lane, to the first request."""
-        while (one := self._read_one()) is not None:
-            thread, item = one
-            if lane.thread < settings.FIRST_THREAD:
-                if thread >= settings.FIRST_THREAD:
-                    break
-            elif thread == lane.thread and isinstance(item, tuple) and item and item[0] == FINISH:
-                break
+        """Read the tape to the end of *lane*'s request; of a thread of the start, to the first request.
+
+        Not further, so that few lanes are open: the end may have been read for another request.
+        """
+        if lane.thread >= settings.FIRST_THREAD:
+            while not lane.whole and self._read_one() is not None:
+                pass
+        elif not self._coming and not self._has_served:
+            while (thread := self._read_one()) is not None and thread < settings.FIRST_THREAD:
+                pass
         self._index()
 
-    def _read_on(self, lane: Lane) -> None:
-        """Read the tape to the next step of *lane*, a thread that runs besides the requests."""
-        while lane.at >= len(lane.steps) and self._ended is None:
-            for _ in range(_CHUNK):
-                if self._read_one() is None:
-                    break
-            self._index()
+    def _read_rest(self) -> bool:
+        """Read the tape to its end; return whether it was not read to there."""
+        if self._ended is not None:
+            return False
+        while self._read_one() is not None:
+            pass
+        self._index()
+        return True
 
     def _index(self) -> None:
         """Add the steps that were read to their lanes."""
-        new = [(step, other) for other in self._unparsed.values() for step in self._parse(other)]
+        read = tuple(self._unparsed.values())
+        new = [(step, other) for other in read for step in self._parse(other)]
         self._unparsed = {thread: other for thread, other in self._unparsed.items() if other.raw}
         new.sort(key=lambda one: one[0].at)
         for step, other in new:  # in tape order: one lane may create an object that another uses
@@ -265,8 +277,10 @@ class AlignedTape(TapeTurns):
                 step.key = other.states.recorded(step.call, step.body)
                 other.by_key.setdefault(step.key, []).append(len(other.steps))
             other.steps.append(step)
+            hide((step, step.body))
             if step.kind == "CALL":
                 self._sort(step, other)
+        hide(part for other in read if other.whole for part in other.containers())
 
     def _sort(self, step: Step, lane: Lane) -> None:
         """Index *step*, so that it can answer calls of other requests too."""
@@ -340,22 +354,15 @@ class AlignedTape(TapeTurns):
 
     def _wait(self, lane: Lane, position: int) -> None:
         """Wait until no other thread runs, or has a pending recorded step before *position*; then run."""
-        with self._mutex:
-            lane.next, lane.runs = position, False
-            self._wake_all()
+        self._stand(lane, position)
         began, moved, used = self._now(), self._moved, self._used()
         while True:
             with self._mutex:
-                if not any(
-                    (other.next < position or other.runs) and other.begun
-                    for other in tuple(self._open.values())
-                    if other is not lane
-                ):
+                if self._may_run(lane):
                     self._run(lane)
                     return
-                turn = LiveLock()
+                turn = self._sleepers[lane] = LiveLock()
                 turn.acquire()
-                self._sleepers.append(turn)
             turn.acquire(True, 1.0)
             waited, computed = self._now() - began, self._used() - used
             if self._moved != moved or self.held:
@@ -365,21 +372,41 @@ class AlignedTape(TapeTurns):
                     self._run(lane)
                 return  # the other thread waits for this one, for something that is not on the tape
 
+    def _may_run(self, lane: Lane) -> bool:
+        """Whether no other thread runs, or has a pending recorded step before that of *lane*."""
+        while self._coming and (self._coming[0].ahead or self._coming[0].left):
+            self._coming.popleft()
+        if self._coming and self._coming[0].next < lane.next:
+            return False
+        return not any(
+            other.next < lane.next or other.runs for other in self._open.values() if other is not lane
+        )
+
     def _run(self, lane: Lane) -> None:
+        self._sleepers.pop(lane, None)
+        self._running[lane.thread] = lane
         lane.runs = True
         self._moved = self._now()
+        if lane.thread not in self._open:  # the others do not wait for it
+            self._wake_next()
+
+    def _stand(self, lane: Lane, position: int) -> None:
+        """Let other threads run until *position*, the next step of *lane*."""
+        with self._mutex:
+            self._running.pop(lane.thread, None)
+            lane.next, lane.runs = position, False
+            self._wake_next()
 
     def _let_others(self, lane: Lane) -> None:
         """Let other threads run, also those behind *lane*, which waits for one of them."""
-        with self._mutex:
-            lane.next, lane.runs = NEVER, False
-            self._moved = self._now()
-            self._wake_all()
+        self._moved = self._now()
+        self._stand(lane, NEVER)
 
-    def _wake_all(self) -> None:
-        sleepers, self._sleepers = self._sleepers, []
-        for turn in sleepers:
-            turn.release()
+    def _wake_next(self) -> None:
+        """Wake the thread that waits for the first position, if it may run; the others wait for it, too."""
+        first = min(self._sleepers, key=lambda lane: lane.next, default=None)
+        if first is not None and self._may_run(first):
+            self._sleepers.pop(first).release()
 
     def _pass(self, lane: Lane) -> None:
         """Publish the progress of *lane* to the other threads."""
@@ -391,11 +418,12 @@ class AlignedTape(TapeTurns):
             self._moved = self._now()
             if lane.at >= len(lane.steps) and (lane.thread >= settings.FIRST_THREAD or self._ended):
                 self._close(lane)
-                self._wake_all()
+            self._wake_next()
 
     def _close(self, lane: Lane) -> None:
         lane.over = True
         self._open.pop(lane.thread, None)
+        hide(lane.containers())
 
     # ---- interface for the engine and the boundary ------------------------------------------------------
 
@@ -456,7 +484,8 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if lane.thread >= settings.FIRST_THREAD and not lane.ended:
             return  # it leaves the tape
-        self._close(lane)
+        with self._mutex:
+            self._close(lane)
         self._let_others(lane)
 
     def serve(self) -> None:
@@ -466,20 +495,23 @@ class AlignedTape(TapeTurns):
 
     def _begin(self, lane: Lane) -> None:
         if not lane.ahead:
-            lane.begun = lane.ahead = True
-            if lane.thread >= settings.FIRST_THREAD and not self._has_served:
-                self._has_served = True
-                for other in tuple(self.lanes.values()):
-                    other.at_start = len(other.journal)
             with self._mutex:
+                lane.begun = lane.ahead = True
+                if not lane.left:
+                    self._open[lane.thread] = lane
+                if lane.thread >= settings.FIRST_THREAD and not self._has_served:
+                    self._has_served = True
+                    for other in tuple(self.lanes.values()):
+                        other.at_start = len(other.journal)
                 self._read_ahead(lane)
-        if lane.thread < settings.FIRST_THREAD and lane.at >= len(lane.steps):
-            with self._mutex:
-                self._read_on(lane)
-                if lane.at >= len(lane.steps):  # the recording has ended: nobody waits for this thread
-                    lane.next, lane.runs = NEVER, False
+        if lane.thread < settings.FIRST_THREAD and (self._has_served or lane.at >= len(lane.steps)):
+            with self._mutex:  # it runs besides the requests: no request reads ahead what it needs
+                self._read_rest()
+                ends = lane.at >= len(lane.steps) and not lane.over
+                if ends:  # nobody waits for this thread
                     self._close(lane)
-                    self._wake_all()
+            if ends:
+                self._stand(lane, NEVER)
 
     def next_binding(self) -> int | None:
         """Return the handle that the recording binds next, or None if its next step is not a binding."""
@@ -503,7 +535,7 @@ class AlignedTape(TapeTurns):
         lane = self.lane()
         if not lane.begun:
             self._begin(lane)
-            lane.request = next((one.request for one in tuple(self.lanes.values()) if one.runs), None)
+            lane.request = next((one.request for one in tuple(self._running.values())), None)
             if lane.steps and lane.steps[0].kind == "SYNC":
                 lane.steps[0].taken = True
                 self._pass(lane)
@@ -585,10 +617,8 @@ class AlignedTape(TapeTurns):
         """Wait for the recorded place of the next item of a callback."""
         self._wait(lane, place.position)
         if place.until is not None:
-            with self._mutex:
-                lane.next, lane.runs = place.until, False
-                self._moved = self._now()
-                self._wake_all()
+            self._moved = self._now()
+            self._stand(lane, place.until)
 
     def _block(self, lane: Lane, attempt: Callable[..., bool], timeout: float, *, apart: bool) -> bool:
         """Wait for a lock while others run, one of which holds it."""
@@ -662,16 +692,16 @@ class AlignedTape(TapeTurns):
             return
         lane.left = lane.left or why
         self._left.setdefault(lane.thread)
-        self._open.pop(lane.thread, None)
         with self._mutex:
-            lane.next, lane.runs = NEVER, False
-            self._moved = self._now()
-            self._wake_all()
+            self._open.pop(lane.thread, None)
+            hide(lane.containers())
+        self._let_others(lane)
 
     def state(self) -> dict[str, Any]:
         """Return what the replay waits for; see :meth:`TapeTurns.state`."""
         with self._mutex:
-            open_lanes = [one for one in tuple(self._open.values()) if one.next < NEVER]
+            coming = [one for one in self._coming if not (one.ahead or one.left)]
+            open_lanes = [one for one in (*self._open.values(), *coming) if one.next < NEVER]
             head = min(open_lanes, key=lambda one: one.next, default=None)
             return {
                 "next": None if head is None else head.thread,
@@ -713,13 +743,22 @@ class AlignedTape(TapeTurns):
                 self._executed(lane, index, described)
             return
         live = partial(utils.try_unwrap_apply, function, *args)
+        while not self._answered_elsewhere(lane, described, key, live):
+            with self._mutex:  # a later request may have an answer
+                more = self._read_rest()
+            if not more:
+                self._unanswered(lane, described, "")
+
+    def _answered_elsewhere(self, lane: Lane, described: Any, key: Any, live: Callable[[], Any]) -> bool:
+        """Answer a call that this request never recorded; return whether anything that was read could."""
+        name = name_of(described)
         answer = self.ambient.answer(name, described, live, lane.readings)
-        if answer is not None:
-            lane.note("ambient", None, _brief(described))
-            lane.feeds.append(deque(["RESULT", answer[0]]))
-            self._nap(lane, name)
-        elif not self._supposed(lane, described, key):
-            self._unanswered(lane, described, "")
+        if answer is None:
+            return self._supposed(lane, described, key)
+        lane.note("ambient", None, _brief(described))
+        lane.feeds.append(deque(["RESULT", answer[0]]))
+        self._nap(lane, name)
+        return True
 
     def _note_waiting(self, described: Any, name: str) -> None:
         """Note whether a socket waits for what it receives: pools ask an idle one whether it is alive."""
@@ -1052,9 +1091,7 @@ class AlignedTape(TapeTurns):
         body = list(step.body)
         self.ambient.saw(name_of(step.call), body, lane.readings)
         body.insert(max(len(body) - 2, 0), _Then(in_turn))
-        with self._mutex:
-            lane.next, lane.runs = step.end, False
-            self._wake_all()
+        self._stand(lane, step.end)
         lane.feeds.append(deque(body))
 
     def _nested(self, lane: Lane, described: Any) -> None:

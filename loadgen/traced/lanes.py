@@ -10,6 +10,8 @@ from loadgen.traced.ambient import Readings
 from loadgen.traced.tape import FINISH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loadgen.traced.rows import Rows
     from loadgen.traced.states import States
 
@@ -72,8 +74,10 @@ class Lane:
         """The rows of the last statement of each live cursor, by its number."""
         self.naps = 0
         """How often it has slept since its last recorded step, where it did not while recording."""
+        self.whole = False
+        """Whether the tape was read to the end of its request, perhaps for another one."""
         self.ahead = False
-        """Whether the tape was read to the end of its request."""
+        """Whether its thread has come, and the tape was read as far as that needs it."""
         self.over = False
         self.ended = False
         """Whether its request has come to its end."""
@@ -98,6 +102,15 @@ class Lane:
     def note(self, how: str, index: int | None, brief: Any, where: str = "", *more: Any) -> None:
         """Add the running call to the journal."""
         self.journal.append([how, index, brief, where, self.connection, *more])
+
+    def containers(self) -> Iterator[object]:
+        """Yield the containers that it consists of, but for its steps."""
+        yield from (self, vars(self), self.raw, self.steps, self.effects, self.supposed, self.feeds)
+        yield from (self.readings, self.by_key, *self.by_key.values(), self.created, self.rows, self.borrowed)
+        yield from self.states.containers()
+        yield self.journal
+        for made in self.journal:
+            yield from (made, *(part for part in made if isinstance(part, list)))
 
     @property
     def is_cut(self) -> bool:

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadgen.traced.described import name_of, shown
+from loadgen.traced.hidden import hide
 from loadgen.traced.kinds import text_of
 
 if TYPE_CHECKING:
@@ -38,29 +39,43 @@ class Past:
 
     def __init__(self) -> None:
         self._questions: dict[Any, list[Question]] = {}
-        self._effects: list[tuple[int, int, Step]] = []
+        """The same questions, in the order of their answers."""
+        self._effects: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+        """Where calls with the same name and text ended, and the calls, in that order."""
 
     def asked(self, lane: Lane, index: int, *, is_statement: bool) -> None:
         """Note a recorded read; those that no other request may have answered are left out."""
         step = lane.steps[index]
         if is_statement or _BY_PATH.fullmatch(name_of(step.call)):
-            self._questions.setdefault(step.key, []).append(Question(lane, index))
+            question, same = Question(lane, index), self._questions.setdefault(step.key, [])
+            insort(same, question, key=_answered)
+            hide((question, same))
 
     def changed(self, step: Step) -> None:
         """Note a recorded effect."""
-        insort(self._effects, (step.end, id(step), step))
+        same = self._effects.setdefault((name_of(step.call), text_of(step.call)), [])
+        insort(same, (step.end, step.call), key=_ended)
+        hide((same,))
 
     def last(self, key: Any, before: int) -> Question | None:
         """Return the last question with *key* that was answered before the position *before*."""
-        found = (one for one in self._questions.get(key, ()) if one.step.end < before)
-        return max(found, key=lambda one: one.step.end, default=None)
+        same = self._questions.get(key, [])
+        earlier = bisect_left(same, before, key=_answered)
+        return same[earlier - 1] if earlier else None
 
     def between(self, since: int, until: int) -> list[list[str]]:
         """Return the effects between two positions, each once, without other arguments than a text."""
-        first, end = bisect_left(self._effects, (since,)), bisect_left(self._effects, (until,))
-        calls = (step.call for _, _, step in self._effects[first:end])
-        return [
-            *{
-                (name_of(call), text_of(call)): [name_of(call), text_of(call), shown(call)] for call in calls
-            }.values()
-        ]
+        found = []
+        for (name, text), same in tuple(self._effects.items()):  # a thread may read ahead
+            first, end = (bisect_left(same, place, key=_ended) for place in (since, until))
+            if first < end:
+                found.append((same[first][0], [name, text, shown(same[end - 1][1])]))
+        return [told for _, told in sorted(found)]
+
+
+def _answered(question: Question) -> int:
+    return question.step.end
+
+
+def _ended(effect: tuple[int, Any]) -> int:
+    return effect[0]

@@ -222,6 +222,10 @@ class States:
         there, here = connections or (Connections(), Connections())
         self._recorded, self._live = _Side(recorded, there), _Side(live, here)
 
+    def containers(self) -> tuple[object, ...]:
+        """Return the containers that it consists of."""
+        return self, self._recorded, self._recorded.now, self._live, self._live.now
+
     def recorded(self, described: Any, body: list[Any]) -> str:
         """Return the key of the next recorded call, and note the objects that it creates."""
         key = self._recorded.key(described)

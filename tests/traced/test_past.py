@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from loadgen.traced import past as past_module
 from loadgen.traced.lanes import Lane, Step
 from loadgen.traced.past import Past
 from loadgen.traced.states import States
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def _lane(thread: int, *steps: tuple[str, int, int]) -> Lane:
@@ -56,3 +60,30 @@ def test_the_effects_between() -> None:
     assert [text for _, text, _ in past.between(5, 60)] == ["insert", "update"]
     assert [text for _, text, _ in past.between(11, 30)] == ["insert", "update"]
     assert past.between(52, 60) == []
+
+
+def test_the_last_answer_is_found_without_looking_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request of changed code may ask what all of them asked; what lies between is described once."""
+    looked, described = list[Any](), list[Any]()
+
+    def shown(call: Any) -> str:
+        described.append(call)
+        return ""
+
+    class Steps(list[Step]):
+        def __getitem__(self, index: Any) -> Any:
+            looked.append(index)
+            return super().__getitem__(index)
+
+    past = Past()
+    lane = _lane(1, *(("select 1", at, at + 1) for at in range(0, 4000, 2)))
+    for index, step in enumerate(lane.steps):
+        past.asked(lane, index, is_statement=True)
+        past.changed(step)
+    lane.steps = Steps(lane.steps)
+    monkeypatch.setattr(past_module, "shown", shown)
+    found = past.last("select 1", 2000)
+    assert found is not None
+    assert len(looked) <= 12
+    assert past.between(0, 4000) == [["sqlite3.Connection.execute", "select 1", ""]]
+    assert len(described) == 1
