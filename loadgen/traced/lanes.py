@@ -74,13 +74,11 @@ class Lane:
         """The rows of the last statement of each live cursor, by its number."""
         self.naps = 0
         """How often it has slept since its last recorded step, where it did not while recording."""
-        self.whole = False
-        """Whether the tape was read to the end of its request, perhaps for another one."""
-        self.ahead = False
-        """Whether its thread has come, and the tape was read as far as that needs it."""
-        self.over = False
-        self.ended = False
-        """Whether its request has come to its end."""
+        self.whole = self.ahead = False
+        """Whether the tape was read to the end of its request, perhaps for another one; whether its thread
+        has come, and the tape was read as far as that needs it."""
+        self.over = self.ended = False
+        """Whether it is over; whether its request has come to its end."""
         self.at_start = 0
         """How much it had done when the first request began, of a thread of the application's own."""
         self.left = ""
