@@ -174,7 +174,7 @@ async def _hunt(setting: Setting, before: Hunted, stop: Stop, *, quiet: bool) ->
         (setting.folder / PROGRESS).unlink(missing_ok=True)  # there is nothing to go on with
         return hunted, None
     narrowing = Narrowing(setting, hunted.spec, hunted.found, stop, lambda line: tell(f"  {line}"))
-    tell("reducing the failure: requests, thread switches, lines")
+    tell("reducing the failure: thread switches, requests, lines")
     narrowed = await narrowing.narrow()
     if stop.requested:
         return hunted, None
