@@ -7,6 +7,7 @@ visited everything that the tape keeps, the cost of a request would grow with th
 from __future__ import annotations
 
 import ctypes
+from gc import is_tracked
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,4 +22,5 @@ def hide(containers: Iterable[object]) -> None:
     Only for those that no object of the application refers to, because a cycle through them is never freed.
     """
     for one in containers:
-        _untrack(one)
+        if is_tracked(one):  # an object that cannot be has no room for the answer
+            _untrack(one)
