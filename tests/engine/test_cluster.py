@@ -257,7 +257,7 @@ def test_tls(dask: Dask, tmp_path: Path) -> None:
     code, out, err = run(
         tmp_path, "races", "--cluster", address, *ours, "--budget", "5s", "--unique", "json:$.never", *TINY
     )
-    assert code == 0, err
+    assert code == 3, err  # nothing broke, and that was never checked
     found = json.loads(out)
     assert found["trials"] >= 1
     assert (found["failed_trials"], found["race"]) == (0, None)
