@@ -45,7 +45,7 @@ _now, _live = time.time, {
     for name in dir(time)
     if callable(getattr(time, name)) and not name.startswith("_") and name != "struct_time"
 }  # fmt: skip
-_fromtimestamp, _utcfrom = datetime.fromtimestamp, datetime.utcfromtimestamp
+_fromtimestamp = datetime.fromtimestamp
 
 
 class Readings:
@@ -149,7 +149,7 @@ class Ambient:
     def _datetime(self, short: str, described: Any, mine: Readings) -> tuple[Any] | None:
         wall = self._now(mine)
         if short == "utcnow":
-            return (_utcfrom(wall),)
+            return (_fromtimestamp(wall, UTC).replace(tzinfo=None),)
         zone = isinstance(described, tuple) and len(described) > 2  # noqa: PLR2004 - class, zone, site
         if zone and "timezone" not in str(described):
             return None
