@@ -178,10 +178,11 @@ def _listing(names: tuple[str, ...]) -> str:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[HazardRun, HazardCell, int, int], None]]:
     """Show progress, and the last failure, on stderr if it is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    from loadgen.cli.console import on_stderr
+
+    console = on_stderr()
     what_last = TextColumn("{task.description}", markup=False)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), what_last)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
 from rich.live import Live
+
+from loadgen.cli.console import on_stderr
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +21,7 @@ class LiveView:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = on_stderr()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:

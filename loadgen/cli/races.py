@@ -132,14 +132,11 @@ def races(
             shutil.rmtree(path)
         raise
     say(_json(hunted, race, path) if as_json else _text(hunted, race, path))
-    if hunted.found is None and stopped:
+    if stopped:
+        nothing = hunted.found is None
+        when = ": nothing was found" if nothing else " before the failure was reduced and replayed"
         raise Interrupted(
-            "interrupted: nothing was found",
-            advice=f"To go on, add --folder {shlex.quote(str(path))} to the same command.",
-        )
-    if hunted.found is not None and stopped:
-        raise Interrupted(
-            "interrupted before the failure was reduced and replayed",
+            f"interrupted{when}",
             advice=f"To go on, add --folder {shlex.quote(str(path))} to the same command.",
         )
     if hunted.found is None and hunted.failed:
@@ -239,9 +236,9 @@ async def _broken_again(folder: Path, race: RecordedRace, *, quiet: bool) -> tup
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:
-    from rich.console import Console
+    from loadgen.cli.console import on_stderr
 
-    console = Console(stderr=True, highlight=False, quiet=quiet, markup=False, emoji=False)
+    console = on_stderr(quiet=quiet)
 
     def tell(line: str) -> None:
         console.print(line, soft_wrap=True)
@@ -252,26 +249,17 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 def _text(hunted: Hunted, race: Race | None, folder: Path) -> str:
     trials = f"{hunted.trials} trial{'' if hunted.trials == 1 else 's'}"
     counted = f"{trials}, {hunted.requests} requests, {hunted.seconds:.0f} s"
-    if hunted.found is not None and race is None and hunted.found.is_complete:
-        return "\n".join(
-            (
-                f"BROKEN: {hunted.found.broken[0].message}",
-                f"found in {counted}",
-                "",
-                f"run         {hunted.found.run}",
-                f"replay      {shell('verify', hunted.found.run)}",
-            )
-        )
     if hunted.found is not None and race is None:
-        return "\n".join(
-            (
-                f"BROKEN: {hunted.found.broken[0].message}",
-                f"found in {counted}",
-                "",
+        run = hunted.found.run
+        rest = (
+            (f"run         {run}", f"replay      {shell('verify', run)}")
+            if hunted.found.is_complete
+            else (
                 "The recording ends with the server, so it cannot be replayed or reduced.",
-                f"log         {hunted.found.run / 'server.log'}",
+                f"log         {run / 'server.log'}",
             )
         )
+        return "\n".join((f"BROKEN: {hunted.found.broken[0].message}", f"found in {counted}", "", *rest))
     if race is None:
         unchecked = (f"never checked: {name}: {why}" for name, why in hunted.unchecked.items())
         return "\n".join((f"nothing broke in {counted}. That is no proof: see docs/races.md.", *unchecked))

@@ -7,11 +7,11 @@ import shlex
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.console import TextConsole
+from loadgen.cli.console import TextConsole, on_stderr
 from loadgen.cli.live import LiveView
 from loadgen.cli.show import COLOUR, shown
 from loadgen.core.option import words
@@ -90,7 +90,7 @@ class Shrinking(oracle.ShrinkObserver):
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = on_stderr()
         self._began = monotonic()
 
     def __enter__(self) -> Self:

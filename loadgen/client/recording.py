@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
@@ -145,20 +145,18 @@ class RecordingTransport(httpx.AsyncBaseTransport):
 def numbered(request: httpx.Request, seq: int) -> httpx.Request:
     """Return a copy of *request* with its number, because httpx copies a request's headers into redirects."""
     headers = [pair for pair in request.headers.raw if pair[0].lower() != SEQ_HEADER.lower()]
-    copy = httpx.Request(
+    return as_given(
         request.method,
         request.url,
         headers=[*headers, (SEQ_HEADER, b"%d" % seq)],
         stream=request.stream,
         extensions=request.extensions,
     )
-    copy.method = request.method  # httpx writes it in capitals
-    return copy
 
 
 def again(request: Request, url: httpx.URL) -> httpx.Request:
     """Return a recorded *request* as it was sent, with its number, to the server at *url*."""
-    copy = httpx.Request(
+    return as_given(
         request.method,
         url,
         headers=[
@@ -168,8 +166,13 @@ def again(request: Request, url: httpx.URL) -> httpx.Request:
         stream=httpx.ByteStream(request.body),
         extensions={"target": request.target.encode("latin-1")},
     )
-    copy.method = request.method  # httpx writes it in capitals
-    return copy
+
+
+def as_given(method: str, url: httpx.URL, **more: Any) -> httpx.Request:
+    """Return a request with this *method*, which httpx writes in capitals, and *more* of its arguments."""
+    request = httpx.Request(method, url, **more)
+    request.method = method
+    return request
 
 
 def _own(headers: Headers) -> Headers:

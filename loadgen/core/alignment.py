@@ -220,11 +220,10 @@ class _Request:
         changes = self._changes()
         ran = tuple(_statements(self.recorded.values()))
         runs = tuple(_statements(one.call for one in self.made))
-        if not changes and not self.left and self._effects(self.made, left=False) is None:
+        effects = self._effects(self.made, left=self.left)
+        if not changes and not self.left and effects is None:
             return Aligned(self.seq, Outcome.SAME, ran=ran, runs=runs)
-        problem = (
-            self._stale() or self._effects(self.made, left=self.left) or self._unanswered() or self._reads()
-        )
+        problem = self._stale() or effects or self._unanswered() or self._reads()
         if problem is None and self.left:
             problem = Outcome.UNDETERMINED, "the replay could not go on", "(nothing)", "(nothing)", ""
         if problem is None:

@@ -104,6 +104,12 @@ def name(thread: int | None) -> str:
     return f"request {thread - FIRST}" if thread >= FIRST else f"the application's thread {thread}"
 
 
+def threads(choices: Iterable[Choice]) -> frozenset[int]:
+    """Return the threads that are stopped or continue in *choices*."""
+    both = (one for choice in choices for one in (choice.thread, choice.to))
+    return frozenset(one for one in both if one is not None)
+
+
 def location(at: str) -> str:
     """Return file and line of a location, without its function."""
     return at.rpartition(" ")[0] or at

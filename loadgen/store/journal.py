@@ -18,7 +18,7 @@ from loadgen.core import transcript
 from loadgen.core.events import PartFigures
 from loadgen.core.exchange import Failure, Headers, Request, Response
 from loadgen.core.tally import RequestTally
-from loadgen.store.files import named, write_bytes
+from loadgen.store.files import Named, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class Journal:
     _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL  # it is new, and others may append to it
 
     def __init__(self, path: Path, bodies: Path) -> None:
-        self._path, self._bodies = path, bodies
+        self._named, self._bodies = Named(path), bodies
         self._file = os.fdopen(os.open(path, self._FLAGS, 0o666), "ab")
         self.began = time.monotonic()
         """When it was opened, by the clock of this machine."""
@@ -66,7 +66,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with named(self._path):
+        with self._named:
             self._file.close()
 
     @property
@@ -113,7 +113,7 @@ class Journal:
         if type(event) not in _NOT_LIVED:
             self._first, self._last = min(self._first, at), at
         name, fields = transcript.encode(event, self._keep)
-        with named(self._path):
+        with self._named:
             self._line(_encode({"event": name, "at": round(at, 6), **more, **fields}))
         return at
 

@@ -893,12 +893,8 @@ class AlignedTape(TapeTurns):
 
     def _effect_elsewhere(self, lane: Lane, described: Any, key: Any) -> bool:
         """Answer an effect by the one that it replaces, or another that succeeded."""
-        on, name, verb, asks = (
-            receiver(described),
-            name_of(described),
-            verb_of(described),
-            handleless(described),
-        )
+        on, asks = receiver(described), handleless(described)
+        name, verb = name_of(described), verb_of(described)
         index = next(
             (
                 n for n in lane.effects

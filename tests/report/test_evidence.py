@@ -146,3 +146,15 @@ def test_what_failed_in_the_scenario_and_how_late_requests_were_is_shown(tmp_pat
     assert corrected["max"] >= 500 > measured["max"]
     assert corrected["p95"] < 500, "the others were sent when they were due"
     assert shown(tmp_path / "other", Sample())["figures"]["corrected"] == {}
+
+
+def test_the_recording_is_read_once_if_it_has_no_invariants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long run is in the report only once, and never in memory as a whole."""
+
+    def twice(*_: object) -> None:
+        raise AssertionError("the whole history was read")
+
+    monkeypatch.setattr("loadgen.check.operations", twice)
+    assert read(tmp_path / "run", Sample())[0].broken == []

@@ -6,8 +6,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from loadgen.client.recording import as_given
 from loadgen.client.scenario import Scenario
 from loadgen.client.traffic.carrying import Carrier, providers, why_missing
 from loadgen.client.traffic.redirects import Cookies, following, with_cookies
@@ -15,6 +14,8 @@ from loadgen.client.transport import UNANSWERED
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
     from loadgen.client.scenario import User
     from loadgen.client.traffic.call import Bound, Call
@@ -92,12 +93,10 @@ def request(http: httpx.AsyncClient, call: Call) -> httpx.Request:
     """Return *call* as a request; not built by the client, which would add headers and cookies."""
     target = call.target.encode("latin-1")
     extensions: dict[str, Any] = {"timeout": http.timeout.as_dict(), "target": target}
-    made = httpx.Request(
+    return as_given(
         call.method,
         http.base_url,
         headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers],
         content=call.body or None,
         extensions=extensions,
     )
-    made.method = call.method  # httpx writes it in capitals
-    return made

@@ -21,10 +21,10 @@ _OF_THE_CLIENT = frozenset(
     {
         "accept", "accept-encoding", "accept-language", "cookie", "content-type", "user-agent", "referer",
         "origin", "cache-control", "pragma", "dnt", "priority", "sec-gpc", "upgrade-insecure-requests",
-        "x-requested-with",
+        "x-requested-with", *CONNECTION,
     }
 )  # fmt: skip
-"""Headers that a client creates by itself."""
+"""Headers that a client creates by itself, or for its connection."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PART = re.compile(
     r'\r\nContent-Disposition: form-data; name="(?P<name>[^"]*)"\r\n(?:[^\r\n]+\r\n)*\r\n'
@@ -80,7 +80,7 @@ def slots(call: Call) -> Iterator[Slot]:
     yield from _pairs("target", query, len(path) + len(mark))
     for number, (name, value) in enumerate(call.headers):
         start = value.rfind(" ") + 1
-        if name.lower() not in _OF_THE_CLIENT | CONNECTION and len(value) - start >= TELLING:
+        if name.lower() not in _OF_THE_CLIENT and len(value) - start >= TELLING:
             yield Slot(str(number), start, len(value), value[start:], "plain", key=name.lower())
     yield from _body(call)
 

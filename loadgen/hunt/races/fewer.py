@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
-from loadgen.core.schedules import FIRST
+from loadgen.core.schedules import FIRST, threads
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,17 +32,15 @@ class ScriptedRequests:
     @property
     def switched(self) -> frozenset[int]:
         """The threads of its switches."""
-        switches = [choice for choice in self.choices if choice.kind != "start"]
-        both = (thread for choice in switches for thread in (choice.thread, choice.to))
-        return frozenset(thread for thread in both if thread is not None)
+        return threads([choice for choice in self.choices if choice.kind != "start"])
 
     @property
     def stopped(self) -> frozenset[int]:
         """The threads of its preemptions, and who runs instead unless several do."""
-        several = any(choice.kind == "end" for choice in self.choices)
         stops = [choice for choice in self.choices if choice.is_preemption]
-        both = (thread for stop in stops for thread in (stop.thread, None if several else stop.to))
-        return frozenset(thread for thread in both if thread is not None)
+        if any(choice.kind == "end" for choice in self.choices):
+            stops = [replace(stop, to=None) for stop in stops]
+        return threads(stops)
 
     def senders(self, threads: Collection[int]) -> frozenset[int]:
         """Return who sent the requests of *threads*."""

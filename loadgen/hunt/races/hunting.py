@@ -21,7 +21,7 @@ from loadgen.errors import Undetermined
 from loadgen.hunt.races.trial import Tried, attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from loadgen.core.invariants import Invariant
@@ -209,9 +209,3 @@ def _count(hunted: Hunted, tried: Tried, began: float) -> None:
     if hunted.trials - hunted.failed == 1:
         hunted.unchecked = unchecked
     hunted.unchecked = {name: why for name, why in hunted.unchecked.items() if name in unchecked}
-
-
-def threads(choices: Sequence[schedules.Choice]) -> set[int]:
-    """Return the threads that are stopped or continue in *choices*."""
-    both = {one for choice in choices for one in (choice.thread, choice.to)}
-    return {one for one in both if one is not None}
